@@ -1,0 +1,152 @@
+"""The paper's model: Swin-B, retrieval, five depth masks, aggregation encoder, ratio loss. Every default lives here.
+
+Table 1, "Ours" (79.48 % pairwise accuracy, PLCC 0.4052, SRCC 0.3871, Ratio MSE 1.1388; 30 h on four 2080 Ti).
+Run: python -m ipa_jax.main --config=configs/full.py --workdir=runs/full --config.data_dir=DATA
+     --config.init.swin=swin_base_22k.safetensors --config.init.resnet=resnet50_v2.safetensors
+
+`get_config(size)` knows three sizes: "full" (the paper), "demo" (48 px, two CPU cores), "tiny" (tests).
+What each choice means and why is in docs/method.md, field by field.
+"""
+
+from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
+
+
+def get_config(size: str = "full") -> ConfigDict:
+    config = ConfigDict()
+    config.seed = 0
+    config.size = size
+    config.data_dir = placeholder(str)  # what data_builders.build wrote
+
+    # What acts at build time. Stored with the data set; training compares and names the field that differs.
+    config.data = ConfigDict()
+    config.data.top_n = 3000  # accounts with the most followers
+    config.data.posts = ConfigDict({"carousel": "first", "min_age_days": 0.0})  # first | skip | all
+    config.data.groups = ConfigDict({"window_days": 7.0, "min_images": 2, "max_images": 30})
+    config.data.pairs = ConfigDict({"min_ratio": 2})  # valid: max likes > min_ratio * min likes (eq. 8)
+    config.data.split = ConfigDict({"by": "group", "seed": 0})  # group | account
+    config.data.memory = ConfigDict({
+        "exclude": "group",  # group | post | none: what a train query may not see of its own
+        "past_only": False,
+        "min_lag_days": 7.0,
+        "window_days": 30.0,  # X of eq. 2
+        "mean_includes_retrieved": True,
+    })
+    config.data.similarity = ConfigDict({"pose": 1 / 3, "background": 1 / 3, "caption": 1 / 3})  # eq. 1
+    config.data.retrieval = ConfigDict({"k": 5})
+    config.data.pose = ConfigDict({"keypoint_threshold": 0.05})
+    config.data.depth = ConfigDict({"side": 128})
+    config.data.image = ConfigDict({"max_side": 0})  # 0: bytes as stored; else longer images are re-encoded
+    config.data.duplicates = ConfigDict({"max_bits": 4})  # 64-bit pHash distance of a near-duplicate
+
+    config.allow_random_features = False  # train on a store that was made with random extractor weights
+
+    config.init = ConfigDict()
+    config.init.swin = placeholder(str)  # converted ImageNet-22K Swin-B, .safetensors
+    config.init.resnet = placeholder(str)  # converted ImageNet ResNet50, .safetensors
+    config.init.random = False  # allow a random start; the export's card says so
+
+    config.model = ConfigDict()
+    config.model.dtype = "bfloat16"  # of the computation in training; parameters stay float32
+    config.model.swin = ConfigDict({
+        "patch": 4, "width": 128, "depths": (2, 2, 18, 2), "heads": (4, 8, 16, 32), "window": 7, "drop_path": 0.2,
+    })
+    config.model.retrieval = ConfigDict({
+        "enabled": True,
+        "tokens": "vector",  # vector (eq. 4) | per_image
+        "log_local": False,
+        "feed_count": False,
+    })
+    config.model.depth = ConfigDict({
+        "enabled": True,
+        "resnet": "train",  # train | frozen | cached
+        "stage_sizes": (3, 4, 6, 3),
+        "width": 64,
+        "stem": "imagenet",  # imagenet (7x7 / 2, pool) | small (3x3 / 1)
+        "side": 224,  # of the masked images
+    })
+    config.model.fusion = "aggregation"  # aggregation | concat (Table 2)
+    config.model.width = 512
+    config.model.blocks = 4
+    config.model.heads = 8
+    config.model.mlp_ratio = 4
+
+    config.loss = ConfigDict({"name": "ratio_share"})  # ratio_share | ratio_raw | ratio_log | log_likes (eq. 7)
+
+    config.input = ConfigDict({
+        "resize": 256,  # images are squeezed to this square,
+        "crop": 224,  # then cropped: at random in training, at the centre otherwise
+        "flip": True,
+        "workers": 4,  # reading processes; 0 reads in threads
+        "threads": 4,
+        "prefetch": 4,  # steps decoded ahead
+    })
+
+    config.batch = ConfigDict({
+        "by": "pairs",  # pairs (the paper) | groups (each image scored once)
+        "pairs": 12,  # a step, over all devices
+        "slots": 32,  # images a pack holds, by groups
+        "packs": 1,  # a step, over all devices, by groups
+        "accumulate": 1,  # micro-batches a device's share is cut into
+    })
+
+    config.optim = ConfigDict({
+        "weight_decay": 1e-2,
+        "warmup_steps": 500,
+        "clip_norm": 1.0,
+        "b1": 0.9,
+        "b2": 0.999,
+        "ema": 0.0,  # 0: off; else the decay of the averaged parameters that are evaluated and exported
+    })
+    # Parameter groups by path, first match wins; a pattern that matches nothing, or a leaf without one, is an error.
+    config.optim.groups = ConfigDict({
+        "swin_decayed": {"pattern": r"swin/.*kernel", "learning_rate": 1e-5, "decay": True},
+        "swin_plain": {"pattern": r"swin/.*", "learning_rate": 1e-5, "decay": False},
+        "decayed": {"pattern": r".*kernel", "learning_rate": 1e-4, "decay": True},
+        "plain": {"pattern": r".*", "learning_rate": 1e-4, "decay": False},
+    })
+
+    config.train = ConfigDict({
+        "epochs": 10.0,
+        "log_every": 50,
+        "eval_every": 2000,  # steps; the best checkpoint is picked on validation accuracy
+        "checkpoint_every": 500,  # steps; kept beside the best one, to resume from
+        "writers": "own",  # own (tensorboard event files, CSV, JSONL, console) | clu (needs TensorFlow)
+        "compilation_cache": placeholder(str),
+    })
+
+    config.eval = ConfigDict({
+        "images": 32,  # a device scores at once; scores do not depend on it
+        "dtype": "float32",  # float32 at highest matmul precision | bfloat16
+        "bootstrap": 1000,
+    })
+
+    if size != "full":
+        _shrink(config, size)
+    config.lock()
+    return config
+
+
+def _shrink(config: ConfigDict, size: str) -> None:
+    """The sizes that fit two CPU cores. Raises ValueError for an unknown size."""
+    if size not in ("demo", "tiny"):
+        raise ValueError(f"size {size!r} is not one of full, demo, tiny (given as --config=FILE:SIZE)")
+    config.init.random = True
+    config.data.depth.side = 48
+    config.model.dtype = "float32"
+    config.model.swin.update({"width": 32, "depths": (1, 1), "heads": (2, 4), "window": 6, "drop_path": 0.0})
+    config.model.depth.update({"stage_sizes": (1, 1, 1), "width": 8, "stem": "small", "side": 24})
+    config.model.update({"width": 64, "blocks": 2, "heads": 4})
+    config.input.update({"resize": 48, "crop": 48, "workers": 0, "threads": 2})
+    config.batch.update({"by": "groups", "slots": 48, "packs": 1})
+    config.optim.update({"warmup_steps": 100, "ema": 0.99})
+    for group in config.optim.groups.values():
+        group.learning_rate = 1.5e-3
+    config.train.update({"epochs": 6.0, "log_every": 50, "eval_every": 250, "checkpoint_every": 250})
+    config.eval.images = 96
+    if size == "tiny":
+        config.model.swin.update({"width": 8, "heads": (1, 2)})
+        config.model.depth.width = 4
+        config.model.update({"width": 16, "blocks": 1, "heads": 2})
+        config.optim.warmup_steps = 2
+        config.train.update({"epochs": 1.0, "log_every": 1, "eval_every": 5, "checkpoint_every": 5})

@@ -1,0 +1,1 @@
+"""From raw posts to the Top3000 pair groups."""

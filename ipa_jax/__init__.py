@@ -1,0 +1,1 @@
+"""Neural image popularity assessment: model, training, evaluation."""
