@@ -1,0 +1,62 @@
+"""The readings of eq. 7 (section 3.5, Table 2), elementwise over pairs, in logits z = log s and log likes.
+
+The network's head gives z, so no score is ever exponentiated alone: d = z_a - z_b is the log ratio of the scores and
+t = log l_a - log l_b that of the likes. Masks, weights and means belong to the step.
+"""
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+PairLoss = Callable[[jax.Array, jax.Array, jax.Array, jax.Array], jax.Array]
+
+RAW_LOG_LIMIT = math.log(100)  # ratios beyond 1 : 100 count as 1 : 100 in `ratio_raw`
+
+
+def ratio_share(z_a: jax.Array, z_b: jax.Array, log_a: jax.Array, log_b: jax.Array) -> jax.Array:
+    """Squared error of each image's share of the pair: 2 (sigmoid(d) - sigmoid(t))^2, in [0, 2] (eq. 7, default).
+
+    Args: logits z and natural log likes of the two images, float [pairs] each. Returns float [pairs].
+    """
+    d, t = z_a - z_b, log_a - log_b
+    side = jnp.where(t > 0, -1.0, 1.0)  # both shares have the same error; near 1 float32 would round it away
+    return 2 * jnp.square(jax.nn.sigmoid(side * d) - jax.nn.sigmoid(side * t))
+
+
+def ratio_raw(z_a: jax.Array, z_b: jax.Array, log_a: jax.Array, log_b: jax.Array) -> jax.Array:
+    """Squared error of the plain ratios, both ways: (e^d - e^t)^2 + (e^-d - e^-t)^2 (eq. 7, the literal text).
+
+    d and t are clipped to +-log 100. The clip of d is straight-through: the value and the slope are those at the
+    clipped d, and that slope reaches z undiminished, so a pair beyond the limit is still pulled back.
+    Args: logits z and natural log likes of the two images, float [pairs] each. Returns float [pairs].
+    """
+    d, t = z_a - z_b, jnp.clip(log_a - log_b, -RAW_LOG_LIMIT, RAW_LOG_LIMIT)
+    clipped = jax.lax.stop_gradient(jnp.clip(d, -RAW_LOG_LIMIT, RAW_LOG_LIMIT))
+    d = clipped + (d - jax.lax.stop_gradient(d))  # in this order the bracket is exactly 0
+    return jnp.square(jnp.exp(d) - jnp.exp(t)) + jnp.square(jnp.exp(-d) - jnp.exp(-t))
+
+
+def ratio_log(z_a: jax.Array, z_b: jax.Array, log_a: jax.Array, log_b: jax.Array) -> jax.Array:
+    """Squared error of the log2 ratio: ((d - t) / log 2)^2, which is Ratio MSE itself (eq. 9).
+
+    Args: logits z and natural log likes of the two images, float [pairs] each. Returns float [pairs].
+    """
+    return jnp.square(((z_a - z_b) - (log_a - log_b)) / math.log(2))
+
+
+def log_likes(z_a: jax.Array, z_b: jax.Array, log_a: jax.Array, log_b: jax.Array) -> jax.Array:
+    """Regression of log likes, no pairing: the mean of (z - log l)^2 over the pair's two images (Table 2).
+
+    Args: logits z and natural log likes of the two images, float [pairs] each. Returns float [pairs].
+    """
+    return (jnp.square(z_a - log_a) + jnp.square(z_b - log_b)) / 2
+
+
+PAIR_LOSSES: dict[str, PairLoss] = {
+    "ratio_share": ratio_share,
+    "ratio_raw": ratio_raw,
+    "ratio_log": ratio_log,
+    "log_likes": log_likes,
+}
