@@ -1,0 +1,189 @@
+"""Groups of posts close in time, valid pairs (eq. 8) and the split (section 4.1)."""
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+DAY = 86_400  # seconds
+SPLITS = ("train", "validation", "test")
+TRAIN, VALIDATION, TEST = range(3)
+
+
+@dataclass(frozen=True)
+class KeptGroups:
+    """One account's groups that have a valid pair, and what was lost on the way. P posts, G kept groups.
+
+    Attributes:
+      group: i32 [P], the kept group of each post (0 to G - 1 in order of time), -1 where it has none.
+      first_post: i32 [G], index of each group's first post (the split is drawn by its id).
+      pairs: G arrays i32 [V, 2], the valid pairs as positions (i < j) among the group's images in order.
+      images: i32 [G], images of each group.
+      all_pairs: i32 [G], pairs of images of different posts, valid or not.
+      dropped: walked groups by why they were dropped: "one post" (the singletons), "too young" (`min_age_days` left
+        nothing), "too few images", "no valid pair".
+      too_young: posts that `min_age_days` dropped.
+      too_many: bool [P], posts that no group can hold (the caller's named skip "too many images").
+    """
+
+    group: np.ndarray
+    first_post: np.ndarray
+    pairs: list[np.ndarray]
+    images: np.ndarray
+    all_pairs: np.ndarray
+    dropped: dict[str, int]
+    too_young: int
+    too_many: np.ndarray
+
+
+def too_many_images(post_images: np.ndarray, max_images: int) -> np.ndarray:
+    """bool [P]: posts with more images than a whole group may have, given the images of each post [P]."""
+    return np.asarray(post_images) > max_images
+
+
+def assign_groups(time: np.ndarray, post_images: np.ndarray, window_days: float, max_images: int) -> np.ndarray:
+    """Walks one account's posts into groups (section 4.1).
+
+    A group starts at the first free post and takes posts while they are at most `window_days` from that post and fit
+    whole; the first that does not closes it. A post that no group can hold is passed over as if it were not there.
+
+    Args:
+      time: i64 [P], UTC seconds, sorted by (time, post id).
+      post_images: [P], images of each post, at least 1.
+
+    Returns:
+      i32 [P], group of each post, numbered in order of time; -1 for a post with more than `max_images` images.
+
+    Raises:
+      ValueError: the posts are not sorted by time.
+    """
+    time = np.asarray(time, np.int64)
+    if np.any(np.diff(time) < 0):
+        raise ValueError("posts must be sorted by (time, post id) before grouping")
+    usable = np.flatnonzero(~too_many_images(post_images, max_images))
+    time, images = time[usable], np.asarray(post_images, np.int64)[usable]
+    filled = np.concatenate([[0], np.cumsum(images)])
+    window = math.floor(window_days * DAY)  # times are whole seconds
+    walked = np.empty(len(usable), np.int32)
+    start = number = 0
+    while start < len(usable):
+        in_window = np.searchsorted(time, time[start] + window, side="right")
+        in_room = np.searchsorted(filled, filled[start] + max_images, side="right") - 1
+        end = int(min(in_window, in_room))
+        walked[start:end] = number
+        start, number = end, number + 1
+    group = np.full(len(post_images), -1, np.int32)
+    group[usable] = walked
+    return group
+
+
+def valid_pairs(likes: np.ndarray, post: np.ndarray, min_ratio: float) -> np.ndarray:
+    """Valid pairs of one group's images (eq. 8): max likes > min_ratio * min likes, never within one post.
+
+    Args:
+      likes: i64 [N], likes of each image's post.
+      post: [N], the post each image belongs to.
+      min_ratio: 2 is eq. 8 itself, |l_a - l_b| / max(l_a, l_b) > 0.5, in whole numbers.
+
+    Returns:
+      i32 [V, 2], positions i < j, sorted.
+    """
+    likes, post = np.asarray(likes, np.int64), np.asarray(post)
+    i, j = np.triu_indices(len(likes), k=1)
+    low, high = np.minimum(likes[i], likes[j]), np.maximum(likes[i], likes[j])
+    valid = (high > min_ratio * low) & (post[i] != post[j])
+    return np.stack([i[valid], j[valid]], axis=1).astype(np.int32)
+
+
+def image_weights(post: np.ndarray) -> np.ndarray:
+    """f64 [N]: 1 / number of images that an image's post has in the group (section 4.1); post [N]."""
+    _, inverse, images = np.unique(post, return_inverse=True, return_counts=True)
+    return 1.0 / images[inverse]
+
+
+def kept_groups(time: np.ndarray, likes: np.ndarray, post_images: np.ndarray, choices: Mapping[str, Any]) -> KeptGroups:
+    """Groups of one account that have a valid pair, after `posts.min_age_days` and `groups.min_images`.
+
+    Age counts from the newest post that the walk put into a group, one of a single post included. It is applied after
+    the walk, so groups keep their limits and their first post whatever the age.
+
+    Args:
+      time: i64 [P], UTC seconds, sorted by (time, post id).
+      likes: i64 [P], at least 1.
+      post_images: [P], images of each post, at least 1.
+      choices: `config.data` as nested dict; reads posts.min_age_days, groups.*, pairs.min_ratio.
+
+    Raises:
+      ValueError: the posts are not sorted by time.
+    """
+    time, likes, post_images = (np.asarray(x, np.int64) for x in (time, likes, post_images))
+    limits = choices["groups"]
+    walked = assign_groups(time, post_images, limits["window_days"], limits["max_images"])
+    grouped = walked >= 0
+    young = np.zeros(len(time), bool)
+    if grouped.any():
+        young = grouped & (time[grouped].max() - time < choices["posts"]["min_age_days"] * DAY)
+
+    group = np.full(len(time), -1, np.int32)
+    dropped = {"one post": 0, "too young": 0, "too few images": 0, "no valid pair": 0}
+    first_post, pairs, images, all_pairs = [], [], [], []
+    for members in _members(walked):
+        old = members[~young[members]]
+        image_post = np.repeat(old, post_images[old])
+        here = valid_pairs(likes[image_post], image_post, choices["pairs"]["min_ratio"])
+        if len(members) == 1:
+            dropped["one post"] += 1
+        elif len(old) == 0:
+            dropped["too young"] += 1
+        elif len(image_post) < limits["min_images"]:
+            dropped["too few images"] += 1
+        elif len(here) == 0:
+            dropped["no valid pair"] += 1
+        else:
+            group[old] = len(pairs)
+            first_post.append(old[0])
+            pairs.append(here)
+            images.append(len(image_post))
+            all_pairs.append((len(image_post) ** 2 - int(np.sum(post_images[old] ** 2))) // 2)
+    return KeptGroups(
+        group=group,
+        first_post=np.array(first_post, np.int32),
+        pairs=pairs,
+        images=np.array(images, np.int32),
+        all_pairs=np.array(all_pairs, np.int32),
+        dropped=dropped,
+        too_young=int(young.sum()),
+        too_many=too_many_images(post_images, limits["max_images"]),
+    )
+
+
+def split_of(account: str, first_post: str, seed: int, by: str) -> int:
+    """Split of a group: 0 train, 1 validation, 2 test, about 8:1:1, by hash: adding an account moves nothing.
+
+    Args:
+      first_post: id of the group's first post; plays no part when `by` is "account".
+      by: "group" or "account" (all groups of an account share one split).
+
+    Raises:
+      ValueError: `by` is neither.
+    """
+    if by == "group":
+        key = f"{seed}|{account}|{first_post}"
+    elif by == "account":
+        key = f"{seed}|{account}"
+    else:
+        raise ValueError(f"config.data.split.by is {by!r}; it must be group or account")
+    draw = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
+    return TRAIN if draw < 0.8 else VALIDATION if draw < 0.9 else TEST
+
+
+def _members(walked: np.ndarray) -> list[np.ndarray]:
+    """Post indices of each walked group, in order."""
+    order = np.argsort(walked, kind="stable")
+    order = order[np.searchsorted(walked[order], 0) :]
+    if len(order) == 0:
+        return []
+    return np.split(order, np.flatnonzero(np.diff(walked[order])) + 1)

@@ -1,0 +1,52 @@
+"""Local score of a retrieved post: its likes over the mean of its time window (eq. 2 and 3, section 3.2.2)."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from data_builders.groups import DAY
+
+
+def local_scores(
+    time: np.ndarray, likes: np.ndarray, seen: np.ndarray, memory: Mapping[str, Any]
+) -> tuple[np.ndarray, np.ndarray]:
+    """local(r | q) of every post r for every kind of query q (eq. 3).
+
+    A_r (eq. 2) holds the posts m that q may see with |t_r - t_m| < `window_days`, r itself included unless
+    `mean_includes_retrieved` is off; then a post without others has 1.
+
+    Args:
+      time: i64 [M], UTC seconds, one entry a *post*, ascending.
+      likes: i64 [M], at least 1.
+      seen: bool [V, M], the posts that each kind of query may see.
+      memory: `config.data.memory`; reads window_days and mean_includes_retrieved.
+
+    Returns:
+      local f64 [V, M] and |A_r| i32 [V, M]; both 0 where q may not see r.
+
+    Raises:
+      ValueError: times not ascending, or `window_days` not above 0.
+    """
+    if memory["window_days"] <= 0:
+        raise ValueError(f"config.data.memory.window_days is {memory['window_days']}; it must be above 0")
+    if np.any(np.diff(time) < 0):
+        raise ValueError("posts must be ascending in time")
+    window = math.ceil(memory["window_days"] * DAY)  # whole seconds: a gap below X is a gap below ceil(X)
+    low = np.searchsorted(time, time - window, side="right")
+    high = np.searchsorted(time, time + window, side="left")
+    counted = np.where(seen, likes, 0)  # i64: sums of likes are exact
+    total = _between(counted, low, high)
+    count = _between(seen.astype(np.int64), low, high)
+    if not memory["mean_includes_retrieved"]:
+        total, count = total - counted, count - seen
+    mean = np.maximum(total, 1) / np.maximum(count, 1)
+    local = np.where(count > 0, likes / mean, 1.0)
+    return np.where(seen, local, 0.0), np.where(seen, count, 0).astype(np.int32)
+
+
+def _between(values: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Sums of values[:, low:high] for each column, [V, M], by one cumulative sum."""
+    sums = np.pad(np.cumsum(values, axis=1), ((0, 0), (1, 0)))
+    return sums[:, high] - sums[:, low]

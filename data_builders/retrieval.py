@@ -1,0 +1,136 @@
+"""Top-K of the memory bank for each query, with similarities and local scores (section 3.2)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from data_builders.groups import TEST
+from data_builders.local_score import local_scores
+from data_builders.memory_bank import AccountImages, in_bank, viewers, visible
+from data_builders.similarity import Features, similarity
+
+DECIMALS = 6  # of S in the ranking: below that, differences are rounding noise
+CHUNK = 1 << 22  # query-bank pairs held at once: bounds memory for accounts of any size
+
+
+@dataclass(frozen=True)
+class Retrieved:
+    """Top-K of Q queries in rank order: the K pairs (similarity[..., 0], local_score) are F_loc of eq. 4.
+
+    Attributes:
+      index: i32 [Q, K], position of the retrieved image among the account's images, -1 where the slot is empty.
+      similarity: f64 [Q, K, 4], S (unrounded), pose, background, caption.
+      local_score: f64 [Q, K], eq. 3.
+      count: i32 [Q, K], |A_r| of eq. 2.
+      mask: bool [Q, K], False for an empty slot; all its values are 0.
+    """
+
+    index: np.ndarray
+    similarity: np.ndarray
+    local_score: np.ndarray
+    count: np.ndarray
+    mask: np.ndarray
+
+
+def retrieve(images: AccountImages, features: Features, choices: Mapping[str, Any]) -> Retrieved:
+    """Top-K for each image of one account (Q = I); images in no kept group are no queries and stay empty.
+
+    Args:
+      images: the account's I images; features: of the same images in the same order.
+      choices: `config.data` as nested dict; reads memory, similarity, retrieval, pose and split.
+
+    Raises:
+      ValueError: images and features differ in number; else as `similarity` and `visible`.
+    """
+    asked = np.flatnonzero(images.group >= 0)
+    found = _search(images.rows(asked), features.rows(asked), images, features, choices)
+    result = _empty(len(images), choices["retrieval"]["k"])
+    for name, values in vars(found).items():
+        getattr(result, name)[asked] = values
+    return result
+
+
+def retrieve_new(
+    times: np.ndarray, query_features: Features, images: AccountImages, features: Features, choices: Mapping[str, Any]
+) -> Retrieved:
+    """Top-K for photos that are no posts of the account yet: they see its whole bank, or its past under `past_only`.
+
+    Args:
+      times: i64 [Q], when each photo would be posted, UTC seconds (matters under `past_only` alone).
+      query_features: of the Q photos.
+      images, features: the account's posts; `Retrieved.index` points into them.
+
+    Raises:
+      ValueError: as `retrieve`.
+    """
+    photos = len(times)
+    queries = AccountImages(
+        post=-1 - np.arange(photos, dtype=np.int32),  # each its own: their times may differ
+        time=np.asarray(times, np.int64),
+        likes=np.zeros(photos, np.int64),
+        group=np.full(photos, -1, np.int32),
+        split=np.full(photos, TEST, np.int8),
+        image_id=np.full(photos, ""),
+        post_id=np.full(photos, ""),
+    )
+    return _search(queries, query_features, images, features, choices)
+
+
+def _search(
+    query: AccountImages,
+    query_features: Features,
+    images: AccountImages,
+    features: Features,
+    choices: Mapping[str, Any],
+) -> Retrieved:
+    for rows, stored in ((query, query_features), (images, features)):
+        if len(rows) != len(stored):
+            raise ValueError(f"{len(rows)} images, but features of {len(stored)}")
+    memory, split_by = choices["memory"], choices["split"]["by"]
+    # The bank in the order that decides ties (newer post, then image id), so that the first maximum is the right one.
+    ranked = np.lexsort((images.image_id, -images.time))
+    ranked = ranked[in_bank(images, split_by)[ranked]]
+    bank, bank_features = images.rows(ranked), features.rows(ranked)
+    result = _empty(len(query), choices["retrieval"]["k"])
+    if len(query) == 0 or len(bank) == 0:
+        return result
+
+    _, first, bank_post = np.unique(bank.post, return_index=True, return_inverse=True)
+    posts = bank.rows(first)  # one image a post: A_r counts posts
+    kinds, viewer = viewers(query, memory)
+    seen = visible(query.rows(kinds), posts, memory, split_by)  # [V, posts]
+    local, count = local_scores(posts.time, posts.likes, seen, memory)
+
+    chunk = max(1, CHUNK // len(bank))
+    for begin in range(0, len(query), chunk):
+        rows = slice(begin, begin + chunk)
+        parts = similarity(
+            query_features.rows(rows), bank_features, choices["similarity"], choices["pose"]["keypoint_threshold"]
+        )
+        candidate = seen[viewer[rows]][:, bank_post]
+        score = np.where(candidate, np.round(parts[0], DECIMALS), -np.inf)
+        each = np.arange(len(score))
+        for k in range(result.index.shape[1]):
+            best = score.argmax(axis=1)
+            real = np.isfinite(score[each, best])
+            at, image = each[real], best[real]
+            kind, post = viewer[rows][real], bank_post[image]
+            result.index[rows, k][at] = ranked[image]
+            result.similarity[rows, k][at] = parts[:, at, image].T
+            result.local_score[rows, k][at] = local[kind, post]
+            result.count[rows, k][at] = count[kind, post]
+            result.mask[rows, k][at] = True
+            score[bank_post == bank_post[best][:, None]] = -np.inf  # a post is retrieved at most once
+    return result
+
+
+def _empty(queries: int, k: int) -> Retrieved:
+    return Retrieved(
+        index=np.full((queries, k), -1, np.int32),
+        similarity=np.zeros((queries, k, 4)),
+        local_score=np.zeros((queries, k)),
+        count=np.zeros((queries, k), np.int32),
+        mask=np.zeros((queries, k), bool),
+    )

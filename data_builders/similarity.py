@@ -1,0 +1,157 @@
+"""Similarity of two images of an account: poses, background, caption (eq. 1, section 3.2.1)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+# COCO's keypoint sigmas: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles.
+SIGMAS = np.array([26, 25, 25, 35, 35, 79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89]) / 1000
+BLOCK = 1 << 15  # person pairs compared at once: the buffers stay in a core's cache
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the extractors say of I images. A part (pose: the first three) is None where it is not stored.
+
+    Attributes:
+      keypoints: f32 [I, P, 17, 3], x and y in pixels of the upright image, score; rows past `people` are padding.
+      boxes: f32 [I, P, 4], x0, y0, x1, y1 in the same pixels.
+      people: i32 [I], people found.
+      width, height: i32 [I], pixels of the upright image.
+      background: f32 [I, D].
+      caption: f32 [I, E].
+    """
+
+    keypoints: np.ndarray | None
+    boxes: np.ndarray | None
+    people: np.ndarray | None
+    width: np.ndarray
+    height: np.ndarray
+    background: np.ndarray | None
+    caption: np.ndarray | None
+
+    def __len__(self) -> int:
+        return len(self.width)
+
+    def rows(self, index: np.ndarray) -> "Features":
+        """The images at `index` (positions, slice or bool mask), in its order."""
+        parts = (getattr(self, field.name) for field in fields(self))
+        return Features(*(None if part is None else part[index] for part in parts))
+
+
+@dataclass(frozen=True)
+class _People:
+    """All people of some images in one list of N: image [N] ascending, centre-relative xy [N, 17, 2], visible [N, 17],
+    area [N]; lengths in units of the image's longer side."""
+
+    image: np.ndarray
+    xy: np.ndarray
+    visible: np.ndarray
+    area: np.ndarray
+
+    def rows(self, index: np.ndarray) -> "_People":
+        return _People(self.image[index], self.xy[index], self.visible[index], self.area[index])
+
+
+def similarity(query: Features, bank: Features, weights: Mapping[str, float], threshold: float) -> np.ndarray:
+    """S(q, r) and its parts (eq. 1).
+
+    Args:
+      query: Q images; bank: M images.
+      weights: of "pose", "background", "caption" (`config.data.similarity`), each >= 0, summing to 1.
+      threshold: a keypoint is visible above this score (`config.data.pose.keypoint_threshold`).
+
+    Returns:
+      f64 [4, Q, M]: total, pose, background, caption; a part that is not stored is 0.
+
+    Raises:
+      ValueError: weights that are no shares of 1, a part that is weighted but not stored, features not finite.
+    """
+    shares = [weights["pose"], weights["background"], weights["caption"]]
+    if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+        raise ValueError(f"config.data.similarity is {dict(weights)}; weights must be >= 0 and sum to 1")
+    result = np.zeros((4, len(query), len(bank)))
+    for slot, part in enumerate(("pose", "background", "caption"), start=1):
+        stored = "keypoints" if part == "pose" else part
+        a, b = getattr(query, stored), getattr(bank, stored)
+        if a is None or b is None:
+            if weights[part] > 0:
+                raise ValueError(f"no {part} features: set config.data.similarity.{part} ({weights[part]}) to 0")
+            continue
+        result[slot] = pose_similarity(query, bank, threshold) if part == "pose" else cosine_similarity(a, b)
+        if not np.all(np.isfinite(result[slot])):
+            raise ValueError(f"{part} similarity is not finite: a stored {part} feature holds NaN or infinity")
+        result[0] += weights[part] * result[slot]
+    return result
+
+
+def cosine_similarity(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Cosine of vectors a [Q, D] and b [M, D] clipped to [0, 1], f64 [Q, M]; 0 with a zero vector."""
+    return np.clip(_unit(a) @ _unit(b).T, 0.0, 1.0)
+
+
+def pose_similarity(query: Features, bank: Features, threshold: float) -> np.ndarray:
+    """Object Keypoint Similarity between the people of two images, f64 [Q, M]; not symmetric.
+
+    The mean over the query's people, weighted by box area, of the best match among the retrieved image's people; 0
+    where either has nobody. People of the query without area or visible keypoint are left out.
+    """
+    asked, candidates = _people(query, threshold), _people(bank, threshold)
+    asked = asked.rows((asked.area > 0) & asked.visible.any(axis=1))
+    pose = np.zeros((len(query), len(bank)))
+    if len(asked.image) == 0 or len(candidates.image) == 0:
+        return pose
+    query_images, query_starts = np.unique(asked.image, return_index=True)
+    bank_images, bank_starts = np.unique(candidates.image, return_index=True)
+    best = _best_match(asked, candidates, bank_starts)  # [people of the query, images of the bank with people]
+    weighted = np.add.reduceat(best * asked.area[:, None], query_starts, axis=0)
+    pose[np.ix_(query_images, bank_images)] = weighted / np.add.reduceat(asked.area, query_starts)[:, None]
+    return pose
+
+
+def _best_match(asked: _People, candidates: _People, starts: np.ndarray) -> np.ndarray:
+    """oks(a, b) maximised over the people b of each image of the bank (which begin at `starts`)."""
+    # An invisible keypoint lies infinitely far away (on either side): exp(-inf) is the 0 it counts.
+    a = np.where(asked.visible[..., None], asked.xy, -np.inf)
+    b = np.ascontiguousarray(np.where(candidates.visible[..., None], candidates.xy, np.inf).transpose(1, 2, 0))
+    factor = -1 / (2 * asked.area[:, None] * (2 * SIGMAS) ** 2)  # [N, 17]
+    seen = asked.visible.sum(axis=1)
+    best = np.empty((len(a), len(starts)))
+    step = max(1, BLOCK // b.shape[2])
+    total, squares, other = (np.empty((step, b.shape[2])) for _ in range(3))
+    for begin in range(0, len(a), step):
+        rows = slice(begin, begin + step)
+        size = len(a[rows])
+        oks, d2, dy2 = total[:size], squares[:size], other[:size]
+        oks[:] = 0
+        for i in range(len(SIGMAS)):
+            np.subtract(a[rows, i, 0, None], b[i, 0], out=d2)
+            np.multiply(d2, d2, out=d2)
+            np.subtract(a[rows, i, 1, None], b[i, 1], out=dy2)
+            np.multiply(dy2, dy2, out=dy2)
+            d2 += dy2
+            d2 *= factor[rows, i, None]
+            oks += np.exp(d2, out=d2)
+        best[rows] = np.maximum.reduceat(oks, starts, axis=1) / seen[rows, None]
+    return best
+
+
+def _people(features: Features, threshold: float) -> _People:
+    image, person = np.nonzero(np.arange(features.keypoints.shape[1]) < features.people[:, None])
+    keypoints = features.keypoints[image, person]
+    boxes = features.boxes[image, person].astype(np.float64)
+    side = np.maximum(features.width, features.height)[image].astype(np.float64)
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    return _People(
+        image=image,
+        xy=(keypoints[..., :2] - centre[:, None]) / side[:, None, None],
+        visible=keypoints[..., 2] > np.float32(threshold),  # as stored: a score of just the threshold is not above it
+        area=np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1) / side**2,
+    )
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    vectors = np.asarray(vectors, np.float64)
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(length > 0, length, 1.0)
