@@ -1,0 +1,60 @@
+"""A stored photo -> the uint8 square that the network sees: upright, squeezed, cut, flipped (section 4.1.3).
+
+Imports Pillow and numpy only: reading processes start quickly and stay small.
+"""
+
+import io
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps
+
+FORMATS = ("JPEG", "PNG", "WEBP")
+
+
+class Cut(NamedTuple):
+    """Where a square is cut from the squeezed image: pixels from its top and left edge; flipped left to right after."""
+
+    top: int
+    left: int
+    flip: bool
+
+
+def decode(photo: bytes, resize: int) -> np.ndarray:
+    """Decodes a JPEG, PNG or WebP file to u8 [resize, resize, 3] RGB: EXIF-upright, squeezed whatever its aspect ratio.
+
+    Raises ValueError for a file that is broken, cut short, or of another format.
+    """
+    try:
+        with Image.open(io.BytesIO(photo), formats=FORMATS) as image:
+            image.draft("RGB", (resize, resize))  # JPEG: decodes at 1/2, 1/4 or 1/8, never below this size
+            upright = _rgb(ImageOps.exif_transpose(image))
+            return np.asarray(upright.resize((resize, resize), Image.Resampling.BILINEAR))
+    except Exception as error:  # a broken file makes Pillow raise OSError, SyntaxError, struct.error and more
+        raise ValueError(f"not a readable JPEG, PNG or WebP image of {len(photo)} bytes ({error})") from error
+
+
+def draw_cut(key: tuple[int, int, int], resize: int, crop: int, flip: bool) -> Cut:
+    """The random cut of one slot; the key is (seed, step, slot), so it depends on nothing else."""
+    rng = np.random.default_rng(key)
+    top, left = rng.integers(0, resize - crop, size=2, endpoint=True).tolist()
+    return Cut(top, left, flip and bool(rng.integers(2)))
+
+
+def centre_cut(resize: int, crop: int) -> Cut:
+    """The cut for scoring."""
+    return Cut((resize - crop) // 2, (resize - crop) // 2, False)
+
+
+def cut_out(image: np.ndarray, cut: Cut, crop: int) -> np.ndarray:
+    """A view u8 [crop, crop, 3] of a squeezed image [resize, resize, 3]."""
+    square = image[cut.top : cut.top + crop, cut.left : cut.left + crop]
+    return square[:, ::-1] if cut.flip else square
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "P":  # a palette with transparency warns unless it goes through RGBA
+        image = image.convert("RGBA")
+    elif image.mode.startswith("I"):  # 16-bit gray: Pillow would clip it at 255
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    return image if image.mode == "RGB" else image.convert("RGB")
