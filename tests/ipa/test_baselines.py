@@ -1,0 +1,206 @@
+"""Yardsticks on a hand-made account: what each reads, and what it must not read."""
+
+import io
+import itertools
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+
+from configs import full
+from ipa_jax import baselines
+
+DAY = 86_400
+KEYS = ["account", "record", "position", "image_id", "post_id", "likes", "time"]
+
+
+class Split:
+    """Stands in for GroupDataset: groups of (day, likes, colour) images of accounts, one post an image."""
+
+    def __init__(self, prefix, groups, choices, retrieved=None):
+        rows = []
+        self.examples = []
+        for record, (account, images) in enumerate(groups):
+            for position, (day, likes, _) in enumerate(images):
+                name = f"{prefix}{record}-{position}"
+                rows.append((account, record, position, name, name, likes, int(day * DAY)))
+            n, k = len(images), choices["retrieval"]["k"]
+            example = {"images": [png(colour) for *_, colour in images], "similarity": np.zeros((n, k, 4))}
+            example |= {"local_score": np.zeros((n, k)), "mask": np.zeros((n, k), bool)}
+            self.examples.append(example | (retrieved[record] if retrieved else {}))
+        self.images = pl.DataFrame(rows, schema=KEYS, orient="row")
+        self.choices = choices
+
+    def __len__(self):
+        return len(self.examples)
+
+    def get(self, records):
+        return [self.examples[record] for record in records]
+
+
+def png(level):
+    """A plain 20 x 30 picture of one gray level."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((20, 30, 3), level, np.uint8)).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def choices():
+    return full.get_config().data.to_dict()
+
+
+def test_similarity_weighted_by_hand():
+    """(0.6 log 2 + 0.2 log 0.5) / 0.8; an empty slot counts nothing; S = 0 everywhere, or nothing at all, gives 0."""
+    similarity = np.array([[0.6, 0.2, 0.9], [0.0, 0.0, 0.0], [0.5, 0.5, 0.5]])
+    local = np.array([[2.0, 0.5, 0.0], [3.0, 3.0, 0.0], [0.0, 0.0, 0.0]])
+    mask = np.array([[True, True, False], [True, True, False], [False, False, False]])
+    z = baselines.similarity_weighted(similarity, local, mask)
+    np.testing.assert_allclose(z, [(0.6 - 0.2) * np.log(2) / 0.8, 0, 0])
+
+
+def test_retrieval_only_follows_the_index(choices):
+    def found(*locals_):
+        local, mask, similarity = np.zeros((len(locals_), 5)), np.zeros((len(locals_), 5), bool), None
+        local[:, 0], mask[:, 0] = locals_, True
+        similarity = np.zeros((len(locals_), 5, 4))
+        similarity[:, 0, 0] = 0.7
+        return {"local_score": local, "mask": mask, "similarity": similarity}
+
+    groups = [("ann", [(0, 1, 0), (1, 9, 0)]), ("bob", [(0, 1, 0), (1, 9, 0)])]
+    dataset = Split("t", groups, choices, [found(0.5, 2.0), found(3.0, 1.0)])
+    scores = baselines.retrieval_only(dataset)
+    np.testing.assert_allclose(scores["z"], np.log([0.5, 2.0, 3.0, 1.0]))
+    assert scores.columns == ["account", "record", "image_id", "post_id", "likes", "z"]
+    assert scores["image_id"].to_list() == dataset.images["image_id"].to_list()
+
+
+def test_pixel_knn_by_hand(choices):
+    """Two dark posts of likes 10 and 30, then two bright ones 100 days on, of 100 and 300: local 0.5 and 1.5 twice.
+
+    With two neighbours a dark query meets log 0.5 and log 1.5 whether dark ones or bright ones are near.
+    """
+    train = Split("r", [("ann", [(0, 10, 20), (1, 30, 22), (100, 100, 200), (101, 300, 230)])], choices)
+    test = Split("t", [("ann", [(50, 5, 21), (51, 7, 240)]), ("new", [(0, 5, 21), (1, 50, 21)])], choices)
+    z = baselines.pixel_knn(test, train)["z"]
+    np.testing.assert_allclose(z, [np.log([0.5, 1.5]).mean()] * 2 + [0, 0], atol=1e-12)
+
+
+def test_pixel_knn_takes_the_nearest(choices):
+    """Six bright images and one dark in one month: a bright query must leave the dark one out, a dark one must not."""
+    likes = [10, 20, 30, 40, 50, 700]
+    groups = [("ann", [(i, count, 200 + i) for i, count in enumerate(likes[:5])] + [(6, 700, 10)])]
+    train = Split("r", groups, choices)
+    test = Split("t", [("ann", [(9, 1, 201), (9.5, 9, 12)])], choices)
+    logs = np.log(np.array(likes) / np.mean(likes))
+    z = baselines.pixel_knn(test, train)["z"]
+    nearest_to_dark = [5, 0, 1, 2, 3]
+    np.testing.assert_allclose(z, [logs[:5].mean(), logs[nearest_to_dark].mean()])
+
+
+def slow_knn(train, k=5):
+    """Train images scored against the other groups of their account, one by one, by loops."""
+    images = train.images.rows(named=True)
+    level = [float(np.asarray(Image.open(io.BytesIO(e)))[0, 0, 0]) for x in train.examples for e in x["images"]]
+    scores = []
+    for q, query in enumerate(images):
+        seen = [m for m, x in enumerate(images) if x["account"] == query["account"] and x["record"] != query["record"]]
+        logs = {}
+        for r in seen:
+            window = [images[m]["likes"] for m in seen if abs(images[m]["time"] - images[r]["time"]) < 30 * DAY]
+            logs[r] = np.log(images[r]["likes"] / np.mean(window))
+        nearest = sorted(seen, key=lambda r: (abs(level[r] - level[q]), images[r]["time"]))[:k]
+        scores.append(np.mean([logs[r] for r in nearest]) if nearest else 0.0)
+    return scores
+
+
+@pytest.mark.parametrize("exclude", ["group", "post", "none"])
+def test_a_train_image_never_meets_its_own_group(choices, exclude):
+    """Whatever the model's queries may see; against a slow implementation."""
+    choices["memory"]["exclude"] = exclude
+    rng, day = np.random.default_rng(0), itertools.count(0, 3)
+    groups = []
+    for account in ("ann", "bob"):
+        for _ in range(4):
+            levels = rng.choice(256, 4, replace=False)
+            groups.append((account, [(next(day), int(rng.integers(1, 900)), int(x)) for x in levels]))
+    groups.append(("cat", [(0, 1, 0), (1, 5, 9)]))
+    train = Split("r", groups, choices)
+    np.testing.assert_allclose(baselines.pixel_knn(train, train)["z"], slow_knn(train))
+
+
+def test_pixel_knn_reads_no_label_of_the_split(choices):
+    train = Split("r", [("ann", [(i, 10 + i, 20 * i) for i in range(8)])], choices)
+    one, two = (
+        Split("t", [("ann", [(3, likes, 33), (4, likes + 7, 180)])], choices) for likes in (1, 10**6)
+    )
+    assert baselines.pixel_knn(one, train)["z"].to_list() == baselines.pixel_knn(two, train)["z"].to_list()
+
+
+def test_pixel_knn_keeps_to_the_past(choices):
+    """past_only: a query of day 20 with a lag of 7 sees days below 13."""
+    choices["memory"]["past_only"] = True
+    bank = [(0, 10, 50), (12, 30, 50), (14, 999, 50), (40, 999, 50)]
+    train = Split("r", [("ann", bank)], choices)
+    test = Split("t", [("ann", [(20, 1, 50), (5, 5, 50)])], choices)
+    np.testing.assert_allclose(baselines.pixel_knn(test, train)["z"], [np.log([0.5, 1.5]).mean(), 0], atol=1e-12)
+
+
+def test_chance_is_seeded(choices):
+    dataset = Split("t", [("ann", [(i, 1 + i, 0) for i in range(20)])], choices)
+    one, again, other = (baselines.chance(dataset, seed)["z"].to_list() for seed in (0, 0, 1))
+    assert one == again != other
+    assert len(set(one)) == 20
+
+
+@pytest.fixture
+def world(tmp_path):
+    """Likes of a test split that are what the truth says: exp(growth + universal + taste + depth + noise)."""
+    rng = np.random.default_rng(0)
+    parts = {"universal": 0.3, "taste": 1.0, "depth": 0.3, "noise": 0.3}
+    truth = {name: rng.normal(0, sd, 200) for name, sd in parts.items()}
+    truth["log_followers_growth"] = np.full(200, 5.0)
+    likes = np.rint(np.exp(sum(truth.values()))).astype(int)
+    names = [f"t{i // 5}-{i % 5}" for i in range(200)]
+    frame = {"account": [f"a{i // 5 % 20}" for i in range(200)], "post_id": names, "image_id": names}
+    pl.DataFrame(frame | truth).sample(fraction=1, shuffle=True, seed=1).write_parquet(tmp_path / "truth.parquet")
+    groups = [(f"a{g % 20}", [(i, int(likes[5 * g + i]), 0) for i in range(5)]) for g in range(40)]
+    return tmp_path, groups, pl.DataFrame(frame | truth)
+
+
+def test_truth_is_joined_by_account_and_image(world, choices):
+    folder, groups, truth = world
+    scores = baselines.truth_scores(Split("t", groups, choices), folder)
+    known = truth["log_followers_growth"] + truth["universal"] + truth["taste"] + truth["depth"]
+    np.testing.assert_allclose(scores["bayes"]["z"], known)
+    np.testing.assert_allclose(scores["universal_only"]["z"], truth["universal"])
+
+
+def test_yardsticks_are_ordered_and_printed(world, choices, capsys):
+    folder, groups, _ = world
+    dataset, train = Split("t", groups, choices), Split("r", [("a0", [(0, 5, 9), (1, 50, 9)])], choices)
+    results = baselines.yardsticks(dataset, train, folder, draws=100)
+    assert list(results) == ["bayes", "universal_only", "retrieval_only", "pixel_knn", "chance"]
+    accuracy = {name: result["accuracy"] for name, result in results.items()}
+    assert accuracy["bayes"] > 0.9 > accuracy["universal_only"] > 0.5
+    assert accuracy["retrieval_only"] == 0.5  # nothing was retrieved: all scores tie
+    low, high = results["bayes"]["accuracy_interval"]
+    assert low < accuracy["bayes"] < high
+    assert results["bayes"]["interval_over"] == "accounts"
+    json.dumps(results)
+    baselines.print_table(results, "Yardsticks")
+    shown = capsys.readouterr().out
+    assert "universal_only" in shown and f"{100 * accuracy['bayes']:.2f}" in shown
+    without = baselines.yardsticks(dataset, train, draws=10)
+    assert list(without) == ["retrieval_only", "pixel_knn", "chance"]
+
+
+def test_another_world_is_refused(world, choices, tmp_path):
+    folder, groups, _ = world
+    other = Split("x", groups, choices)
+    with pytest.raises(ValueError, match=r"truth\.parquet: 200 images .* another world"):
+        baselines.truth_scores(other, folder)
+    with pytest.raises(FileNotFoundError, match=r"data_builders\.demo_world"):
+        baselines.truth_scores(other, tmp_path / "nowhere")
