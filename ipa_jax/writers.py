@@ -233,12 +233,13 @@ def keep_rows(path: Path, step: int | None, step_of: Callable[[str], int], heade
     """
     kept = [header]
     if step is not None and path.exists():
-        for line in path.read_text(encoding="utf-8", errors="replace").removeprefix(header).splitlines(keepends=True):
-            try:
-                if line.endswith("\n") and step_of(line) <= step:
-                    kept.append(line)
-            except (ValueError, KeyError, IndexError, StopIteration):
-                continue
+        with path.open(encoding="utf-8", errors="replace", newline="\n") as file:  # texts may hold other line ends
+            for line in file:
+                try:
+                    if line.endswith("\n") and step_of(line) <= step:
+                        kept.append(line)
+                except (ValueError, KeyError, IndexError):
+                    continue
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_text("".join(kept), encoding="utf-8", newline="")
     os.replace(temporary, path)

@@ -118,6 +118,15 @@ def test_a_new_run_starts_its_files_anew(open_writer, tmp_path):
     assert [r["step"] for r in lines(tmp_path / "run/metrics.jsonl")] == [5]
 
 
+def test_texts_with_odd_line_ends_survive_resuming(open_writer, tmp_path):
+    text = "one\u2028two\x85three\r\nfour"
+    open_writer().write_texts(1, {"overview": text})
+    open_writer(resume_step=1).write_scalars(2, {"loss": 1.0})
+    with (tmp_path / "run/metrics.jsonl").open(encoding="utf-8", newline="\n") as file:
+        assert [json.loads(line)["step"] for line in file] == [1, 2]
+    assert rows(tmp_path / "run/metrics.csv") == [(2, "loss", 1.0)]
+
+
 def test_resuming_without_files_writes_them(open_writer, tmp_path):
     open_writer(resume_step=7).write_scalars(8, {"loss": 2.0})
     assert rows(tmp_path / "run/metrics.csv") == [(8, "loss", 2.0)]
