@@ -1,0 +1,86 @@
+"""Looks into every image once before anything is built: can it be decoded, its pHash, its file hash.
+
+The two hashes find near-duplicates and equal files between test and train (the build report). Only JPEG, PNG and WebP
+are opened, whatever a file calls itself, and an image too large to be honest counts as unreadable.
+"""
+
+import hashlib
+import io
+import multiprocessing
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import imagehash
+import numpy as np
+import polars as pl
+from PIL import Image
+from tqdm import tqdm
+
+FORMATS = ("JPEG", "PNG", "WEBP")
+DRAFT_SIDE = 128  # px: pHash shrinks to 32, so a JPEG need not be decoded larger than this
+SLICE = 128  # images a process takes at a time
+ALONE = 1024  # up to so many images the processes cost more than they save
+SCHEMA = {"path": pl.String, "readable": pl.Boolean, "phash": pl.UInt64, "sha256": pl.Binary}
+
+Probed = tuple[int, bytes] | None  # (64-bit pHash, sha256 of the file), None: unreadable
+
+
+def probe(raw: Path, paths: Sequence[str], workers: int | None = None) -> pl.DataFrame:
+    """Decodes each image once.
+
+    Args:
+      raw: the folder that the paths are relative to.
+      paths: image paths; a repeated path is looked at once.
+      workers: processes; by default one a core.
+    Returns:
+      One row a path, in order of first mention: path, readable, phash (u64), sha256 (32 bytes); both null where
+      unreadable.
+    """
+    unique = list(dict.fromkeys(paths))
+    slices = [unique[i : i + SLICE] for i in range(0, len(unique), SLICE)]
+    readable, phash, sha256 = [], [], []
+    with tqdm(total=len(unique), unit="image", desc="probe images") as progress:
+        for part in _results(partial(probe_slice, os.fspath(raw)), slices, workers or os.cpu_count() or 1):
+            readable.append(pl.Series([result is not None for result in part], dtype=pl.Boolean))
+            phash.append(pl.Series([result and result[0] for result in part], dtype=pl.UInt64))
+            sha256.append(pl.Series([result and result[1] for result in part], dtype=pl.Binary))
+            progress.update(len(part))
+    if not unique:
+        return pl.DataFrame(schema=SCHEMA)
+    columns = (pl.concat(parts) for parts in (readable, phash, sha256))
+    return pl.DataFrame(dict(zip(SCHEMA, (pl.Series(unique), *columns), strict=True)), schema=SCHEMA)
+
+
+def probe_slice(root: str, paths: Sequence[str]) -> list[Probed]:
+    """`probe_file` of each path below root."""
+    return [probe_file(f"{root}/{path}") for path in paths]
+
+
+def probe_file(path: str) -> Probed:
+    """The hashes of one image file; None when it is not there, of another format, broken, cut or too large."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            data = file.read()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd EXIF and the like do no harm here
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                image.draft("L", (DRAFT_SIDE, DRAFT_SIDE))
+                image.load()
+                bits = imagehash.phash(image).hash
+    except Exception:  # Pillow answers a broken file with OSError, SyntaxError, ValueError, struct.error, ...
+        return None
+    return int.from_bytes(np.packbits(bits.ravel()).tobytes(), "big"), hashlib.sha256(data).digest()
+
+
+def _results(function: partial, slices: list[list[str]], workers: int) -> Iterator[list[Probed]]:
+    if workers == 1 or sum(map(len, slices)) <= ALONE:
+        yield from map(function, slices)
+        return
+    # Not fork: polars and jax keep threads, and a forked child can wait for their locks for ever.
+    with ProcessPoolExecutor(min(workers, len(slices)), mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(function, slices)

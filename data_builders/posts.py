@@ -1,0 +1,267 @@
+"""The posts table: one row a post, whatever the reader; every record that is left out is counted under a named reason.
+
+Source: section 4.1 of the paper (image, likes, account and time of a post). `read` picks the reader by what lies in
+the folder; both hand their posts to the same `check` and the same `post_table.PostTable`, so that a post means the
+same thing everywhere. Each later step that loses posts (`drop_unreadable`, `drop_without_features`) counts likewise.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+REASONS = (
+    "bad row", "duplicate mapping row", "duplicate post", "info missing", "info empty", "info broken", "video",
+    "likes missing", "likes hidden (-1)", "likes below 1", "no timestamp", "carousel skipped", "image missing",
+    "image unreadable", "too many images", "no features",
+)
+SCHEMA = {
+    "account": pl.String, "post_id": pl.String, "time": pl.Int64, "likes": pl.Int64, "followers": pl.Int64,
+    "category": pl.String, "caption": pl.String, "hashtags": pl.List(pl.String), "comments": pl.List(pl.String),
+    "comment_count": pl.Int64, "sponsored": pl.Boolean, "tagged": pl.Int64, "carousel_length": pl.Int64,
+    "image_ids": pl.List(pl.String), "image_paths": pl.List(pl.String),
+}
+CAROUSELS = ("first", "skip", "all")
+EXAMPLES = 10  # records kept of each reason
+MAX_TIME = 10**11  # Unix seconds of the year 5138: above it stand milliseconds
+FEATURES_MAY_LACK = 0.01  # of the posts
+
+_UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f\ufffd]")
+
+
+class RawDataError(ValueError):
+    """The raw data cannot be used as it stands; the message gives path and remedy."""
+
+    def __init__(self, path: Path | str, problem: str, remedy: str) -> None:
+        super().__init__(f"{path}: {problem}. {remedy}.")
+        self.path = path
+        self.remedy = remedy
+
+
+@dataclass
+class Skips:
+    """What was left out: counts by reason, up to 10 example records each, and warnings in plain words."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def add(self, reason: str, record: str) -> None:
+        """Counts one record. Raises ValueError for a reason that is not in REASONS."""
+        if reason not in REASONS:
+            raise ValueError(f"skip reason {reason!r} is not one of {', '.join(REASONS)}")
+        self.counts[reason] += 1
+        kept = self.examples.setdefault(reason, [])
+        if len(kept) < EXAMPLES:
+            kept.append(record)
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+    def to_json(self) -> dict:
+        """{"counts": {reason: n}, "examples": {reason: [record]}, "warnings": [text]}, in the order of REASONS."""
+        found = [reason for reason in REASONS if self.counts[reason]]
+        return {
+            "counts": {reason: self.counts[reason] for reason in found},
+            "examples": {reason: list(self.examples[reason]) for reason in found},
+            "warnings": list(self.warnings),
+        }
+
+
+@dataclass(slots=True)
+class Post:
+    """What a reader knows of one post. `images` are (image id, path relative to the raw root), as listed."""
+
+    account: str
+    post_id: str
+    time: int | None
+    likes: int | None
+    images: list[tuple[str, str]]
+    caption: str = ""
+    comments: Sequence[str] = ()
+    comment_count: int = 0
+    sponsored: bool = False
+    tagged: int = 0
+    video: bool = False
+    shortcode: str = ""  # of the post on Instagram; two post ids with one shortcode are one post
+    carousel_length: int = 0
+
+
+def read(raw: Path, choices: dict) -> tuple[pl.DataFrame, Skips]:
+    """Reads a raw dataset: a folder in the Instagram Influencer layout, a folder with posts.csv, or a .csv file.
+
+    Args:
+      raw: the folder or file.
+      choices: `config.data` as a dict; `top_n` and `posts.carousel` act here.
+    Returns:
+      The table (columns SCHEMA, sorted by account, time, post_id) and what was skipped.
+    Raises:
+      RawDataError: nothing there that can be read, or not one post left.
+    """
+    from data_builders import raw_csv, raw_instagram
+
+    raw = Path(raw)
+    if choices["posts"]["carousel"] not in CAROUSELS:
+        raise ValueError(f"data.posts.carousel is {choices['posts']['carousel']!r}: set it to one of {CAROUSELS}")
+    skips = Skips()
+    if raw.suffix.lower() == ".csv" and not raw.is_dir():
+        table = raw_csv.read(raw, choices, skips)
+    elif (raw / "posts.csv").is_file() and not (raw / "influencers.txt").exists():
+        table = raw_csv.read(raw / "posts.csv", choices, skips)
+    else:
+        table = raw_instagram.read(raw, choices, skips)
+    _refuse_empty(table, raw, skips)
+    warn_constant_likes(table, skips)
+    return table, skips
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether a name can stand in a file name without leaving its folder (user names, post ids, image names)."""
+    return name not in ("", ".", "..") and not _UNSAFE.search(name)
+
+
+def check(post: Post, exists: Callable[[str], bool], carousel: str) -> tuple[Post | None, list[tuple[str, str]]]:
+    """The checks that every reader's posts go through.
+
+    Args:
+      post: as listed; changed in place.
+      exists: whether the image file of a path is there.
+      carousel: first | skip | all.
+    Returns:
+      The post with just the images that count (None: skipped), and (reason, record) of all that was left out.
+    """
+    name = f"{post.account}/{post.post_id}"
+    listed: dict[str, tuple[str, str]] = {}
+    for image_id, path in post.images:
+        listed.setdefault(image_id, (image_id, path))
+    post.images = list(listed.values())
+    post.carousel_length = len(post.images)
+    reason = None
+    if post.video:
+        reason = "video"
+    elif post.likes is None:
+        reason = "likes missing"
+    elif post.likes == -1:
+        reason = "likes hidden (-1)"
+    elif post.likes < 1:
+        reason = "likes below 1"
+    elif post.time is None or not 0 < post.time < MAX_TIME:
+        reason = "no timestamp"
+    elif carousel == "skip" and post.carousel_length > 1:
+        reason = "carousel skipped"
+    if reason:
+        return None, [(reason, name)]
+    looked_for = post.images if carousel == "all" else post.images[:1]
+    there = [exists(path) for _, path in looked_for]
+    left_out = [
+        ("image missing", f"{name}: {path}") for (_, path), ok in zip(looked_for, there, strict=True) if not ok
+    ]
+    post.images = [image for image, ok in zip(looked_for, there, strict=True) if ok]
+    if not post.images and not left_out:
+        left_out = [("image missing", f"{name}: no image listed")]
+    return (post if post.images else None), left_out
+
+
+def warn_constant_likes(table: pl.DataFrame, skips: Skips) -> None:
+    """Warns of accounts of 10 posts or more where over 20 % share one count below 10: hidden likes often read 3."""
+    counts = table.group_by("account", "likes").agg(pl.len().alias("same"))
+    suspicious = (
+        counts.with_columns(pl.col("same").sum().over("account").alias("posts"))
+        .filter((pl.col("likes") < 10) & (pl.col("posts") >= 10) & (pl.col("same") * 5 > pl.col("posts")))
+        .sort("account", "likes")
+    )
+    for account, likes, same, posts in suspicious.iter_rows():
+        skips.warn(f"account {account}: {same} of {posts} posts have exactly {likes} likes; hidden counts may read so")
+
+
+def drop_unreadable(table: pl.DataFrame, probes: pl.DataFrame, choices: dict, skips: Skips) -> pl.DataFrame:
+    """The table without images that cannot be decoded ("image unreadable") and posts that fit no group.
+
+    Args:
+      table: the posts table.
+      probes: `images.probe` of all its image paths.
+      choices: with carousel `all` the rest of a post stays, otherwise the post goes; a post that still has more than
+        `groups.max_images` images is dropped as "too many images".
+      skips: counts each unreadable image.
+    Raises:
+      ValueError: a path was not probed.
+      RawDataError: no post is left.
+    """
+    images = _images(table)
+    paths = probes.rename({"path": "image_paths"})
+    unprobed = images.join(paths, on="image_paths", how="anti")
+    if len(unprobed):
+        raise ValueError(f"{len(unprobed)} image paths were not probed, such as {unprobed['image_paths'][0]}")
+    bad = images.join(paths.filter(~pl.col("readable")), on="image_paths", how="semi")
+    table = _without_images(table, images, bad, choices["posts"]["carousel"], "image unreadable", skips)
+    too_many = pl.col("image_ids").list.len() > choices["groups"]["max_images"]
+    for account, post_id in table.filter(too_many).select("account", "post_id").iter_rows():
+        skips.add("too many images", f"{account}/{post_id}")
+    table = table.filter(~too_many)
+    _refuse_empty(table, "images", skips)
+    return table
+
+
+def drop_without_features(
+    table: pl.DataFrame, missing_keys: Sequence[tuple[str, str]], choices: dict, skips: Skips
+) -> pl.DataFrame:
+    """The table without images that the feature store lacks ("no features"); carousels as in `drop_unreadable`.
+
+    Args:
+      table: the posts table.
+      missing_keys: (account, image id) as `FeatureReader.missing` gives them.
+      choices: `posts.carousel` acts here.
+      skips: counts each image without features.
+    Raises:
+      RawDataError: more than 1 % of the posts lack features, or no post is left.
+    """
+    keys = pl.DataFrame(list(missing_keys), schema={"account": pl.String, "image_ids": pl.String}, orient="row")
+    images = _images(table)
+    bad = images.join(keys, on=["account", "image_ids"], how="semi")
+    lacking = bad["row"].n_unique()
+    if lacking > FEATURES_MAY_LACK * len(table):
+        account, image_id = bad.row(0, named=True)["account"], bad.row(0, named=True)["image_ids"]
+        raise RawDataError(
+            "feature store", f"{lacking} of {len(table)} posts have no features, such as {account}/{image_id}",
+            "At most 1 % may lack them: write features for every image of the raw data, keyed by account and image id",
+        )
+    table = _without_images(table, images, bad, choices["posts"]["carousel"], "no features", skips)
+    _refuse_empty(table, "feature store", skips)
+    return table
+
+
+def _images(table: pl.DataFrame) -> pl.DataFrame:
+    """One row an image: row (of the table), account, post_id, image_ids, image_paths."""
+    return (
+        table.select("account", "post_id", "image_ids", "image_paths")
+        .with_row_index("row")
+        .explode("image_ids", "image_paths")
+    )
+
+
+def _without_images(
+    table: pl.DataFrame, images: pl.DataFrame, bad: pl.DataFrame, carousel: str, reason: str, skips: Skips
+) -> pl.DataFrame:
+    for account, post_id, path in bad.sort("row").select("account", "post_id", "image_paths").iter_rows():
+        skips.add(reason, f"{account}/{post_id}: {path}")
+    if bad.is_empty():
+        return table
+    table = table.with_row_index("row")
+    if carousel != "all":
+        return table.join(bad, on="row", how="anti", maintain_order="left").drop("row")
+    rest = (
+        images.join(bad, on=["row", "image_ids"], how="anti", maintain_order="left")
+        .group_by("row", maintain_order=True)
+        .agg("image_ids", "image_paths")
+    )
+    kept = table.drop("image_ids", "image_paths").join(rest, on="row", how="inner", maintain_order="left")
+    return kept.select(list(SCHEMA))
+
+
+def _refuse_empty(table: pl.DataFrame, path: Path | str, skips: Skips) -> None:
+    if table.is_empty():
+        counts = ", ".join(f"{reason}: {n}" for reason, n in skips.to_json()["counts"].items()) or "no record found"
+        raise RawDataError(path, f"not one usable post ({counts})", "Mend the reason that took the most records")
