@@ -123,6 +123,11 @@ class LoadPack(grain.transforms.Map):
         self._vectors: np.ndarray | None = None
         if self.crop > self.resize:
             raise ValueError(f"input.crop ({self.crop}) is larger than input.resize ({self.resize}): lower input.crop")
+        if self.depth and not self.depth_side:
+            raise ValueError(
+                f"{dataset.folder} was built with data.depth.side=0 and holds no depth maps: build it again, or set "
+                "--config.model.depth.enabled=False"
+            )
         if self.cached:
             self._check_vectors(len(images))
 
@@ -198,7 +203,7 @@ class LoadPack(grain.transforms.Map):
         except ValueError as error:
             raise ValueError(
                 f"record {record} (group {example['group_id']}), image {example['image_ids'][position]} in "
-                f"{self.dataset.data_dir}, split {self.dataset.split}: {error}. Rebuild the data set with "
+                f"{self.dataset.folder}, split {self.dataset.split}: {error}. Rebuild the data set with "
                 "data_builders.build, which leaves unreadable images out by name"
             ) from error
 
@@ -231,7 +236,7 @@ def train_plan(dataset: GroupDataset, config: ConfigDict) -> packing.TrainPlan:
     listed = int(dataset.groups["pairs"].sum())
     if len(index.pairs) != listed:
         raise ValueError(
-            f"the index of {dataset.data_dir}, split {dataset.split}, lists {listed} valid pairs, but its likes give "
+            f"the index of {dataset.folder}, split {dataset.split}, lists {listed} valid pairs, but its likes give "
             f"{len(index.pairs)}: build the data set again"
         )
     return packing.train_plan(index, config.batch, config.seed)
