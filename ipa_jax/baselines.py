@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 NEIGHBOURS = 5  # of pixel_knn: as many as the model retrieves
 THUMBNAIL = 16  # side of pixel_knn's down-sampled images, pixels
 BATCH = 256  # groups read at once
-KNOWN = ("log_followers_growth", "universal", "taste", "depth")  # of log likes in a demo world; the rest is noise
 FIGURES = ("accuracy", "accuracy_interval", "plcc", "srcc", "ratio_mse", "pairs", "groups", "images", "interval_over")
 
 
@@ -186,20 +185,16 @@ def truth_scores(dataset: "GroupDataset", world: Path) -> "dict[str, pl.DataFram
     Raises:
       FileNotFoundError, ValueError: no truth.parquet there, or that of another world.
     """
-    import polars as pl
+    from data_builders.demo_world import truth
 
-    path = Path(world) / "truth.parquet"
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: --world takes a folder that data_builders.demo_world wrote")
-    truth = pl.read_parquet(path, columns=["account", "image_id", *KNOWN])
-    known = dataset.images.join(truth, on=["account", "image_id"], how="left", maintain_order="left")
-    if missing := known["universal"].null_count():
-        raise ValueError(f"{path}: {missing} images of the data set are not in it; --world is another world")
-    bayes = known.select(pl.sum_horizontal(KNOWN)).to_series()
-    return {
-        "bayes": score_table(dataset, bayes.to_numpy()),
-        "universal_only": score_table(dataset, known["universal"].to_numpy()),
-    }
+    known = truth.load(world)
+    scores = {}
+    for name, rule in (("bayes", truth.bayes_scores), ("universal_only", truth.universal_scores)):
+        joined = dataset.images.join(rule(known), on=truth.KEY, how="left", maintain_order="left")
+        if missing := joined["z"].null_count():
+            raise ValueError(f"{world}/truth.parquet: {missing} images of the data set are missing; it is another world")
+        scores[name] = score_table(dataset, joined["z"].to_numpy())
+    return scores
 
 
 def all_scores(
