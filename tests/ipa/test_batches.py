@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from group_stand_in import StandIn
+from group_stand_in import StandIn, jpeg
 
 from configs import full
 from ipa_jax import batches, packing, photos
@@ -201,6 +201,9 @@ def test_choices_that_cannot_be_met_are_named(dataset):
     with pytest.raises(ValueError, match=r"input\.crop \(56\) is larger than input\.resize \(48\)"):
         steps_of(dataset, config_of(input__crop=56))
     other = StandIn(SIZES)
+    other.choices["depth"]["side"] = 0
+    with pytest.raises(ValueError, match=r"data\.depth\.side=0 and holds no depth maps"):
+        steps_of(other, config_of())
     other.choices["pairs"]["min_ratio"] = 3
     with pytest.raises(ValueError, match=r"lists \d+ valid pairs, but its likes give \d+"):
         steps_of(other, config_of())
@@ -244,3 +247,49 @@ def test_reading_processes_start_light():
         "assert not {'jax', 'flax', 'tensorflow'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_batches_of_a_built_data_set(tmp_path):
+    """Raw CSV and feature store -> data_builders.build -> reading processes: every slot is the record's."""
+    built = build_small_set(tmp_path)
+    for by, workers in (("groups", 2), ("pairs", 0)):
+        config = config_of(by, input__workers=workers, train__epochs=1.0)
+        seen = set()
+        for batch in steps_of(built, config):
+            for pack, slot in np.argwhere(batch["slot_mask"]):
+                record, position = int(batch["record"][pack, slot]), int(batch["position"][pack, slot])
+                seen.add((record, position))
+                example = built[record]
+                top, left = np.round(batch["window"][pack, slot, :2] * 48).astype(int)
+                image = photos.decode(example["images"][position], 48)[top : top + 40, left : left + 40]
+                shown = image[:, ::-1] if batch["flip"][pack, slot] else image
+                np.testing.assert_array_equal(batch["image"][pack, slot], shown)
+                np.testing.assert_array_equal(batch["depth"][pack, slot], example["depth"][position])
+                np.testing.assert_allclose(batch["local"][pack, slot], example["local_score"][position], rtol=1e-6)
+        if by == "groups":
+            assert seen == set(built.images.select("record", "position").iter_rows())
+    scored = list(batches.score_batches(built, config_of(), 16))
+    assert sum(int(batch["slot_mask"].sum()) for batch in scored) == len(built.images)
+
+
+def build_small_set(root):
+    from data_builders.build import build
+    from data_builders.dataset import GroupDataset
+    from data_builders.feature_store import FeatureWriter
+
+    rng = np.random.default_rng(0)
+    lines = ["image,account,likes,timestamp"]
+    extractor = {"name": "drawn", "version": "1", "weights_sha256": "0" * 64}
+    parts = ("pose", "background", "caption", "depth")
+    with FeatureWriter(root / "features", extractors=dict.fromkeys(parts, extractor), depth_side=48) as writer:
+        for account, post in itertools.product("abc", range(60)):
+            name = f"{account}{post}.jpg"
+            (root / name).write_bytes(jpeg(rng))
+            lines.append(f"{name},{account},{rng.integers(100, 1000)},{1_500_000_000 + post * 100_000}")
+            writer.write(
+                account, name, 48, 48, people=[], background=rng.random(4), caption_vector=rng.random(4),
+                caption_text="", depth=rng.random((48, 48)),
+            )  # fmt: skip
+    (root / "posts.csv").write_text("\n".join(lines))
+    build(full.get_config("tiny"), root / "posts.csv", root / "features", root / "data")
+    return GroupDataset(root / "data", "train")
