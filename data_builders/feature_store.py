@@ -282,6 +282,12 @@ class FeatureReader:
         self.require("depth")
         return self._take(account, image_ids)["depth"].to_pylist()
 
+    def people(self, account: str, image_ids: Sequence[str]) -> np.ndarray:
+        """People found in each image, i32 [I]. Raises as `depth`, for the part pose."""
+        self.require("pose")
+        counts = self._take(account, image_ids)["scores"].combine_chunks().value_lengths()
+        return counts.to_numpy().astype(np.int32)
+
     def caption_texts(self, account: str, image_ids: Sequence[str]) -> list[str | None]:
         """What the caption extractor wrote; None where it kept no text."""
         return self._take(account, image_ids)["caption_text"].to_pylist()

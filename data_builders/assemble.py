@@ -1,0 +1,168 @@
+"""Posts table + feature store + choices -> one example a group, account by account, so that memory stays bounded."""
+
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from data_builders.feature_store import FeatureReader
+from data_builders.groups import SPLITS, KeptGroups, image_weights
+from data_builders.memory_bank import AccountImages, account_images
+from data_builders.posts import RawDataError
+from data_builders.retrieval import Retrieved, retrieve
+
+PEOPLE_UNKNOWN = -1  # the store holds no poses
+
+
+@dataclass(frozen=True)
+class Account:
+    """One account: its rows of the posts table, its I images flat in the order of the posts, its kept groups."""
+
+    name: str
+    posts: pl.DataFrame
+    images: AccountImages
+    kept: KeptGroups
+
+    def groups(self, split: int) -> Iterator[tuple[int, np.ndarray]]:
+        """(kept group, positions of its images among the account's) of each kept group of a split, in order of time."""
+        for group in range(len(self.kept.pairs)):
+            positions = np.flatnonzero(self.images.group == group)
+            if self.images.split[positions[0]] == split:
+                yield group, positions
+
+    def first_post(self, group: int) -> str:
+        """Post id that names the group."""
+        return self.posts["post_id"][int(self.kept.first_post[group])]
+
+
+def accounts(table: pl.DataFrame, choices: Mapping[str, Any]) -> Iterator[Account]:
+    """The accounts of a posts table (sorted by account, time, post_id), names ascending, grouped and split."""
+    for (name,), posts in table.group_by("account", maintain_order=True):
+        images, kept = account_images(
+            name, posts["post_id"].to_list(), posts["time"].to_list(), posts["likes"].to_list(),
+            posts["image_ids"].to_list(), choices,
+        )
+        yield Account(name, posts, images, kept)
+
+
+def group_id(account: str, first_post: str) -> str:
+    """The key of a group in the data set."""
+    return f"{account}/{first_post}"
+
+
+def require_splits(table: pl.DataFrame, choices: Mapping[str, Any], raw: Path) -> dict[str, int]:
+    """Counts the groups of each split.
+
+    Raises:
+      RawDataError: a split is empty; says so before images are read or anything is written.
+    """
+    counts = np.zeros(len(SPLITS), np.int64)
+    posts = 0
+    for account in accounts(table, choices):
+        first_images = np.searchsorted(account.images.post, account.kept.first_post)
+        counts += np.bincount(account.images.split[first_images], minlength=len(SPLITS))
+        posts += len(account.posts)
+    groups = dict(zip(SPLITS, counts.tolist(), strict=True))
+    empty = [name for name, count in groups.items() if count == 0]
+    if empty:
+        raise RawDataError(
+            raw, f"the split {' and '.join(empty)} would be empty ({posts} posts give {groups})",
+            "Bring more accounts or posts (about one group in ten is drawn for validation and one for test), or change "
+            "config.data.split.seed, config.data.groups or config.data.pairs.min_ratio",
+        )
+    return groups
+
+
+def require_parts(reader: FeatureReader, choices: Mapping[str, Any]) -> None:
+    """Raises ValueError where the choices ask for a part that the feature store lacks, or for depth of another side."""
+    where = f"{reader.path}/header.json: the store has the parts {', '.join(reader.parts) or 'none'}"
+    for part in ("pose", "background", "caption"):
+        if choices["similarity"][part] and part not in reader.parts:
+            raise ValueError(f"{where}, but config.data.similarity.{part} is {choices['similarity'][part]:g}; extract "
+                             f"{part}, or give the weight to the others (--config.data.similarity.{part}=0)")
+    side = choices["depth"]["side"]
+    if side and "depth" not in reader.parts:
+        raise ValueError(f"{where}, but config.data.depth.side is {side}; extract depth, or build without depth maps "
+                         "(--config.data.depth.side=0)")
+    if side and reader.header["depth_side"] != side:
+        raise ValueError(f"{reader.path}/header.json: depth_side is {reader.header['depth_side']}, but "
+                         f"config.data.depth.side is {side}; set --config.data.depth.side to what the store holds")
+
+
+def examples(
+    account: Account, split: int, raw: Path, reader: FeatureReader, choices: Mapping[str, Any]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(group id, example) of one account's groups of one split; see top3000's features for the fields.
+
+    Raises:
+      FileNotFoundError, KeyError: an image file or its features are gone since they were checked.
+    """
+    groups = list(account.groups(split))
+    if not groups:
+        return
+    ids = account.images.image_id
+    features = reader.load(account.name, ids.tolist())
+    retrieved = retrieve(account.images, features, choices)
+    people = np.full(len(ids), PEOPLE_UNKNOWN, np.int32) if features.people is None else features.people
+    columns = account.posts.to_dict(as_series=False)
+    paths = [path for post in columns["image_paths"] for path in post]
+    for group, positions in groups:
+        example = _example(account, group, positions, columns, retrieved)
+        example["people"] = people[positions]
+        example["images"] = [image_bytes(raw / paths[i], choices["image"]["max_side"]) for i in positions]
+        if choices["depth"]["side"]:
+            example["depth"] = reader.depth(account.name, ids[positions].tolist())
+        yield example["group_id"], example
+
+
+def image_bytes(path: Path, max_side: int) -> bytes:
+    """The file as it is; when `max_side` is positive and the image longer, upright, shrunk to it, as JPEG."""
+    data = path.read_bytes()
+    if not max_side:
+        return data
+    from PIL import Image, ImageOps
+
+    with Image.open(io.BytesIO(data)) as image:
+        if max(image.size) <= max_side:
+            return data
+        upright = ImageOps.exif_transpose(image).convert("RGB")
+        upright.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
+        shrunk = io.BytesIO()
+        upright.save(shrunk, "JPEG", quality=92)
+        return shrunk.getvalue()
+
+
+def _example(
+    account: Account, group: int, positions: np.ndarray, columns: Mapping[str, list], retrieved: Retrieved
+) -> dict[str, Any]:
+    images = account.images
+    post = images.post[positions]
+    first = account.first_post(group)
+    index = retrieved.index[positions]
+    return {
+        "group_id": group_id(account.name, first),
+        "account": account.name,
+        "first_post": first,
+        "image_ids": images.image_id[positions].tolist(),
+        "post_ids": images.post_id[positions].tolist(),
+        "post": np.unique(post, return_inverse=True)[1].astype(np.int32),
+        "likes": images.likes[positions],
+        "times": images.time[positions],
+        "pairs": account.kept.pairs[group],
+        "retrieved_ids": np.where(index >= 0, images.image_id[index], "").ravel().tolist(),
+        "similarity": retrieved.similarity[positions],
+        "local_score": retrieved.local_score[positions],
+        "count": retrieved.count[positions],
+        "mask": retrieved.mask[positions],
+        "captions": [columns["caption"][p] for p in post],
+        "hashtags": [" ".join(columns["hashtags"][p]) for p in post],
+        "comments": ["\n".join(columns["comments"][p]) for p in post],
+        "category": columns["category"][0],
+        "sponsored": np.array([columns["sponsored"][p] for p in post], bool),
+        "carousel_length": np.array([columns["carousel_length"][p] for p in post], np.int32),
+        "weight": image_weights(post).astype(np.float32),
+    }

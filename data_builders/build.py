@@ -1,0 +1,107 @@
+"""Builds the data set `top3000` from raw posts and a feature store.
+
+    python -m data_builders.build --config=configs/full.py --raw=RAW --features=STORE --data_dir=DATA
+        [--config.data.memory.exclude=post ...] [--overwrite] [--beam_pipeline_options=runner=FnApiRunner]
+
+RAW is a folder in the layout of the Instagram Influencer Dataset, a folder with posts.csv, or a .csv file. The data set
+appears as DATA/top3000/1.0.0 when it is complete. One that is there already with the same choices is kept.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from absl import app, flags
+from ml_collections import config_flags
+
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
+
+_CONFIG = config_flags.DEFINE_config_file("config", lock_config=True, help_string="Config file; config.data acts here.")
+_RAW = flags.DEFINE_string("raw", None, "Raw posts: a folder or a .csv file.", required=True)
+_FEATURES = flags.DEFINE_string("features", None, "Feature store of their images.", required=True)
+_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where to put the data set.", required=True)
+_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a data set that is there already.")
+_BEAM = flags.DEFINE_list(
+    "beam_pipeline_options", None,
+    "Build through Apache Beam (requirements-beam.txt), e.g. runner=FnApiRunner or runner=DataflowRunner,project=...",
+)
+
+
+def build(config: "ConfigDict", raw: Path, features: Path, data_dir: Path, *, overwrite: bool = False,
+          beam_pipeline_options: list[str] | None = None) -> Path:
+    """Builds, prints the report and returns the folder of the data set; see the module.
+
+    Raises:
+      ValueError: a data set with other choices is there and `overwrite` is off; names the fields.
+      Others as data_builders.prepare.
+    """
+    import tensorflow_datasets as tfds
+    from rich.console import Console
+
+    from data_builders import build_report, choices
+    from data_builders.dataset import version_folder
+    from data_builders.top3000.top3000_dataset_builder import Builder
+
+    console, wanted = Console(), config.data.to_dict()
+    there = version_folder(data_dir, missing_ok=True)
+    if there is not None and not overwrite:
+        choices.require_equal(stored_choices(there), wanted, str(there),
+                              "Build with --overwrite, or into another --data_dir.")
+        console.print(f"{there} is there already, with these choices: kept (--overwrite builds it again)")
+        return there
+    tfds.disable_progress_bar()  # the builder has its own, which knows how many groups there will be
+    staging = data_dir / ".top3000.building"  # an existing data set stays until the new one is complete
+    shutil.rmtree(staging, ignore_errors=True)
+    try:
+        builder = Builder(choices=wanted, raw=raw, features=features, data_dir=staging,
+                          beam=bool(beam_pipeline_options))
+        builder.download_and_prepare(download_config=_download_config(beam_pipeline_options))
+        built = Path(builder.data_path)
+        folder = data_dir / built.relative_to(staging)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        built.rename(folder)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    build_report.show(builder.report, console)
+    console.print(f"wrote {folder}")
+    return folder
+
+
+def stored_choices(folder: Path) -> dict[str, Any]:
+    """The choices that a data set was built with."""
+    from data_builders.dataset import read_metadata
+
+    return read_metadata(folder)["choices"]
+
+
+def _download_config(beam_pipeline_options: list[str] | None) -> Any:
+    import tensorflow_datasets as tfds
+
+    if not beam_pipeline_options:
+        return tfds.download.DownloadConfig()
+    try:
+        from apache_beam.options.pipeline_options import PipelineOptions
+    except ModuleNotFoundError as error:
+        raise ValueError(f"--beam_pipeline_options: {error}; pip install -r requirements-beam.txt") from error
+    options = PipelineOptions([f"--{option}" for option in beam_pipeline_options])
+    return tfds.download.DownloadConfig(beam_options=options)
+
+
+def main(argv: list[str]) -> None:
+    from data_builders.posts import RawDataError
+
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown arguments {argv[1:]}")
+    try:
+        build(_CONFIG.value, Path(_RAW.value), Path(_FEATURES.value), Path(_DATA_DIR.value),
+              overwrite=_OVERWRITE.value, beam_pipeline_options=_BEAM.value)
+    except (RawDataError, FileNotFoundError, ValueError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    flags.mark_flag_as_required("config")
+    app.run(main)

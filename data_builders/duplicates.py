@@ -1,0 +1,67 @@
+"""Near-duplicates between test and train: the same photo posted again would be remembered, not judged."""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+EXAMPLES = 10  # of each kind in the report
+
+
+def hamming_nearest(queries: np.ndarray, bank: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest of `bank` u64 [M > 0] for each 64-bit hash of `queries` u64 [Q]: (bits i64 [Q], position i64 [Q])."""
+    bits = np.bitwise_count(queries[:, None] ^ bank[None, :])  # [Q, M]
+    nearest = bits.argmin(axis=1)
+    return bits[np.arange(len(queries)), nearest].astype(np.int64), nearest
+
+
+def find(
+    test: pl.DataFrame, train: pl.DataFrame, probes: pl.DataFrame, max_bits: int
+) -> tuple[pl.Series, dict[str, Any]]:
+    """Looks for test images that train holds too.
+
+    Args:
+      test, train: images of the index, with columns account, image_id and path.
+      probes: path, phash (u64) and sha256 of the files.
+      max_bits: a near-duplicate differs in at most so many of the 64 bits of the pHash, within its account. Equal
+        files are looked for over all accounts.
+
+    Returns:
+      bool, for each test image whether it is either; and the report {"near": ..., "equal_files": ...}, each with
+      test_images, share and examples; "either" has test_images and share.
+    """
+    hashes = probes.select("path", "phash", "sha256").unique("path")
+    test, train = (frame.join(hashes, on="path", how="left", maintain_order="left") for frame in (test, train))
+    near = np.zeros(len(test), bool)
+    near_examples: list[dict] = []
+    banks = {account: frame for (account,), frame in train.group_by("account")}
+    for (account,), queries in test.with_row_index("row").group_by("account", maintain_order=True):
+        if account not in banks:
+            continue
+        bank = banks[account]
+        bits, nearest = hamming_nearest(queries["phash"].to_numpy(), bank["phash"].to_numpy())
+        for query in np.flatnonzero(bits <= max_bits):
+            near[queries["row"][int(query)]] = True
+            if len(near_examples) < EXAMPLES:
+                near_examples.append({
+                    "account": account, "test": queries["image_id"][int(query)],
+                    "train": bank["image_id"][int(nearest[query])], "bits": int(bits[query]),
+                })
+    in_train = train.group_by("sha256").agg(pl.col("account").sort_by("account", "image_id").first().alias("other"),
+                                            pl.col("image_id").sort_by("account", "image_id").first().alias("train"))
+    equal = test.join(in_train, on="sha256", how="left", maintain_order="left")
+    equal_examples = equal.filter(pl.col("other").is_not_null()).head(EXAMPLES)
+    equal_examples = equal_examples.select("account", test="image_id", train_account="other", train="train").to_dicts()
+    same_file = equal["other"].is_not_null().to_numpy()
+    either = near | same_file
+    report = {
+        "max_bits": max_bits,
+        "near": _share(near) | {"examples": near_examples},
+        "equal_files": _share(same_file) | {"examples": equal_examples},
+        "either": _share(either),
+    }
+    return pl.Series("duplicate", either), report
+
+
+def _share(found: np.ndarray) -> dict[str, Any]:
+    return {"test_images": int(found.sum()), "share": float(found.mean())}

@@ -1,0 +1,133 @@
+"""The index beside the shards: group -> record, size, pairs; image -> record. Packing and reports need no scan."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from data_builders import assemble
+from data_builders.feature_store import FeatureReader
+from data_builders.groups import SPLITS, image_weights
+
+GROUPS = {
+    "record": pl.Int32, "group_id": pl.String, "account": pl.String, "first_post": pl.String, "images": pl.Int32,
+    "posts": pl.Int32, "pairs": pl.Int32, "pair_weight": pl.Float64,
+}
+IMAGES = {
+    "record": pl.Int32, "position": pl.Int32, "account": pl.String, "image_id": pl.String, "post_id": pl.String,
+    "likes": pl.Int64, "time": pl.Int64, "weight": pl.Float32, "people": pl.Int32, "sponsored": pl.Boolean,
+    "carousel_length": pl.Int32, "category": pl.String, "path": pl.String,
+}
+
+
+@dataclass(frozen=True)
+class Index:
+    """Attributes:
+      groups, images: for each split, frames of the columns GROUPS and IMAGES, sorted by record (and position).
+      accounts, posts: accounts with posts, and their posts.
+      all_pairs: pairs of images of different posts in kept groups, valid or not, by split.
+      dropped: walked groups that were not kept, by reason ("one post" are the singletons).
+      too_young: posts that posts.min_age_days dropped.
+    """
+
+    groups: dict[str, pl.DataFrame]
+    images: dict[str, pl.DataFrame]
+    accounts: int
+    posts: int
+    all_pairs: dict[str, int]
+    dropped: dict[str, int]
+    too_young: int
+
+    def statistics(self) -> dict[str, Any]:
+        """{split: {images, groups, pairs, pair_weight}, "mean_log_likes": of the images of train}."""
+        totals = {
+            split: {"images": len(self.images[split]), "groups": len(frame), "pairs": int(frame["pairs"].sum()),
+                    "pair_weight": float(frame["pair_weight"].sum())}
+            for split, frame in self.groups.items()
+        }
+        return totals | {"mean_log_likes": float(np.log(self.images["train"]["likes"].to_numpy()).mean())}
+
+
+def build(table: pl.DataFrame, reader: FeatureReader, choices: Mapping[str, Any]) -> Index:
+    """Groups every account of the posts table and lists all kept groups and their images, with their records."""
+    groups: dict[str, list[dict]] = {split: [] for split in SPLITS}
+    images: dict[str, list[pl.DataFrame]] = {split: [] for split in SPLITS}
+    all_pairs, dropped, number, too_young = dict.fromkeys(SPLITS, 0), {}, 0, 0
+    for account in assemble.accounts(table, choices):
+        number += 1
+        too_young += account.kept.too_young
+        for reason, count in account.kept.dropped.items():
+            dropped[reason] = dropped.get(reason, 0) + count
+        for split, name in enumerate(SPLITS):
+            here = list(account.groups(split))
+            if not here:
+                continue
+            first = len(groups[name])
+            groups[name] += [_group_row(account, group, positions) for group, positions in here]
+            all_pairs[name] += sum(int(account.kept.all_pairs[group]) for group, _ in here)
+            images[name].append(_image_rows(account, [positions for _, positions in here], first, reader))
+    frames = {split: _with_records(groups[split], images[split], split) for split in SPLITS}
+    return Index(
+        groups={split: frames[split][0] for split in SPLITS},
+        images={split: frames[split][1] for split in SPLITS},
+        accounts=number, posts=len(table), all_pairs=all_pairs, dropped=dropped, too_young=too_young,
+    )
+
+
+def records(keys: list[str], split: str) -> np.ndarray:
+    """i32: the record that each key gets in its split. TFDS sorts examples by their salted hash over all shards."""
+    from tensorflow_datasets.core.hashing import Hasher
+
+    hasher = Hasher(split)
+    hashes = [hasher.hash_key(key) for key in keys]
+    rank = np.empty(len(keys), np.int32)
+    rank[sorted(range(len(keys)), key=hashes.__getitem__)] = np.arange(len(keys))
+    return rank
+
+
+def _group_row(account: assemble.Account, group: int, positions: np.ndarray) -> dict[str, Any]:
+    post, pairs, first = account.images.post[positions], account.kept.pairs[group], account.first_post(group)
+    weight = image_weights(post)
+    return {
+        "group_id": assemble.group_id(account.name, first), "account": account.name, "first_post": first,
+        "images": len(positions), "posts": len(np.unique(post)), "pairs": len(pairs),
+        "pair_weight": float((weight[pairs[:, 0]] * weight[pairs[:, 1]]).sum()),
+    }
+
+
+def _image_rows(
+    account: assemble.Account, groups: list[np.ndarray], first_row: int, reader: FeatureReader
+) -> pl.DataFrame:
+    """The images of some groups of an account; "row" is the group's place among the split's groups so far."""
+    images, posts = account.images, account.posts
+    flat = np.concatenate(groups)
+    post = images.post[flat]
+    paths = posts["image_paths"].explode()
+    people = np.full(len(flat), assemble.PEOPLE_UNKNOWN, np.int32)
+    if "pose" in reader.parts:
+        people = reader.people(account.name, images.image_id[flat].tolist())
+    return pl.DataFrame({
+        "row": np.repeat(np.arange(first_row, first_row + len(groups)), [len(positions) for positions in groups]),
+        "position": np.concatenate([np.arange(len(positions)) for positions in groups]),
+        "account": pl.repeat(account.name, len(flat), eager=True),
+        "image_id": images.image_id[flat].tolist(),
+        "post_id": images.post_id[flat].tolist(),
+        "likes": images.likes[flat],
+        "time": images.time[flat],
+        "weight": np.concatenate([image_weights(images.post[positions]) for positions in groups]),
+        "people": people,
+        "sponsored": posts["sponsored"].gather(post),
+        "carousel_length": posts["carousel_length"].gather(post),
+        "category": posts["category"].gather(post),
+        "path": paths.gather(flat),
+    })
+
+
+def _with_records(groups: list[dict], images: list[pl.DataFrame], split: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    rank = records([group["group_id"] for group in groups], split)
+    group_frame = pl.DataFrame(groups).with_columns(record=pl.Series(rank)).select(list(GROUPS)).cast(GROUPS).sort("record")
+    image_frame = pl.concat(images)
+    image_frame = image_frame.with_columns(record=pl.Series(rank[image_frame["row"].to_numpy()]))
+    return group_frame, image_frame.select(list(IMAGES)).cast(IMAGES).sort("record", "position")

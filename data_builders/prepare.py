@@ -1,0 +1,80 @@
+"""Everything before the first shard: posts read, checked against images and features, and found to fill each split."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from data_builders import images, posts
+from data_builders.assemble import require_parts, require_splits
+from data_builders.feature_store import FeatureReader
+
+KEY = {"account": pl.String, "image_id": pl.String}
+LACKING_READ_FIRST = 0.02  # of the images: twice what may lack features, so that all are looked at in a sound store
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What the build goes on with.
+
+    Attributes:
+      root: folder that image paths are relative to.
+      table: the posts table, only posts with images that can be read and have features.
+      skips: what was left out, by named reason.
+      reader: the feature store.
+      probes: path, readable, phash, sha256 of each image file.
+    """
+
+    root: Path
+    table: pl.DataFrame
+    skips: posts.Skips
+    reader: FeatureReader
+    probes: pl.DataFrame
+
+
+def prepare(raw: Path, features: Path, choices: Mapping[str, Any]) -> Prepared:
+    """Reads and checks; what is cheap to find wrong is found first, as reading all images can take hours.
+
+    Args:
+      raw: a folder in the Instagram layout, a folder with posts.csv, or a .csv file.
+      features: a feature store.
+      choices: `config.data` as nested dict.
+
+    Raises:
+      FileNotFoundError, RawDataError, ValueError: no raw data, no store, a part that the store lacks, over 1 % of the
+        posts without features, an empty split; each with path and remedy.
+    """
+    root = raw.parent if raw.is_file() else raw
+    reader = FeatureReader(features)
+    require_parts(reader, choices)
+    table, skips = posts.read(raw, choices)
+    require_splits(table, choices, raw)
+
+    # An image that cannot be decoded has no features either, and is to be named for what it is.
+    paths = _image_paths(table)
+    keys = pl.DataFrame(reader.missing(_keys(table)), schema=KEY, orient="row")
+    lacking = _keys(table).join(keys, on=["account", "image_id"], how="semi")["path"].unique(maintain_order=True)
+    first = lacking.head(max(10, round(LACKING_READ_FIRST * len(paths))))
+    probes = images.probe(root, first.to_list())
+    rest = pl.DataFrame({"path": paths.filter(~paths.is_in(first.implode())), "readable": True})
+    table = posts.drop_unreadable(table, pl.concat([probes.select("path", "readable"), rest]), choices, skips)
+    table = posts.drop_without_features(table, reader.missing(_keys(table)), choices, skips)
+
+    paths = _image_paths(table)
+    unread = paths.filter(~paths.is_in(probes["path"].implode()))
+    probes = pl.concat([probes, images.probe(root, unread.to_list())])
+    table = posts.drop_unreadable(table, probes, choices, skips)
+    require_splits(table, choices, raw)
+    return Prepared(root, table, skips, reader, probes)
+
+
+def _keys(table: pl.DataFrame) -> pl.DataFrame:
+    """account, image_id, path of each image of a posts table."""
+    images_of = table.select("account", image_id="image_ids", path="image_paths")
+    return images_of.explode("image_id", "path")
+
+
+def _image_paths(table: pl.DataFrame) -> pl.Series:
+    return table["image_paths"].explode().unique(maintain_order=True).alias("path")

@@ -1,0 +1,149 @@
+"""TFDS builder of top3000: one example a group, with what its images retrieve from their account's memory bank."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import tensorflow_datasets as tfds
+
+from configs import full
+from data_builders import build_report, duplicates, group_index
+from data_builders.assemble import accounts, examples
+from data_builders.groups import SPLITS
+from data_builders.prepare import Prepared, prepare
+from data_builders.top3000 import beam_examples
+from data_builders.top3000.tfds_repairs import repaired
+
+POSTS_FILE = "posts.parquet"  # of a build through Beam: workers read their account's posts there
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+    """Groups of Instagram photos of the accounts with the most followers.
+
+    Args:
+      choices: `config.data` as nested dict; None: the defaults of configs/full.py.
+      raw: the raw data, see data_builders.posts.read; None: manual_dir/raw.
+      features: the feature store; None: manual_dir/features.
+      beam: build through Apache Beam, whose runner is in the DownloadConfig.
+      Others as tfds.core.GeneratorBasedBuilder.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First version."}  # noqa: RUF012 (tfds declares it so)
+    MANUAL_DOWNLOAD_INSTRUCTIONS = """
+    The Instagram Influencer Dataset is handed out on request, for research only (see README.md). Put (or link) its
+    files as `raw/` and a feature store of its images as `features/` into the manual directory, or build with
+    `python -m data_builders.build --raw=... --features=...`.
+    """
+
+    def __init__(self, *, choices: Mapping[str, Any] | None = None, raw: Path | None = None,
+                 features: Path | None = None, beam: bool = False, **tfds_options):
+        self._choices = dict(choices) if choices is not None else full.get_config().data.to_dict()
+        self._raw, self._features, self._beam = raw, features, beam
+        self.report: dict[str, Any] | None = None
+        super().__init__(file_format="array_record", **tfds_options)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return self.dataset_info_from_configs(
+            features=example_features(self._choices["retrieval"]["k"], self._choices["depth"]["side"]),
+            metadata=tfds.core.MetadataDict(),
+        )
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
+        raw = self._raw if self._raw is not None else Path(dl_manager.manual_dir) / "raw"
+        features = self._features if self._features is not None else Path(dl_manager.manual_dir) / "features"
+        self._prepared = prepare(Path(raw), Path(features), self._choices)
+        self._index = group_index.build(self._prepared.table, self._prepared.reader, self._choices)
+        if self._beam:
+            self._prepared.table.write_parquet(self.data_path / POSTS_FILE, row_group_size=beam_examples.ROW_GROUP)
+            source = beam_examples.Source(
+                posts=str(self.data_path / POSTS_FILE), root=str(self._prepared.root),
+                features=str(self._prepared.reader.path), choices=self._choices,
+            )
+            names = self._prepared.table["account"].unique(maintain_order=True).to_list()
+            return {name: beam_examples.split(names, split, source) for split, name in enumerate(SPLITS)}
+        return {name: self._generate_examples(split) for split, name in enumerate(SPLITS)}
+
+    def _generate_examples(self, split: int) -> Iterator[tuple[str, dict[str, Any]]]:
+        from tqdm import tqdm
+
+        groups = len(self._index.groups[SPLITS[split]])
+        with tqdm(total=groups, desc=SPLITS[split], unit=" groups", mininterval=1, disable=None) as progress:
+            for account in accounts(self._prepared.table, self._choices):
+                for key, example in examples(account, split, self._prepared.root, self._prepared.reader, self._choices):
+                    yield key, example
+                    progress.update()
+
+    def _download_and_prepare(self, dl_manager, download_config) -> None:
+        """Shards, then the index and the report beside them; TFDS renames the folder into place afterwards."""
+        with repaired():
+            super()._download_and_prepare(dl_manager, download_config)
+        prepared, index, folder = self._prepared, self._index, Path(self.data_path)
+        (folder / POSTS_FILE).unlink(missing_ok=True)
+        for name in SPLITS:
+            written, listed = self.info.splits[name].num_examples, len(index.groups[name])
+            if written != listed:
+                raise RuntimeError(f"{folder}: {written} examples in {name}, but {listed} in its index")
+        flags, found = duplicates.find(
+            index.images["test"], index.images["train"], prepared.probes, self._choices["duplicates"]["max_bits"]
+        )
+        for name in SPLITS:
+            images = index.images[name].drop("path")
+            images = images.with_columns(flags if name == "test" else pl.lit(False).alias("duplicate"))
+            images.write_parquet(folder / f"images-{name}.parquet")
+            index.groups[name].write_parquet(folder / f"groups-{name}.parquet")
+        self.report = build_report.report(prepared, index, found, self._choices)
+        (folder / "build_report.json").write_text(json.dumps(self.report, indent=1))
+        self.info.metadata.update(metadata(prepared, index, self._choices))
+
+
+def metadata(prepared: Prepared, index: group_index.Index, choices: dict[str, Any]) -> dict[str, Any]:
+    """What training and reports need to know of the data set as a whole (metadata.json)."""
+    header = prepared.reader.header
+    return {"choices": choices, "features": header, "random_weights": header["random_weights"],
+            "statistics": index.statistics(), "build_report": "build_report.json"}
+
+
+def example_features(k: int, depth_side: int) -> tfds.features.FeaturesDict:
+    """Fields of one group of N images; K retrieved images each; "depth" only with a side above 0.
+
+    Numbers are stored as bytes: tf.Example itself would round float64 to float32, which moves a local score.
+    """
+
+    def numbers(dtype: type, *shape: int, encoding: str = "bytes") -> tfds.features.Tensor:
+        return tfds.features.Tensor(shape=(None, *shape), dtype=dtype, encoding=encoding)
+
+    def texts() -> tfds.features.Sequence:
+        return tfds.features.Sequence(tfds.features.Text())
+
+    fields = {
+        "group_id": tfds.features.Text(),
+        "account": tfds.features.Text(),
+        "first_post": tfds.features.Text(),
+        "category": tfds.features.Text(),
+        "images": texts(),  # bytes of the files
+        "image_ids": texts(),
+        "post_ids": texts(),
+        "captions": texts(),
+        "hashtags": texts(),  # space between them
+        "comments": texts(),  # newline between them
+        "post": numbers(np.int32),
+        "likes": numbers(np.int64),
+        "times": numbers(np.int64),
+        "pairs": numbers(np.int32, 2),
+        "retrieved_ids": texts(),  # N * K, "" in an empty slot
+        "similarity": numbers(np.float64, k, 4),
+        "local_score": numbers(np.float64, k),
+        "count": numbers(np.int32, k),
+        "mask": numbers(np.bool_, k),
+        "sponsored": numbers(np.bool_),
+        "people": numbers(np.int32),
+        "carousel_length": numbers(np.int32),
+        "weight": numbers(np.float32),
+    }
+    if depth_side:
+        fields["depth"] = numbers(np.uint16, depth_side, depth_side, encoding="zlib")
+    return tfds.features.FeaturesDict(fields)
