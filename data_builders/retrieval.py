@@ -12,7 +12,7 @@ from data_builders.memory_bank import AccountImages, in_bank, viewers, visible
 from data_builders.similarity import Features, similarity
 
 DECIMALS = 6  # of S in the ranking: below that, differences are rounding noise
-CHUNK = 1 << 22  # query-bank pairs held at once: bounds memory for accounts of any size
+CHUNK = 1 << 21  # query-bank pairs held at once: bounds memory for accounts of any size
 
 
 @dataclass(frozen=True)
@@ -99,29 +99,26 @@ def _search(
 
     _, first, bank_post = np.unique(bank.post, return_index=True, return_inverse=True)
     posts = bank.rows(first)  # one image a post: A_r counts posts
-    kinds, viewer = viewers(query, memory)
-    seen = visible(query.rows(kinds), posts, memory, split_by)  # [V, posts]
-    local, count = local_scores(posts.time, posts.likes, seen, memory)
-
     chunk = max(1, CHUNK // len(bank))
     for begin in range(0, len(query), chunk):
         rows = slice(begin, begin + chunk)
+        kinds, viewer = viewers(query.rows(rows), memory)
+        seen = visible(query.rows(rows).rows(kinds), posts, memory, split_by)  # [V, posts]
+        local, count = local_scores(posts.time, posts.likes, seen, memory)
         parts = similarity(
             query_features.rows(rows), bank_features, choices["similarity"], choices["pose"]["keypoint_threshold"]
         )
-        candidate = seen[viewer[rows]][:, bank_post]
-        score = np.where(candidate, np.round(parts[0], DECIMALS), -np.inf)
+        score = np.where(seen[viewer][:, bank_post], np.round(parts[0], DECIMALS), -np.inf)
         each = np.arange(len(score))
         for k in range(result.index.shape[1]):
             best = score.argmax(axis=1)
             real = np.isfinite(score[each, best])
-            at, image = each[real], best[real]
-            kind, post = viewer[rows][real], bank_post[image]
-            result.index[rows, k][at] = ranked[image]
-            result.similarity[rows, k][at] = parts[:, at, image].T
-            result.local_score[rows, k][at] = local[kind, post]
-            result.count[rows, k][at] = count[kind, post]
-            result.mask[rows, k][at] = True
+            image, kind, post = best[real], viewer[real], bank_post[best[real]]
+            result.index[rows, k][real] = ranked[image]
+            result.similarity[rows, k][real] = parts[:, real, image].T
+            result.local_score[rows, k][real] = local[kind, post]
+            result.count[rows, k][real] = count[kind, post]
+            result.mask[rows, k][real] = True
             score[bank_post == bank_post[best][:, None]] = -np.inf  # a post is retrieved at most once
     return result
 

@@ -45,7 +45,7 @@ def groups(posts, choices):
 
 
 def split(account, group, choices):
-    """"train", "validation" or "test"."""
+    """The group's split: "train", "validation" or "test"."""
     text = f"{choices['split']['seed']}|{account}"
     if choices["split"]["by"] == "group":
         text += f"|{group['posts'][0]['id']}"

@@ -83,6 +83,7 @@ def test_eq_8_by_hand():
     """10 and 20: |d| / max = 0.5, not above it. 10 and 21 are valid; images of one post never are."""
     assert groups.valid_pairs([10, 20, 21], [0, 1, 2], 2).tolist() == [[0, 2]]
     assert groups.valid_pairs([21, 10, 21, 5], [0, 1, 0, 2], 2).tolist() == [[0, 1], [0, 3], [1, 2], [2, 3]]
+    assert groups.valid_pairs([5, 5, 5], [0, 0, 1], 0.5).tolist() == [[0, 2], [1, 2]], "siblings, whatever the ratio"
     assert groups.valid_pairs([7], [0], 2).shape == (0, 2)
     assert groups.valid_pairs([10**18, 2 * 10**18 + 1], [0, 1], 2).tolist() == [[0, 1]], "whole numbers, no rounding"
     assert groups.valid_pairs([10**18, 2 * 10**18], [0, 1], 2).tolist() == []

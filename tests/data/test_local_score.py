@@ -74,7 +74,9 @@ def test_bounds_and_means(posts, includes):
 
 def test_no_posts():
     local, count = local_scores(
-        np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((2, 0), bool),
+        np.zeros(0, np.int64),
+        np.zeros(0, np.int64),
+        np.zeros((2, 0), bool),
         {"window_days": 30.0, "mean_includes_retrieved": True},
     )
     assert local.shape == count.shape == (2, 0)

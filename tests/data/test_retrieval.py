@@ -139,8 +139,12 @@ def hand_account(monkeypatch, posts, **memory):
     choices["memory"].update(memory)
     plain = [{"id": i, "time": 10**9 + int(d * DAY), "likes": n, "images": [{"id": f"im-{i}"}]} for i, d, n in posts]
     images, _ = account_images(
-        "eve", [p["id"] for p in plain], [p["time"] for p in plain], [p["likes"] for p in plain],
-        [[image["id"] for image in p["images"]] for p in plain], choices,
+        "eve",
+        [p["id"] for p in plain],
+        [p["time"] for p in plain],
+        [p["likes"] for p in plain],
+        [[image["id"] for image in p["images"]] for p in plain],
+        choices,
     )
     return images, choices
 
