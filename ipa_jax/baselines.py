@@ -192,7 +192,7 @@ def truth_scores(dataset: "GroupDataset", world: Path) -> "dict[str, pl.DataFram
     for name, rule in (("bayes", truth.bayes_scores), ("universal_only", truth.universal_scores)):
         joined = dataset.images.join(rule(known), on=truth.KEY, how="left", maintain_order="left")
         if missing := joined["z"].null_count():
-            raise ValueError(f"{world}/truth.parquet: {missing} images of the data set are missing; it is another world")
+            raise ValueError(f"{world}/truth.parquet: {missing} images of the data set are not in it: another world")
         scores[name] = score_table(dataset, joined["z"].to_numpy())
     return scores
 

@@ -200,7 +200,7 @@ def test_yardsticks_are_ordered_and_printed(world, choices, capsys):
 def test_another_world_is_refused(world, choices, tmp_path):
     folder, groups, _ = world
     other = Split("x", groups, choices)
-    with pytest.raises(ValueError, match=r"truth\.parquet: 200 images .* it is another world"):
+    with pytest.raises(ValueError, match=r"truth\.parquet: 200 images .* another world"):
         baselines.truth_scores(other, folder)
     with pytest.raises(FileNotFoundError, match=r"data_builders\.demo_world"):
         baselines.truth_scores(other, tmp_path / "nowhere")
