@@ -98,12 +98,12 @@ def get_config(size: str = "full") -> ConfigDict:
         "b2": 0.999,
         "ema": 0.0,  # 0: off; else the decay of the averaged parameters that are evaluated and exported
     })
-    # Parameter groups by path, first match wins; a pattern that matches nothing, or a leaf without one, is an error.
+    # Parameter groups: each leaf's path must match exactly one pattern, and each pattern a leaf.
     config.optim.groups = ConfigDict({
         "swin_decayed": {"pattern": r"swin/.*kernel", "learning_rate": 1e-5, "decay": True},
-        "swin_plain": {"pattern": r"swin/.*", "learning_rate": 1e-5, "decay": False},
-        "decayed": {"pattern": r".*kernel", "learning_rate": 1e-4, "decay": True},
-        "plain": {"pattern": r".*", "learning_rate": 1e-4, "decay": False},
+        "swin_plain": {"pattern": r"swin/(?!.*kernel).*", "learning_rate": 1e-5, "decay": False},
+        "rest_decayed": {"pattern": r"(?!swin/).*kernel", "learning_rate": 1e-4, "decay": True},
+        "rest_plain": {"pattern": r"(?!swin/)(?!.*kernel).*", "learning_rate": 1e-4, "decay": False},
     })
 
     config.train = ConfigDict({

@@ -1,0 +1,45 @@
+# A newcomer needs `make demo` and `make test`; both set themselves up. PYTHON picks the interpreter (3.11 or 3.12).
+PYTHON ?= python3
+BIN := .venv/bin
+.DEFAULT_GOAL := help
+
+.PHONY: help demo demo-seeds test lint lock clean
+
+help:
+	@echo "make demo        set-up, then the whole job on the demo world (about 10 minutes on 2 cores)"
+	@echo "make demo-seeds  three worlds, three models each; goes on where it stopped (about 45 minutes)"
+	@echo "make test        set-up, then all tests"
+	@echo "make lint        ruff"
+	@echo "make .venv       set-up alone"
+
+.venv: .venv/.installed
+
+.venv/.installed: requirements.txt
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)) and 'Python 3.11 or 3.12 is needed: make PYTHON=...')"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -r requirements.txt
+	touch $@
+
+.venv/.dev: .venv/.installed requirements-dev.txt
+	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+	touch $@
+
+demo: .venv
+	$(BIN)/python -m ipa_jax.demo --out=runs/demo
+
+demo-seeds: .venv
+	$(BIN)/python -m ipa_jax.demo --out=runs/seeds --seeds=0,1,2 --configs=basic,basic_retrieval,full
+
+test: .venv/.dev
+	$(BIN)/python -m pytest
+
+lint: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+lock:
+	uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url \
+		--no-emit-find-links requirements.in --output-file requirements.txt
+
+clean:
+	rm -rf .venv runs

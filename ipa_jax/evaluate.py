@@ -1,0 +1,141 @@
+"""Scores each image of a split once, then the metrics of section 4.1.2.
+
+    python -m ipa_jax.evaluate --export=runs/full/export --data_dir=DATA --split=test [--json]
+
+float32 at highest matmul precision: an image's score does not depend on batch size or device count (to 1e-5).
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    import polars as pl
+    from data_builders.dataset import GroupDataset
+    from ml_collections import ConfigDict
+
+
+class Scorer:
+    """The score step compiled once, for any number of sets of variables and splits."""
+
+    def __init__(self, config: "ConfigDict", dtype: str | None = None):
+        """dtype: of the computation, config.eval.dtype unless given."""
+        import jax
+
+        from ipa_jax.models.popularity import build_model
+        from ipa_jax.state import with_resnet
+        from ipa_jax.steps import AXIS, make_score_step
+
+        self._config, self._dtype = with_resnet(config), dtype or config.eval.dtype
+        self._devices = jax.local_devices()  # each process scores everything: no two need agree on a batch
+        step = make_score_step(build_model(self._config.model, dtype=self._dtype))
+        self._step = jax.pmap(step, AXIS, devices=self._devices)
+
+    def outputs(self, variables: dict, dataset: "GroupDataset", what: str) -> "Iterator[np.ndarray]":
+        """The model's output `what` ("z" or "depth_vectors") of each image, in the index's order, a batch at a time."""
+        import jax
+        import numpy as np
+        from flax.jax_utils import replicate
+
+        from ipa_jax.batches import score_batches
+
+        variables = replicate(variables, self._devices)
+        count = len(self._devices)
+        precision = "highest" if self._dtype == "float32" else "default"
+        for batch in score_batches(dataset, self._config, self._config.eval.images * count, packs=count):
+            with jax.default_matmul_precision(precision):
+                out = self._step(variables, batch)[what]
+            yield np.asarray(out)[batch["slot_mask"]]
+
+    def scores(self, variables: dict, dataset: "GroupDataset") -> "pl.DataFrame":
+        """Columns account, record, image_id, post_id, likes and z float64: a row an image, in the index's order.
+
+        Raises FloatingPointError where a score is not finite.
+        """
+        import numpy as np
+        import polars as pl
+
+        z = np.concatenate(list(self.outputs(variables, dataset, "z"))).astype(np.float64)
+        if not np.isfinite(z).all():
+            raise FloatingPointError(f"{int((~np.isfinite(z)).sum())} of {len(z)} scores are not finite")
+        columns = ["account", "record", "image_id", "post_id", "likes"]
+        return dataset.images.select(columns).with_columns(pl.Series("z", z))
+
+
+def split_metrics(
+    scores: "pl.DataFrame", config: "ConfigDict", factor: float | None = None, draws: int | None = None
+) -> dict:
+    """metrics.evaluate under the config's pair rule, bootstrap draws (unless given) and seed."""
+    from ipa_jax.metrics import evaluate
+
+    draws = config.eval.bootstrap if draws is None else draws
+    return evaluate(scores, config.data.pairs.min_ratio, factor=factor, draws=draws, seed=config.seed)
+
+
+def _run(args: argparse.Namespace) -> int:
+    from data_builders.dataset import GroupDataset
+
+    from ipa_jax.export import load_export
+    from ipa_jax.metrics import paired_difference, rescale_factor
+    from ipa_jax.preflight import check_data
+
+    variables, config, _ = load_export(args.export)
+    with config.unlocked():
+        config.data_dir = args.data_dir or config.data_dir
+        config.eval.images = args.images or config.eval.images
+    check_data(config)
+    ratio = config.data.pairs.min_ratio
+    scorer = Scorer(config, args.dtype)
+    validation = scorer.scores(variables, GroupDataset(config.data_dir, "validation"))
+    dataset = GroupDataset(config.data_dir, args.split)
+    scores = validation if args.split == "validation" else scorer.scores(variables, dataset)
+    results = split_metrics(scores, config, rescale_factor(validation, ratio))
+    if args.dtype == "bfloat16":  # what the precision costs, against float32 on the same images
+        exact = Scorer(config, "float32").scores(variables, dataset)
+        difference = paired_difference(scores, exact, ratio)
+        results["bfloat16_minus_float32"] = {
+            "accuracy": difference["accuracy"]["difference"],
+            "largest_z": float((scores["z"] - exact["z"]).abs().max()),
+        }
+    if args.scores:
+        temporary = args.scores.with_name(args.scores.name + ".tmp")
+        scores.write_parquet(temporary)
+        temporary.rename(args.scores)
+    if args.json:
+        print(json.dumps(results))
+        return 0
+    low, high = results["accuracy_interval"]
+    print(f"{args.split}: {results['images']} images, {results['groups']} groups, {results['pairs']} valid pairs")
+    print(
+        f"  pairwise accuracy {results['accuracy']:.4f} (95 % {low:.4f} to {high:.4f}, over {results['interval_over']})"
+    )
+    print(f"  PLCC {results['plcc']:.4f}   SRCC {results['srcc']:.4f}   Ratio MSE {results['ratio_mse']:.4f}")
+    if "bfloat16_minus_float32" in results:
+        print(f"  against float32: {results['bfloat16_minus_float32']}")
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m ipa_jax.evaluate", description=__doc__.split("\n")[0])
+    parser.add_argument("--export", type=Path, required=True, help="export/ folder of a finished workdir")
+    parser.add_argument("--data_dir", help="data set (default: the one that the run trained on)")
+    parser.add_argument("--split", default="test", choices=["train", "validation", "test"])
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], help="of the computation (default: the config's)")
+    parser.add_argument("--images", type=int, help="images a device scores at once; scores do not depend on it")
+    parser.add_argument("--scores", type=Path, help="write a row an image to this .parquet file")
+    parser.add_argument("--json", action="store_true", help="print the metrics as one JSON object")
+    args = parser.parse_args(argv)
+    try:
+        return _run(args)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""What a trained model leaves to its users: `<workdir>/export/`, and how to load it again.
+
+params/            orbax checkpoint of {"params", "batch_stats"}
+model.safetensors  the same arrays, named params/... and batch_stats/...
+config.json        the whole config of the run
+data.json          choices and statistics of the data set it was trained on
+README.md          the model card
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+from flax import traverse_util
+from ml_collections import ConfigDict
+
+
+class ExportError(ValueError):
+    """An export folder that is not there, incomplete or of another version."""
+
+
+def save_export(out: Path, variables: dict, config: ConfigDict, data: dict, card: str) -> None:
+    """Writes the folder under a temporary name, then renames it; one that exists is replaced.
+
+    Args:
+      variables: {"params", "batch_stats"}, numpy leaves.
+      data: GroupDataset.info of the train split.
+      card: README.md.
+    """
+    import orbax.checkpoint as ocp
+    from safetensors.numpy import save_file
+
+    temporary = out.with_name(out.name + ".tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save((temporary / "params").absolute(), variables)
+    flat = traverse_util.flatten_dict(variables, sep="/")
+    save_file({name: np.ascontiguousarray(leaf) for name, leaf in flat.items()}, temporary / "model.safetensors")
+    (temporary / "config.json").write_text(json.dumps(config.to_dict(), indent=2))
+    (temporary / "data.json").write_text(json.dumps(data, indent=2))
+    (temporary / "README.md").write_text(card)
+    shutil.rmtree(out, ignore_errors=True)
+    temporary.rename(out)
+
+
+def load_export(path: Path) -> tuple[dict, ConfigDict, dict]:
+    """(variables, config, data) of an export; the arrays come from model.safetensors, nothing is unpickled.
+
+    Raises ExportError naming the file that is missing and how to make an export.
+    """
+    from safetensors.numpy import load_file
+
+    for name in ("config.json", "data.json", "model.safetensors"):
+        if not (path / name).is_file():
+            raise ExportError(f"{path / name} is missing: --export names the export/ folder of a finished workdir")
+    variables = traverse_util.unflatten_dict(load_file(path / "model.safetensors"), sep="/")
+    variables.setdefault("batch_stats", {})  # a model without BatchNorm has none
+    return variables, load_config(path / "config.json"), json.loads((path / "data.json").read_text())
+
+
+def load_config(file: Path) -> ConfigDict:
+    """The locked config of a run from its JSON, over full.py's fields and types.
+
+    Raises ExportError for a field that full.py does not know.
+    """
+    from configs import full
+
+    stored = json.loads(file.read_text())
+    config = full.get_config(stored["size"])
+    try:
+        _update(config, stored)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ExportError(f"{file}: written by another version of the project ({error})") from error
+    return config
+
+
+def _update(config: ConfigDict, stored: dict) -> None:
+    for name, value in stored.items():
+        if isinstance(value, dict):
+            _update(config[name], value)
+        elif value is not None:
+            config[name] = tuple(value) if isinstance(value, list) else value
+
+
+def model_card(config: ConfigDict, results: dict, data: dict, seconds: float) -> str:
+    """README.md of an export: what it is, what a score means, how it was made and how well it did."""
+    test = results["test"]
+    start = "random weights" if config.init.random else "pretrained Swin-B and ResNet50"
+    marks = ["trained from a random start: for tests and demonstrations"] if config.init.random else []
+    if data.get("random_weights"):
+        marks.append("features made with random extractor weights: scores mean nothing")
+    low, high = test["accuracy_interval"]
+    return "\n".join([
+        "# Neural image popularity model",
+        "",
+        *[f"**Mark: {mark}.**" for mark in marks],
+        "",
+        "Given photos of one account, says which will be liked more, before they are posted. It gives z = log score: "
+        "higher is better, and only differences within one account mean anything.",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| start | {start} |",
+        f"| branches | retrieval {config.model.retrieval.enabled}, depth {config.model.depth.enabled}, "
+        f"fusion {config.model.fusion} |",
+        f"| loss | {config.loss.name} |",
+        f"| seed | {config.seed} |",
+        f"| training | {results['steps']} steps, best at {results['best_step']}, {seconds:.0f} s |",
+        f"| parameters | {results['parameters']:,} |",
+        f"| test pairwise accuracy | {test['accuracy']:.4f} (95 % interval {low:.4f} to {high:.4f}) |",
+        f"| test PLCC, SRCC | {test['plcc']:.4f}, {test['srcc']:.4f} |",
+        f"| test Ratio MSE | {test['ratio_mse']:.4f} |",
+        f"| train images, groups, pairs | {', '.join(str(data['statistics']['train'][k]) for k in ('images', 'groups', 'pairs'))} |",  # noqa: E501
+        "",
+        "`python -m ipa_jax.evaluate --export=. --data_dir=DATA --split=test` gives the same figures again.",
+        "The Instagram Influencer Dataset is for research only; a model trained on it inherits its terms.",
+        "",
+    ])  # fmt: skip

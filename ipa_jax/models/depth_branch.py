@@ -1,0 +1,87 @@
+"""The 3D-aware branch: depth map -> five masks -> masked images -> one shared ResNet (section 3.3, eq. 5 and 6)."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from third_party_ports.resnet import ResNet
+
+LAYERS = ((0.0, 1 / 3), (1 / 3, 2 / 3), (2 / 3, 1.0), (0.0, 0.5), (0.5, 1.0))  # near, middle, far; fore-, background
+
+
+def cut_depth(depth: jax.Array, window: jax.Array, flip: jax.Array, side: int) -> jax.Array:
+    """The part of each depth map that the cropped (and mirrored) image shows.
+
+    Args:
+      depth: uint16 [N, d, d], min-max over the whole image (0 near, 65535 far).
+      window: float32 [N, 3], top, left and size of the crop as fractions of the image's side.
+      flip: bool [N], the image was mirrored.
+      side: of the result, s.
+    Returns: float32 [N, s, s] in [0, 1].
+    """
+    d = depth.shape[1]
+    window = jnp.where(window[:, 2:] > 0, window, jnp.array([0.0, 0.0, 1.0]))  # an empty slot has none
+
+    def cut(one: jax.Array, at: jax.Array) -> jax.Array:
+        scale = jnp.full((2,), side / d) / at[2]
+        return jax.image.scale_and_translate(
+            one, (side, side), (0, 1), scale, -at[:2] * d * scale, "linear", precision=jax.lax.Precision.HIGHEST
+        )
+
+    maps = jax.vmap(cut)(depth.astype(jnp.float32) / 65535.0, window)
+    return jnp.where(flip[:, None, None], maps[:, :, ::-1], maps)
+
+
+def depth_masks(depth: jax.Array) -> jax.Array:
+    """Eq. 5: [N, s, s] in [0, 1] -> bool [N, 5, s, s]; b_low <= D < b_high, the last of each set closed above."""
+    masks = [(depth >= low) & ((depth < high) if high < 1.0 else True) for low, high in LAYERS]
+    return jnp.stack(masks, axis=1)
+
+
+class DepthBranch(nn.Module):
+    """Five masked views of each image through one ResNet, a pooled vector each (eq. 6).
+
+    Attributes:
+      stage_sizes, width, stem: of the ResNet ((3, 4, 6, 3), 64, "imagenet": ResNet50).
+      side: of the masked images.
+      resnet: "train" | "frozen" (inference mode, no gradient).
+      dtype: of the computation.
+    """
+
+    stage_sizes: tuple[int, ...] = (3, 4, 6, 3)
+    width: int = 64
+    stem: str = "imagenet"
+    side: int = 224
+    resnet: str = "train"
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        images: jax.Array,
+        depth: jax.Array,
+        mask: jax.Array,
+        normalise,
+        *,
+        train: bool,
+        axis_name: str | None = None,
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """Vectors [N, 5, C] float32 of images float32 [N, s, s, 3] in [0, 1] and depth [N, s, s] in [0, 1].
+
+        mask bool [N] marks real images (BatchNorm counts no others); normalise maps [0, 1] pixels to the ResNet's
+        input: hidden pixels are black, not mean grey.
+        """
+        n = len(images)
+        masks = depth_masks(depth)  # [N, 5, s, s]
+        layers = images[:, None] * masks[..., None]  # [N, 5, s, s, 3]
+        flat = normalise(layers).reshape(n * len(LAYERS), *images.shape[1:])
+        pooled, taps = ResNet(self.stage_sizes, self.width, self.stem, dtype=self.dtype, name="resnet")(
+            flat.astype(self.dtype),
+            train=train and self.resnet == "train",
+            mask=jnp.repeat(mask, len(LAYERS)),
+            axis_name=axis_name,
+        )
+        vectors = pooled.reshape(n, len(LAYERS), -1)
+        if self.resnet == "frozen":
+            vectors = jax.lax.stop_gradient(vectors)
+        return vectors, {"masks": masks, **{f"resnet/{name}": tap for name, tap in taps.items()}}

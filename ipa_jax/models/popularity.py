@@ -1,0 +1,118 @@
+"""The whole model: branches -> tokens -> fusion -> z = log s (section 3, Figure 2)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from ipa_jax.models.aggregation import AggregationEncoder, Concatenation
+from ipa_jax.models.depth_branch import LAYERS, DepthBranch, cut_depth
+from ipa_jax.models.retrieval_tokens import RetrievalTokens
+from third_party_ports.swin import Swin
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which both pretrained networks expect
+
+
+def normalise(pixels: jax.Array) -> jax.Array:
+    """[..., 3] in [0, 1] -> what Swin and ResNet were trained on."""
+    return (pixels - jnp.array(MEAN)) / jnp.array(STD)
+
+
+class PopularityModel(nn.Module):
+    """Scores images; only differences of scores within one account mean anything.
+
+    Attributes: the fields of config.model by their names (swin, retrieval and depth as plain dicts), and
+      head_bias, where the output starts (the train mean of log likes for `log_likes`, else 0).
+    """
+
+    swin: Mapping[str, Any]
+    retrieval: Mapping[str, Any]
+    depth: Mapping[str, Any]
+    fusion: str = "aggregation"
+    width: int = 512
+    blocks: int = 4
+    heads: int = 8
+    mlp_ratio: int = 4
+    dtype: jnp.dtype = jnp.float32
+    head_bias: float = 0.0
+
+    @nn.compact
+    def __call__(
+        self,
+        inputs: Mapping[str, jax.Array],
+        *,
+        train: bool,
+        keys: jax.Array | None = None,
+        axis_name: str | None = None,
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """z float32 [N], and every intermediate by name.
+
+        Args:
+          inputs: image uint8 [N, c, c, 3]; slot_mask bool [N] (False = empty slot); where the branches are on:
+            similarity, local, count float32 [N, K] and retrieved_mask bool [N, K]; depth uint16 [N, d, d], window
+            float32 [N, 3] and flip bool [N], or depth_vectors float32 [N, 5, C] when they are cached.
+          train: BatchNorm uses (and updates) the statistics of this batch, over all devices of axis_name.
+          keys: a PRNG key an image [N] for stochastic depth; None: none is dropped.
+        """
+        out = {}
+        pixels = inputs["image"].astype(jnp.float32) / 255.0  # [N, c, c, 3]
+        backbone, out["swin"] = Swin(**self.swin, dtype=self.dtype, name="swin")(
+            normalise(pixels).astype(self.dtype), keys=keys
+        )
+        tokens = [self._project(backbone, "image_project", "image_type")]  # [N, T, D]
+        masks = [jnp.ones(tokens[0].shape[:2], bool)]
+
+        if self.retrieval["enabled"]:
+            fields = {name: value for name, value in self.retrieval.items() if name != "enabled"}
+            retrieved, seen = RetrievalTokens(self.width, **fields, dtype=self.dtype, name="retrieval")(
+                inputs["similarity"], inputs["local"], inputs["count"], inputs["retrieved_mask"]
+            )
+            tokens.append(retrieved + self._type("retrieval_type", 1))
+            masks.append(seen)
+        if self.depth["enabled"]:
+            vectors, out["depth"] = self._depth_vectors(inputs, pixels, train=train, axis_name=axis_name)
+            out["depth_vectors"] = vectors
+            tokens.append(self._project(vectors.astype(self.dtype), "depth_project", "depth_type", len(LAYERS)))
+            masks.append(jnp.ones((len(vectors), len(LAYERS)), bool))
+
+        if self.fusion == "aggregation":
+            encoder = AggregationEncoder(self.blocks, self.heads, self.mlp_ratio, self.dtype, name="aggregation")
+            embedding = encoder(jnp.concatenate(tokens, 1), jnp.concatenate(masks, 1))
+        elif self.fusion == "concat":
+            pooled = [tokens[0].mean(1)]
+            pooled += [(t * m[..., None]).reshape(len(t), -1) for t, m in zip(tokens[1:], masks[1:], strict=True)]
+            embedding = Concatenation(self.mlp_ratio, self.dtype, name="concatenation")(jnp.concatenate(pooled, 1))
+        else:
+            raise ValueError(f"model.fusion is {self.fusion!r}: aggregation or concat")
+        out |= {"tokens": jnp.concatenate(tokens, 1), "mask": jnp.concatenate(masks, 1), "embedding": embedding}
+        bias = nn.initializers.constant(self.head_bias)
+        z = nn.Dense(1, dtype=jnp.float32, bias_init=bias, name="head")(embedding.astype(jnp.float32))[:, 0]
+        return z, out
+
+    def _depth_vectors(self, inputs, pixels, *, train, axis_name):
+        if self.depth["resnet"] == "cached":
+            return inputs["depth_vectors"], {}
+        side = self.depth["side"]
+        depth = cut_depth(inputs["depth"], inputs["window"], inputs["flip"], side)  # [N, s, s]
+        n, c = pixels.shape[:2]
+        small = pixels if c == side else jax.image.resize(pixels, (n, side, side, 3), "linear")
+        fields = {name: value for name, value in self.depth.items() if name != "enabled"}
+        return DepthBranch(**fields, dtype=self.dtype, name="depth_branch")(
+            small, depth, inputs["slot_mask"], normalise, train=train, axis_name=axis_name
+        )
+
+    def _type(self, name: str, count: int) -> jax.Array:
+        return self.param(name, nn.initializers.normal(0.02), (count, self.width)).astype(self.dtype)
+
+    def _project(self, features: jax.Array, name: str, type_name: str, types: int = 1) -> jax.Array:
+        """A branch's features [N, T, F] as tokens [N, T, D] with the embedding of their type."""
+        return nn.Dense(self.width, dtype=self.dtype, name=name)(features) + self._type(type_name, types)
+
+
+def build_model(model: ConfigDict, *, dtype: str | None = None, head_bias: float = 0.0) -> PopularityModel:
+    """The network of config.model; dtype overrides its precision (evaluation runs in float32)."""
+    fields = {name: value for name, value in model.to_dict().items() if name != "dtype"}
+    return PopularityModel(**fields, dtype=jnp.dtype(dtype or model.dtype), head_bias=head_bias)

@@ -1,0 +1,140 @@
+"""What a training run carries from step to step, and the optimiser that moves it (4.1.3)."""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import struct, traverse_util
+from ml_collections import ConfigDict
+
+from ipa_jax.models.popularity import build_model
+from third_party_ports import weights
+
+FROZEN = "frozen"
+
+
+class TrainState(struct.PyTreeNode):
+    """step int32 []; params, ema_params (empty without EMA), batch_stats: trees of the model's leaves."""
+
+    step: jax.Array
+    params: Mapping
+    batch_stats: Mapping
+    ema_params: Mapping
+    opt_state: optax.OptState
+
+    @property
+    def evaluated(self) -> dict:
+        """The variables that are evaluated and exported: averaged parameters where there are any."""
+        return {"params": self.ema_params or self.params, "batch_stats": self.batch_stats}
+
+
+def with_resnet(config: ConfigDict) -> ConfigDict:
+    """The config under which every parameter exists and every image can be scored: `cached` is `frozen` there."""
+    if config.model.depth.resnet != "cached":
+        return config
+    config = config.copy_and_resolve_references()
+    config.model.depth.resnet = "frozen"
+    return config.lock()
+
+
+def example_inputs(config: ConfigDict) -> dict[str, np.ndarray]:
+    """One image of the right shapes to initialise from: everything the config's branches read."""
+    side, k, d = config.input.crop, config.data.retrieval.k, config.data.depth.side
+    inputs = {"image": np.zeros((1, side, side, 3), np.uint8), "slot_mask": np.ones(1, bool)}
+    if config.model.retrieval.enabled:
+        inputs |= {name: np.ones((1, k), np.float32) for name in ("similarity", "local", "count")}
+        inputs["retrieved_mask"] = np.ones((1, k), bool)
+    if config.model.depth.enabled:
+        inputs["depth"] = np.zeros((1, d, d), np.uint16)
+        inputs["window"] = np.float32([[0, 0, 1]])
+        inputs["flip"] = np.zeros(1, bool)
+    return inputs
+
+
+def initial_variables(config: ConfigDict, head_bias: float = 0.0) -> dict:
+    """{"params", "batch_stats"}: random from config.seed alone, then pretrained Swin and ResNet where config.init says.
+
+    A cached ResNet's parameters are there too: scoring new photos needs them.
+    """
+    config = with_resnet(config)
+    model, inputs = build_model(config.model, dtype="float32", head_bias=head_bias), example_inputs(config)
+    variables = jax.jit(lambda key: model.init(key, inputs, train=False))(jax.random.key(config.seed))
+    variables = {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
+    if config.init.swin:
+        variables = _load(variables, ("swin",), weights.load_swin, config.init.swin)
+    if config.init.resnet and config.model.depth.enabled:
+        variables = _load(variables, ("depth_branch", "resnet"), weights.load_resnet, config.init.resnet)
+    return variables
+
+
+def _load(variables: dict, at: tuple[str, ...], load: Callable, file: str) -> dict:
+    """Replaces the variables of the network at a path by those of a converted file."""
+    flat = {kind: traverse_util.flatten_dict(tree) for kind, tree in variables.items()}
+    inside = {
+        kind: traverse_util.unflatten_dict({k[len(at) :]: v for k, v in leaves.items() if k[: len(at)] == at})
+        for kind, leaves in flat.items()
+    }
+    for kind, tree in load(file, inside).items():
+        flat[kind] |= {at + path: leaf for path, leaf in traverse_util.flatten_dict(tree).items()}
+    return {kind: traverse_util.unflatten_dict(leaves) for kind, leaves in flat.items()}
+
+
+def parameter_labels(params: Mapping, config: ConfigDict) -> Mapping:
+    """The parameter group of each leaf by its path (`swin/layers_0/...`), as config.optim.groups says.
+
+    Raises ValueError for a leaf that no pattern or more than one matches, or a pattern that matches no leaf.
+    """
+    patterns = {name: re.compile(group.pattern) for name, group in config.optim.groups.items()}
+    frozen = config.model.depth.enabled and config.model.depth.resnet != "train"
+    labels = {}
+    for path in traverse_util.flatten_dict(params, sep="/"):
+        names = [name for name, pattern in patterns.items() if pattern.fullmatch(path)]
+        if len(names) != 1:
+            raise ValueError(f"config.optim.groups: {path} is matched by {names or 'no pattern'}; make it exactly one")
+        labels[path] = FROZEN if frozen and path.startswith("depth_branch/resnet/") else names[0]
+    if idle := sorted(set(patterns) - set(labels.values())):
+        raise ValueError(f"config.optim.groups: {idle} match no parameter; correct or remove the pattern")
+    return traverse_util.unflatten_dict(labels, sep="/")
+
+
+def schedule(peak: float, warmup: int, total: int) -> optax.Schedule:
+    """Linear warm-up, then cosine to 0 at step `total`."""
+    warmup = min(warmup, max(total - 1, 0))
+    return (
+        optax.warmup_cosine_decay_schedule(0.0, peak, warmup, max(total, 1))
+        if warmup
+        else (optax.cosine_decay_schedule(peak, max(total, 1)))
+    )
+
+
+def optimizer(params: Mapping, config: ConfigDict, total_steps: int) -> optax.GradientTransformation:
+    """Clipping at global norm, then AdamW with a learning rate and decay for each parameter group."""
+    optim = config.optim
+
+    def adamw(group: ConfigDict) -> optax.GradientTransformation:
+        rate = schedule(group.learning_rate, optim.warmup_steps, total_steps)
+        return optax.adamw(rate, optim.b1, optim.b2, weight_decay=optim.weight_decay if group.decay else 0.0)
+
+    transforms = {name: adamw(group) for name, group in optim.groups.items()} | {FROZEN: optax.set_to_zero()}
+    return optax.chain(
+        optax.clip_by_global_norm(optim.clip_norm), optax.partition(transforms, parameter_labels(params, config))
+    )
+
+
+def create(variables: Mapping, tx: optax.GradientTransformation, ema: float) -> TrainState:
+    params = variables["params"]
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        batch_stats=variables["batch_stats"],
+        ema_params=jax.tree.map(jnp.array, params) if ema else {},
+        opt_state=tx.init(params),
+    )
+
+
+def parameter_count(params: Mapping) -> int:
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))

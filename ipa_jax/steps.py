@@ -1,0 +1,99 @@
+"""The two device functions: one training step and one scoring step. Pure; pmapped over the axis "devices"."""
+
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+import optax
+from ml_collections import ConfigDict
+
+from ipa_jax.losses import PAIR_LOSSES
+from ipa_jax.models.popularity import PopularityModel
+from ipa_jax.state import TrainState
+from ipa_jax.train_metrics import TrainMetrics
+
+AXIS = "devices"
+
+
+LOSS_ONLY = ("pair_weight", "log_likes", "record", "position")  # of a batch: what the model does not read
+
+
+def flatten_packs(batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    """[packs, slots, ...] -> [images, ...] of what the model reads."""
+    return {k: v.reshape(-1, *v.shape[2:]) for k, v in batch.items() if k not in LOSS_ONLY}
+
+
+def pair_outputs(z: jax.Array, batch: Mapping[str, jax.Array], name: str) -> dict[str, jax.Array]:
+    """Eq. 7 over the slots x slots matrix of each pack: what TrainMetrics reads, all [packs, slots, slots].
+
+    z float32 [packs, slots]; batch holds log_likes [packs, slots] and pair_weight [packs, slots, slots], 0 where
+    slots i and j are no valid pair.
+    """
+    z_a, z_b = z[:, :, None], z[:, None, :]
+    log_a, log_b = batch["log_likes"][:, :, None], batch["log_likes"][:, None, :]
+    losses = PAIR_LOSSES[name](z_a, z_b, log_a, log_b)  # finite for empty slots too
+    return {"pair_loss": losses, "d": z_a - z_b, "t": log_a - log_b, "pair_weight": batch["pair_weight"]}
+
+
+def make_train_step(
+    model: PopularityModel, tx: optax.GradientTransformation, config: ConfigDict, loss_scale: float
+) -> Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, TrainMetrics]]:
+    """The step (state, batch [packs of this device, slots, ...]) -> (state, metrics), to be pmapped over AXIS.
+
+    The loss is the weighted sum over the step's valid pairs, over all devices, divided by the constant loss_scale
+    (method.md, Loss): batching by pairs and by groups have the same expected gradient. Nothing depends on how packs
+    are spread over devices: sums are psums, BatchNorm counts real images over all devices, and stochastic depth is
+    keyed by (seed, step, slot).
+    """
+    accumulate, ema = config.batch.accumulate, config.optim.ema
+    base_key = jax.random.key(config.seed)
+
+    def loss_fn(params, batch_stats, packs, step):
+        inputs = flatten_packs(packs)
+        step_key = jax.random.fold_in(base_key, step)
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(step_key, inputs["slot"])
+        (z, _), updated = model.apply(
+            {"params": params, "batch_stats": batch_stats},
+            inputs, train=True, keys=keys, axis_name=AXIS, mutable=["batch_stats"],
+        )  # fmt: skip
+        outputs = pair_outputs(z.reshape(packs["slot_mask"].shape), packs, config.loss.name)
+        loss = jnp.sum(outputs["pair_weight"] * outputs["pair_loss"]) / loss_scale
+        return loss, (TrainMetrics.single_from_model_output(**outputs), updated.get("batch_stats", {}))
+
+    def micro_step(params, step, carry, packs):
+        gradients, batch_stats, metrics = carry
+        (_, (measured, batch_stats)), new = jax.value_and_grad(loss_fn, has_aux=True)(params, batch_stats, packs, step)
+        return (jax.tree.map(jnp.add, gradients, new), batch_stats, metrics.merge(measured)), None
+
+    def train_step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, TrainMetrics]:
+        carry = (jax.tree.map(jnp.zeros_like, state.params), state.batch_stats, TrainMetrics.empty())
+        if accumulate == 1:
+            carry, _ = micro_step(state.params, state.step, carry, batch)
+        else:
+            micro = jax.tree.map(lambda x: x.reshape(accumulate, -1, *x.shape[1:]), batch)
+            carry, _ = jax.lax.scan(lambda c, packs: micro_step(state.params, state.step, c, packs), carry, micro)
+        gradients, batch_stats, metrics = carry
+        gradients, metrics = jax.lax.psum((gradients, metrics), AXIS)
+        batch_stats = jax.lax.pmean(batch_stats, AXIS)  # equal already; says so to the compiler
+        updates, opt_state = tx.update(gradients, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        ema_params = state.ema_params
+        if ema:
+            decay = jnp.minimum(ema, (1.0 + state.step) / (10.0 + state.step))  # the first steps are forgotten fast
+            ema_params = jax.tree.map(lambda old, new: old + (1 - decay) * (new - old), ema_params, params)
+        return TrainState(state.step + 1, params, batch_stats, ema_params, opt_state), metrics
+
+    return train_step
+
+
+def make_score_step(model: PopularityModel) -> Callable[[dict, dict[str, jax.Array]], dict[str, jax.Array]]:
+    """(variables, batch [images, ...]) -> z float32 [images] and what else is kept; to be pmapped over AXIS.
+
+    An image's score is its own: nothing is averaged over the batch.
+    """
+
+    def score_step(variables: dict, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        z, out = model.apply(variables, {k: v for k, v in batch.items() if k not in LOSS_ONLY}, train=False)
+        return {"z": z} | ({"depth_vectors": out["depth_vectors"]} if "depth_vectors" in out else {})
+
+    return score_step

@@ -1,0 +1,149 @@
+"""One training run, in reading order: preflight, batches, model, state, restore, step, log, evaluate, save, export."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+from absl import logging
+from data_builders.dataset import GroupDataset
+from flax.jax_utils import replicate
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from ipa_jax import batches, packing, preflight, state, workdirs
+from ipa_jax.checkpoints import Checkpoints, to_host
+from ipa_jax.depth_cache import depth_vectors
+from ipa_jax.evaluate import Scorer, split_metrics
+from ipa_jax.export import model_card, save_export
+from ipa_jax.metrics import rescale_factor
+from ipa_jax.models.popularity import build_model
+from ipa_jax.steps import AXIS, make_train_step
+from ipa_jax.train_metrics import TrainMetrics
+from ipa_jax.writers import create_writer
+
+
+def run(config: ConfigDict, workdir: Path) -> dict:
+    """Trains, evaluates the best checkpoint and exports it; a run that was stopped goes on, one that ended is kept.
+
+    Returns what `<workdir>/results.json` holds. The same config ends with the same metrics however often the process
+    was killed on the way: step t, its data and its random draws are functions of (config, t) alone.
+    Raises PreflightError before anything is compiled, FloatingPointError at a loss that is not finite.
+    """
+    preflight.check(config, jax.device_count())
+    if results := workdirs.finished(config, workdir):
+        logging.warning("%s holds the finished run; nothing to do", workdir)
+        return results
+    if config.train.compilation_cache:
+        jax.config.update("jax_compilation_cache_dir", config.train.compilation_cache)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    first_process = jax.process_index() == 0
+    if first_process:
+        workdirs.start(config, workdir)
+
+    train, validation, test = (GroupDataset(config.data_dir, split) for split in ("train", "validation", "test"))
+    plan = batches.train_plan(train, config)
+    total = packing.total_steps(plan, config.train.epochs)
+    head_bias = float(np.log(train.images["likes"].to_numpy()).mean()) if config.loss.name == "log_likes" else 0.0
+
+    variables = state.initial_variables(config, head_bias)
+    tx = state.optimizer(variables["params"], config, total)
+    initial = jax.tree.map(np.asarray, state.create(variables, tx, config.optim.ema))
+    parameters = state.parameter_count(variables["params"])
+    if first_process:
+        workdirs.write_overview(variables, workdir)
+
+    checkpoints = Checkpoints(workdir)
+    position = {"step": 0, "seconds": 0.0, "seed": config.seed, "packs_per_epoch": plan.packs_per_epoch}
+    host_state, stored = checkpoints.restore(initial) or (initial, position)
+    position = workdirs.same_data(position, stored, workdir)
+    start, spent = position["step"], position["seconds"]
+
+    cached = config.model.depth.enabled and config.model.depth.resnet == "cached"
+    vectors = depth_vectors(workdir / "depth_vectors/train.npy", variables, train, config) if cached else None
+    model = build_model(config.model)
+    step_fn = make_train_step(model, tx, config, packing.loss_scale(plan))
+    train_step = jax.pmap(step_fn, AXIS, donate_argnums=0)
+    scorer = Scorer(config)
+    reader = batches.train_batches(
+        train, config, start_step=start, process_index=jax.process_index(), process_count=jax.process_count(),
+        depth_vectors=vectors,
+    )  # fmt: skip
+    writer = create_writer(workdir, config.train.writers, resume_step=start or None, first_process=first_process)
+    if not start:
+        writer.write_hparams(workdirs.flat(config))
+
+    began = logged = time.monotonic()
+    device_state = replicate(host_state)
+    bar = tqdm(total=total, initial=start, desc=workdir.name, unit="step", disable=not first_process, mininterval=2)
+    seen, images = TrainMetrics.empty(), 0
+    for step, (measured, batch) in enumerate(_train(train_step, device_state, reader), start + 1):
+        device_state, metrics = measured
+        metrics = _checked(metrics, step, batch, train, workdir)
+        seen, images = seen.merge(metrics), images + int(batch["slot_mask"].sum()) * jax.process_count()
+        bar.update()
+        last = step == total
+        if step % config.train.log_every == 0 or last:
+            now = time.monotonic()
+            rate = images / max(now - logged, 1e-9)
+            scalars = {f"train/{name}": float(value) for name, value in seen.compute().items()}
+            writer.write_scalars(step, scalars | {"train/images_per_second": rate})
+            seen, images, logged = TrainMetrics.empty(), 0, now
+        evaluate = step % config.train.eval_every == 0 or last
+        if evaluate or step % config.train.checkpoint_every == 0:
+            host_state = to_host(device_state)
+            accuracy = None
+            if evaluate:
+                figures = split_metrics(scorer.scores(host_state.evaluated, validation), config, draws=0)
+                names = ("accuracy", "plcc", "srcc", "ratio_mse")
+                writer.write_scalars(step, {f"validation/{name}": figures[name] for name in names})
+                accuracy, logged = figures["accuracy"], time.monotonic()
+            position |= {"step": step, "seconds": spent + time.monotonic() - began}
+            checkpoints.save(step, host_state, position, accuracy)
+    bar.close()
+
+    best, _ = checkpoints.restore(initial, best=True)
+    results = {
+        "config": workdir.name, "init": "random" if config.init.random else "pretrained", "seed": config.seed,
+        "steps": total, "best_step": int(best.step), "parameters": parameters, "seconds": position["seconds"],
+    }  # fmt: skip
+    scores = {"validation": scorer.scores(best.evaluated, validation), "test": scorer.scores(best.evaluated, test)}
+    factor = rescale_factor(scores["validation"], config.data.pairs.min_ratio)
+    results |= {split: split_metrics(table, config, factor) for split, table in scores.items()}
+    checkpoints.close()
+    writer.write_scalars(total, {f"test/{name}": results["test"][name] for name in ("accuracy", "plcc", "srcc")})
+    writer.close()
+    if first_process:
+        card = model_card(config, results, train.info, position["seconds"])
+        save_export(workdir / "export", best.evaluated, config, train.info, card)
+        workdirs.finish(results, scores, workdir)
+    return results
+
+
+def _train(train_step, device_state, reader) -> Iterator:
+    """((state, metrics), batch) after each step; metrics on the host, so that one step at most is under way.
+
+    Waiting for them also keeps forced host devices alive: queued all-reduces on fewer cores than devices deadlock.
+    """
+    devices = jax.local_device_count()
+    for batch in reader:
+        spread = {k: v.reshape(devices, -1, *v.shape[1:]) for k, v in batch.items() if k not in ("record", "position")}
+        device_state, metrics = train_step(device_state, spread)
+        yield (device_state, to_host(metrics)), batch
+
+
+def _checked(metrics: TrainMetrics, step: int, batch: dict, dataset: GroupDataset, workdir: Path) -> TrainMetrics:
+    """The step's metrics; a loss that is not finite stops the run with the batch's images saved."""
+    if np.isfinite(metrics.loss.total):
+        return metrics
+    index = {(r, p): i for r, p, i in dataset.images.select("record", "position", "image_id").iter_rows()}
+    places = zip(batch["record"].ravel().tolist(), batch["position"].ravel().tolist(), strict=True)
+    file = workdir / f"non_finite_{jax.process_index()}.json"
+    names = [index[place] for place in places if place[0] >= 0]
+    file.write_text(json.dumps({"step": step, "image_ids": names}, indent=2))
+    raise FloatingPointError(
+        f"step {step}: the loss is {float(metrics.loss.total)}; its images are listed in {file}. "
+        "Lower the learning rates (config.optim.groups) or look at these images"
+    )

@@ -1,0 +1,87 @@
+"""The files of a run's folder beside its checkpoints: config.json, parameters.txt, results.json, scores-*.parquet."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ml_collections import ConfigDict
+
+from data_builders.choices import differences
+
+if TYPE_CHECKING:
+    import polars as pl
+
+# What may change between two starts of one run: nothing here touches a parameter or a metric.
+FREE = ("data_dir", "train.log_every", "train.writers", "train.compilation_cache", "input.workers", "input.threads",
+        "input.prefetch", "eval.images")  # fmt: skip
+
+
+class WorkdirError(ValueError):
+    """The folder holds another run; the message names the fields that differ."""
+
+
+def finished(config: ConfigDict, workdir: Path) -> dict | None:
+    """results.json of the run that ended in this folder, or None. Raises WorkdirError where it is another config's."""
+    file = workdir / "config.json"
+    if not file.is_file():
+        return None
+    stored = json.loads(file.read_text())
+    different = [d for d in differences(stored, _plain(config)) if d.field not in FREE]
+    if different:
+        lines = "; ".join(f"config.{d.field}: there {d.stored!r}, here {d.wanted!r}" for d in different)
+        raise WorkdirError(
+            f"{workdir} holds a run of another config ({lines}): take a new --workdir or delete this one"
+        )
+    results = workdir / "results.json"
+    return json.loads(results.read_text()) if results.is_file() else None
+
+
+def start(config: ConfigDict, workdir: Path) -> None:
+    workdir.mkdir(parents=True, exist_ok=True)
+    _write(workdir / "config.json", json.dumps(config.to_dict(), indent=2))
+
+
+def write_overview(variables: dict, workdir: Path) -> None:
+    """parameters.txt: every leaf with its shape, size and statistics."""
+    from clu import parameter_overview
+
+    _write(workdir / "parameters.txt", parameter_overview.get_parameter_overview(variables["params"]))
+
+
+def same_data(fresh: dict, stored: dict, workdir: Path) -> dict:
+    """The stored data position. Raises WorkdirError where it counts through other data than the config's."""
+    for name in ("seed", "packs_per_epoch"):
+        if fresh[name] != stored[name]:
+            raise WorkdirError(
+                f"{workdir}/checkpoints stands in other data ({name} {stored[name]}, now {fresh[name]}): the data set "
+                "was rebuilt; take a new --workdir"
+            )
+    return dict(stored)
+
+
+def finish(results: dict, scores: dict[str, "pl.DataFrame"], workdir: Path) -> None:
+    """results.json last: where it is, the run is whole."""
+    for split, table in scores.items():
+        temporary = workdir / f".scores-{split}.tmp"
+        table.write_parquet(temporary)
+        temporary.rename(workdir / f"scores-{split}.parquet")
+    _write(workdir / "results.json", json.dumps(results, indent=2))
+
+
+def flat(config: ConfigDict, prefix: str = "") -> dict:
+    """{"model.swin.width": 128, ...} of a config."""
+    out = {}
+    for name, value in config.items():
+        inside = isinstance(value, ConfigDict)
+        out |= flat(value, f"{prefix}{name}.") if inside else {prefix + name: value}
+    return out
+
+
+def _plain(config: ConfigDict) -> dict:
+    return json.loads(json.dumps(config.to_dict()))
+
+
+def _write(file: Path, text: str) -> None:
+    temporary = file.with_name(f".{file.name}.tmp")
+    temporary.write_text(text)
+    temporary.rename(file)
