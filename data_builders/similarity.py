@@ -8,6 +8,7 @@ import numpy as np
 # COCO's keypoint sigmas: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles.
 SIGMAS = np.array([26, 25, 25, 35, 35, 79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89]) / 1000
 BLOCK = 1 << 15  # person pairs compared at once: the buffers stay in a core's cache
+FLOOR = -700.0  # of an exponent: np.exp is several times slower where it underflows
 
 
 @dataclass(frozen=True)
@@ -132,8 +133,10 @@ def _best_match(asked: _People, candidates: _People, starts: np.ndarray) -> np.n
             np.multiply(dy2, dy2, out=dy2)
             d2 += dy2
             d2 *= factor[rows, i, None]
+            np.maximum(d2, FLOOR, out=d2)
             oks += np.exp(d2, out=d2)
         best[rows] = np.maximum.reduceat(oks, starts, axis=1) / seen[rows, None]
+    best[best < np.exp(FLOOR / 2)] = 0  # nothing but floors
     return best
 
 

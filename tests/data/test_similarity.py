@@ -48,6 +48,17 @@ def test_keypoints_that_the_other_lacks_count_nothing():
     only_nose = person((20, 20, 60, 60), nose=(50, 30, 0.9))
     assert pose(image(QUERY), image(only_nose)) == 0.5
     assert pose(image(only_nose), image(QUERY)) == 1, "not symmetric"
+    only_hip = person((20, 20, 60, 60), hip=(40, 60, 0.9))
+    assert pose(image(only_nose), image(only_hip)) == 0
+
+
+def test_keypoints_far_apart_count_nothing():
+    """A person 2 pixels high in an image of 100: exp(-3e5) underflows to the 0 it is."""
+    small = person((40, 40, 42, 42), nose=(41, 41, 0.9), hip=(41, 41, 0.9))
+    wide = person((0, 0, 82, 82), nose=(90, 41, 0.9), hip=(41, 90, 0.9))
+    assert pose(image(small), image(wide)) == 0
+    half = person((0, 0, 82, 82), nose=(41, 41, 0.9), hip=(41, 90, 0.9))
+    assert pose(image(small), image(half)) == 0.5
 
 
 def test_visible_is_above_the_threshold():
