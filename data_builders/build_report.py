@@ -49,15 +49,15 @@ def show(report: dict[str, Any], console: "Console") -> None:
     """Prints the report as tables."""
     from rich.table import Table
 
-    counts = Table("split", "images", "groups", "valid pairs", "images / group", "pairs / group", "valid pairs of all",
-                   title="Counts, the paper's in brackets", title_justify="left")
+    counts = Table("split", "images", "groups", "valid pairs", "images / group", "pairs / group", "of all pairs",
+                   title="Counts; the paper's below ours", title_justify="left")
     for column in counts.columns[1:]:
         column.justify = "right"
     for name, split in report["splits"].items():
         paper = split["paper"]
         counts.add_row(
-            name, *(f"{split[key]:,} ({paper[key]:,})" for key in ("images", "groups", "pairs")),
-            *(f"{split[key]:.2f} ({paper[key]:.2f})" for key in ("images_per_group", "pairs_per_group")),
+            name, *(f"{split[key]:,}\n[dim]{paper[key]:,}[/]" for key in ("images", "groups", "pairs")),
+            *(f"{split[key]:.2f}\n[dim]{paper[key]:.2f}[/]" for key in ("images_per_group", "pairs_per_group")),
             f"{split['valid_pair_share']:.1%}",
         )
     console.print(counts)

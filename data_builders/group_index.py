@@ -127,7 +127,8 @@ def _image_rows(
 
 def _with_records(groups: list[dict], images: list[pl.DataFrame], split: str) -> tuple[pl.DataFrame, pl.DataFrame]:
     rank = records([group["group_id"] for group in groups], split)
-    group_frame = pl.DataFrame(groups).with_columns(record=pl.Series(rank)).select(list(GROUPS)).cast(GROUPS).sort("record")
+    group_frame = pl.DataFrame(groups).with_columns(record=pl.Series(rank))
     image_frame = pl.concat(images)
     image_frame = image_frame.with_columns(record=pl.Series(rank[image_frame["row"].to_numpy()]))
+    group_frame = group_frame.select(list(GROUPS)).cast(GROUPS).sort("record")
     return group_frame, image_frame.select(list(IMAGES)).cast(IMAGES).sort("record", "position")

@@ -77,6 +77,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                     yield key, example
                     progress.update()
 
+    def _log_download_bytes(self) -> None:
+        """Nothing is downloaded, and the build's own command says where the data set goes."""
+
+    def _log_download_done(self) -> None:
+        """See _log_download_bytes."""
+
     def _download_and_prepare(self, dl_manager, download_config) -> None:
         """Shards, then the index and the report beside them; TFDS renames the folder into place afterwards."""
         with repaired():
