@@ -7,7 +7,7 @@ import polars as pl
 
 from data_builders.posts import SCHEMA, Post, Skips
 
-CHUNK_POSTS = 32_768  # Python objects alive before they become typed columns
+CHUNK_POSTS = 16_384  # Python objects alive before they become typed columns
 
 _HASHTAG = re.compile(r"(?<!&)#(\w+)")
 
