@@ -1,0 +1,253 @@
+"""The report's numbers as rows: runs, yardsticks, the paper's tables, breakdowns, choices, the build report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+# Table 1 of the paper: accuracy, PLCC, SRCC, Ratio MSE, on its own data.
+PAPER = (
+    ("Human", 0.5866, None, None, None),
+    ("NIMA", 0.5160, 0.0285, 0.0259, 2.0720),
+    ("MUSIQ", 0.5284, 0.0614, 0.0540, 2.0830),
+    ("Zhang et al.", 0.6486, 0.2149, 0.2024, 1.8892),
+    ("Ding et al. (I2PA)", 0.7273, 0.3157, 0.3019, None),
+    ("Xu et al. with Swin-B", 0.7751, 0.4047, 0.3804, 1.8130),
+    ("The paper's model", 0.7948, 0.4052, 0.3871, 1.1388),
+)
+# Table 2: accuracy alone.
+ABLATIONS = (
+    ("Basic", 0.7864),
+    ("+ Retrieval", 0.7912),
+    ("+ 3D (the paper's model)", 0.7948),
+    ("Concatenation", 0.6897),
+    ("Log likes", 0.6873),
+)
+YARDSTICKS = {
+    "bayes": ("Bayes ceiling", "knows everything but the noise"),
+    "universal_only": ("Universal only", "true universal quality, no taste of the account"),
+    "retrieval_only": ("Retrieval only", "similarity-weighted log local score, no network"),
+    "pixel_knn": ("Pixel kNN", "likes of the account's photos with the nearest pixels"),
+    "chance": ("Chance", "a coin"),
+}
+METRICS = (  # key, heading, digits, percent, larger is better
+    ("accuracy", "Accuracy", 2, True, True),
+    ("plcc", "PLCC", 4, False, True),
+    ("srcc", "SRCC", 4, False, True),
+    ("ratio_mse", "Ratio MSE", 4, False, False),
+    ("ratio_mse_rescaled", "Ratio MSE, rescaled", 4, False, False),
+    ("group_accuracy", "Group-mean accuracy", 2, True, True),
+)
+SIZE_BINS = ((2, 2), (3, 3), (4, 4), (5, 6), (7, 10), (11, 20), (21, 1 << 30))
+
+
+def yardstick_rows(yardsticks: Mapping[str, Any]) -> list[dict]:
+    """Rows {"key", "name", "note", "accuracy", "interval", "metrics"}, best first; see `report.write_report`."""
+    rows = []
+    for key, value in yardsticks.items():
+        value = value if isinstance(value, Mapping) else {"accuracy": value}
+        if not isinstance(value.get("accuracy"), int | float):
+            continue
+        name, note = YARDSTICKS.get(key, (key.replace("_", " "), ""))
+        rows.append({
+            "key": key, "name": name, "note": note, "accuracy": value["accuracy"],
+            "interval": value.get("accuracy_interval"), "metrics": value,
+        })
+    return sorted(rows, key=lambda row: -row["accuracy"])
+
+
+def metric_rows(results: Mapping[str, Mapping], *, bold: bool = True) -> list[dict]:
+    """A row a run: {"name", "cells": [{"value", "interval", "best"}]} in the order of METRICS; `best` over the runs."""
+    best = {}
+    for key, *_, larger in METRICS:
+        values = [test[key] for test in results.values() if test.get(key) is not None]
+        best[key] = (max if larger else min)(values) if bold and len(results) > 1 and values else None
+    return [
+        {
+            "name": name,
+            "cells": [
+                {
+                    "value": number(test.get(key), digits, percent),
+                    "interval": interval(test.get(f"{key}_interval"), digits, percent),
+                    "best": best[key] is not None and test.get(key) == best[key],
+                }
+                for key, _, digits, percent, _ in METRICS
+            ],
+        }
+        for name, test in results.items()
+    ]
+
+
+def ratio_rows(results: Mapping[str, Mapping]) -> list[dict]:
+    """Rows {"label", "pairs", "accuracy": [one a run]} by likes ratio, over all pairs of kept groups."""
+    labels = list(dict.fromkeys(label for test in results.values() for label in test["by_ratio"]))
+    return [_breakdown(label, [test["by_ratio"].get(label) for test in results.values()]) for label in labels]
+
+
+def size_rows(results: Mapping[str, Mapping]) -> list[dict]:
+    """As `ratio_rows`, over valid pairs by images in the group, sizes pooled into SIZE_BINS; srcc and plcc beside."""
+    rows = []
+    for low, high in SIZE_BINS:
+        label = f"{low} images" if low == high else f"{low}-{high} images" if high < 1 << 30 else f"{low} or more"
+        row = _breakdown(label, [_pooled(test["by_group_size"], low, high) for test in results.values()])
+        if row["pairs"]:
+            rows.append(row)
+    return rows
+
+
+def _pooled(sizes: Mapping[str, Mapping], low: int, high: int) -> dict | None:
+    """Group sizes low to high as one entry: accuracy weighted by pairs, plcc and srcc by groups."""
+    chosen = [entry for size, entry in sizes.items() if low <= int(size) <= high and entry["accuracy"] is not None]
+    pairs = sum(entry["pairs"] for entry in chosen)
+    if not pairs:
+        return None
+    groups = sum(entry["groups"] for entry in chosen)
+    pooled = {"accuracy": sum(entry["accuracy"] * entry["pairs"] for entry in chosen) / pairs, "pairs": pairs}
+    return pooled | {k: sum(entry[k] * entry["groups"] for entry in chosen) / groups for k in ("plcc", "srcc")}
+
+
+def _breakdown(label: str, entries: Sequence[Mapping | None]) -> dict:
+    return {
+        "label": label,
+        "pairs": max((entry["pairs"] for entry in entries if entry), default=0),
+        "accuracy": [entry["accuracy"] if entry else None for entry in entries],
+        "srcc": [entry.get("srcc") if entry else None for entry in entries],
+    }
+
+
+def axis(values: Sequence[float]) -> tuple[float, float]:
+    """The accuracy scale that all strips share: 50 % to 100 %, longer to the left in steps of 5 points where needed."""
+    low = min([0.5, *values])
+    return (0.5, 1.0) if low >= 0.5 else (int(low * 20 + 1e-9) / 20, 1.0)
+
+
+def flatten(value: Mapping, prefix: str = "") -> dict[str, Any]:
+    """Nested fields as {"data.memory.exclude": ...}."""
+    flat = {}
+    for key, item in value.items():
+        if isinstance(item, Mapping):
+            flat |= flatten(item, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = item
+    return flat
+
+
+def choice_rows(default: Mapping, configs: Mapping[str, Mapping]) -> list[dict]:
+    """Rows {"field", "default", "values": [one a run, with "differs"], "shared"} where some run differs from full.py.
+
+    `shared`: the runs agree among themselves.
+    """
+    reference = flatten(json.loads(json.dumps(default)))  # tuples become lists, as in a run's config.json
+    flats = [flatten(config) for config in configs.values()]
+    fields = list(dict.fromkeys([*reference, *(field for flat in flats for field in flat)]))
+    missing = object()
+    rows = []
+    for field in fields:
+        usual = reference.get(field, missing)
+        values = [flat.get(field, missing) for flat in flats]
+        if any(value != usual for value in values):
+            show = [("-" if value is missing else plain(value)) for value in (usual, *values)]
+            cells = [{"value": s, "differs": v != usual} for s, v in zip(show[1:], values, strict=True)]
+            rows.append({
+                "field": field, "default": show[0], "values": cells, "shared": all(v == values[0] for v in values),
+            })
+    return rows
+
+
+def blocks(value: Mapping, title: str = "") -> list[dict]:
+    """Any JSON object as blocks {"title", "head", "rows", "more"} to print as tables: the build report as it comes.
+
+    Plain values of one object make one table of two columns; objects of one shape side by side, or a list of objects,
+    make a table with a column a key; what is nested otherwise becomes a block of its own.
+    """
+    alike = [key for key, item in value.items() if _is_record(item)]
+    if len(alike) < 2 or len({frozenset(_scalars(value[key])) for key in alike}) > 1:
+        alike = []
+    scalars, made = [], []
+    for key, item in value.items():
+        name = f"{title}: {label(key)}" if title else label(key)
+        if isinstance(item, Mapping) and item and all(isinstance(entry, list) for entry in item.values()):
+            made.append({"title": name, "head": [], "rows": [[label(k), plain(v)] for k, v in item.items()], "more": 0})
+        elif key in alike:
+            made += blocks({k: v for k, v in item.items() if isinstance(v, list) and v}, name)
+        elif isinstance(item, Mapping) and item:
+            made += blocks(item, name)
+        elif isinstance(item, list) and item and all(isinstance(entry, Mapping) for entry in item):
+            made.append(_table(name, item))
+        elif isinstance(item, list) and (len(item) > 3 or any(len(str(entry)) > 40 for entry in item)):
+            made.append(_table(name, [{"": entry} for entry in item]))
+        else:
+            scalars.append([label(key), plain(item)])
+    head = [{"title": title, "head": [], "rows": scalars, "more": 0}] if scalars else []
+    if alike:
+        head.append(_table(title, [row for key in alike for row in _record_rows(label(key), value[key])]))
+    return head + made
+
+
+def _is_record(item: Any) -> bool:
+    """An object of plain values, perhaps with lists, and with objects that repeat its own keys ("paper")."""
+    return isinstance(item, Mapping) and bool(_scalars(item)) and all(
+        set(entry) <= set(item) for entry in item.values() if isinstance(entry, Mapping)
+    )
+
+
+def _scalars(item: Mapping) -> list[str]:
+    return [key for key, entry in item.items() if not isinstance(entry, Mapping | list)]
+
+
+def _record_rows(name: str, record: Mapping) -> list[dict]:
+    rows = [{"": name, **{key: record[key] for key in _scalars(record)}}]
+    inner = {key: entry for key, entry in record.items() if isinstance(entry, Mapping)}
+    return rows + [{"": f"{name}, {label(key)}", **entry} for key, entry in inner.items()]
+
+
+def _table(title: str, records: Sequence[Mapping], limit: int = 24) -> dict:
+    head = list(dict.fromkeys(key for record in records for key in record))
+    rows = [[plain(record[key]) if key in record else "" for key in head] for record in records[:limit]]
+    return {
+        "title": title,
+        "head": [label(key) for key in head] if head != [""] else [],
+        "rows": rows,
+        "more": max(len(records) - limit, 0),
+    }
+
+
+def label(key: Any) -> str:
+    return str(key).replace("_", " ")
+
+
+def plain(value: Any) -> str:
+    """A JSON value as a reader expects it: grouped digits, four significant digits, yes and no, short lists joined."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None or value in ({}, []):
+        return "-" if value is None else "none"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        if value == int(value) and abs(value) < 1e15:
+            return f"{int(value):,}"
+        return f"{value:.4g}" if 1e-4 <= abs(value) < 1e4 else f"{value:,.1f}" if abs(value) >= 1e4 else f"{value:.1e}"
+    if isinstance(value, list):
+        return _short(", ".join(plain(item) for item in value))
+    return _short(json.dumps(value) if isinstance(value, Mapping) else str(value))
+
+
+def _short(text: str, limit: int = 240) -> str:
+    return text if len(text) <= limit else text[:limit] + " ..."
+
+
+def number(value: float | None, digits: int = 2, percent: bool = False) -> str:
+    """The number with fixed digits, as a percentage if so; an empty string for None."""
+    if value is None:
+        return ""
+    return f"{100 * value:.{digits}f} %" if percent else f"{value:.{digits}f}"
+
+
+def interval(bounds: Sequence[float] | None, digits: int = 2, percent: bool = False) -> str:
+    """ "low to high" in the digits of `number`; an empty string for None."""
+    if bounds is None:
+        return ""
+    scale = 100 if percent else 1
+    return " to ".join(f"{scale * bound:.{digits}f}" for bound in bounds)
