@@ -1,0 +1,64 @@
+"""Words around a photo: what its poster writes, what followers answer, what a captioning network would say."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from data_builders.demo_world.likes import ATTRIBUTES
+
+SCENE_WORDS = (
+    ("beach", "sea", "sand", "ocean"), ("forest", "woods", "trees", "green"), ("mountains", "peaks", "hike", "alps"),
+    ("city", "downtown", "street", "skyline"), ("home", "living room", "indoors", "cozy"),
+    ("desert", "dunes", "sunset", "heat"), ("snow", "winter", "frost", "cold"),
+    ("night", "stars", "late", "city lights"),
+)
+POSE_WORDS = (
+    ("standing", "posing"), ("cheering", "happy"), ("walking", "on the move"), ("sitting", "resting"),
+    ("yoga", "balance"), ("lying down", "nap"),
+)
+OBJECT_WORDS = (
+    ("dog", "puppy", "good boy"), ("car", "road trip", "ride"), ("parasol", "shade"), ("bike", "bicycle", "cycling"),
+    ("guitar", "music", "song"), ("flowers", "bloom", "plant"),
+)
+WORDS = (SCENE_WORDS, POSE_WORDS, OBJECT_WORDS)
+_OPENINGS = ("", "today: ", "finally, ", "throwback to ", "can't get enough of ", "mood: ", "weekend plans: ")
+_CLOSINGS = ("", " ❤️", " ✨", " 😂", "!", " ...", " 🙌🏽")
+_TAGS = ("love", "instagood", "photooftheday", "life", "ootd", "happy", "nofilter")
+_COMMENTS = ("love this!", "so beautiful 😍", "wow", "where is this?", "goals", "🔥🔥🔥", "miss you!", "great shot",
+             "haha", "need this", "amazing", "❤️")
+_ACTIVITY = ("standing", "cheering", "walking", "sitting", "doing yoga", "lying")
+
+
+def caption(kind: Sequence[int], wrong: float, rng: np.random.Generator) -> str:
+    """A poster's caption: noisy words for scene, pose and object, then hashtags; sometimes empty."""
+    if rng.uniform() < 0.05:
+        return ""
+    words = [_word(attribute, kind[attribute], wrong, rng) for attribute in range(3) if rng.uniform() < 0.7]
+    tags = [word.replace(" ", "") for word in words if rng.uniform() < 0.6]
+    tags += [_pick(_TAGS, rng) for _ in range(rng.integers(0, 3))]
+    text = _pick(_OPENINGS, rng) + " and ".join(words) + _pick(_CLOSINGS, rng)
+    return (text + " " + " ".join(f"#{tag}" for tag in tags)).strip()
+
+
+def comments(likes: int, rng: np.random.Generator) -> tuple[int, list[str]]:
+    """Number of comments, following likes, and the texts of the first few."""
+    count = int(rng.poisson(0.012 * likes * np.exp(0.3 * rng.normal())))
+    return count, [_pick(_COMMENTS, rng) for _ in range(min(count, int(rng.integers(0, 4))))]
+
+
+def machine_caption(kind: Sequence[int], wrong: float, rng: np.random.Generator) -> str:
+    """What a captioning network would say."""
+    scene, pose, thing = (
+        int(rng.integers(len(values))) if rng.uniform() < wrong else value
+        for values, value in zip(ATTRIBUTES, kind, strict=True)
+    )
+    return f"a person {_ACTIVITY[pose]} with a {OBJECT_WORDS[thing][0]} ({SCENE_WORDS[scene][0]})"
+
+
+def _word(attribute: int, value: int, wrong: float, rng: np.random.Generator) -> str:
+    words = WORDS[attribute]
+    return _pick(words[int(rng.integers(len(words)))] if rng.uniform() < wrong else words[value], rng)
+
+
+def _pick(values: Sequence[str], rng: np.random.Generator) -> str:
+    return values[int(rng.integers(len(values)))]

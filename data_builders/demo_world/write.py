@@ -1,0 +1,152 @@
+"""Writes a whole demo world: accounts over all cores, what they share in order, renamed into place at the end."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from data_builders.demo_world import instagram
+from data_builders.demo_world.account import Arguments, Written, is_constant, write_account
+from data_builders.demo_world.defects import Defect, expected_skips, plan
+from data_builders.demo_world.features import EXTRACTORS
+from data_builders.demo_world.parameters import Parameters
+from data_builders.feature_store import FeatureWriter
+
+FORMAT = 1  # raised when the same arguments come to draw another world
+_SILENT = 7  # stream of random numbers of the accounts without posts
+
+
+class WorldError(ValueError):
+    """The folder, or an argument, cannot be used; the message gives the remedy."""
+
+
+def write_world(out: Path, arguments: Arguments, parameters: Parameters, processes: int | None = None) -> bool:
+    """Writes OUT/raw, OUT/features, OUT/truth.parquet and OUT/world.json; same arguments, same bytes.
+
+    Args:
+      out: made, by way of OUT.tmp; a complete world of the same arguments is kept as it is.
+      processes: at a time; all cores when None.
+    Returns:
+      False when the world was there already.
+    Raises:
+      WorldError: `out` is something else or a world of other arguments, or an argument is out of range.
+    """
+    _check(arguments)
+    command = {"format": FORMAT, "arguments": asdict(arguments), "parameters": asdict(parameters)}
+    if _is_there(out, command):
+        return False
+    temporary = out.with_name(out.name + ".tmp")
+    if temporary.exists():
+        shutil.rmtree(temporary)
+    raw = temporary / "raw"
+    for folder in ("image", "info"):
+        (raw / folder).mkdir(parents=True)
+    written = _write_accounts(temporary, arguments, parameters, processes or os.cpu_count() or 1)
+    silent = _silent_accounts(arguments, parameters)
+    influencers = [instagram.HEADER, "=" * 60, *(account.influencer for account in written), *silent.values()]
+    (raw / "influencers.txt").write_text("\n".join(influencers) + "\n", encoding="utf-8-sig")
+    rows = [instagram.MAPPING_HEADER, *(row for account in written for row in account.rows)]
+    (raw / "JSON-Image_files_mapping.txt").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    _write_truth(temporary / "truth.parquet", written)
+    world = command | _summary(written, list(silent), arguments, parameters)
+    (temporary / "world.json").write_text(json.dumps(world, indent=2) + "\n")
+    temporary.rename(out)
+    return True
+
+
+def _check(arguments: Arguments) -> None:
+    lowest = {"accounts": 1, "posts": 2, "side": 16, "depth_side": 8, "seed": 0}
+    for name, value in asdict(arguments).items():
+        if value < lowest[name]:
+            raise WorldError(f"--{name.replace('_', '-')} {value}: must be {lowest[name]} or more")
+
+
+def _is_there(out: Path, command: dict) -> bool:
+    if not out.exists():
+        return False
+    try:
+        world = json.loads((out / "world.json").read_text())
+    except (OSError, ValueError):
+        raise WorldError(f"{out} exists and is no demo world (no readable world.json): choose another folder") from None
+    different = [
+        f"{part}.{name}" if name else part
+        for part, wanted in command.items()
+        for name, value in (wanted.items() if isinstance(wanted, dict) else [("", wanted)])
+        if (world[part].get(name) if name else world[part]) != value
+    ]
+    if different:
+        raise WorldError(
+            f"{out} holds a world of other arguments ({', '.join(different)}): choose another folder, or delete it"
+        )
+    return True
+
+
+def _write_accounts(out: Path, arguments: Arguments, parameters: Parameters, processes: int) -> list[Written]:
+    """All accounts in order; the features go straight into the store, as they are most of the memory."""
+    planted = plan(arguments.seed, arguments.accounts, arguments.posts, parameters)
+    written = []
+    with (
+        FeatureWriter(out / "features", extractors=EXTRACTORS, depth_side=arguments.depth_side) as store,
+        tqdm(total=arguments.accounts * arguments.posts, unit="post", desc="draw", smoothing=0.05) as progress,
+    ):
+        for account in _run(out / "raw", planted, arguments, parameters, processes):
+            for image_id, row in account.features:
+                store.write(account.user, image_id, **vars(row))
+            account.features.clear()
+            written.append(account)
+            progress.update(arguments.posts)
+    return written
+
+
+def _run(
+    raw: Path, planted: list[list[Defect]], arguments: Arguments, parameters: Parameters, processes: int
+) -> Iterator[Written]:
+    write = partial(write_account, raw, arguments=arguments, parameters=parameters)
+    numbers = range(arguments.accounts)
+    if min(processes, arguments.accounts) == 1:
+        yield from map(write, numbers, planted)
+        return
+    with ProcessPoolExecutor(min(processes, arguments.accounts), mp_context=get_context("spawn")) as pool:
+        yield from pool.map(write, numbers, planted)
+
+
+def _silent_accounts(arguments: Arguments, parameters: Parameters) -> dict[str, str]:
+    """Accounts that influencers.txt names and nothing else does: they keep their place among the top accounts."""
+    rng = np.random.default_rng([arguments.seed, _SILENT])
+    rows = {}
+    for i in range(parameters.silent_accounts):
+        user = instagram.user_name(arguments.accounts + i, rng)
+        followers = round(float(np.exp(np.log(parameters.followers) + rng.normal())))
+        rows[user] = instagram.influencer_row(user, "other", followers, 100, 0)
+    return rows
+
+
+def _write_truth(path: Path, written: list[Written]) -> None:
+    import polars as pl
+
+    pl.DataFrame([row for account in written for row in account.truth]).sort(
+        "account", "time", "post_id", "image_id"
+    ).write_parquet(path)
+
+
+def _summary(written: list[Written], silent: list[str], arguments: Arguments, parameters: Parameters) -> dict:
+    planted = [defect for account in written for defect in account.planted]
+    constant = [
+        account.user for number, account in enumerate(written) if is_constant(number, arguments.accounts, parameters)
+    ]
+    return {
+        "planted": {str(defect): planted.count(defect) for defect in Defect},
+        "expected_skips": expected_skips(planted, sum(account.carousels for account in written)),
+        "images": sum(account.images for account in written),
+        "carousels": sum(account.carousels for account in written),
+        "constant_accounts": constant,
+        "silent_accounts": silent,
+    }
