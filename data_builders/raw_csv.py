@@ -9,6 +9,7 @@ import csv
 import math
 import os
 import posixpath
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,11 +36,10 @@ def read(path: Path, choices: dict, skips: Skips) -> pl.DataFrame:
         raise RawDataError(path, "there is no such file", FORM)
     root = os.fspath(path.parent)
     accounts: dict[str, dict[str, Post]] = {}
-    seen: set[tuple[str, str, str]] = set()
     naive = 0
     for number, row in _rows(path, skips):
         name = f"{path.name}:{number}"
-        image, account = row["image"], row["account"]
+        image, account = row["image"], sys.intern(row["account"])  # one string for all of an account's rows
         where = relative_path(image)
         if where is None or not is_plain_name(account):
             skips.add("bad row", f"{name}: image {image!r} of account {account!r}")
@@ -52,16 +52,15 @@ def read(path: Path, choices: dict, skips: Skips) -> pl.DataFrame:
         time, is_naive = parse_time(row["timestamp"])
         naive += is_naive
         post_id = row["post"] or image
-        if (account, post_id, where) in seen:
-            skips.add("duplicate post", f"{name}: {account}/{post_id}: {where}")
-            continue
         post = accounts.setdefault(account, {}).setdefault(
             post_id, Post(account, post_id, time, likes, [], caption=row["caption"])
         )
         if (post.time, post.likes) != (time, likes):
             skips.add("bad row", f"{name}: likes or timestamp differ from the first row of post {post_id!r}")
             continue
-        seen.add((account, post_id, where))
+        if any(where == other for _, other in post.images):
+            skips.add("duplicate post", f"{name}: {account}/{post_id}: {where}")
+            continue
         post.images.append((image, where))
     if naive:
         skips.warn(f"{path}: {naive} timestamps have no time zone and were taken as UTC")
@@ -72,7 +71,9 @@ def relative_path(image: str) -> str | None:
     """The image's path below the CSV's folder, `/` between parts; None where it is empty or leads elsewhere."""
     where = posixpath.normpath(image.replace("\\", "/")) if image else "."
     outside = where in (".", "..") or where.startswith(("/", "../")) or where[1:2] == ":"
-    return None if outside or not all(map(is_plain_name, where.split("/"))) else where
+    if outside or not all(map(is_plain_name, where.split("/"))):
+        return None
+    return image if where == image else where  # the same string once: a million rows may follow
 
 
 def parse_likes(text: str) -> int | None:
