@@ -1,5 +1,6 @@
 """BatchNorm: statistics over the real images of all devices."""
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -108,5 +109,7 @@ def test_one_and_four_devices_agree():
         np.testing.assert_allclose(y.reshape(x.shape), one[2], rtol=1e-4, atol=1e-5)
     """
     root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], cwd=root, capture_output=True, text=True)
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    environment = os.environ | {"PJRT_NPROC": "16"}  # more threads than devices, or a collective may wait for ever
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
