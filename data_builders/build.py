@@ -91,8 +91,11 @@ def _download_config(beam_pipeline_options: list[str] | None) -> Any:
 
 
 def main(argv: list[str]) -> None:
+    from absl import logging
+
     from data_builders.posts import RawDataError
 
+    logging.set_verbosity("warning")  # TFDS tells each file it writes
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments {argv[1:]}")
     try:

@@ -59,20 +59,22 @@ class GroupDataset:
     Args:
       data_dir: what data_builders.build was given, or the version folder itself.
       split: train, validation or test.
+      depth: unpack the depth maps too, which is most of the work of reading; without, groups have no "depth".
 
     Raises:
       FileNotFoundError: no data set there.
       ValueError: no such split.
     """
 
-    def __init__(self, data_dir: Path | str, split: str):
+    def __init__(self, data_dir: Path | str, split: str, *, depth: bool = True):
         if split not in SPLITS:
             raise ValueError(f"split {split!r} is not one of {', '.join(SPLITS)}")
         self.folder = version_folder(data_dir)
         self.split = split
+        self._depth = depth
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"folder": self.folder, "split": self.split}
+        return {"folder": self.folder, "split": self.split, "_depth": self._depth}
 
     @cached_property
     def info(self) -> dict[str, Any]:
@@ -101,13 +103,16 @@ class GroupDataset:
         return len(self._records)
 
     def __getitem__(self, record: int) -> dict[str, Any]:
-        """One group of N images, K retrieved each:
+        """One group of N images, K retrieved each (arrays are read-only):
 
         group_id, account, first_post, category: str; images: N bytes; image_ids, post_ids, captions, hashtags (space
         between), comments (newline between): N str; post [N] i32; likes, times [N] i64; pairs [V, 2] i32, i < j;
         retrieved_ids: N * K str ("" empty); similarity [N, K, 4] f64 (total, pose, background, caption); local_score
         [N, K] f64; count [N, K] i32; mask [N, K] bool; sponsored [N] bool; people, carousel_length [N] i32; weight
         [N] f32; depth [N, side, side] u16, absent when the data set was built with depth.side = 0.
+
+        Raises:
+          ValueError: no such record.
         """
         return self._decode(self._records[record])
 
@@ -147,7 +152,8 @@ class GroupDataset:
         group["similarity"] = group["similarity"].reshape(n, k, 4)
         for name in ("local_score", "count", "mask"):
             group[name] = group[name].reshape(n, k)
-        if side := self.choices["depth"]["side"]:
+        side = self.choices["depth"]["side"]
+        if side and self._depth:
             group["depth"] = np.frombuffer(zlib.decompress(values["depth"][0]), np.uint16).reshape(n, side, side)
         return group
 

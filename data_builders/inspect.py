@@ -121,7 +121,7 @@ class _Photos:
         from data_builders.dataset import GroupDataset
 
         own = dataset.choices["split"]["by"] == "account"
-        self._bank = dataset if own else GroupDataset(dataset.folder, "train")
+        self._bank = dataset if own else GroupDataset(dataset.folder, "train", depth=False)
         rows = self._bank.images.select("account", "image_id", "record", "position").iter_rows()
         self._places = {(account, image): (record, position) for account, image, record, position in rows}
 
@@ -167,7 +167,7 @@ def main() -> None:
 
     console = Console()
     try:
-        dataset = GroupDataset(arguments.data_dir, arguments.split)
+        dataset = GroupDataset(arguments.data_dir, arguments.split, depth=False)
     except FileNotFoundError as error:
         sys.exit(f"error: {error}")
     show(dataset, console, count=8)

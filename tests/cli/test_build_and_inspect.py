@@ -1,0 +1,71 @@
+"""The documented commands of the data set, as a person types them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from data_builders.dataset import GroupDataset
+from tests.data import tiny_world
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(module, *arguments):
+    return subprocess.run([sys.executable, "-m", module, *arguments], cwd=ROOT, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("world")
+    tiny_world.write(folder)
+    return folder
+
+
+def build(world, *more):
+    return run("data_builders.build", "--config=configs/full.py:tiny", f"--raw={world}/raw",
+               f"--features={world}/features", f"--data_dir={world}/data", *more)
+
+
+@pytest.mark.xdist_group("commands")
+def test_build_then_inspect(world):
+    refused = build(world)
+    assert refused.returncode == 1 and "config.data.depth.side is 48" in refused.stderr
+    assert "Traceback" not in refused.stderr and not (world / "data" / "top3000").exists()
+
+    built = build(world, "--config.data.depth.side=8", "--config.data.memory.exclude=post")
+    assert built.returncode == 0, built.stderr
+    assert "569,151" in built.stdout and "wrote" in built.stdout
+
+    again = build(world, "--config.data.depth.side=8")
+    assert again.returncode == 1 and "config.data.memory.exclude is 'post'" in again.stderr
+    assert "--overwrite" in again.stderr
+
+    lines, page = world / "test.jsonl", world / "test.html"
+    shown = run("data_builders.inspect", f"{world}/data", "--split", "test", "--jsonl", str(lines), "--html", str(page))
+    assert shown.returncode == 0, shown.stderr
+    dataset = GroupDataset(world / "data", "test")
+    assert f"{len(dataset.images):,}" in shown.stdout
+    groups = [json.loads(line) for line in lines.read_text().splitlines()]
+    for line, group in zip(groups, dataset, strict=True):
+        assert list(line) == ["account", "first_post", "split", "images", "likes", "times", "pairs", "retrieved"]
+        assert (line["account"], line["first_post"], line["split"]) == (group["account"], group["first_post"], "test")
+        assert line["images"] == group["image_ids"] and line["pairs"] == group["pairs"].tolist()
+        for image, found in enumerate(line["retrieved"]):
+            slots = group["mask"][image].sum()
+            assert [x[0] for x in found] == group["retrieved_ids"][image * 5 : image * 5 + slots]
+            assert [x[1:5] for x in found] == group["similarity"][image, :slots].tolist()
+            assert [x[5] for x in found] == group["local_score"][image, :slots].tolist()
+            assert [x[6] for x in found] == group["count"][image, :slots].tolist()
+    html = page.read_text()
+    assert html.count('<figure class="query">') == len(dataset.images)
+    assert html.count("<figure>") == sum(len(found) for line in groups for found in line["retrieved"])
+    assert "src=\"http" not in html
+
+
+@pytest.mark.xdist_group("commands")
+def test_inspect_without_a_data_set_says_how_to_make_one(tmp_path):
+    result = run("data_builders.inspect", str(tmp_path))
+    assert result.returncode == 1 and "data_builders.build" in result.stderr and "Traceback" not in result.stderr

@@ -1,0 +1,144 @@
+"""The builder: equal bytes in every build, spilling without TensorFlow, choices that act, errors before any shard."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from PIL import Image
+from tensorflow_datasets.core import shuffle
+
+from data_builders.dataset import SPLITS, GroupDataset
+from data_builders.posts import RawDataError
+from tests.data import tiny_world
+from tests.data.built import build_quietly, config
+
+pytestmark = pytest.mark.xdist_group("built")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("world")
+    tiny_world.write(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(world):
+    return build_quietly(world, world / "data")
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def command(world, data_dir, *more):
+    return [sys.executable, "-m", "data_builders.build", "--config=configs/full.py:tiny", f"--raw={world}/raw",
+            f"--config.data.depth.side={tiny_world.SIDE}", f"--features={world}/features", f"--data_dir={data_dir}",
+            *more]
+
+
+def test_two_builds_in_two_processes_are_equal_byte_for_byte(world, folder, tmp_path):
+    result = subprocess.run(command(world, tmp_path), env=os.environ | {"PYTHONHASHSEED": "7"}, capture_output=True,
+                            text=True, cwd=Path(__file__).parents[2])
+    assert result.returncode == 0, result.stderr
+    assert files(tmp_path / "top3000" / "1.0.0") == files(folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["top3000"]
+
+
+def test_a_split_beyond_the_buffer_spills_without_tensorflow_to_the_same_bytes(world, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(shuffle, "MAX_MEM_BUFFER_SIZE", 64 << 10)
+    assert files(build_quietly(world, tmp_path)) == files(folder)
+    assert "tensorflow" not in sys.modules
+
+
+def test_the_same_examples_come_through_beam(world, folder, tmp_path):
+    pytest.importorskip("apache_beam", reason="pip install -r requirements-beam.txt")
+    result = subprocess.run(command(world, tmp_path, "--beam_pipeline_options=runner=FnApiRunner"), capture_output=True,
+                            text=True, cwd=Path(__file__).parents[2])
+    assert result.returncode == 0, result.stderr
+    beam, alone = files(tmp_path / "top3000" / "1.0.0"), files(folder)
+    assert beam.keys() == alone.keys()
+    assert {name for name in beam if beam[name] != alone[name]} <= {"dataset_info.json"}
+
+
+def test_an_existing_data_set_is_kept_unless_choices_differ(world, tmp_path, capsys):
+    built = build_quietly(world, tmp_path)
+    before = files(built)
+    assert build_quietly(world, tmp_path) == built and files(built) == before
+    other = config(memory={"exclude": "post"})
+    with pytest.raises(ValueError, match=r"config\.data\.memory\.exclude is 'group' in the data set and 'post' here"):
+        build_quietly(world, tmp_path, config=other)
+    assert files(built) == before
+    build_quietly(world, tmp_path, config=other, overwrite=True)
+    assert GroupDataset(tmp_path, "train").choices["memory"]["exclude"] == "post"
+    with pytest.raises(RawDataError):
+        build_quietly(world, tmp_path, config=config(pairs={"min_ratio": 10**6}), overwrite=True)
+    assert GroupDataset(tmp_path, "train").choices["memory"]["exclude"] == "post"  # the old one outlives a failure
+
+
+def test_a_part_may_lack_only_at_weight_zero(tmp_path):
+    tiny_world.write(tmp_path, parts=("pose", "background"), random_weights=True)
+    with pytest.raises(ValueError, match=r"config\.data\.similarity\.caption is 0\.333"):
+        build_quietly(tmp_path, tmp_path / "data")
+    weights = {"pose": 0.5, "background": 0.5, "caption": 0.0}
+    with pytest.raises(ValueError, match=r"--config\.data\.depth\.side=0"):
+        build_quietly(tmp_path, tmp_path / "data", config=config(similarity=weights))
+    assert not list(tmp_path.glob("data/**/*.array_record*"))
+    build_quietly(tmp_path, tmp_path / "data", config=config(similarity=weights, depth={"side": 0}))
+    dataset = GroupDataset(tmp_path / "data", "test")
+    assert dataset.info["random_weights"] is True
+    group = dataset[0]
+    assert "depth" not in group and (group["similarity"][..., 3] == 0).all()
+    report = json.loads(Path(dataset.info["build_report"]).read_text())
+    assert any("random weights" in warning for warning in report["warnings"])
+
+
+def test_depth_maps_of_another_side_are_refused(world, tmp_path):
+    with pytest.raises(ValueError, match=r"depth_side is 8, but config\.data\.depth\.side is 16"):
+        build_quietly(world, tmp_path, config=config(depth={"side": 16}))
+
+
+def test_an_empty_split_is_an_error_before_anything_is_written(tmp_path):
+    tiny_world.write(tmp_path, accounts=1, posts=6)
+    with pytest.raises(RawDataError, match=r"raw: the split .*empty.*config\.data\.split\.seed"):
+        build_quietly(tmp_path, tmp_path / "data")
+    assert not list(tmp_path.glob("data/**/*.array_record*"))
+
+
+def test_images_without_features_are_skipped_by_name_up_to_one_percent(tmp_path):
+    tiny_world.write(tmp_path, lacking=("photos/0_3.png", "photos/1_4.png"))
+    (tmp_path / "raw/photos/1_4.png").write_bytes(b"not an image")  # named for what it is
+    built = build_quietly(tmp_path, tmp_path / "data")
+    report = json.loads((built / "build_report.json").read_text())
+    assert report["skips"] == {"image unreadable": 1, "no features": 1}
+    ids = {image for split in SPLITS for image in GroupDataset(built, split).images["image_id"]}
+    assert ids and not ids & {"photos/0_3.png", "photos/1_4.png"}
+    other = tmp_path / "other"
+    tiny_world.write(other, lacking=tuple(f"photos/0_{post}.png" for post in range(3)))
+    with pytest.raises(RawDataError, match="3 of 240 posts have no features"):
+        build_quietly(other, other / "data")
+
+
+def test_long_images_are_shrunk_only_when_asked(world, tmp_path):
+    group = GroupDataset(build_quietly(world, tmp_path, config=config(image={"max_side": 16})), "test")[0]
+    for data in group["images"]:
+        (tmp_path / "image.jpg").write_bytes(data)
+        with Image.open(tmp_path / "image.jpg") as image:
+            assert image.size == (16, 16) and image.format == "JPEG"
+
+
+def test_the_report_sets_our_counts_beside_the_papers(folder):
+    report = json.loads((folder / "build_report.json").read_text())
+    images = pl.concat([pl.read_parquet(folder / f"groups-{split}.parquet") for split in SPLITS])
+    assert sum(report["splits"][split]["groups"] for split in SPLITS) == len(images)
+    assert report["splits"]["test"]["paper"]["pairs_per_group"] == pytest.approx(66_536 / 14_504)
+    assert 0 < report["valid_pair_share"] < 1
+    assert report["accounts"] == {"with_posts": 6, "with_kept_groups": 6, "paper": 3000}
+    lost = report["posts"] - images["posts"].sum()
+    assert report["posts_lost"]["singletons"] <= lost
+    assert np.isfinite(report["splits"]["train"]["images_per_group"])
