@@ -5,14 +5,8 @@ from pathlib import Path
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from absl import logging
 
 from ipa_jax.state import TrainState
-
-
-def to_host(tree):
-    """A replicated tree as numpy arrays, read from this process's first device."""
-    return jax.tree.map(lambda x: np.asarray(x.addressable_data(0))[0], tree)
 
 
 class Checkpoints:
@@ -29,7 +23,6 @@ class Checkpoints:
             best_mode="max",
             preservation_policy=keep.AnyPreservationPolicy([keep.LatestN(1), keep.BestN(get_metric_fn=_accuracy, n=1)]),
         )
-        logging.get_absl_logger().setLevel(logging.WARNING)  # orbax reports each file at INFO
         self._manager = ocp.CheckpointManager((workdir / "checkpoints").absolute(), options=options)
 
     def save(self, step: int, state: TrainState, position: dict, accuracy: float | None) -> None:

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import numpy as np
-from data_builders.dataset import GroupDataset
 from ml_collections import ConfigDict
 from tqdm import tqdm
+
+from data_builders.dataset import GroupDataset
 
 
 def depth_vectors(file: Path, variables: dict, dataset: GroupDataset, config: ConfigDict) -> Path:

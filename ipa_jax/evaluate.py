@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     import numpy as np
     import polars as pl
-    from data_builders.dataset import GroupDataset
     from ml_collections import ConfigDict
+
+    from data_builders.dataset import GroupDataset
 
 
 class Scorer:
@@ -27,9 +28,10 @@ class Scorer:
         """dtype: of the computation, config.eval.dtype unless given."""
         import jax
 
+        from ipa_jax.devices import AXIS
         from ipa_jax.models.popularity import build_model
         from ipa_jax.state import with_resnet
-        from ipa_jax.steps import AXIS, make_score_step
+        from ipa_jax.steps import make_score_step
 
         self._config, self._dtype = with_resnet(config), dtype or config.eval.dtype
         self._devices = jax.local_devices()  # each process scores everything: no two need agree on a batch
@@ -40,11 +42,11 @@ class Scorer:
         """The model's output `what` ("z" or "depth_vectors") of each image, in the index's order, a batch at a time."""
         import jax
         import numpy as np
-        from flax.jax_utils import replicate
 
         from ipa_jax.batches import score_batches
+        from ipa_jax.devices import to_devices
 
-        variables = replicate(variables, self._devices)
+        variables = to_devices(variables, self._devices)
         count = len(self._devices)
         precision = "highest" if self._dtype == "float32" else "default"
         for batch in score_batches(dataset, self._config, self._config.eval.images * count, packs=count):
@@ -79,7 +81,6 @@ def split_metrics(
 
 def _run(args: argparse.Namespace) -> int:
     from data_builders.dataset import GroupDataset
-
     from ipa_jax.export import load_export
     from ipa_jax.metrics import paired_difference, rescale_factor
     from ipa_jax.preflight import check_data

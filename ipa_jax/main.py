@@ -8,7 +8,7 @@ Any field of the config can be set: --config.loss.name=ratio_log. The same comma
 import sys
 from pathlib import Path
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "A file of configs/, as FILE or FILE:SIZE.", lock_config=True)
@@ -21,6 +21,7 @@ _PROCESS = flags.DEFINE_integer("process", 0, "Which of them this is.")
 def main(argv: list[str]) -> int:
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {argv[1:]}")
+    logging.set_verbosity(logging.WARNING)  # orbax reports each file at INFO
     if _COORDINATOR.value:
         import jax
 

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from data_builders.dataset import GroupDataset
 from ml_collections import ConfigDict
 
 from data_builders.choices import differences
+from data_builders.dataset import GroupDataset
 
 
 class PreflightError(ValueError):

@@ -7,13 +7,11 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
+from ipa_jax.devices import AXIS
 from ipa_jax.losses import PAIR_LOSSES
 from ipa_jax.models.popularity import PopularityModel
 from ipa_jax.state import TrainState
 from ipa_jax.train_metrics import TrainMetrics
-
-AXIS = "devices"
-
 
 LOSS_ONLY = ("pair_weight", "log_likes", "record", "position")  # of a batch: what the model does not read
 

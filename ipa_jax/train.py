@@ -8,19 +8,19 @@ from pathlib import Path
 import jax
 import numpy as np
 from absl import logging
-from data_builders.dataset import GroupDataset
-from flax.jax_utils import replicate
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
+from data_builders.dataset import GroupDataset
 from ipa_jax import batches, packing, preflight, state, workdirs
-from ipa_jax.checkpoints import Checkpoints, to_host
+from ipa_jax.checkpoints import Checkpoints
 from ipa_jax.depth_cache import depth_vectors
+from ipa_jax.devices import AXIS, to_devices, to_host
 from ipa_jax.evaluate import Scorer, split_metrics
 from ipa_jax.export import model_card, save_export
 from ipa_jax.metrics import rescale_factor
 from ipa_jax.models.popularity import build_model
-from ipa_jax.steps import AXIS, make_train_step
+from ipa_jax.steps import make_train_step
 from ipa_jax.train_metrics import TrainMetrics
 from ipa_jax.writers import create_writer
 
@@ -76,7 +76,7 @@ def run(config: ConfigDict, workdir: Path) -> dict:
         writer.write_hparams(workdirs.flat(config))
 
     began = logged = time.monotonic()
-    device_state = replicate(host_state)
+    device_state = to_devices(host_state, jax.devices())
     bar = tqdm(total=total, initial=start, desc=workdir.name, unit="step", disable=not first_process, mininterval=2)
     seen, images = TrainMetrics.empty(), 0
     for step, (measured, batch) in enumerate(_train(train_step, device_state, reader), start + 1):

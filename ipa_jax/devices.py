@@ -1,0 +1,29 @@
+"""Trees between the host and the devices of a pmapped step."""
+
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+AXIS = "devices"  # of every pmapped step
+
+
+def to_devices(tree, devices: Sequence[jax.Device]):
+    """A copy of each leaf on each device [devices, ...], laid out as a step pmapped over AXIS gives its results.
+
+    flax's replicate names the mesh differently, which makes pmap trace its step a second time. Each process gives the
+    shards of its own devices.
+    """
+    sharding = NamedSharding(Mesh(np.array(devices), (AXIS,)), PartitionSpec(AXIS))
+
+    def place(leaf):
+        leaf = np.asarray(leaf)[None]
+        return jax.make_array_from_callback((len(devices), *leaf.shape[1:]), sharding, lambda _: leaf)
+
+    return jax.tree.map(place, tree)
+
+
+def to_host(tree):
+    """A replicated tree as numpy arrays, read from this process's first device."""
+    return jax.tree.map(lambda x: np.asarray(x.addressable_data(0))[0], tree)
