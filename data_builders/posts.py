@@ -167,10 +167,12 @@ def check(post: Post, exists: Callable[[str], bool], carousel: str) -> tuple[Pos
 
 def warn_constant_likes(table: pl.DataFrame, skips: Skips) -> None:
     """Warns of accounts of 10 posts or more where over 20 % share one count below 10: hidden likes often read 3."""
-    counts = table.group_by("account", "likes").agg(pl.len().alias("same"))
+    numbered = table.select(pl.col("account").rle_id().alias("number"), "account", "likes")  # sorted: one run each
+    few = numbered.filter(pl.col("likes") < 10).group_by("number", "account", "likes").agg(pl.len().alias("same"))
     suspicious = (
-        counts.with_columns(pl.col("same").sum().over("account").alias("posts"))
-        .filter((pl.col("likes") < 10) & (pl.col("posts") >= 10) & (pl.col("same") * 5 > pl.col("posts")))
+        few.join(numbered.group_by("number").agg(pl.len().alias("posts")), on="number")
+        .filter((pl.col("posts") >= 10) & (pl.col("same") * 5 > pl.col("posts")))
+        .select("account", "likes", "same", "posts")
         .sort("account", "likes")
     )
     for account, likes, same, posts in suspicious.iter_rows():
@@ -190,17 +192,19 @@ def drop_unreadable(table: pl.DataFrame, probes: pl.DataFrame, choices: dict, sk
       ValueError: a path was not probed.
       RawDataError: no post is left.
     """
-    images = _images(table)
-    paths = probes.rename({"path": "image_paths"})
-    unprobed = images.join(paths, on="image_paths", how="anti")
+    images = table.select("image_paths").with_row_index("row").explode("image_paths")
+    unprobed = images.filter(~pl.col("image_paths").is_in(probes["path"].implode()))
     if len(unprobed):
         raise ValueError(f"{len(unprobed)} image paths were not probed, such as {unprobed['image_paths'][0]}")
-    bad = images.join(paths.filter(~pl.col("readable")), on="image_paths", how="semi")
-    table = _without_images(table, images, bad, choices["posts"]["carousel"], "image unreadable", skips)
+    unreadable = probes.filter(~pl.col("readable"))["path"]
+    bad = images.filter(pl.col("image_paths").is_in(unreadable.implode()))
+    table = _without_images(table, bad, choices["posts"]["carousel"], "image unreadable", skips)
     too_many = pl.col("image_ids").list.len() > choices["groups"]["max_images"]
-    for account, post_id in table.filter(too_many).select("account", "post_id").iter_rows():
+    large = table.filter(too_many).select("account", "post_id").rows()
+    for account, post_id in large:
         skips.add("too many images", f"{account}/{post_id}")
-    table = table.filter(~too_many)
+    if large:  # a filter copies the table, even if it leaves all of it
+        table = table.filter(~too_many)
     _refuse_empty(table, "images", skips)
     return table
 
@@ -219,46 +223,39 @@ def drop_without_features(
       RawDataError: more than 1 % of the posts lack features, or no post is left.
     """
     keys = pl.DataFrame(list(missing_keys), schema={"account": pl.String, "image_ids": pl.String}, orient="row")
-    images = _images(table)
-    bad = images.join(keys, on=["account", "image_ids"], how="semi")
+    images = table.select("account", "image_ids", "image_paths").with_row_index("row")
+    bad = images.explode("image_ids", "image_paths").join(keys, on=["account", "image_ids"], how="semi").sort("row")
     lacking = bad["row"].n_unique()
     if lacking > FEATURES_MAY_LACK * len(table):
-        account, image_id = bad.row(0, named=True)["account"], bad.row(0, named=True)["image_ids"]
+        account, image_id = bad.select("account", "image_ids").row(0)
         raise RawDataError(
             "feature store", f"{lacking} of {len(table)} posts have no features, such as {account}/{image_id}",
             "At most 1 % may lack them: write features for every image of the raw data, keyed by account and image id",
         )
-    table = _without_images(table, images, bad, choices["posts"]["carousel"], "no features", skips)
+    table = _without_images(table, bad, choices["posts"]["carousel"], "no features", skips)
     _refuse_empty(table, "feature store", skips)
     return table
 
 
-def _images(table: pl.DataFrame) -> pl.DataFrame:
-    """One row an image: row (of the table), account, post_id, image_ids, image_paths."""
-    return (
-        table.select("account", "post_id", "image_ids", "image_paths")
-        .with_row_index("row")
-        .explode("image_ids", "image_paths")
-    )
-
-
-def _without_images(
-    table: pl.DataFrame, images: pl.DataFrame, bad: pl.DataFrame, carousel: str, reason: str, skips: Skips
-) -> pl.DataFrame:
-    for account, post_id, path in bad.sort("row").select("account", "post_id", "image_paths").iter_rows():
-        skips.add(reason, f"{account}/{post_id}: {path}")
+def _without_images(table: pl.DataFrame, bad: pl.DataFrame, carousel: str, reason: str, skips: Skips) -> pl.DataFrame:
+    """The table without the images `bad` (row of the table ascending, image_paths), each counted."""
     if bad.is_empty():
         return table
-    table = table.with_row_index("row")
+    names = table.select("account", "post_id")[bad["row"]]
+    for (account, post_id), path in zip(names.iter_rows(), bad["image_paths"], strict=True):
+        skips.add(reason, f"{account}/{post_id}: {path}")
+    rows = pl.int_range(len(table), dtype=bad["row"].dtype, eager=True)
     if carousel != "all":
-        return table.join(bad, on="row", how="anti", maintain_order="left").drop("row")
+        return table.filter(~rows.is_in(bad["row"].implode()))
     rest = (
-        images.join(bad, on=["row", "image_ids"], how="anti", maintain_order="left")
+        table.select("image_ids", "image_paths")
+        .with_row_index("row")
+        .explode("image_ids", "image_paths")
+        .join(bad, on=["row", "image_paths"], how="anti", maintain_order="left")
         .group_by("row", maintain_order=True)
         .agg("image_ids", "image_paths")
     )
-    kept = table.drop("image_ids", "image_paths").join(rest, on="row", how="inner", maintain_order="left")
-    return kept.select(list(SCHEMA))
+    return table.filter(rows.is_in(rest["row"].implode())).with_columns(rest["image_ids"], rest["image_paths"])
 
 
 def _refuse_empty(table: pl.DataFrame, path: Path | str, skips: Skips) -> None:
