@@ -62,7 +62,7 @@ def get_config(size: str = "full") -> ConfigDict:
         "resnet": "train",  # train | frozen | cached
         "stage_sizes": (3, 4, 6, 3),
         "width": 64,
-        "stem": "imagenet",  # imagenet (7x7 / 2, pool) | small (3x3 / 1)
+        "stem": "imagenet",  # imagenet (7x7 / 2, pool) | small (3x3 / 2, no pool)
         "side": 224,  # of the masked images
     })
     config.model.fusion = "aggregation"  # aggregation | concat (Table 2)

@@ -4,6 +4,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from third_party_ports.linear import Linear
+
 
 class Attention(nn.Module):
     """Multi-head self-attention over tokens [N, T, D]; mask [N, T] bool, False = a slot that nobody may look at."""
@@ -14,13 +16,13 @@ class Attention(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, mask: jax.Array) -> jax.Array:
         n, t, d = x.shape
-        qkv = nn.Dense(3 * d, dtype=self.dtype, name="qkv")(x).reshape(n, t, 3, self.heads, d // self.heads)
+        qkv = Linear(3 * d, dtype=self.dtype, name="qkv")(x).reshape(n, t, 3, self.heads, d // self.heads)
         q, k, v = jnp.moveaxis(qkv, 2, 0)  # [N, T, heads, D / heads] each
         scores = jnp.einsum("nqhc,nkhc->nhqk", q, k).astype(jnp.float32) / jnp.sqrt(d / self.heads)
         scores = jnp.where(mask[:, None, None, :], scores, jnp.finfo(jnp.float32).min)
         weights = nn.softmax(scores).astype(self.dtype)  # float32 softmax, whatever dtype is
         out = jnp.einsum("nhqk,nkhc->nqhc", weights, v).reshape(n, t, d)
-        return nn.Dense(d, dtype=self.dtype, name="proj")(out)
+        return Linear(d, dtype=self.dtype, name="proj")(out)
 
 
 class Block(nn.Module):
@@ -36,8 +38,8 @@ class Block(nn.Module):
         norm = nn.LayerNorm(epsilon=1e-5, dtype=self.dtype, name="norm1")
         x = x + Attention(self.heads, self.dtype, name="attn")(norm(x), mask)
         y = nn.LayerNorm(epsilon=1e-5, dtype=self.dtype, name="norm2")(x)
-        y = nn.gelu(nn.Dense(self.mlp_ratio * d, dtype=self.dtype, name="fc1")(y), approximate=False)
-        return x + nn.Dense(d, dtype=self.dtype, name="fc2")(y)
+        y = nn.gelu(Linear(self.mlp_ratio * d, dtype=self.dtype, name="fc1")(y), approximate=False)
+        return x + Linear(d, dtype=self.dtype, name="fc2")(y)
 
 
 class AggregationEncoder(nn.Module):
@@ -70,5 +72,5 @@ class Concatenation(nn.Module):
         """pooled [N, F], all branches side by side."""
         width = self.mlp_ratio * pooled.shape[-1]
         x = nn.LayerNorm(epsilon=1e-5, dtype=self.dtype, name="norm")(pooled)
-        x = nn.gelu(nn.Dense(width, dtype=self.dtype, name="fc1")(x), approximate=False)
-        return nn.gelu(nn.Dense(pooled.shape[-1], dtype=self.dtype, name="fc2")(x), approximate=False)
+        x = nn.gelu(Linear(width, dtype=self.dtype, name="fc1")(x), approximate=False)
+        return nn.gelu(Linear(pooled.shape[-1], dtype=self.dtype, name="fc2")(x), approximate=False)

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from ipa_jax.models.aggregation import AggregationEncoder, Concatenation
 from ipa_jax.models.depth_branch import LAYERS, DepthBranch, cut_depth
 from ipa_jax.models.retrieval_tokens import RetrievalTokens
+from third_party_ports.linear import Linear
 from third_party_ports.swin import Swin
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which both pretrained networks expect
@@ -109,7 +110,7 @@ class PopularityModel(nn.Module):
 
     def _project(self, features: jax.Array, name: str, type_name: str, types: int = 1) -> jax.Array:
         """A branch's features [N, T, F] as tokens [N, T, D] with the embedding of their type."""
-        return nn.Dense(self.width, dtype=self.dtype, name=name)(features) + self._type(type_name, types)
+        return Linear(self.width, dtype=self.dtype, name=name)(features) + self._type(type_name, types)
 
 
 def build_model(model: ConfigDict, *, dtype: str | None = None, head_bias: float = 0.0) -> PopularityModel:

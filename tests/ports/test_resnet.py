@@ -58,8 +58,8 @@ def test_an_image_does_not_depend_on_its_batch(small):
     [
         ("imagenet", (224, 224), {"stem": (56, 56), "layer1": (56, 56), "layer2": (28, 28)}),
         ("imagenet", (75, 49), {"stem": (19, 13), "layer1": (19, 13), "layer2": (10, 7)}),
-        ("small", (24, 24), {"stem": (24, 24), "layer1": (24, 24), "layer2": (12, 12)}),
-        ("small", (11, 7), {"stem": (11, 7), "layer1": (11, 7), "layer2": (6, 4)}),
+        ("small", (24, 24), {"stem": (12, 12), "layer1": (12, 12), "layer2": (6, 6)}),
+        ("small", (11, 7), {"stem": (6, 4), "layer1": (6, 4), "layer2": (3, 2)}),
     ],
 )
 def test_sides(stem, size, expected):
