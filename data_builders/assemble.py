@@ -106,7 +106,7 @@ def examples(
         return
     ids = account.images.image_id
     features = reader.load(account.name, ids.tolist())
-    retrieved = retrieve(account.images, features, choices)
+    retrieved = retrieve(account.images, features, choices, split)
     people = np.full(len(ids), PEOPLE_UNKNOWN, np.int32) if features.people is None else features.people
     columns = account.posts.to_dict(as_series=False)
     paths = [path for post in columns["image_paths"] for path in post]

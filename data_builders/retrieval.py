@@ -34,17 +34,20 @@ class Retrieved:
     mask: np.ndarray
 
 
-def retrieve(images: AccountImages, features: Features, choices: Mapping[str, Any]) -> Retrieved:
+def retrieve(
+    images: AccountImages, features: Features, choices: Mapping[str, Any], split: int | None = None
+) -> Retrieved:
     """Top-K for each image of one account (Q = I); images in no kept group are no queries and stay empty.
 
     Args:
       images: the account's I images; features: of the same images in the same order.
       choices: `config.data` as nested dict; reads memory, similarity, retrieval, pose and split.
+      split: only images of this split are queries (the others stay empty); the bank is the same.
 
     Raises:
       ValueError: images and features differ in number; else as `similarity` and `visible`.
     """
-    asked = np.flatnonzero(images.group >= 0)
+    asked = np.flatnonzero((images.group >= 0) & (split is None or images.split == split))
     found = _search(images.rows(asked), features.rows(asked), images, features, choices)
     result = _empty(len(images), choices["retrieval"]["k"])
     for name, values in vars(found).items():

@@ -58,9 +58,10 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         self._prepared = prepare(Path(raw), Path(features), self._choices)
         self._index = group_index.build(self._prepared.table, self._prepared.reader, self._choices)
         if self._beam:
-            self._prepared.table.write_parquet(self.data_path / POSTS_FILE, row_group_size=beam_examples.ROW_GROUP)
+            posts = str(self.data_path / POSTS_FILE)
+            self._prepared.table.write_parquet(posts, row_group_size=beam_examples.ROW_GROUP)
             source = beam_examples.Source(
-                posts=str(self.data_path / POSTS_FILE), root=str(self._prepared.root),
+                posts=posts, root=str(self._prepared.root),
                 features=str(self._prepared.reader.path), choices=self._choices,
             )
             names = self._prepared.table["account"].unique(maintain_order=True).to_list()
