@@ -75,7 +75,9 @@ def _is_there(out: Path, command: dict) -> bool:
     try:
         world = json.loads((out / "world.json").read_text())
     except (OSError, ValueError):
-        raise WorldError(f"{out} exists and is no demo world (no readable world.json): choose another folder") from None
+        world = None
+    if not isinstance(world, dict) or not command.keys() <= world.keys():
+        raise WorldError(f"{out} exists and is no demo world (no readable world.json): choose another folder")
     different = [
         f"{part}.{name}" if name else part
         for part, wanted in command.items()
