@@ -142,3 +142,28 @@ def test_the_report_sets_our_counts_beside_the_papers(folder):
     lost = report["posts"] - images["posts"].sum()
     assert report["posts_lost"]["singletons"] <= lost
     assert np.isfinite(report["splits"]["train"]["images_per_group"])
+
+
+def test_images_of_a_carousel_share_their_post(tmp_path):
+    tiny_world.write(tmp_path, carousels=True)
+    built = build_quietly(tmp_path, tmp_path / "all", config=config(posts={"carousel": "all"}))
+    seen = 0
+    for group in GroupDataset(built, "train"):
+        post, weight = group["post"], group["weight"]
+        for i, j in group["pairs"]:
+            assert post[i] != post[j]
+        for name in set(group["post_ids"]):
+            own = [n for n, post_id in enumerate(group["post_ids"]) if post_id == name]
+            size = 3 if int(name.split("_")[1]) % 3 == 0 else 1
+            assert len(own) == size and len({int(group["likes"][n]) for n in own}) == 1
+            assert len({int(post[n]) for n in own}) == 1
+            np.testing.assert_allclose(weight[own], 1 / size, rtol=1e-6)
+            np.testing.assert_array_equal(group["carousel_length"][own], size)
+            seen += size == 3
+        slots = np.array(group["retrieved_ids"]).reshape(len(post), -1)
+        posts = [[image.rstrip(".pngabc") for image in row if image] for row in slots]
+        assert all(len(row) == len(set(row)) for row in posts)  # a post is retrieved at most once
+    assert seen
+    skipped = build_quietly(tmp_path, tmp_path / "skip", config=config(posts={"carousel": "skip"}))
+    assert GroupDataset(skipped, "train").images["carousel_length"].max() == 1
+    assert json.loads((skipped / "build_report.json").read_text())["skips"] == {"carousel skipped": 6 * 14}

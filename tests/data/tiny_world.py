@@ -23,10 +23,12 @@ def choices(**changes) -> dict:
 
 
 def write(folder: Path, *, accounts: int = 6, posts: int = 40, side: int = 24, seed: int = 0,
-          parts: tuple[str, ...] = PARTS, lacking: tuple[str, ...] = (), random_weights: bool = False) -> None:
+          carousels: bool = False, parts: tuple[str, ...] = PARTS, lacking: tuple[str, ...] = (),
+          random_weights: bool = False) -> None:
     """Writes folder/raw/posts.csv with its images and folder/features.
 
     Args:
+      carousels: every third post has three images.
       parts: of the store.
       lacking: image paths without a row in the store.
     """
@@ -40,13 +42,15 @@ def write(folder: Path, *, accounts: int = 6, posts: int = 40, side: int = 24, s
         for account in range(accounts):
             times = np.sort(rng.integers(0, posts * 2 * 86_400, posts)) + 1_500_000_000
             for post in range(posts):
-                path = f"photos/{account}_{post}.png"
-                noise = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
-                Image.fromarray(noise).save(raw / path)
-                rows.append([path, f"user.{account}", int(rng.lognormal(5, 0.8)) + 1, int(times[post]),
-                             f"{account}_{post}", f"caption {post} #tag{post % 3} #both"])
-                if path not in lacking:
-                    _write_features(writer, rng, f"user.{account}", path, side)
+                likes = int(rng.lognormal(5, 0.8)) + 1
+                for image in range(3 if carousels and post % 3 == 0 else 1):
+                    path = f"photos/{account}_{post}{'abc'[image] if image else ''}.png"
+                    noise = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
+                    Image.fromarray(noise).save(raw / path)
+                    rows.append([path, f"user.{account}", likes, int(times[post]), f"{account}_{post}",
+                                 f"caption {post} #tag{post % 3} #both"])
+                    if path not in lacking:
+                        _write_features(writer, rng, f"user.{account}", path, side)
     with open(raw / "posts.csv", "w", newline="") as file:
         csv.writer(file).writerows([["image", "account", "likes", "timestamp", "post", "caption"], *rows])
 
