@@ -3,11 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help demo demo-seeds test lint lock clean
+.PHONY: help demo demo-seeds demo-losses test lint lock clean
 
 help:
 	@echo "make demo        set-up, then the whole job on the demo world (about 10 minutes on 2 cores)"
 	@echo "make demo-seeds  three worlds, three models each; goes on where it stopped (about 45 minutes)"
+	@echo "make demo-losses one world, each reading of the loss; goes on where it stopped (about 30 minutes)"
 	@echo "make test        set-up, then all tests"
 	@echo "make lint        ruff"
 	@echo "make .venv       set-up alone"
@@ -29,6 +30,9 @@ demo: .venv
 
 demo-seeds: .venv
 	$(BIN)/python -m ipa_jax.demo --out=runs/seeds --seeds=0,1,2 --configs=basic,basic_retrieval,full
+
+demo-losses: .venv
+	$(BIN)/python -m ipa_jax.demo --out=runs/losses --configs=full,ratio_log,ratio_raw,log_likes,concat
 
 test: .venv/.dev
 	$(BIN)/python -m pytest
