@@ -40,11 +40,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     """
 
     def __init__(self, *, choices: Mapping[str, Any] | None = None, raw: Path | None = None,
-                 features: Path | None = None, beam: bool = False, **tfds_options):
+                 features: Path | None = None, beam: bool = False, file_format: str | None = None, **tfds_options):
         self._choices = dict(choices) if choices is not None else full.get_config().data.to_dict()
         self._raw, self._features, self._beam = raw, features, beam
         self.report: dict[str, Any] | None = None
-        super().__init__(file_format="array_record", **tfds_options)
+        super().__init__(file_format=file_format or "array_record", **tfds_options)
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(
