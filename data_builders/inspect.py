@@ -84,7 +84,7 @@ def write_html(dataset: "GroupDataset", path: Path, count: int) -> None:
                     "partners": sum(image in pair for pair in valid),
                     "retrieved": [
                         {"id": found[0], "S": found[1], "pose": found[2], "background": found[3], "caption": found[4],
-                         "local": found[5], "count": found[6], "photo": photos.of(group["account"], found[0])}
+                         "local": found[5], "count": found[6], **photos.of(group["account"], found[0])}
                         for found in neighbours
                     ],
                 }
@@ -115,7 +115,7 @@ def thumbnail(data: bytes) -> str:
 
 
 class _Photos:
-    """Photos of retrieved images, which lie in other groups (of train, unless the split is by account)."""
+    """Photos and likes of retrieved images, which lie in other groups (of train, unless the split is by account)."""
 
     def __init__(self, dataset: "GroupDataset"):
         from data_builders.dataset import GroupDataset
@@ -125,9 +125,10 @@ class _Photos:
         rows = self._bank.images.select("account", "image_id", "record", "position").iter_rows()
         self._places = {(account, image): (record, position) for account, image, record, position in rows}
 
-    def of(self, account: str, image_id: str) -> str:
+    def of(self, account: str, image_id: str) -> dict[str, Any]:
         record, position = self._places[account, image_id]
-        return thumbnail(self._bank[record]["images"][position])
+        group = self._bank[record]
+        return {"photo": thumbnail(group["images"][position]), "likes": int(group["likes"][position])}
 
 
 def show(dataset: "GroupDataset", console: "Console", count: int) -> None:
@@ -160,6 +161,11 @@ def main() -> None:
     parser.add_argument("--html", type=Path, metavar="FILE", help="write groups with photos and retrieved neighbours")
     parser.add_argument("--groups", type=int, default=20, help="groups in the HTML (default 20)")
     arguments = parser.parse_args()
+    if arguments.groups < 1:
+        parser.error(f"--groups {arguments.groups}: must be 1 or more")
+    for file in filter(None, (arguments.jsonl, arguments.html)):
+        if not file.parent.is_dir():
+            parser.error(f"{file}: there is no folder {file.parent}; make it first")
 
     from rich.console import Console
 
@@ -168,9 +174,9 @@ def main() -> None:
     console = Console()
     try:
         dataset = GroupDataset(arguments.data_dir, arguments.split, depth=False)
+        show(dataset, console, count=8)
     except FileNotFoundError as error:
         sys.exit(f"error: {error}")
-    show(dataset, console, count=8)
     if arguments.jsonl:
         write_jsonl(dataset, arguments.jsonl)
         console.print(f"wrote {arguments.jsonl}")
