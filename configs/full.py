@@ -41,6 +41,8 @@ def get_config(size: str = "full") -> ConfigDict:
 
     config.allow_random_features = False  # train on a store that was made with random extractor weights
 
+    config.allow_leak = False  # train under data.memory.exclude = "none", where a query's own likes reach it
+
     config.init = ConfigDict()
     config.init.swin = placeholder(str)  # converted ImageNet-22K Swin-B, .safetensors
     config.init.resnet = placeholder(str)  # converted ImageNet ResNet50, .safetensors

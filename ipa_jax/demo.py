@@ -60,7 +60,7 @@ def check_export(folder: Path, name: str) -> None:
 
 
 def pooled_results(folders: dict[str, Path], configs: Sequence[str], seed: int) -> dict:
-    """{"runs": {config: {"test": figures}}, "yardsticks": {...}, "differences": {...}}, test groups of all worlds pooled."""
+    """The figures of each config and yardstick and their differences in accuracy, test groups of all worlds pooled."""
     from data_builders.dataset import GroupDataset
     from ipa_jax import baselines, metrics
     from ipa_jax.scored_pairs import pool
@@ -84,9 +84,11 @@ def pooled_results(folders: dict[str, Path], configs: Sequence[str], seed: int) 
         if ours in tables and theirs in tables:
             found = metrics.paired_difference(tables[ours], tables[theirs], ratio, seed=seed)
             differences[f"{ours} - {theirs}"] = found["accuracy"]
+    judged = {name: figures(scores) for name, scores in yardsticks.items()}
     return {
         "runs": {name: {"test": figures(scores)} for name, scores in runs.items()},
-        "yardsticks": {name: figures(scores) for name, scores in yardsticks.items()},
+        "yardsticks": {name: found["accuracy"] for name, found in judged.items()},
+        "yardstick_figures": judged,
         "differences": differences,
     }
 
@@ -99,10 +101,10 @@ def read_scores(workdir: Path) -> "pl.DataFrame":
 
 def table(results: dict) -> str:
     """The metric table with the yardsticks, as Markdown; `way` is the share of the way from 50 % to the ceiling."""
-    ceiling = results["yardsticks"]["bayes"]["accuracy"]
+    ceiling = results["yardsticks"]["bayes"]
     lines = ["| | accuracy % | 95 % interval | way to the ceiling % | PLCC | SRCC | Ratio MSE |",
              "|---|---:|:---:|---:|---:|---:|---:|"]  # fmt: skip
-    rows = {f"**{name}**": run["test"] for name, run in results["runs"].items()} | results["yardsticks"]
+    rows = {f"**{name}**": run["test"] for name, run in results["runs"].items()} | results["yardstick_figures"]
     for name, row in rows.items():
         low, high = row["accuracy_interval"]
         way = 100 * (row["accuracy"] - 0.5) / (ceiling - 0.5)
@@ -139,7 +141,7 @@ def run(args: argparse.Namespace) -> None:
         from ipa_jax.report import write_report
 
         report = args.out / "report.html"
-        write_report(report, {name: args.out / name for name in configs}, args.out / "data", results["yardsticks"])
+        write_report(report, {name: args.out / name for name in configs}, args.out / "data", results["yardstick_figures"])
         print(f"\nreport: {report}")
     print(f"results: {args.out / 'results.json'} ({results['seconds']:.0f} s)")
 

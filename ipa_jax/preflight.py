@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from data_builders.choices import differences
+from data_builders.choices import require_equal
 from data_builders.dataset import GroupDataset
 
 
@@ -26,13 +26,20 @@ def check_data(config: ConfigDict) -> None:
         )
     if not Path(config.data_dir).is_dir():
         raise PreflightError(f"config.data_dir: {config.data_dir} is no folder; build it by data_builders.build")
-    dataset = GroupDataset(config.data_dir, "train")
-    different = differences(dataset.choices, config.data.to_dict())
-    if different:
-        lines = "; ".join(
-            f"config.data.{d.field}: the data set has {d.stored!r}, the config {d.wanted!r}" for d in different
+    try:
+        dataset = GroupDataset(config.data_dir, "train")
+        stored = dataset.choices
+    except FileNotFoundError as error:
+        raise PreflightError(f"config.data_dir: {error}") from error
+    try:
+        require_equal(stored, config.data.to_dict(), config.data_dir, "Set the field, or build again")
+    except ValueError as error:
+        raise PreflightError(str(error)) from error
+    if stored["memory"]["exclude"] == "none" and not config.allow_leak:
+        raise PreflightError(
+            f"{config.data_dir} was built with config.data.memory.exclude = 'none': a train query's own likes reach its "
+            "features. To measure that leak set --config.allow_leak=True; else build again with 'group'"
         )
-        raise PreflightError(f"{config.data_dir} was built with other choices ({lines}): set the field, or build again")
     if dataset.info["random_weights"] and not config.allow_random_features:
         raise PreflightError(
             f"{config.data_dir} was built from a feature store with random extractor weights: its retrieval means "

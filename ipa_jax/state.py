@@ -90,13 +90,14 @@ def parameter_labels(params: Mapping, config: ConfigDict) -> Mapping:
     """
     patterns = {name: re.compile(group.pattern) for name, group in config.optim.groups.items()}
     frozen = config.model.depth.enabled and config.model.depth.resnet != "train"
-    labels = {}
+    labels, used = {}, set()
     for path in traverse_util.flatten_dict(params, sep="/"):
         names = [name for name, pattern in patterns.items() if pattern.fullmatch(path)]
         if len(names) != 1:
             raise ValueError(f"config.optim.groups: {path} is matched by {names or 'no pattern'}; make it exactly one")
+        used.update(names)
         labels[path] = FROZEN if frozen and path.startswith("depth_branch/resnet/") else names[0]
-    if idle := sorted(set(patterns) - set(labels.values())):
+    if idle := sorted(set(patterns) - used):
         raise ValueError(f"config.optim.groups: {idle} match no parameter; correct or remove the pattern")
     return traverse_util.unflatten_dict(labels, sep="/")
 

@@ -26,9 +26,10 @@ def finished(config: ConfigDict, workdir: Path) -> dict | None:
     if not file.is_file():
         return None
     stored = json.loads(file.read_text())
-    different = [d for d in differences(stored, _plain(config)) if d.field not in FREE]
+    found = differences(stored, _plain(config), "config")
+    different = [d for d in found if d[0].removeprefix("config.") not in FREE]
     if different:
-        lines = "; ".join(f"config.{d.field}: there {d.stored!r}, here {d.wanted!r}" for d in different)
+        lines = "; ".join(f"{field}: there {old!r}, here {new!r}" for field, old, new in different)
         raise WorkdirError(
             f"{workdir} holds a run of another config ({lines}): take a new --workdir or delete this one"
         )
