@@ -41,7 +41,10 @@ class Account:
 
 def accounts(table: pl.DataFrame, choices: Mapping[str, Any]) -> Iterator[Account]:
     """The accounts of a posts table (sorted by account, time, post_id), names ascending, grouped and split."""
-    for (name,), posts in table.group_by("account", maintain_order=True):
+    start = 0
+    for length, name in table["account"].rle().struct.unnest().iter_rows():
+        posts = table.slice(start, length)
+        start += length
         images, kept = account_images(
             name, posts["post_id"].to_list(), posts["time"].to_list(), posts["likes"].to_list(),
             posts["image_ids"].to_list(), choices,

@@ -8,8 +8,9 @@ from typing import Any
 import polars as pl
 
 from data_builders import images, posts
-from data_builders.assemble import require_parts, require_splits
+from data_builders.assemble import accounts, require_parts, require_splits
 from data_builders.feature_store import FeatureReader
+from data_builders.retrieval import retrieve
 
 KEY = {"account": pl.String, "image_id": pl.String}
 LACKING_READ_FIRST = 0.02  # of the images: twice what may lack features, so that all are looked at in a sound store
@@ -51,6 +52,7 @@ def prepare(raw: Path, features: Path, choices: Mapping[str, Any]) -> Prepared:
     require_parts(reader, choices)
     table, skips = posts.read(raw, choices)
     require_splits(table, choices, raw)
+    rehearse(table, reader, choices)
 
     # An image that cannot be decoded has no features either, and is to be named for what it is.
     paths = _image_paths(table)
@@ -68,6 +70,15 @@ def prepare(raw: Path, features: Path, choices: Mapping[str, Any]) -> Prepared:
     table = posts.drop_unreadable(table, probes, choices, skips)
     require_splits(table, choices, raw)
     return Prepared(root, table, skips, reader, probes)
+
+
+def rehearse(table: pl.DataFrame, reader: FeatureReader, choices: Mapping[str, Any]) -> None:
+    """Retrieves for one account, so that what retrieval refuses is known at once. Raises as retrieval.retrieve."""
+    for account in accounts(table, choices):
+        ids = account.images.image_id.tolist()
+        if account.kept.pairs and not reader.missing((account.name, image) for image in ids):
+            retrieve(account.images, reader.load(account.name, ids), choices)
+            return
 
 
 def _keys(table: pl.DataFrame) -> pl.DataFrame:

@@ -141,7 +141,8 @@ def run(args: argparse.Namespace) -> None:
         from ipa_jax.report import write_report
 
         report = args.out / "report.html"
-        write_report(report, {name: args.out / name for name in configs}, args.out / "data", results["yardstick_figures"])
+        workdirs = {name: args.out / name for name in configs}
+        write_report(report, workdirs, args.out / "data", results["yardstick_figures"])
         print(f"\nreport: {report}")
     print(f"results: {args.out / 'results.json'} ({results['seconds']:.0f} s)")
 

@@ -37,8 +37,8 @@ def check_data(config: ConfigDict) -> None:
         raise PreflightError(str(error)) from error
     if stored["memory"]["exclude"] == "none" and not config.allow_leak:
         raise PreflightError(
-            f"{config.data_dir} was built with config.data.memory.exclude = 'none': a train query's own likes reach its "
-            "features. To measure that leak set --config.allow_leak=True; else build again with 'group'"
+            f"{config.data_dir} was built with config.data.memory.exclude = 'none': a train query's own likes reach "
+            "its features. To measure that leak set --config.allow_leak=True; else build again with 'group'"
         )
     if dataset.info["random_weights"] and not config.allow_random_features:
         raise PreflightError(

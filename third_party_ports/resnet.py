@@ -22,7 +22,7 @@ class ResNet(nn.Module):
     Attributes:
       stage_sizes: blocks of each stage; (3, 4, 6, 3) is ResNet50.
       width: channels of the stem; stage s has blocks of width * 2 ** s inside, four times as many outside.
-      stem: "imagenet" (7x7 stride 2 and a max pool of stride 2) or "small" (3x3 stride 2 and no pool, for images of 24 px or so).
+      stem: "imagenet" (7x7 stride 2 and a max pool of stride 2) or "small" (3x3 stride 2, no pool: for 24 px or so).
       dtype: of the computation; parameters and statistics stay float32.
     """
 

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import tensorflow_datasets as tfds
 from PIL import Image
 from tensorflow_datasets.core import shuffle
 
 from data_builders.dataset import SPLITS, GroupDataset
 from data_builders.posts import RawDataError
+from data_builders.top3000.top3000_dataset_builder import Builder
 from tests.data import tiny_world
 from tests.data.built import build_quietly, config
 
@@ -96,6 +98,28 @@ def test_a_part_may_lack_only_at_weight_zero(tmp_path):
     assert "depth" not in group and (group["similarity"][..., 3] == 0).all()
     report = json.loads(Path(dataset.info["build_report"]).read_text())
     assert any("random weights" in warning for warning in report["warnings"])
+
+
+@pytest.mark.parametrize(("changes", "field"), [
+    ({"memory": {"exclude": "nothing"}}, r"config\.data\.memory\.exclude"),
+    ({"similarity": {"pose": 0.9}}, r"config\.data\.similarity"),
+    ({"split": {"by": "photo"}}, r"config\.data\.split\.by"),
+])
+def test_a_choice_that_makes_no_sense_is_refused_before_images_are_read(world, tmp_path, monkeypatch, changes, field):
+    monkeypatch.setattr("data_builders.images.probe", lambda *_: pytest.fail("images were read"))
+    with pytest.raises(ValueError, match=field):
+        build_quietly(world, tmp_path, config=config(**changes))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_records_count_over_all_shards(world, folder, tmp_path):
+    builder = Builder(choices=config().data.to_dict(), raw=world / "raw", features=world / "features", data_dir=tmp_path)
+    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(num_shards=3))
+    assert len(list(tmp_path.glob("**/*-train.array_record-*-of-00003"))) == 3
+    for split in SPLITS:
+        sharded, alone = GroupDataset(tmp_path, split), GroupDataset(folder, split)
+        assert [group["group_id"] for group in sharded] == sharded.groups["group_id"].to_list()
+        assert sharded.images.equals(alone.images)
 
 
 def test_depth_maps_of_another_side_are_refused(world, tmp_path):
