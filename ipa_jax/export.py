@@ -34,7 +34,7 @@ def save_export(out: Path, variables: dict, config: ConfigDict, data: dict, card
     temporary = out.with_name(out.name + ".tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    with ocp.StandardCheckpointer() as checkpointer:
+    with ocp.StandardCheckpointer(multiprocessing_options=_alone()) as checkpointer:
         checkpointer.save((temporary / "params").absolute(), variables)
     flat = traverse_util.flatten_dict(variables, sep="/")
     save_file({name: np.ascontiguousarray(leaf) for name, leaf in flat.items()}, temporary / "model.safetensors")
@@ -43,6 +43,17 @@ def save_export(out: Path, variables: dict, config: ConfigDict, data: dict, card
     (temporary / "README.md").write_text(card)
     shutil.rmtree(out, ignore_errors=True)
     temporary.rename(out)
+
+
+def _alone():
+    """Options under which this process writes without waiting for the others of a distributed run."""
+    import jax
+    import orbax.checkpoint as ocp
+
+    here = jax.process_index()
+    return ocp.options.MultiprocessingOptions(
+        primary_host=here, active_processes={here}, barrier_sync_key_prefix=f"export{here}"
+    )
 
 
 def load_export(path: Path) -> tuple[dict, ConfigDict, dict]:
