@@ -116,8 +116,8 @@ def _run(args: argparse.Namespace) -> int:
         f"  pairwise accuracy {results['accuracy']:.4f} (95 % {low:.4f} to {high:.4f}, over {results['interval_over']})"
     )
     print(f"  PLCC {results['plcc']:.4f}   SRCC {results['srcc']:.4f}   Ratio MSE {results['ratio_mse']:.4f}")
-    if "bfloat16_minus_float32" in results:
-        print(f"  against float32: {results['bfloat16_minus_float32']}")
+    if found := results.get("bfloat16_minus_float32"):
+        print(f"  bfloat16 against float32: accuracy {found['accuracy']:+.4f}, z by at most {found['largest_z']:.4f}")
     return 0
 
 
