@@ -79,8 +79,8 @@ def load_config(file: Path) -> ConfigDict:
     from configs import full
 
     stored = json.loads(file.read_text())
-    config = full.get_config(stored["size"])
     try:
+        config = full.get_config(stored["size"])
         _update(config, stored)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ExportError(f"{file}: written by another version of the project ({error})") from error

@@ -25,7 +25,7 @@ RENAMED = {"running_mean": "mean", "running_var": "var"}  # PyTorch's name in ba
 TABLE = "relative_position_bias_table"
 
 
-class WeightsError(Exception):
+class WeightsError(ValueError):
     """A checkpoint that is absent, unreadable, or not of this network; the message names tensors and remedy."""
 
 

@@ -1,0 +1,95 @@
+"""The files of a run's folder, and the refusal to go on with another config in it."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+from configs import full
+from data_builders.choices import ABSENT
+from ipa_jax import workdirs
+from ipa_jax.workdirs import WorkdirError
+
+
+@pytest.fixture
+def started(tmp_path):
+    config = full.get_config("tiny")
+    workdirs.start(config, tmp_path / "run")
+    return config, tmp_path / "run"
+
+
+def test_a_fresh_folder_holds_nothing(tmp_path):
+    assert workdirs.finished(full.get_config("tiny"), tmp_path) is None
+
+
+def test_a_run_is_finished_once_its_results_are_there(started):
+    config, workdir = started
+    assert workdirs.finished(config, workdir) is None
+    scores = pl.DataFrame({"z": [0.25, 0.5]})
+    workdirs.finish({"test": {"accuracy": 0.75}}, {"test": scores}, workdir)
+    assert workdirs.finished(config, workdir) == {"test": {"accuracy": 0.75}}
+    assert pl.read_parquet(workdir / "scores-test.parquet").equals(scores)
+    assert sorted(file.name for file in workdir.iterdir()) == ["config.json", "results.json", "scores-test.parquet"]
+
+
+@pytest.mark.parametrize(
+    "field, value, old",
+    [("seed", 1, "0"), ("loss.name", "ratio_log", "'ratio_share'"), ("data.retrieval.k", 3, "5"),
+     ("model.swin.depths", (1,), r"\[1, 1\]"), ("optim.groups.swin_plain.learning_rate", 0.5, "0.0015")],
+)  # fmt: skip
+def test_another_config_is_refused_by_field_and_both_values(started, field, value, old):
+    config, workdir = started
+    set_field(config, field, value)
+    shown = list(value) if isinstance(value, tuple) else value
+    with pytest.raises(WorkdirError, match=rf"config\.{field}: there {old}, here ") as error:
+        workdirs.finished(config, workdir)
+    assert (
+        f"here {shown!r}" in str(error.value) and "--workdir" in str(error.value) and str(workdir) in str(error.value)
+    )
+
+
+def test_a_config_of_another_version_is_refused(started):
+    config, workdir = started
+    stored = json.loads((workdir / "config.json").read_text())
+    del stored["seed"]
+    (workdir / "config.json").write_text(json.dumps(stored))
+    with pytest.raises(WorkdirError, match=rf"config\.seed: there '{ABSENT}', here 0"):
+        workdirs.finished(config, workdir)
+
+
+def set_field(config, field, value):
+    *sections, last = field.split(".")
+    for section in sections:
+        config = config[section]
+    config[last] = value
+
+
+def test_what_changes_no_metric_may_change(started):
+    config, workdir = started
+    for field in workdirs.FREE:
+        old = workdirs.flat(config)[field]
+        set_field(config, field, old + 1 if isinstance(old, int) else "other")
+    assert workdirs.finished(config, workdir) is None
+
+
+def test_flat_names_every_leaf():
+    flat = workdirs.flat(full.get_config())
+    assert flat["model.swin.width"] == 128 and flat["optim.groups.swin_plain.decay"] is False
+    assert flat["data_dir"] is None and flat["seed"] == 0
+    assert not any(hasattr(value, "items") for value in flat.values())
+
+
+def test_the_overview_lists_every_leaf(tmp_path):
+    params = {"head": {"kernel": np.ones((4, 1), np.float32), "bias": np.zeros(1, np.float32)}}
+    workdirs.write_overview({"params": params}, tmp_path)
+    text = (tmp_path / "parameters.txt").read_text()
+    assert "head/kernel" in text and "head/bias" in text and "(4, 1)" in text and "Total: 5" in text
+
+
+def test_other_data_under_the_same_checkpoints_is_refused(tmp_path):
+    fresh = {"step": 0, "seconds": 0.0, "seed": 0, "packs_per_epoch": 7}
+    stored = fresh | {"step": 12, "seconds": 3.5}
+    assert workdirs.same_data(fresh, stored, tmp_path) == stored
+    with pytest.raises(WorkdirError, match=r"packs_per_epoch 8, now 7.*new --workdir"):
+        workdirs.same_data(fresh, stored | {"packs_per_epoch": 8}, tmp_path)
