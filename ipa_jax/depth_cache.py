@@ -10,14 +10,23 @@ from data_builders.dataset import GroupDataset
 
 
 def depth_vectors(file: Path, variables: dict, dataset: GroupDataset, config: ConfigDict) -> Path:
-    """Writes float16 [images of the split, 5, C], in the index's order, to a .npy file; one that is there is kept.
+    """Float16 [images of the split, 5, C], in the index's order, in a .npy file; one that is there is kept.
 
+    The first process writes it, the others of a distributed run wait for it.
     variables: {"params", "batch_stats"} with the ResNet, which stays as it is for the whole run.
     """
+    import jax
+    from jax.experimental import multihost_utils
+
+    if jax.process_index() == 0 and not file.is_file():
+        _write(file, variables, dataset, config)
+    multihost_utils.sync_global_devices(f"written: {file}")
+    return file
+
+
+def _write(file: Path, variables: dict, dataset: GroupDataset, config: ConfigDict) -> None:
     from ipa_jax.evaluate import Scorer
 
-    if file.is_file():
-        return file
     images = len(dataset.images)
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name("tmp." + file.name)  # np.load needs the ending
@@ -32,4 +41,3 @@ def depth_vectors(file: Path, variables: dict, dataset: GroupDataset, config: Co
             bar.update(len(vectors))
     stored.flush()
     temporary.rename(file)
-    return file

@@ -72,8 +72,7 @@ def run(config: ConfigDict, workdir: Path) -> dict:
         depth_vectors=vectors,
     )  # fmt: skip
     writer = create_writer(workdir, config.train.writers, resume_step=start or None, first_process=first_process)
-    if not start:
-        writer.write_hparams(workdirs.flat(config))
+    writer.write_hparams(workdirs.flat(config))
 
     began = logged = time.monotonic()
     device_state = to_devices(host_state, jax.devices())
@@ -113,12 +112,13 @@ def run(config: ConfigDict, workdir: Path) -> dict:
     factor = rescale_factor(scores["validation"], config.data.pairs.min_ratio)
     results |= {split: split_metrics(table, config, factor) for split, table in scores.items()}
     checkpoints.close()
-    writer.write_scalars(total, {f"test/{name}": results["test"][name] for name in ("accuracy", "plcc", "srcc")})
-    writer.close()
     if first_process:
         card = model_card(config, results, train.info, position["seconds"])
         save_export(workdir / "export", best.evaluated, config, train.info, card)
         workdirs.finish(results, scores, workdir)
+    # After the files: a run that is killed while writing them comes here again, at the same step.
+    writer.write_scalars(total, {f"test/{name}": results["test"][name] for name in ("accuracy", "plcc", "srcc")})
+    writer.close()
     return results
 
 

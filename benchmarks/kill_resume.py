@@ -1,0 +1,163 @@
+"""Kills a training with SIGKILL at random moments, restarts it each time, and compares it with an undisturbed one.
+
+Run: python -m benchmarks.kill_resume --config=configs/full.py:demo --data_dir=DATA --out=runs/kills [--kills 10]
+     [more flags of ipa_jax.main, such as --config.train.log_every=10]
+
+A moment is drawn as a step and a delay: once the console tells of that step (0: once the process is started), the
+process is killed `delay` seconds later. The steps are spread evenly at random over the whole run, in order, so that
+every part of it is hit: start, compilation, steps, evaluations, saves, export.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+_LINE = re.compile(r"\[(\d+)\] ")  # ConsoleWriter's
+COMPARED = ("steps", "best_step", "validation", "test")  # of results.json
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Kill `delay` seconds after the console tells of `step` or a later one; step 0: after the start."""
+
+    step: int
+    delay: float
+
+
+@dataclass(frozen=True)
+class Kill:
+    """What a kill met: the last step that the console told of (0: none), and the checkpoint to go on from (or None)."""
+
+    moment: Moment
+    told: int
+    checkpoint: int | None
+    ended: bool  # the process had ended by itself before the moment came
+
+
+def draw_moments(kills: int, steps: int, delay: float, seed: int) -> list[Moment]:
+    """Moments of a run of `steps` steps: one in each of `kills` equal parts, delays uniform in [0, delay) seconds."""
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    edges = (np.arange(kills) + rng.random(kills)) * (steps + 1) / kills
+    return [Moment(int(step), float(wait)) for step, wait in zip(edges, rng.random(kills) * delay, strict=True)]
+
+
+def killed_run(
+    command: list[str], workdir: Path, moments: list[Moment], env: dict[str, str] | None = None
+) -> list[Kill]:
+    """Starts `command` once a moment and kills it there, then lets it end.
+
+    Raises CalledProcessError where it ends with an error of its own.
+    """
+    kills = []
+    for number, moment in enumerate(moments, 1):
+        kills.append(_kill(command, workdir, moment, env))
+        print(f"{number} of {len(moments)}: {kills[-1]}", flush=True)
+    subprocess.run(command, env=env, check=True, stdout=subprocess.DEVNULL)
+    return kills
+
+
+def _kill(command: list[str], workdir: Path, moment: Moment, env: dict[str, str] | None) -> Kill:
+    told = 0
+    with subprocess.Popen(
+        command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
+    ) as process:
+        timer = threading.Timer(moment.delay, process.kill)
+        if moment.step == 0:
+            timer.start()
+        tail = []
+        for line in process.stderr:  # to its end, so that the process never waits for its reader
+            tail = [*tail[-20:], line]
+            if found := _LINE.search(line):
+                told = int(found[1])
+                if told >= moment.step and not timer.is_alive() and not timer.finished.is_set():
+                    timer.start()
+        process.wait()
+        timer.cancel()
+    if process.returncode > 0:
+        raise subprocess.CalledProcessError(process.returncode, command, stderr="".join(tail))
+    steps = [int(folder.name) for folder in (workdir / "checkpoints").glob("*") if folder.name.isdigit()]
+    return Kill(moment, told, max(steps, default=None), process.returncode == 0)
+
+
+def differences(undisturbed: Path, killed: Path) -> list[str]:
+    """What differs between two finished workdirs: metrics, scores, exported parameters, metrics.jsonl. Exact."""
+    import numpy as np
+    import polars as pl
+    from safetensors.numpy import load_file
+
+    results = [json.loads((run / "results.json").read_text()) for run in (undisturbed, killed)]
+    found = [f"results.json: {name}" for name in COMPARED if results[0][name] != results[1][name]]
+    for name in ("scores-validation.parquet", "scores-test.parquet"):
+        tables = [pl.read_parquet(run / name) for run in (undisturbed, killed)]
+        found += [] if tables[0].equals(tables[1]) else [name]
+    exports = [load_file(run / "export/model.safetensors") for run in (undisturbed, killed)]
+    if exports[0].keys() != exports[1].keys():
+        found.append("names in model.safetensors")
+    else:
+        found += [leaf for leaf in exports[0] if not np.array_equal(exports[0][leaf], exports[1][leaf])]
+    rows = [logged(run) for run in (undisturbed, killed)]
+    return found + ([] if rows[0] == rows[1] else ["metrics.jsonl"])
+
+
+def logged(workdir: Path) -> list[tuple[int, dict]]:
+    """(step, scalars) of metrics.jsonl, line by line, without times and rates."""
+    rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [
+        (row["step"], {k: v for k, v in row["scalars"].items() if not k.endswith("per_second")})
+        for row in rows
+        if "scalars" in row
+    ]
+
+
+def _table(kills: list[Kill], steps: int) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    columns = ["kill", "after the console told of step", "delay s", "told when killed", "checkpoint to go on from"]
+    table = Table(*columns, title=f"SIGKILL in a run of {steps} steps")
+    for number, kill in enumerate(kills, 1):
+        told = "had ended" if kill.ended else str(kill.told)
+        table.add_row(str(number), str(kill.moment.step), f"{kill.moment.delay:.1f}", told, str(kill.checkpoint))
+    Console().print(table)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", required=True, help="FILE:SIZE")
+    parser.add_argument("--data_dir", required=True, help="what data_builders.build wrote")
+    parser.add_argument("--out", required=True, type=Path, help="gets the workdirs undisturbed/ and killed/")
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--delay", type=float, default=5.0, help="longest delay after the step, seconds")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    args, more = parser.parse_known_args()
+
+    def command(workdir: Path) -> list[str]:
+        flags = [f"--config={args.config}", f"--config.data_dir={args.data_dir}", f"--workdir={workdir}", *more]
+        return [sys.executable, "-m", "ipa_jax.main", *flags]
+
+    undisturbed, killed = args.out / "undisturbed", args.out / "killed"
+    if killed.exists():
+        print(f"error: {killed} is there already: delete it, or take a new --out", file=sys.stderr)
+        return 1
+    subprocess.run(command(undisturbed), check=True)  # kept where it has ended
+    results = json.loads((undisturbed / "results.json").read_text())
+    moments = draw_moments(args.kills, results["steps"], args.delay, args.seed)
+    kills = killed_run(command(killed), killed, moments)
+    _table(kills, results["steps"])
+    found = differences(undisturbed, killed)
+    again = json.loads((killed / "results.json").read_text())
+    for name in ("accuracy", "plcc", "srcc", "ratio_mse"):
+        print(f"test {name}: undisturbed {results['test'][name]!r}, killed {again['test'][name]!r}")
+    print(f"DIFFERENT: {', '.join(found)}" if found else "metrics, scores, parameters and log are equal, bit for bit")
+    return bool(found)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

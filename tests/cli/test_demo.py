@@ -1,0 +1,55 @@
+"""`python -m ipa_jax.demo`: from nothing to results and a report; the same command again keeps what there is."""
+
+import json
+
+import pytest
+
+from tests.cli.commands import succeed
+
+pytestmark = pytest.mark.xdist_group("devices")
+
+FIGURES = {"accuracy", "accuracy_interval", "plcc", "srcc", "ratio_mse", "pairs", "groups"}
+YARDSTICKS = {"bayes", "universal_only", "retrieval_only", "pixel_knn", "chance"}
+
+
+def test_the_demo_makes_results_and_a_report_and_keeps_them(tmp_path):
+    out = tmp_path / "demo"
+    flags = (f"--out={out}", "--accounts=20", "--posts=40", "--size=tiny", "--configs=basic,full")
+    first = succeed("ipa_jax.demo", *flags)
+    results = json.loads((out / "results.json").read_text())
+    assert results.keys() >= {"runs", "yardsticks", "seed", "seconds"}
+    assert results["runs"].keys() == {"basic", "full"} and results["seed"] == 0
+    assert results["yardsticks"].keys() >= YARDSTICKS
+    for figures in (*(run["test"] for run in results["runs"].values()), *results["yardsticks"].values()):
+        assert figures.keys() >= FIGURES
+        assert figures["accuracy_interval"][0] <= figures["accuracy"] <= figures["accuracy_interval"][1]
+        assert figures["pairs"] == results["yardsticks"]["chance"]["pairs"]
+    for name in ("basic", "full"):
+        stored = json.loads((out / name / "results.json").read_text())["test"]
+        assert results["runs"][name]["test"]["accuracy"] == stored["accuracy"]
+    page = (out / "report.html").read_text()
+    assert "<img" in page and "https://" not in page.replace("https://www.w3.org", "")
+    assert "way to the ceiling" in first.stdout and str(out / "report.html") in first.stdout
+    assert "\n$ python -m ipa_jax.main --config=configs/full.py:tiny" in first.stdout
+
+    kept = ("world/world.json", "data/top3000", "basic/results.json", "full/results.json")
+    before = {name: (out / name).stat().st_mtime_ns for name in kept}
+    succeed("ipa_jax.demo", *flags)
+    assert {name: (out / name).stat().st_mtime_ns for name in kept} == before
+    again = json.loads((out / "results.json").read_text())
+    assert {k: v for k, v in again.items() if k != "seconds"} == {k: v for k, v in results.items() if k != "seconds"}
+
+
+def test_worlds_of_several_seeds_are_pooled(tmp_path):
+    out = tmp_path / "seeds"
+    succeed("ipa_jax.demo", f"--out={out}", "--accounts=12", "--posts=30", "--size=tiny", "--configs=basic",
+            "--seeds=0,1")  # fmt: skip
+    results = json.loads((out / "results.json").read_text())
+    tests = [json.loads((out / f"seed{seed}/basic/results.json").read_text()) for seed in (0, 1)]
+    assert results["seed"] == [0, 1] and [test["seed"] for test in tests] == [0, 1]
+    pooled = results["runs"]["basic"]["test"]
+    for count in ("pairs", "groups"):
+        assert pooled[count] == sum(test["test"][count] for test in tests)
+    right = sum(test["test"]["accuracy"] * test["test"]["pairs"] for test in tests)
+    assert pooled["accuracy"] == pytest.approx(right / pooled["pairs"])
+    assert "| **basic** |" in (out / "table.md").read_text()

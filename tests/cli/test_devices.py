@@ -1,0 +1,63 @@
+"""One device, four, and two processes with two each: the same losses, the same model."""
+
+import json
+import socket
+import subprocess
+
+import numpy as np
+import pytest
+
+from benchmarks.kill_resume import logged
+from tests.cli.commands import ROOT, command, environment, run, succeed, train_flags
+
+# The masked BatchNorm and all branches are there; smaller networks than tiny compile sooner.
+MORE = ("--config.batch.packs=4", "--config.train.epochs=2", "--config.model.swin.depths=(1,)",
+        "--config.model.swin.heads=(1,)", "--config.model.depth.stage_sizes=(1,)", "--config.train.eval_every=4",
+        "--config.train.checkpoint_every=100")  # fmt: skip
+
+
+def losses(workdir):
+    return [row["train/loss"] for _, row in logged(workdir) if "train/loss" in row]
+
+
+@pytest.mark.xdist_group("devices")
+def test_devices_and_processes_do_not_change_the_run(demo_world, tmp_path):
+    data = demo_world / "data"
+    for devices in (1, 4):
+        succeed("ipa_jax.main", *train_flags("full", data, tmp_path / str(devices), *MORE), devices=devices)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    pair = [
+        subprocess.Popen(
+            command("ipa_jax.main", *train_flags("full", data, tmp_path / "pair", *MORE), "--processes=2",
+                    f"--coordinator=127.0.0.1:{port}", f"--process={process}"),
+            cwd=ROOT, env=environment(devices=2), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+        for process in range(2)
+    ]  # fmt: skip
+    try:
+        printed = [process.communicate(timeout=400)[0] for process in pair]
+    finally:
+        for process in pair:
+            process.kill()
+    assert [process.returncode for process in pair] == [0, 0], printed
+
+    expected = losses(tmp_path / "1")
+    assert len(expected) == 6
+    results = {name: json.loads((tmp_path / name / "results.json").read_text()) for name in ("1", "4", "pair")}
+    for name in ("4", "pair"):
+        np.testing.assert_allclose(losses(tmp_path / name), expected, rtol=1e-4, err_msg=name)
+        assert results[name]["best_step"] == results["1"]["best_step"]
+        assert abs(results[name]["test"]["plcc"] - results["1"]["test"]["plcc"]) < 1e-2
+    # The first process alone writes and evaluates for all: one file of each kind, each row once.
+    assert len(list((tmp_path / "pair").glob("events*"))) == 1
+    assert [step for step, row in logged(tmp_path / "pair") if "train/loss" in row] == [1, 2, 3, 4, 5, 6]
+    assert (tmp_path / "pair/export/model.safetensors").is_file()
+    assert "test pairwise accuracy" in printed[1]
+
+
+@pytest.mark.xdist_group("devices")
+def test_devices_that_do_not_divide_a_step_are_refused(demo_world, tmp_path):
+    done = run("ipa_jax.main", *train_flags("full", demo_world / "data", tmp_path / "w"), devices=4)
+    assert done.returncode == 1 and "config.batch.packs is 1" in done.stderr and "multiple of 4" in done.stderr

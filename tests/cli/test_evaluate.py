@@ -1,0 +1,41 @@
+"""`python -m ipa_jax.evaluate`: the run's metrics again from its export, whatever the batch and the devices."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+from tests.cli.commands import run, succeed
+
+pytestmark = pytest.mark.xdist_group("train")
+
+
+@pytest.mark.parametrize(("images", "devices"), [(7, 1), (96, 4)])
+def test_scores_depend_on_neither_batch_nor_devices(trained, tmp_path, images, devices):
+    file = tmp_path / "scores.parquet"
+    done = succeed("ipa_jax.evaluate", f"--export={trained}/export", "--split=test", "--json", f"--images={images}",
+                   f"--scores={file}", devices=devices)  # fmt: skip
+    fresh, stored = json.loads(done.stdout), json.loads((trained / "results.json").read_text())["test"]
+    assert fresh.keys() == stored.keys()
+    for name in ("accuracy", "accuracy_interval", "plcc", "srcc", "ratio_mse", "ratio_mse_rescaled", "group_accuracy"):
+        np.testing.assert_allclose(fresh[name], stored[name], atol=1e-5)
+    assert all(fresh[name] == stored[name] for name in ("pairs", "groups", "images", "accounts", "interval_over"))
+    scores, trained_scores = pl.read_parquet(file), pl.read_parquet(trained / "scores-test.parquet")
+    assert scores.drop("z").equals(trained_scores.drop("z"))
+    np.testing.assert_allclose(scores["z"], trained_scores["z"], rtol=0, atol=1e-5)
+
+
+def test_bfloat16_tells_what_it_costs(trained):
+    done = succeed("ipa_jax.evaluate", f"--export={trained}/export", "--split=validation", "--json", "--dtype=bfloat16")
+    cost = json.loads(done.stdout)["bfloat16_minus_float32"]
+    assert 0 < cost["largest_z"] < 0.2 and abs(cost["accuracy"]) < 0.2
+
+
+def test_an_export_or_data_set_that_is_not_there_is_named(trained, tmp_path):
+    for flags, word in [
+        ([f"--export={tmp_path}"], "config.json"),
+        ([f"--export={trained}/export", f"--data_dir={tmp_path}/none"], str(tmp_path / "none")),
+    ]:
+        done = run("ipa_jax.evaluate", *flags)
+        assert done.returncode == 1 and word in done.stderr and "Traceback" not in done.stderr

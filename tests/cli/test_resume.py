@@ -1,0 +1,30 @@
+"""SIGKILL at any moment, the same command again: the run ends as if nothing had happened."""
+
+import json
+
+import pytest
+
+from benchmarks import kill_resume
+from benchmarks.kill_resume import Moment
+from tests.cli.commands import command, environment, train_flags
+
+pytestmark = pytest.mark.xdist_group("train")
+
+
+def test_a_killed_run_ends_like_an_undisturbed_one(trained, demo_world, tmp_path):
+    killed = tmp_path / "killed"
+    # Before any checkpoint; after the last step, when step 10 is being saved and 5 is there; around evaluation and export.
+    moments = [Moment(3, 0.0), Moment(11, 0.0), Moment(11, 0.3)]
+    started = command("ipa_jax.main", *train_flags("full", demo_world / "data", killed))
+    kills = kill_resume.killed_run(started, killed, moments, environment())
+    assert not any(kill.ended for kill in kills)
+    assert kills[0].told < 11 and kills[1].checkpoint in (5, 10)  # in the midst of the epoch
+    assert kill_resume.differences(trained, killed) == []
+    assert "hparams" in json.loads((killed / "metrics.jsonl").read_text().splitlines()[0])
+
+
+def test_moments_cover_the_run():
+    moments = kill_resume.draw_moments(10, 99, 5.0, seed=3)
+    assert [m.step // 10 for m in moments] == list(range(10))
+    assert all(0 <= m.delay < 5 for m in moments)
+    assert moments != kill_resume.draw_moments(10, 99, 5.0, seed=4)
