@@ -20,10 +20,12 @@ def test_the_demo_makes_results_and_a_report_and_keeps_them(tmp_path):
     assert results.keys() >= {"runs", "yardsticks", "seed", "seconds"}
     assert results["runs"].keys() == {"basic", "full"} and results["seed"] == 0
     assert results["yardsticks"].keys() >= YARDSTICKS
-    for figures in (*(run["test"] for run in results["runs"].values()), *results["yardsticks"].values()):
+    yardsticks = results["yardstick_figures"]
+    assert {name: figures["accuracy"] for name, figures in yardsticks.items()} == results["yardsticks"]
+    for figures in (*(run["test"] for run in results["runs"].values()), *yardsticks.values()):
         assert figures.keys() >= FIGURES
         assert figures["accuracy_interval"][0] <= figures["accuracy"] <= figures["accuracy_interval"][1]
-        assert figures["pairs"] == results["yardsticks"]["chance"]["pairs"]
+        assert figures["pairs"] == yardsticks["chance"]["pairs"]
     for name in ("basic", "full"):
         stored = json.loads((out / name / "results.json").read_text())["test"]
         assert results["runs"][name]["test"]["accuracy"] == stored["accuracy"]
