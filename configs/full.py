@@ -25,13 +25,15 @@ def get_config(size: str = "full") -> ConfigDict:
     config.data.groups = ConfigDict({"window_days": 7.0, "min_images": 2, "max_images": 30})
     config.data.pairs = ConfigDict({"min_ratio": 2})  # valid: max likes > min_ratio * min likes (eq. 8)
     config.data.split = ConfigDict({"by": "group", "seed": 0})  # group | account
-    config.data.memory = ConfigDict({
-        "exclude": "group",  # group | post | none: what a train query may not see of its own
-        "past_only": False,
-        "min_lag_days": 7.0,
-        "window_days": 30.0,  # X of eq. 2
-        "mean_includes_retrieved": True,
-    })
+    config.data.memory = ConfigDict(
+        {
+            "exclude": "group",  # group | post | none: what a train query may not see of its own
+            "past_only": False,
+            "min_lag_days": 7.0,
+            "window_days": 30.0,  # X of eq. 2
+            "mean_includes_retrieved": True,
+        }
+    )
     config.data.similarity = ConfigDict({"pose": 1 / 3, "background": 1 / 3, "caption": 1 / 3})  # eq. 1
     config.data.retrieval = ConfigDict({"k": 5})
     config.data.pose = ConfigDict({"keypoint_threshold": 0.05})
@@ -50,23 +52,34 @@ def get_config(size: str = "full") -> ConfigDict:
 
     config.model = ConfigDict()
     config.model.dtype = "bfloat16"  # of the computation in training; parameters stay float32
-    config.model.swin = ConfigDict({
-        "patch": 4, "width": 128, "depths": (2, 2, 18, 2), "heads": (4, 8, 16, 32), "window": 7, "drop_path": 0.2,
-    })
-    config.model.retrieval = ConfigDict({
-        "enabled": True,
-        "tokens": "vector",  # vector (eq. 4) | per_image
-        "log_local": False,
-        "feed_count": False,
-    })
-    config.model.depth = ConfigDict({
-        "enabled": True,
-        "resnet": "train",  # train | frozen | cached
-        "stage_sizes": (3, 4, 6, 3),
-        "width": 64,
-        "stem": "imagenet",  # imagenet (7x7 / 2, pool) | small (3x3 / 2, no pool)
-        "side": 224,  # of the masked images
-    })
+    config.model.swin = ConfigDict(
+        {
+            "patch": 4,
+            "width": 128,
+            "depths": (2, 2, 18, 2),
+            "heads": (4, 8, 16, 32),
+            "window": 7,
+            "drop_path": 0.2,
+        }
+    )
+    config.model.retrieval = ConfigDict(
+        {
+            "enabled": True,
+            "tokens": "vector",  # vector (eq. 4) | per_image
+            "log_local": False,
+            "feed_count": False,
+        }
+    )
+    config.model.depth = ConfigDict(
+        {
+            "enabled": True,
+            "resnet": "train",  # train | frozen | cached
+            "stage_sizes": (3, 4, 6, 3),
+            "width": 64,
+            "stem": "imagenet",  # imagenet (7x7 / 2, pool) | small (3x3 / 2, no pool)
+            "side": 224,  # of the masked images
+        }
+    )
     config.model.fusion = "aggregation"  # aggregation | concat (Table 2)
     config.model.width = 512
     config.model.blocks = 4
@@ -75,53 +88,65 @@ def get_config(size: str = "full") -> ConfigDict:
 
     config.loss = ConfigDict({"name": "ratio_share"})  # ratio_share | ratio_raw | ratio_log | log_likes (eq. 7)
 
-    config.input = ConfigDict({
-        "resize": 256,  # images are squeezed to this square,
-        "crop": 224,  # then cropped: at random in training, at the centre otherwise
-        "flip": True,
-        "workers": 4,  # reading processes; 0 reads in threads
-        "threads": 4,
-        "prefetch": 4,  # steps decoded ahead
-    })
+    config.input = ConfigDict(
+        {
+            "resize": 256,  # images are squeezed to this square,
+            "crop": 224,  # then cropped: at random in training, at the centre otherwise
+            "flip": True,
+            "workers": 4,  # reading processes; 0 reads in threads
+            "threads": 4,
+            "prefetch": 4,  # steps decoded ahead
+        }
+    )
 
-    config.batch = ConfigDict({
-        "by": "pairs",  # pairs (the paper) | groups (each image scored once)
-        "pairs": 12,  # a step, over all devices
-        "slots": 32,  # images a pack holds, by groups
-        "packs": 1,  # a step, over all devices, by groups
-        "accumulate": 1,  # micro-batches a device's share is cut into
-    })
+    config.batch = ConfigDict(
+        {
+            "by": "pairs",  # pairs (the paper) | groups (each image scored once)
+            "pairs": 12,  # a step, over all devices
+            "slots": 32,  # images a pack holds, by groups
+            "packs": 1,  # a step, over all devices, by groups
+            "accumulate": 1,  # micro-batches a device's share is cut into
+        }
+    )
 
-    config.optim = ConfigDict({
-        "weight_decay": 1e-2,
-        "warmup_steps": 500,
-        "clip_norm": 1.0,
-        "b1": 0.9,
-        "b2": 0.999,
-        "ema": 0.0,  # 0: off; else the decay of the averaged parameters that are evaluated and exported
-    })
+    config.optim = ConfigDict(
+        {
+            "weight_decay": 1e-2,
+            "warmup_steps": 500,
+            "clip_norm": 1.0,
+            "b1": 0.9,
+            "b2": 0.999,
+            "ema": 0.0,  # 0: off; else the decay of the averaged parameters that are evaluated and exported
+        }
+    )
     # Parameter groups: each leaf's path must match exactly one pattern, and each pattern a leaf.
-    config.optim.groups = ConfigDict({
-        "swin_decayed": {"pattern": r"swin/.*kernel", "learning_rate": 1e-5, "decay": True},
-        "swin_plain": {"pattern": r"swin/(?!.*kernel).*", "learning_rate": 1e-5, "decay": False},
-        "rest_decayed": {"pattern": r"(?!swin/).*kernel", "learning_rate": 1e-4, "decay": True},
-        "rest_plain": {"pattern": r"(?!swin/)(?!.*kernel).*", "learning_rate": 1e-4, "decay": False},
-    })
+    config.optim.groups = ConfigDict(
+        {
+            "swin_decayed": {"pattern": r"swin/.*kernel", "learning_rate": 1e-5, "decay": True},
+            "swin_plain": {"pattern": r"swin/(?!.*kernel).*", "learning_rate": 1e-5, "decay": False},
+            "rest_decayed": {"pattern": r"(?!swin/).*kernel", "learning_rate": 1e-4, "decay": True},
+            "rest_plain": {"pattern": r"(?!swin/)(?!.*kernel).*", "learning_rate": 1e-4, "decay": False},
+        }
+    )
 
-    config.train = ConfigDict({
-        "epochs": 10.0,
-        "log_every": 50,
-        "eval_every": 2000,  # steps; the best checkpoint is picked on validation accuracy
-        "checkpoint_every": 500,  # steps; kept beside the best one, to resume from
-        "writers": "own",  # own (tensorboard event files, CSV, JSONL, console) | clu (needs TensorFlow)
-        "compilation_cache": placeholder(str),
-    })
+    config.train = ConfigDict(
+        {
+            "epochs": 10.0,
+            "log_every": 50,
+            "eval_every": 2000,  # steps; the best checkpoint is picked on validation accuracy
+            "checkpoint_every": 500,  # steps; kept beside the best one, to resume from
+            "writers": "own",  # own (tensorboard event files, CSV, JSONL, console) | clu (needs TensorFlow)
+            "compilation_cache": placeholder(str),
+        }
+    )
 
-    config.eval = ConfigDict({
-        "images": 32,  # a device scores at once; scores do not depend on it
-        "dtype": "float32",  # float32 at highest matmul precision | bfloat16
-        "bootstrap": 1000,
-    })
+    config.eval = ConfigDict(
+        {
+            "images": 32,  # a device scores at once; scores do not depend on it
+            "dtype": "float32",  # float32 at highest matmul precision | bfloat16
+            "bootstrap": 1000,
+        }
+    )
 
     if size != "full":
         _shrink(config, size)

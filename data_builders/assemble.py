@@ -46,8 +46,12 @@ def accounts(table: pl.DataFrame, choices: Mapping[str, Any]) -> Iterator[Accoun
         posts = table.slice(start, length)
         start += length
         images, kept = account_images(
-            name, posts["post_id"].to_list(), posts["time"].to_list(), posts["likes"].to_list(),
-            posts["image_ids"].to_list(), choices,
+            name,
+            posts["post_id"].to_list(),
+            posts["time"].to_list(),
+            posts["likes"].to_list(),
+            posts["image_ids"].to_list(),
+            choices,
         )
         yield Account(name, posts, images, kept)
 
@@ -73,7 +77,8 @@ def require_splits(table: pl.DataFrame, choices: Mapping[str, Any], raw: Path) -
     empty = [name for name, count in groups.items() if count == 0]
     if empty:
         raise RawDataError(
-            raw, f"the split {' and '.join(empty)} would be empty ({posts} posts give {groups})",
+            raw,
+            f"the split {' and '.join(empty)} would be empty ({posts} posts give {groups})",
             "Bring more accounts or posts (about one group in ten is drawn for validation and one for test), or change "
             "config.data.split.seed, config.data.groups or config.data.pairs.min_ratio",
         )
@@ -85,15 +90,21 @@ def require_parts(reader: FeatureReader, choices: Mapping[str, Any]) -> None:
     where = f"{reader.path}/header.json: the store has the parts {', '.join(reader.parts) or 'none'}"
     for part in ("pose", "background", "caption"):
         if choices["similarity"][part] and part not in reader.parts:
-            raise ValueError(f"{where}, but config.data.similarity.{part} is {choices['similarity'][part]:g}; extract "
-                             f"{part}, or give the weight to the others (--config.data.similarity.{part}=0)")
+            raise ValueError(
+                f"{where}, but config.data.similarity.{part} is {choices['similarity'][part]:g}; extract "
+                f"{part}, or give the weight to the others (--config.data.similarity.{part}=0)"
+            )
     side = choices["depth"]["side"]
     if side and "depth" not in reader.parts:
-        raise ValueError(f"{where}, but config.data.depth.side is {side}; extract depth, or build without depth maps "
-                         "(--config.data.depth.side=0)")
+        raise ValueError(
+            f"{where}, but config.data.depth.side is {side}; extract depth, or build without depth maps "
+            "(--config.data.depth.side=0)"
+        )
     if side and reader.header["depth_side"] != side:
-        raise ValueError(f"{reader.path}/header.json: depth_side is {reader.header['depth_side']}, but "
-                         f"config.data.depth.side is {side}; set --config.data.depth.side to what the store holds")
+        raise ValueError(
+            f"{reader.path}/header.json: depth_side is {reader.header['depth_side']}, but "
+            f"config.data.depth.side is {side}; set --config.data.depth.side to what the store holds"
+        )
 
 
 def examples(

@@ -24,13 +24,21 @@ _FEATURES = flags.DEFINE_string("features", None, "Feature store of their images
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where to put the data set.", required=True)
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a data set that is there already.")
 _BEAM = flags.DEFINE_list(
-    "beam_pipeline_options", None,
+    "beam_pipeline_options",
+    None,
     "Build through Apache Beam (requirements-beam.txt), e.g. runner=FnApiRunner or runner=DataflowRunner,project=...",
 )
 
 
-def build(config: "ConfigDict", raw: Path, features: Path, data_dir: Path, *, overwrite: bool = False,
-          beam_pipeline_options: list[str] | None = None) -> Path:
+def build(
+    config: "ConfigDict",
+    raw: Path,
+    features: Path,
+    data_dir: Path,
+    *,
+    overwrite: bool = False,
+    beam_pipeline_options: list[str] | None = None,
+) -> Path:
     """Builds, prints the report and returns the folder of the data set; see the module.
 
     Raises:
@@ -47,16 +55,18 @@ def build(config: "ConfigDict", raw: Path, features: Path, data_dir: Path, *, ov
     console, wanted = Console(), config.data.to_dict()
     there = version_folder(data_dir, missing_ok=True)
     if there is not None and not overwrite:
-        choices.require_equal(stored_choices(there), wanted, str(there),
-                              "Build with --overwrite, or into another --data_dir.")
+        choices.require_equal(
+            stored_choices(there), wanted, str(there), "Build with --overwrite, or into another --data_dir."
+        )
         console.print(f"{there} is there already, with these choices: kept (--overwrite builds it again)")
         return there
     tfds.disable_progress_bar()  # the builder has its own, which knows how many groups there will be
     staging = data_dir / ".top3000.building"  # an existing data set stays until the new one is complete
     shutil.rmtree(staging, ignore_errors=True)
     try:
-        builder = Builder(choices=wanted, raw=raw, features=features, data_dir=staging,
-                          beam=bool(beam_pipeline_options))
+        builder = Builder(
+            choices=wanted, raw=raw, features=features, data_dir=staging, beam=bool(beam_pipeline_options)
+        )
         builder.download_and_prepare(download_config=_download_config(beam_pipeline_options))
         built = Path(builder.data_path)
         folder = data_dir / built.relative_to(staging)
@@ -99,8 +109,14 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments {argv[1:]}")
     try:
-        build(_CONFIG.value, Path(_RAW.value), Path(_FEATURES.value), Path(_DATA_DIR.value),
-              overwrite=_OVERWRITE.value, beam_pipeline_options=_BEAM.value)
+        build(
+            _CONFIG.value,
+            Path(_RAW.value),
+            Path(_FEATURES.value),
+            Path(_DATA_DIR.value),
+            overwrite=_OVERWRITE.value,
+            beam_pipeline_options=_BEAM.value,
+        )
     except (RawDataError, FileNotFoundError, ValueError) as error:
         sys.exit(f"error: {error}")
 

@@ -25,12 +25,18 @@ def report(prepared: Prepared, index: Index, duplicates: dict[str, Any], choices
     warnings, random_weights, choices.
     """
     totals = index.statistics()
-    splits = {name: _counts(totals[name]) | {"valid_pair_share": totals[name]["pairs"] / index.all_pairs[name],
-                                             "paper": _counts(PAPER[name])} for name in SPLITS}
+    splits = {
+        name: _counts(totals[name])
+        | {"valid_pair_share": totals[name]["pairs"] / index.all_pairs[name], "paper": _counts(PAPER[name])}
+        for name in SPLITS
+    }
     skips = prepared.skips.to_json()
     return {
-        "accounts": {"with_posts": index.accounts, "paper": PAPER_ACCOUNTS,
-                     "with_kept_groups": len({a for name in SPLITS for a in index.groups[name]["account"].unique()})},
+        "accounts": {
+            "with_posts": index.accounts,
+            "paper": PAPER_ACCOUNTS,
+            "with_kept_groups": len({a for name in SPLITS for a in index.groups[name]["account"].unique()}),
+        },
         "posts": index.posts,
         "splits": splits,
         "valid_pair_share": sum(totals[name]["pairs"] for name in SPLITS) / sum(index.all_pairs.values()),
@@ -49,14 +55,24 @@ def show(report: dict[str, Any], console: "Console") -> None:
     """Prints the report as tables."""
     from rich.table import Table
 
-    counts = Table("split", "images", "groups", "valid pairs", "images / group", "pairs / group", "of all pairs",
-                   title="Counts; the paper's below ours", title_justify="left")
+    counts = Table(
+        "split",
+        "images",
+        "groups",
+        "valid pairs",
+        "images / group",
+        "pairs / group",
+        "of all pairs",
+        title="Counts; the paper's below ours",
+        title_justify="left",
+    )
     for column in counts.columns[1:]:
         column.justify = "right"
     for name, split in report["splits"].items():
         paper = split["paper"]
         counts.add_row(
-            name, *(f"{split[key]:,}\n[dim]{paper[key]:,}[/]" for key in ("images", "groups", "pairs")),
+            name,
+            *(f"{split[key]:,}\n[dim]{paper[key]:,}[/]" for key in ("images", "groups", "pairs")),
             *(f"{split[key]:.2f}\n[dim]{paper[key]:.2f}[/]" for key in ("images_per_group", "pairs_per_group")),
             f"{split['valid_pair_share']:.1%}",
         )
@@ -70,24 +86,36 @@ def show(report: dict[str, Any], console: "Console") -> None:
         console.print(left_out)
 
     accounts, lost, found = report["accounts"], report["posts_lost"], report["duplicates"]
-    console.print(f"{accounts['with_posts']:,} accounts with posts (paper {accounts['paper']:,}), "
-                  f"{accounts['with_kept_groups']:,} with kept groups; {report['posts']:,} usable posts",
-                  highlight=False)
-    console.print(f"valid pairs among all pairs of kept groups: {report['valid_pair_share']:.1%}; posts lost as "
-                  f"singletons: {lost['singletons']:,}; too young: {lost['too_young']:,}; groups without a valid pair: "
-                  f"{report['groups_dropped']['no valid pair']:,}", highlight=False)
-    console.print(f"test images with a near-duplicate in train (same account, pHash within {found['max_bits']} bits): "
-                  f"{found['near']['test_images']:,} ({found['near']['share']:.2%}); with an equal file in train (any "
-                  f"account): {found['equal_files']['test_images']:,} ({found['equal_files']['share']:.2%})",
-                  highlight=False)
+    console.print(
+        f"{accounts['with_posts']:,} accounts with posts (paper {accounts['paper']:,}), "
+        f"{accounts['with_kept_groups']:,} with kept groups; {report['posts']:,} usable posts",
+        highlight=False,
+    )
+    console.print(
+        f"valid pairs among all pairs of kept groups: {report['valid_pair_share']:.1%}; posts lost as "
+        f"singletons: {lost['singletons']:,}; too young: {lost['too_young']:,}; groups without a valid pair: "
+        f"{report['groups_dropped']['no valid pair']:,}",
+        highlight=False,
+    )
+    console.print(
+        f"test images with a near-duplicate in train (same account, pHash within {found['max_bits']} bits): "
+        f"{found['near']['test_images']:,} ({found['near']['share']:.2%}); with an equal file in train (any "
+        f"account): {found['equal_files']['test_images']:,} ({found['equal_files']['share']:.2%})",
+        highlight=False,
+    )
     for warning in report["warnings"]:
         console.print(f"[yellow]warning[/]: {warning}", highlight=False)
 
 
 def _counts(totals: dict[str, Any]) -> dict[str, Any]:
     images, groups, pairs = totals["images"], totals["groups"], totals["pairs"]
-    return {"images": images, "groups": groups, "pairs": pairs,
-            "images_per_group": images / groups, "pairs_per_group": pairs / groups}
+    return {
+        "images": images,
+        "groups": groups,
+        "pairs": pairs,
+        "images_per_group": images / groups,
+        "pairs_per_group": pairs / groups,
+    }
 
 
 def _warnings(found: list[str], prepared: Prepared, duplicates: dict[str, Any]) -> list[str]:

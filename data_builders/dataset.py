@@ -17,9 +17,18 @@ SPLITS = ("train", "validation", "test")
 _TEXT = ("group_id", "account", "first_post", "category")
 _TEXTS = ("image_ids", "post_ids", "retrieved_ids", "captions", "hashtags", "comments")
 _NUMBERS = {
-    "post": np.int32, "likes": np.int64, "times": np.int64, "pairs": np.int32, "similarity": np.float64,
-    "local_score": np.float64, "count": np.int32, "mask": np.bool_, "sponsored": np.bool_, "people": np.int32,
-    "carousel_length": np.int32, "weight": np.float32,
+    "post": np.int32,
+    "likes": np.int64,
+    "times": np.int64,
+    "pairs": np.int32,
+    "similarity": np.float64,
+    "local_score": np.float64,
+    "count": np.int32,
+    "mask": np.bool_,
+    "sponsored": np.bool_,
+    "people": np.int32,
+    "carousel_length": np.int32,
+    "weight": np.float32,
 }
 
 
@@ -37,8 +46,10 @@ def version_folder(data_dir: Path | str, *, missing_ok: bool = False) -> Path | 
         return max(versions, key=lambda folder: [int(number) for number in folder.name.split(".")])
     if missing_ok:
         return None
-    raise FileNotFoundError(f"{data_dir}: no data set {NAME} here (config.data_dir); build it with "
-                            "python -m data_builders.build --data_dir=...")
+    raise FileNotFoundError(
+        f"{data_dir}: no data set {NAME} here (config.data_dir); build it with "
+        "python -m data_builders.build --data_dir=..."
+    )
 
 
 def read_metadata(folder: Path) -> dict[str, Any]:

@@ -43,12 +43,18 @@ def find(
         for query in np.flatnonzero(bits <= max_bits):
             near[queries["row"][int(query)]] = True
             if len(near_examples) < EXAMPLES:
-                near_examples.append({
-                    "account": account, "test": queries["image_id"][int(query)],
-                    "train": bank["image_id"][int(nearest[query])], "bits": int(bits[query]),
-                })
-    in_train = train.group_by("sha256").agg(pl.col("account").sort_by("account", "image_id").first().alias("other"),
-                                            pl.col("image_id").sort_by("account", "image_id").first().alias("train"))
+                near_examples.append(
+                    {
+                        "account": account,
+                        "test": queries["image_id"][int(query)],
+                        "train": bank["image_id"][int(nearest[query])],
+                        "bits": int(bits[query]),
+                    }
+                )
+    in_train = train.group_by("sha256").agg(
+        pl.col("account").sort_by("account", "image_id").first().alias("other"),
+        pl.col("image_id").sort_by("account", "image_id").first().alias("train"),
+    )
     equal = test.join(in_train, on="sha256", how="left", maintain_order="left")
     equal_examples = equal.filter(pl.col("other").is_not_null()).head(EXAMPLES)
     equal_examples = equal_examples.select("account", test="image_id", train_account="other", train="train").to_dicts()

@@ -46,8 +46,10 @@ def people_row(people: Sequence[Person], width: int, height: int, where: str) ->
     boxes = np.array([person[1] for person in best] or np.zeros((0, 4)), np.float32)
     scores = np.array([person[2] for person in best], np.float32)
     if keypoints.shape[1:] != (KEYPOINTS, 3) or boxes.shape[1:] != (4,):
-        raise ValueError(f"{where}: a person is (keypoints [17, 3], box [4], score); got shapes "
-                         f"{keypoints.shape[1:]} and {boxes.shape[1:]}")
+        raise ValueError(
+            f"{where}: a person is (keypoints [17, 3], box [4], score); got shapes "
+            f"{keypoints.shape[1:]} and {boxes.shape[1:]}"
+        )
     if not (np.isfinite(keypoints).all() and np.isfinite(boxes).all() and np.isfinite(scores).all()):
         raise ValueError(f"{where}: a keypoint, box or score is not finite")
     x, y = keypoints[..., 0], keypoints[..., 1]

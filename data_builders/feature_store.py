@@ -52,8 +52,15 @@ class FeatureWriter:
       ValueError: a part is unknown or incompletely described, or the folder was written with another header.
     """
 
-    def __init__(self, path: str | Path, *, extractors: Mapping[str, Mapping[str, str]], depth_side: int,
-                 random_weights: bool = False, shard_rows: int = 1024):
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        extractors: Mapping[str, Mapping[str, str]],
+        depth_side: int,
+        random_weights: bool = False,
+        shard_rows: int = 1024,
+    ):
         self.path = Path(path)
         self.header = {
             "format": FORMAT,
@@ -77,8 +84,10 @@ class FeatureWriter:
         stored = FeatureReader(self.path)
         for field, wanted in self.header.items():
             if stored.header[field] != wanted:
-                raise ValueError(f"{self.path}/header.json: {field} is {stored.header[field]!r}, this writer has "
-                                 f"{wanted!r}; write to another folder, or delete this one")
+                raise ValueError(
+                    f"{self.path}/header.json: {field} is {stored.header[field]!r}, this writer has "
+                    f"{wanted!r}; write to another folder, or delete this one"
+                )
         self._keys.update(stored.keys())
         self._dims = stored.dims
 
@@ -91,9 +100,19 @@ class FeatureWriter:
     def __contains__(self, key: tuple[str, str]) -> bool:
         return key in self._keys
 
-    def write(self, account: str, image_id: str, width: int, height: int, *, people: Sequence[Person] | None = None,
-              background: np.ndarray | None = None, caption_vector: np.ndarray | None = None,
-              caption_text: str | None = None, depth: np.ndarray | None = None) -> bool:
+    def write(
+        self,
+        account: str,
+        image_id: str,
+        width: int,
+        height: int,
+        *,
+        people: Sequence[Person] | None = None,
+        background: np.ndarray | None = None,
+        caption_vector: np.ndarray | None = None,
+        caption_text: str | None = None,
+        depth: np.ndarray | None = None,
+    ) -> bool:
         """Adds one image; False (and nothing is written) when its key is there already.
 
         People beyond the eight of the highest scores are dropped; a keypoint outside the image gets score 0.
@@ -115,10 +134,11 @@ class FeatureWriter:
         for part, value in given.items():
             if (value is not None) != (part in self.header["extractors"]):
                 has = "does not name" if value is not None else "names"
-                raise ValueError(f"{account}/{image_id}: the store's header {has} the part {part!r}, and the row "
-                                 f"{'gives it' if value is not None else 'lacks it'}")
-        row = {"account": account, "image_id": image_id, "width": width, "height": height,
-               "caption_text": caption_text}
+                raise ValueError(
+                    f"{account}/{image_id}: the store's header {has} the part {part!r}, and the row "
+                    f"{'gives it' if value is not None else 'lacks it'}"
+                )
+        row = {"account": account, "image_id": image_id, "width": width, "height": height, "caption_text": caption_text}
         if people is not None:
             row |= people_row(people, width, height, f"{account}/{image_id}")
         for column, vector in (("background", background), ("caption_vector", caption_vector)):
@@ -176,18 +196,25 @@ class FeatureReader:
 
         self.path = Path(path)
         if not (self.path / "header.json").exists():
-            raise FileNotFoundError(f"{self.path}/header.json: no feature store here; write one with "
-                                    "data_builders.feature_store.FeatureWriter and pass its folder as --features")
+            raise FileNotFoundError(
+                f"{self.path}/header.json: no feature store here; write one with "
+                "data_builders.feature_store.FeatureWriter and pass its folder as --features"
+            )
         self.header = json.loads((self.path / "header.json").read_bytes())
         _check_header(self.header, self.path)
         self.parts = tuple(part for part in PARTS if part in self.header["extractors"])
         self._shards = [pa.ipc.open_file(pa.memory_map(str(shard))).read_all() for shard in _shard_paths(self.path)]
-        self.dims = {column: self._shards[0].schema.field(column).type.list_size
-                     for column in ("background", "caption_vector")
-                     if self._shards and column in self._shards[0].column_names}
-        keys = [pl.from_arrow(table.select(["account", "image_id"])).with_columns(
-                    shard=pl.lit(number, pl.Int32), row=pl.int_range(pl.len(), dtype=pl.Int32))
-                for number, table in enumerate(self._shards)]
+        self.dims = {
+            column: self._shards[0].schema.field(column).type.list_size
+            for column in ("background", "caption_vector")
+            if self._shards and column in self._shards[0].column_names
+        }
+        keys = [
+            pl.from_arrow(table.select(["account", "image_id"])).with_columns(
+                shard=pl.lit(number, pl.Int32), row=pl.int_range(pl.len(), dtype=pl.Int32)
+            )
+            for number, table in enumerate(self._shards)
+        ]
         empty = {"account": pl.String, "image_id": pl.String, "shard": pl.Int32, "row": pl.Int32}
         self._index = pl.concat(keys).sort("account", maintain_order=True) if keys else pl.DataFrame(schema=empty)
         self._spans: dict[str, tuple[int, int]] = {}
@@ -234,8 +261,11 @@ class FeatureReader:
                 keypoints[image, :count] = _numbers(rows["keypoints"][image]).reshape(count, KEYPOINTS, 3)
                 boxes[image, :count] = _numbers(rows["boxes"][image]).reshape(count, 4)
         return Features(
-            keypoints=keypoints, boxes=boxes, people=people,
-            width=rows["width"].to_numpy().astype(np.int32), height=rows["height"].to_numpy().astype(np.int32),
+            keypoints=keypoints,
+            boxes=boxes,
+            people=people,
+            width=rows["width"].to_numpy().astype(np.int32),
+            height=rows["height"].to_numpy().astype(np.int32),
             background=_matrix(rows, "background") if "background" in self.parts else None,
             caption=_matrix(rows, "caption_vector") if "caption" in self.parts else None,
         )

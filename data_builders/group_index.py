@@ -12,24 +12,40 @@ from data_builders.feature_store import FeatureReader
 from data_builders.groups import SPLITS, image_weights
 
 GROUPS = {
-    "record": pl.Int32, "group_id": pl.String, "account": pl.String, "first_post": pl.String, "images": pl.Int32,
-    "posts": pl.Int32, "pairs": pl.Int32, "pair_weight": pl.Float64,
+    "record": pl.Int32,
+    "group_id": pl.String,
+    "account": pl.String,
+    "first_post": pl.String,
+    "images": pl.Int32,
+    "posts": pl.Int32,
+    "pairs": pl.Int32,
+    "pair_weight": pl.Float64,
 }
 IMAGES = {
-    "record": pl.Int32, "position": pl.Int32, "account": pl.String, "image_id": pl.String, "post_id": pl.String,
-    "likes": pl.Int64, "time": pl.Int64, "weight": pl.Float32, "people": pl.Int32, "sponsored": pl.Boolean,
-    "carousel_length": pl.Int32, "category": pl.String, "path": pl.String,
+    "record": pl.Int32,
+    "position": pl.Int32,
+    "account": pl.String,
+    "image_id": pl.String,
+    "post_id": pl.String,
+    "likes": pl.Int64,
+    "time": pl.Int64,
+    "weight": pl.Float32,
+    "people": pl.Int32,
+    "sponsored": pl.Boolean,
+    "carousel_length": pl.Int32,
+    "category": pl.String,
+    "path": pl.String,
 }
 
 
 @dataclass(frozen=True)
 class Index:
     """Attributes:
-      groups, images: for each split, frames of the columns GROUPS and IMAGES, sorted by record (and position).
-      accounts, posts: accounts with posts, and their posts.
-      all_pairs: pairs of images of different posts in kept groups, valid or not, by split.
-      dropped: walked groups that were not kept, by reason ("one post" are the singletons).
-      too_young: posts that posts.min_age_days dropped.
+    groups, images: for each split, frames of the columns GROUPS and IMAGES, sorted by record (and position).
+    accounts, posts: accounts with posts, and their posts.
+    all_pairs: pairs of images of different posts in kept groups, valid or not, by split.
+    dropped: walked groups that were not kept, by reason ("one post" are the singletons).
+    too_young: posts that posts.min_age_days dropped.
     """
 
     groups: dict[str, pl.DataFrame]
@@ -43,8 +59,12 @@ class Index:
     def statistics(self) -> dict[str, Any]:
         """{split: {images, groups, pairs, pair_weight}, "mean_log_likes": of the images of train}."""
         totals = {
-            split: {"images": len(self.images[split]), "groups": len(frame), "pairs": int(frame["pairs"].sum()),
-                    "pair_weight": float(frame["pair_weight"].sum())}
+            split: {
+                "images": len(self.images[split]),
+                "groups": len(frame),
+                "pairs": int(frame["pairs"].sum()),
+                "pair_weight": float(frame["pair_weight"].sum()),
+            }
             for split, frame in self.groups.items()
         }
         return totals | {"mean_log_likes": float(np.log(self.images["train"]["likes"].to_numpy()).mean())}
@@ -72,7 +92,11 @@ def build(table: pl.DataFrame, reader: FeatureReader, choices: Mapping[str, Any]
     return Index(
         groups={split: frames[split][0] for split in SPLITS},
         images={split: frames[split][1] for split in SPLITS},
-        accounts=number, posts=len(table), all_pairs=all_pairs, dropped=dropped, too_young=too_young,
+        accounts=number,
+        posts=len(table),
+        all_pairs=all_pairs,
+        dropped=dropped,
+        too_young=too_young,
     )
 
 
@@ -91,8 +115,12 @@ def _group_row(account: assemble.Account, group: int, positions: np.ndarray) -> 
     post, pairs, first = account.images.post[positions], account.kept.pairs[group], account.first_post(group)
     weight = image_weights(post)
     return {
-        "group_id": assemble.group_id(account.name, first), "account": account.name, "first_post": first,
-        "images": len(positions), "posts": len(np.unique(post)), "pairs": len(pairs),
+        "group_id": assemble.group_id(account.name, first),
+        "account": account.name,
+        "first_post": first,
+        "images": len(positions),
+        "posts": len(np.unique(post)),
+        "pairs": len(pairs),
         "pair_weight": float((weight[pairs[:, 0]] * weight[pairs[:, 1]]).sum()),
     }
 
@@ -108,21 +136,23 @@ def _image_rows(
     people = np.full(len(flat), assemble.PEOPLE_UNKNOWN, np.int32)
     if "pose" in reader.parts:
         people = reader.people(account.name, images.image_id[flat].tolist())
-    return pl.DataFrame({
-        "row": np.repeat(np.arange(first_row, first_row + len(groups)), [len(positions) for positions in groups]),
-        "position": np.concatenate([np.arange(len(positions)) for positions in groups]),
-        "account": pl.repeat(account.name, len(flat), eager=True),
-        "image_id": images.image_id[flat].tolist(),
-        "post_id": images.post_id[flat].tolist(),
-        "likes": images.likes[flat],
-        "time": images.time[flat],
-        "weight": np.concatenate([image_weights(images.post[positions]) for positions in groups]),
-        "people": people,
-        "sponsored": posts["sponsored"].gather(post),
-        "carousel_length": posts["carousel_length"].gather(post),
-        "category": posts["category"].gather(post),
-        "path": paths.gather(flat),
-    })
+    return pl.DataFrame(
+        {
+            "row": np.repeat(np.arange(first_row, first_row + len(groups)), [len(positions) for positions in groups]),
+            "position": np.concatenate([np.arange(len(positions)) for positions in groups]),
+            "account": pl.repeat(account.name, len(flat), eager=True),
+            "image_id": images.image_id[flat].tolist(),
+            "post_id": images.post_id[flat].tolist(),
+            "likes": images.likes[flat],
+            "time": images.time[flat],
+            "weight": np.concatenate([image_weights(images.post[positions]) for positions in groups]),
+            "people": people,
+            "sponsored": posts["sponsored"].gather(post),
+            "carousel_length": posts["carousel_length"].gather(post),
+            "category": posts["category"].gather(post),
+            "path": paths.gather(flat),
+        }
+    )
 
 
 def _with_records(groups: list[dict], images: list[pl.DataFrame], split: str) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -29,9 +29,14 @@ SPLITS = ("train", "validation", "test")
 def line(group: dict[str, Any], split: str) -> dict[str, Any]:
     """The JSONL object of a group; empty slots are left out of `retrieved`."""
     return {
-        "account": group["account"], "first_post": group["first_post"], "split": split,
-        "images": group["image_ids"], "likes": group["likes"].tolist(), "times": group["times"].tolist(),
-        "pairs": group["pairs"].tolist(), "retrieved": retrieved(group),
+        "account": group["account"],
+        "first_post": group["first_post"],
+        "split": split,
+        "images": group["image_ids"],
+        "likes": group["likes"].tolist(),
+        "times": group["times"].tolist(),
+        "pairs": group["pairs"].tolist(),
+        "retrieved": retrieved(group),
     }
 
 
@@ -40,9 +45,14 @@ def retrieved(group: dict[str, Any]) -> list[list[list]]:
     slots = group["mask"].shape[1]
     return [
         [
-            [group["retrieved_ids"][image * slots + k], *group["similarity"][image, k].tolist(),
-             float(group["local_score"][image, k]), int(group["count"][image, k])]
-            for k in range(slots) if group["mask"][image, k]
+            [
+                group["retrieved_ids"][image * slots + k],
+                *group["similarity"][image, k].tolist(),
+                float(group["local_score"][image, k]),
+                int(group["count"][image, k]),
+            ]
+            for k in range(slots)
+            if group["mask"][image, k]
         ]
         for image in range(len(group["likes"]))
     ]
@@ -74,30 +84,50 @@ def write_html(dataset: "GroupDataset", path: Path, count: int) -> None:
     shown = []
     for group in dataset.get(range(0, len(dataset), step)[:count]):
         valid = [(int(i), int(j)) for i, j in group["pairs"]]
-        shown.append({
-            "account": group["account"], "first_post": group["first_post"], "category": group["category"],
-            "pairs": len(valid),
-            "images": [
-                {
-                    "id": group["image_ids"][image], "likes": int(group["likes"][image]),
-                    "caption": group["captions"][image], "photo": thumbnail(group["images"][image]),
-                    "partners": sum(image in pair for pair in valid),
-                    "retrieved": [
-                        {"id": found[0], "S": found[1], "pose": found[2], "background": found[3], "caption": found[4],
-                         "local": found[5], "count": found[6], **photos.of(group["account"], found[0])}
-                        for found in neighbours
-                    ],
-                }
-                for image, neighbours in enumerate(retrieved(group))
-            ],
-        })
+        shown.append(
+            {
+                "account": group["account"],
+                "first_post": group["first_post"],
+                "category": group["category"],
+                "pairs": len(valid),
+                "images": [
+                    {
+                        "id": group["image_ids"][image],
+                        "likes": int(group["likes"][image]),
+                        "caption": group["captions"][image],
+                        "photo": thumbnail(group["images"][image]),
+                        "partners": sum(image in pair for pair in valid),
+                        "retrieved": [
+                            {
+                                "id": found[0],
+                                "S": found[1],
+                                "pose": found[2],
+                                "background": found[3],
+                                "caption": found[4],
+                                "local": found[5],
+                                "count": found[6],
+                                **photos.of(group["account"], found[0]),
+                            }
+                            for found in neighbours
+                        ],
+                    }
+                    for image, neighbours in enumerate(retrieved(group))
+                ],
+            }
+        )
     environment = jinja2.Environment(autoescape=True)  # captions are strangers' text
     page = environment.from_string((Path(__file__).parent / "inspect.html.jinja").read_text())
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(page.render(
-        groups=shown, split=dataset.split, total=len(dataset), choices=json.dumps(dataset.choices, indent=1),
-        statistics=dataset.info["statistics"][dataset.split], random_weights=dataset.info["random_weights"],
-    ))
+    temporary.write_text(
+        page.render(
+            groups=shown,
+            split=dataset.split,
+            total=len(dataset),
+            choices=json.dumps(dataset.choices, indent=1),
+            statistics=dataset.info["statistics"][dataset.split],
+            random_weights=dataset.info["random_weights"],
+        )
+    )
     temporary.replace(path)
 
 
@@ -144,12 +174,19 @@ def show(dataset: "GroupDataset", console: "Console", count: int) -> None:
         numbers = info["statistics"][split]
         counts.add_row(split, *(f"{numbers[key]:,}" for key in ("images", "groups", "pairs")))
     console.print(counts)
-    sample = Table("group", "likes", "pairs", "retrieved by its first image: S (local score)",
-                   title=f"Sample of {dataset.split}", title_justify="left")
+    sample = Table(
+        "group",
+        "likes",
+        "pairs",
+        "retrieved by its first image: S (local score)",
+        title=f"Sample of {dataset.split}",
+        title_justify="left",
+    )
     for group in dataset.get(range(min(count, len(dataset)))):
         first = ", ".join(f"{found[1]:.2f} ({found[5]:.2f})" for found in retrieved(group)[0])
-        sample.add_row(group["group_id"], " ".join(str(likes) for likes in group["likes"]), str(len(group["pairs"])),
-                       first)
+        sample.add_row(
+            group["group_id"], " ".join(str(likes) for likes in group["likes"]), str(len(group["pairs"])), first
+        )
     console.print(sample)
 
 

@@ -14,15 +14,39 @@ from pathlib import Path
 import polars as pl
 
 REASONS = (
-    "bad row", "duplicate mapping row", "duplicate post", "info missing", "info empty", "info broken", "video",
-    "likes missing", "likes hidden (-1)", "likes below 1", "no timestamp", "carousel skipped", "image missing",
-    "image unreadable", "too many images", "no features",
+    "bad row",
+    "duplicate mapping row",
+    "duplicate post",
+    "info missing",
+    "info empty",
+    "info broken",
+    "video",
+    "likes missing",
+    "likes hidden (-1)",
+    "likes below 1",
+    "no timestamp",
+    "carousel skipped",
+    "image missing",
+    "image unreadable",
+    "too many images",
+    "no features",
 )
 SCHEMA = {
-    "account": pl.String, "post_id": pl.String, "time": pl.Int64, "likes": pl.Int64, "followers": pl.Int64,
-    "category": pl.String, "caption": pl.String, "hashtags": pl.List(pl.String), "comments": pl.List(pl.String),
-    "comment_count": pl.Int64, "sponsored": pl.Boolean, "tagged": pl.Int64, "carousel_length": pl.Int64,
-    "image_ids": pl.List(pl.String), "image_paths": pl.List(pl.String),
+    "account": pl.String,
+    "post_id": pl.String,
+    "time": pl.Int64,
+    "likes": pl.Int64,
+    "followers": pl.Int64,
+    "category": pl.String,
+    "caption": pl.String,
+    "hashtags": pl.List(pl.String),
+    "comments": pl.List(pl.String),
+    "comment_count": pl.Int64,
+    "sponsored": pl.Boolean,
+    "tagged": pl.Int64,
+    "carousel_length": pl.Int64,
+    "image_ids": pl.List(pl.String),
+    "image_paths": pl.List(pl.String),
 }
 CAROUSELS = ("first", "skip", "all")
 EXAMPLES = 10  # records kept of each reason
@@ -156,9 +180,7 @@ def check(post: Post, exists: Callable[[str], bool], carousel: str) -> tuple[Pos
         return None, [(reason, name)]
     looked_for = post.images if carousel == "all" else post.images[:1]
     there = [exists(path) for _, path in looked_for]
-    left_out = [
-        ("image missing", f"{name}: {path}") for (_, path), ok in zip(looked_for, there, strict=True) if not ok
-    ]
+    left_out = [("image missing", f"{name}: {path}") for (_, path), ok in zip(looked_for, there, strict=True) if not ok]
     post.images = [image for image, ok in zip(looked_for, there, strict=True) if ok]
     if not post.images and not left_out:
         left_out = [("image missing", f"{name}: no image listed")]
@@ -229,7 +251,8 @@ def drop_without_features(
     if lacking > FEATURES_MAY_LACK * len(table):
         account, image_id = bad.select("account", "image_ids").row(0)
         raise RawDataError(
-            "feature store", f"{lacking} of {len(table)} posts have no features, such as {account}/{image_id}",
+            "feature store",
+            f"{lacking} of {len(table)} posts have no features, such as {account}/{image_id}",
             "At most 1 % may lack them: write features for every image of the raw data, keyed by account and image id",
         )
     table = _without_images(table, bad, choices["posts"]["carousel"], "no features", skips)

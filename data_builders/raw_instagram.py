@@ -62,7 +62,8 @@ def read(raw: Path, choices: dict, skips: Skips) -> pl.DataFrame:
     chosen = top_accounts(read_influencers(raw / INFLUENCERS, skips), choices["top_n"])
     if not chosen:
         raise RawDataError(
-            raw / INFLUENCERS, "no account in it",
+            raw / INFLUENCERS,
+            "no account in it",
             "Each line must read Username, Category, #Followers, #Followees, #Posts, with tabs between",
         )
     offsets = _find_rows(raw / MAPPING, {account.name for account in chosen}, skips)
@@ -153,7 +154,8 @@ def _refuse_broken_root(raw: Path) -> None:
     found = [name for name in SECOND_DATASET if (raw / name).exists()]
     if missing and found:
         raise RawDataError(
-            raw, f"this is the authors' second dataset (influencers and brands), it holds {', '.join(found)}",
+            raw,
+            f"this is the authors' second dataset (influencers and brands), it holds {', '.join(found)}",
             f"Its layout is not read. {REQUEST}",
         )
     if (raw / "Post_metadata").exists() and "info" in missing:
@@ -168,9 +170,10 @@ def _find_rows(path: Path, accounts: set[str], skips: Skips) -> dict[str, array]
     """Where each account's rows start: 8 bytes a row, however long the file. Names ascending."""
     offsets = {name.encode(): array("q") for name in sorted(accounts)}
     start = 0
-    with open(path, "rb") as lines, tqdm(
-        total=path.stat().st_size, unit="B", unit_scale=True, desc=f"scan {path.name}"
-    ) as progress:
+    with (
+        open(path, "rb") as lines,
+        tqdm(total=path.stat().st_size, unit="B", unit_scale=True, desc=f"scan {path.name}") as progress,
+    ):
         for line in lines:
             user, tab, _ = line.removeprefix(b"\xef\xbb\xbf" if start == 0 else b"").partition(b"\t")
             rows = offsets.get(user.strip())

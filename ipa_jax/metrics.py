@@ -74,13 +74,15 @@ def by_account(scores: pl.DataFrame, min_ratio: float) -> pl.DataFrame:
     number, n = table.account[pairs.group], len(table.accounts)
     counts = np.bincount(number, minlength=n)
     correct = np.bincount(number, pairs.correct, minlength=n)
-    return pl.DataFrame({
-        "account": table.accounts,
-        "groups": np.bincount(table.account, minlength=n),
-        "images": np.bincount(table.account, table.size, minlength=n).astype(np.int64),
-        "pairs": counts,
-        "accuracy": np.divide(correct, counts, out=np.full(n, np.nan), where=counts > 0),
-    })
+    return pl.DataFrame(
+        {
+            "account": table.accounts,
+            "groups": np.bincount(table.account, minlength=n),
+            "images": np.bincount(table.account, table.size, minlength=n).astype(np.int64),
+            "pairs": counts,
+            "accuracy": np.divide(correct, counts, out=np.full(n, np.nan), where=counts > 0),
+        }
+    )
 
 
 def group_sums(table: Table, pairs: Pairs, plcc: np.ndarray, srcc: np.ndarray) -> dict[str, np.ndarray]:

@@ -119,15 +119,20 @@ def render(
     ablations = [row for row in tables.ABLATIONS if row[1] != tables.PAPER[-1][1]]
     lead = runs[0]
     bayes = next((row["accuracy"] for row in marks if row["key"] == "bayes"), None)
-    low, high = tables.axis([
-        *(row["accuracy"] for row in marks),
-        *(value for test in tests.values() for value in (test["accuracy"], *(test["accuracy_interval"] or ()))),
-    ])
+    low, high = tables.axis(
+        [
+            *(row["accuracy"] for row in marks),
+            *(value for test in tests.values() for value in (test["accuracy"], *(test["accuracy_interval"] or ()))),
+        ]
+    )
     ratios, sizes = tables.ratio_rows(tests), tables.size_rows(tests)
     parts_low = tables.axis([v for row in ratios + sizes for v in row["accuracy"] if v is not None])[0]
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters |= {"number": tables.number, "interval": tables.interval, "plain": tables.plain, "date": _date}
     return environment.get_template("report.html").render(
@@ -237,7 +242,7 @@ def _smooth(series: tuple[list[float], list[float]], points: int = 60) -> tuple[
     steps, values = series
     window = max(len(values) // points, 1)
     ends = range(window, len(values) + 1, window)
-    return [steps[end - 1] for end in ends], [sum(values[end - window:end]) / window for end in ends]
+    return [steps[end - 1] for end in ends], [sum(values[end - window : end]) / window for end in ends]
 
 
 def _accounts(runs: Sequence[Run], min_ratio: float) -> dict | None:

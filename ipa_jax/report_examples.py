@@ -59,8 +59,11 @@ class Album:
                 group = split.get([place["record"]])[0]
                 at = place["position"]
                 return {
-                    "uri": data_uri(group["images"][at]), "image_id": image_id, "account": account,
-                    "likes": int(group["likes"][at]), "time": int(group["times"][at]),
+                    "uri": data_uri(group["images"][at]),
+                    "image_id": image_id,
+                    "account": account,
+                    "likes": int(group["likes"][at]),
+                    "time": int(group["times"][at]),
                     "caption": group["captions"][at],
                 }
         raise KeyError(f"{account}/{image_id} is retrieved, but in no split's index; build the data set again")
@@ -114,15 +117,18 @@ def pair_cards(rows: Sequence[tuple[int, int]], scores: Mapping[str, pl.DataFram
             entry = lead.row(row, named=True)
             sides.append(album.photo(entry["account"], entry["image_id"]) | {"z": entry["z"]})
         margins = {name: table["z"][more] - table["z"][fewer] for name, table in scores.items()}
-        cards.append({
-            "account": sides[0]["account"],
-            "sides": sides,
-            "true_ratio": sides[0]["likes"] / sides[1]["likes"],
-            "predicted_ratio": float(np.exp(np.clip(sides[0]["z"] - sides[1]["z"], -50, 50))),
-            "verdicts": [
-                {"name": name, "right": bool(margin > 0), "tie": bool(margin == 0)} for name, margin in margins.items()
-            ],
-        })
+        cards.append(
+            {
+                "account": sides[0]["account"],
+                "sides": sides,
+                "true_ratio": sides[0]["likes"] / sides[1]["likes"],
+                "predicted_ratio": float(np.exp(np.clip(sides[0]["z"] - sides[1]["z"], -50, 50))),
+                "verdicts": [
+                    {"name": name, "right": bool(margin > 0), "tie": bool(margin == 0)}
+                    for name, margin in margins.items()
+                ],
+            }
+        )
     return cards
 
 
@@ -143,10 +149,15 @@ def retrieval_cards(scores: pl.DataFrame, test: object, album: Album, count: int
         retrieved = []
         for slot in np.flatnonzero(group["mask"][at]).tolist():
             total, pose, background, caption = (float(part) for part in group["similarity"][at][slot])
-            retrieved.append(album.photo(account, group["retrieved_ids"][at * k + slot]) | {
-                "similarity": total, "parts": {"pose": pose, "background": background, "caption": caption},
-                "local_score": float(group["local_score"][at][slot]), "count": int(group["count"][at][slot]),
-            })
+            retrieved.append(
+                album.photo(account, group["retrieved_ids"][at * k + slot])
+                | {
+                    "similarity": total,
+                    "parts": {"pose": pose, "background": background, "caption": caption},
+                    "local_score": float(group["local_score"][at][slot]),
+                    "count": int(group["count"][at][slot]),
+                }
+            )
         query = album.photo(account, entry["image_id"]) | {"z": entry["z"]}
         cards.append({"account": account, "query": query, "retrieved": retrieved, "empty": k - len(retrieved)})
     return cards

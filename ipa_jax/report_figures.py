@@ -45,9 +45,14 @@ def run_colour(index: int) -> str:
     return f"var(--run-{index % RUN_COLOURS})"
 
 
-def curves(series: Sequence[tuple[Sequence[float], Sequence[float]]], *, percent: bool = False,
-           dashed: Sequence[tuple[Sequence[float], Sequence[float]]] = (), best: Sequence[float | None] = (),
-           name: str) -> str:
+def curves(
+    series: Sequence[tuple[Sequence[float], Sequence[float]]],
+    *,
+    percent: bool = False,
+    dashed: Sequence[tuple[Sequence[float], Sequence[float]]] = (),
+    best: Sequence[float | None] = (),
+    name: str,
+) -> str:
     """One line (steps, values) a run; `dashed` draws a second, fainter line a run; `best` marks a step on each line."""
 
     def draw(axes) -> None:
@@ -128,7 +133,7 @@ def _svg(draw: Callable, name: str, width: float) -> str:
 
 
 def _inline(text: str, name: str) -> str:
-    text = text[text.index("<svg"):]
+    text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
     text = re.sub(r"<style type.*?</style>", "", text, flags=re.S)  # it would act on the whole page
     slug = re.sub(r"\W+", "-", name)

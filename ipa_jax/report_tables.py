@@ -50,10 +50,16 @@ def yardstick_rows(yardsticks: Mapping[str, Any]) -> list[dict]:
         if not isinstance(value.get("accuracy"), int | float):
             continue
         name, note = YARDSTICKS.get(key, (key.replace("_", " "), ""))
-        rows.append({
-            "key": key, "name": name, "note": note, "accuracy": value["accuracy"],
-            "interval": value.get("accuracy_interval"), "metrics": value,
-        })
+        rows.append(
+            {
+                "key": key,
+                "name": name,
+                "note": note,
+                "accuracy": value["accuracy"],
+                "interval": value.get("accuracy_interval"),
+                "metrics": value,
+            }
+        )
     return sorted(rows, key=lambda row: -row["accuracy"])
 
 
@@ -149,9 +155,14 @@ def choice_rows(default: Mapping, configs: Mapping[str, Mapping]) -> list[dict]:
         if any(value != usual for value in values):
             show = [("-" if value is missing else plain(value)) for value in (usual, *values)]
             cells = [{"value": s, "differs": v != usual} for s, v in zip(show[1:], values, strict=True)]
-            rows.append({
-                "field": field, "default": show[0], "values": cells, "shared": all(v == values[0] for v in values),
-            })
+            rows.append(
+                {
+                    "field": field,
+                    "default": show[0],
+                    "values": cells,
+                    "shared": all(v == values[0] for v in values),
+                }
+            )
     return rows
 
 
@@ -187,8 +198,10 @@ def blocks(value: Mapping, title: str = "") -> list[dict]:
 
 def _is_record(item: Any) -> bool:
     """An object of plain values, perhaps with lists, and with objects that repeat its own keys ("paper")."""
-    return isinstance(item, Mapping) and bool(_scalars(item)) and all(
-        set(entry) <= set(item) for entry in item.values() if isinstance(entry, Mapping)
+    return (
+        isinstance(item, Mapping)
+        and bool(_scalars(item))
+        and all(set(entry) <= set(item) for entry in item.values() if isinstance(entry, Mapping))
     )
 
 

@@ -44,9 +44,7 @@ class BatchNorm(nn.Module):
         return (x.astype(jnp.float32) * factor + (bias - mean * factor)).astype(self.dtype)
 
 
-def _statistics(
-    x: jax.Array, mask: jax.Array | None, axis_name: str | None
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _statistics(x: jax.Array, mask: jax.Array | None, axis_name: str | None) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Count [], mean [C] and biased variance [C] of the real images' values, over all devices."""
     x = x.reshape(len(x), -1, x.shape[-1]).astype(jnp.float32)  # [N, positions, C]
     real = jnp.ones(len(x), bool) if mask is None else mask

@@ -23,11 +23,20 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--accounts", type=int, default=240)
     parser.add_argument("--posts", type=int, default=80, help="good posts an account; planted ones come on top")
     parser.add_argument("--side", type=int, default=48, help="pixels of a photo's side")
-    parser.add_argument("--depth-side", type=int, help="pixels of a stored depth map's side; that of the photo, at "
-                        f"most {MAX_DEPTH_SIDE}, when not given")
+    parser.add_argument(
+        "--depth-side",
+        type=int,
+        help=f"pixels of a stored depth map's side; that of the photo, at most {MAX_DEPTH_SIDE}, when not given",
+    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
-                        help="changes a size of the world; `--set help` lists them")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        dest="settings",
+        help="changes a size of the world; `--set help` lists them",
+    )
     parser.add_argument("--processes", type=int, help="drawing at a time; all cores when not given. Changes no byte")
     args = parser.parse_args(argv)
     if "help" not in args.settings and args.out is None:
@@ -58,8 +67,10 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     done = f"written in {time.monotonic() - start:.0f} s" if new else "complete already, kept as it is"
     print(f"{args.out}: {done}")
-    print(f"next: python -m data_builders.build --config=configs/demo.py --raw={args.out}/raw "
-          f"--features={args.out}/features --data_dir=DATA")
+    print(
+        f"next: python -m data_builders.build --config=configs/demo.py --raw={args.out}/raw "
+        f"--features={args.out}/features --data_dir=DATA"
+    )
     return 0
 
 

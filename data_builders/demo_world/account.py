@@ -148,10 +148,19 @@ class _Writer:
     def _truth(self, post: Post, image_id: str) -> dict:
         scene, pose, thing = post.kind
         return {
-            "account": self.user, "post_id": instagram.post_id(self.number, post.number, post.time),
-            "image_id": image_id, "time": post.time, "scene": SCENES[scene], "pose": POSES[pose],
-            "object": OBJECTS[thing], "layer": LAYERS[post.layer], "log_followers_growth": post.followers,
-            "universal": post.universal, "taste": post.taste, "depth": post.depth, "noise": post.noise,
+            "account": self.user,
+            "post_id": instagram.post_id(self.number, post.number, post.time),
+            "image_id": image_id,
+            "time": post.time,
+            "scene": SCENES[scene],
+            "pose": POSES[pose],
+            "object": OBJECTS[thing],
+            "layer": LAYERS[post.layer],
+            "log_followers_growth": post.followers,
+            "universal": post.universal,
+            "taste": post.taste,
+            "depth": post.depth,
+            "noise": post.noise,
         }
 
     def _info(self, post: Post, post_id: str, ids: list[str], defect: Defect | None) -> str:
@@ -160,7 +169,9 @@ class _Writer:
         likes = CONSTANT_LIKES if self.constant else post.likes
         counted = {Defect.LIKES_HIDDEN: -1, Defect.LIKES_MISSING: None, Defect.LIKES_BELOW_1: 0}.get(defect, likes)
         text = instagram.info(
-            self.user, self.number, post_id,
+            self.user,
+            self.number,
+            post_id,
             time=None if defect is Defect.NO_TIMESTAMP else post.time,
             likes=counted,
             images=ids,

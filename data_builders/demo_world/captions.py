@@ -7,25 +7,49 @@ import numpy as np
 from data_builders.demo_world.likes import ATTRIBUTES
 
 SCENE_WORDS = (
-    ("beach", "sea", "sand", "ocean"), ("forest", "woods", "trees", "green"), ("mountains", "peaks", "hike", "alps"),
-    ("city", "downtown", "street", "skyline"), ("home", "living room", "indoors", "cozy"),
-    ("desert", "dunes", "sunset", "heat"), ("snow", "winter", "frost", "cold"),
+    ("beach", "sea", "sand", "ocean"),
+    ("forest", "woods", "trees", "green"),
+    ("mountains", "peaks", "hike", "alps"),
+    ("city", "downtown", "street", "skyline"),
+    ("home", "living room", "indoors", "cozy"),
+    ("desert", "dunes", "sunset", "heat"),
+    ("snow", "winter", "frost", "cold"),
     ("night", "stars", "late", "city lights"),
 )
 POSE_WORDS = (
-    ("standing", "posing"), ("cheering", "happy"), ("walking", "on the move"), ("sitting", "resting"),
-    ("yoga", "balance"), ("lying down", "nap"),
+    ("standing", "posing"),
+    ("cheering", "happy"),
+    ("walking", "on the move"),
+    ("sitting", "resting"),
+    ("yoga", "balance"),
+    ("lying down", "nap"),
 )
 OBJECT_WORDS = (
-    ("dog", "puppy", "good boy"), ("car", "road trip", "ride"), ("parasol", "shade"), ("bike", "bicycle", "cycling"),
-    ("guitar", "music", "song"), ("flowers", "bloom", "plant"),
+    ("dog", "puppy", "good boy"),
+    ("car", "road trip", "ride"),
+    ("parasol", "shade"),
+    ("bike", "bicycle", "cycling"),
+    ("guitar", "music", "song"),
+    ("flowers", "bloom", "plant"),
 )
 WORDS = (SCENE_WORDS, POSE_WORDS, OBJECT_WORDS)
 _OPENINGS = ("", "today: ", "finally, ", "throwback to ", "can't get enough of ", "mood: ", "weekend plans: ")
 _CLOSINGS = ("", " ❤️", " ✨", " 😂", "!", " ...", " 🙌🏽")
 _TAGS = ("love", "instagood", "photooftheday", "life", "ootd", "happy", "nofilter")
-_COMMENTS = ("love this!", "so beautiful 😍", "wow", "where is this?", "goals", "🔥🔥🔥", "miss you!", "great shot",
-             "haha", "need this", "amazing", "❤️")
+_COMMENTS = (
+    "love this!",
+    "so beautiful 😍",
+    "wow",
+    "where is this?",
+    "goals",
+    "🔥🔥🔥",
+    "miss you!",
+    "great shot",
+    "haha",
+    "need this",
+    "amazing",
+    "❤️",
+)
 _ACTIVITY = ("standing", "cheering", "walking", "sitting", "doing yoga", "lying")
 
 

@@ -17,8 +17,13 @@ _EPOCH_MS = 1_314_220_021_721  # Instagram's ids count from here
 def user_name(number: int, rng: np.random.Generator) -> str:
     """A user name with the dots and underscores of real ones; the number keeps it unique."""
     first, last = _FIRST[rng.integers(len(_FIRST))], _LAST[rng.integers(len(_LAST))]
-    shapes = (f"{first}.{last}{number}", f"{first}_{last}_{number}", f"_{first}{last}{number}_",
-              f"{number:02d}_{first}", f"{first}{number}.{last}")
+    shapes = (
+        f"{first}.{last}{number}",
+        f"{first}_{last}_{number}",
+        f"_{first}{last}{number}_",
+        f"{number:02d}_{first}",
+        f"{first}{number}.{last}",
+    )
     return shapes[rng.integers(len(shapes))]
 
 
@@ -41,8 +46,18 @@ def mapping_row(user: str, post: str, images: Sequence[str]) -> str:
 
 
 def info(
-    user: str, account: int, post: str, time: int | None, likes: int | None, images: Sequence[str], caption: str,
-    comments: tuple[int, Sequence[str]], video: bool, sponsor: str | None, tagged: Sequence[str], side: int,
+    user: str,
+    account: int,
+    post: str,
+    time: int | None,
+    likes: int | None,
+    images: Sequence[str],
+    caption: str,
+    comments: tuple[int, Sequence[str]],
+    video: bool,
+    sponsor: str | None,
+    tagged: Sequence[str],
+    side: int,
 ) -> str:
     """One GraphQL node as JSON; time or likes of None leave their key out."""
     count, texts = comments

@@ -90,13 +90,18 @@ def _peaks(canvas: Canvas, rng: np.random.Generator, horizon: float) -> None:
         x, w, h = rng.uniform(0, 1), rng.uniform(0.25, 0.4), rng.uniform(0.2, 0.38)
         foot = horizon + 0.03
         canvas.polygon([(x - w, foot), (x, horizon - h), (x + w, foot)], _shade((104, 106, 124), rng), depth)
-        cap = [(x - 0.3 * w, horizon - 0.7 * h), (x, horizon - h), (x + 0.3 * w, horizon - 0.7 * h),
-               (x, horizon - 0.62 * h)]
+        cap = [
+            (x - 0.3 * w, horizon - 0.7 * h),
+            (x, horizon - h),
+            (x + 0.3 * w, horizon - 0.7 * h),
+            (x, horizon - 0.62 * h),
+        ]
         canvas.polygon(cap, (238, 240, 246), depth)
 
 
-def _towers(canvas: Canvas, rng: np.random.Generator, horizon: float, wall: Rgb = (132, 128, 134),
-            pane: Rgb = (206, 214, 220)) -> None:
+def _towers(
+    canvas: Canvas, rng: np.random.Generator, horizon: float, wall: Rgb = (132, 128, 134), pane: Rgb = (206, 214, 220)
+) -> None:
     for depth in _depths(rng, 7):
         x, w, h = rng.uniform(0, 1), rng.uniform(0.07, 0.12), rng.uniform(0.15, 0.42)
         canvas.rectangle(x - w, horizon - h, x + w, horizon + 0.03, _shade(wall, rng, 20), depth)

@@ -39,8 +39,16 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     `python -m data_builders.build --raw=... --features=...`.
     """
 
-    def __init__(self, *, choices: Mapping[str, Any] | None = None, raw: Path | None = None,
-                 features: Path | None = None, beam: bool = False, file_format: str | None = None, **tfds_options):
+    def __init__(
+        self,
+        *,
+        choices: Mapping[str, Any] | None = None,
+        raw: Path | None = None,
+        features: Path | None = None,
+        beam: bool = False,
+        file_format: str | None = None,
+        **tfds_options,
+    ):
         self._choices = dict(choices) if choices is not None else full.get_config().data.to_dict()
         self._raw, self._features, self._beam = raw, features, beam
         self.report: dict[str, Any] | None = None
@@ -61,8 +69,10 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             posts = str(self.data_path / POSTS_FILE)
             self._prepared.table.write_parquet(posts, row_group_size=beam_examples.ROW_GROUP)
             source = beam_examples.Source(
-                posts=posts, root=str(self._prepared.root),
-                features=str(self._prepared.reader.path), choices=self._choices,
+                posts=posts,
+                root=str(self._prepared.root),
+                features=str(self._prepared.reader.path),
+                choices=self._choices,
             )
             names = self._prepared.table["account"].unique(maintain_order=True).to_list()
             return {name: beam_examples.split(names, split, source) for split, name in enumerate(SPLITS)}
@@ -110,8 +120,13 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 def metadata(prepared: Prepared, index: group_index.Index, choices: dict[str, Any]) -> dict[str, Any]:
     """What training and reports need to know of the data set as a whole (metadata.json)."""
     header = prepared.reader.header
-    return {"choices": choices, "features": header, "random_weights": header["random_weights"],
-            "statistics": index.statistics(), "build_report": "build_report.json"}
+    return {
+        "choices": choices,
+        "features": header,
+        "random_weights": header["random_weights"],
+        "statistics": index.statistics(),
+        "build_report": "build_report.json",
+    }
 
 
 def example_features(k: int, depth_side: int) -> tfds.features.FeaturesDict:

@@ -55,8 +55,11 @@ def test_every_group_holds_its_posts_as_the_csv_lists_them(world, data_dir, rows
             assert group["times"].max() - group["times"].min() <= 7 * 86_400
             assert group["captions"] == [row["caption"] for row in here]
             assert group["hashtags"][0].split()[-1] == "both"
-            pairs = [[i, j] for i, j in itertools.combinations(range(len(here)), 2)
-                     if max(group["likes"][[i, j]]) > 2 * min(group["likes"][[i, j]])]
+            pairs = [
+                [i, j]
+                for i, j in itertools.combinations(range(len(here)), 2)
+                if max(group["likes"][[i, j]]) > 2 * min(group["likes"][[i, j]])
+            ]
             assert group["pairs"].tolist() == pairs and pairs
             assert group["images"] == [(world / "raw" / image).read_bytes() for image in group["image_ids"]]
             seen += group["image_ids"]
@@ -99,12 +102,20 @@ def test_the_index_says_what_the_records_hold(data_dir):
             images = dataset.images.filter(pl.col("record") == row["record"])
             assert images["position"].to_list() == list(range(row["images"]))
             assert images["image_id"].to_list() == group["image_ids"]
-            for column, field in (("likes", "likes"), ("time", "times"), ("people", "people"), ("weight", "weight"),
-                                  ("sponsored", "sponsored"), ("carousel_length", "carousel_length")):
+            for column, field in (
+                ("likes", "likes"),
+                ("time", "times"),
+                ("people", "people"),
+                ("weight", "weight"),
+                ("sponsored", "sponsored"),
+                ("carousel_length", "carousel_length"),
+            ):
                 np.testing.assert_array_equal(images[column], group[field])
         statistics = dataset.info["statistics"]
         assert statistics[split] == {
-            "images": len(dataset.images), "groups": len(groups), "pairs": sum(len(g["pairs"]) for g in groups),
+            "images": len(dataset.images),
+            "groups": len(groups),
+            "pairs": sum(len(g["pairs"]) for g in groups),
             "pair_weight": pytest.approx(dataset.groups["pair_weight"].sum()),
         }
     likes = np.concatenate([g["likes"] for g in GroupDataset(data_dir, "train")])

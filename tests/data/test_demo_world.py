@@ -60,7 +60,9 @@ def test_the_reader_finds_each_planted_defect_under_its_name(world, carousel):
     table, skips = _read(world, carousel)
     assert {reason: count for reason, count in skips.counts.items() if count} == planted["expected_skips"][carousel]
     assert set(planted["expected_skips"]["first"]) == set(posts.REASONS) - {
-        "bad row", "carousel skipped", "too many images"
+        "bad row",
+        "carousel skipped",
+        "too many images",
     }
     if carousel == "first":
         assert len(table) == ARGUMENTS.accounts * ARGUMENTS.posts  # all good posts are there, and nothing else

@@ -21,13 +21,21 @@ def test_near_within_the_account_and_equal_over_all():
     train = frame(("x", "j1", "u1"), ("y", "j2", "u2"))
     flags, report = duplicates.find(test, train, probes, max_bits=4)
     assert flags.to_list() == [True, True, False, True]
-    assert report["near"] == {"test_images": 2, "share": 0.5, "examples": [
-        {"account": "x", "test": "i1", "train": "j1", "bits": 0},
-        {"account": "x", "test": "i2", "train": "j1", "bits": 4},
-    ]}
-    assert report["equal_files"] == {"test_images": 1, "share": 0.25, "examples": [
-        {"account": "z", "test": "i4", "train_account": "y", "train": "j2"},
-    ]}
+    assert report["near"] == {
+        "test_images": 2,
+        "share": 0.5,
+        "examples": [
+            {"account": "x", "test": "i1", "train": "j1", "bits": 0},
+            {"account": "x", "test": "i2", "train": "j1", "bits": 4},
+        ],
+    }
+    assert report["equal_files"] == {
+        "test_images": 1,
+        "share": 0.25,
+        "examples": [
+            {"account": "z", "test": "i4", "train_account": "y", "train": "j2"},
+        ],
+    }
     assert report["either"] == {"test_images": 3, "share": 0.75}
 
 

@@ -20,8 +20,13 @@ def person(score, x=5.0):
 
 def row(seed=0, people=()):
     rng = np.random.default_rng(seed)
-    return {"people": list(people), "background": rng.random(4), "caption_vector": rng.random(3),
-            "caption_text": f"text {seed}", "depth": rng.random((6, 6))}
+    return {
+        "people": list(people),
+        "background": rng.random(4),
+        "caption_vector": rng.random(3),
+        "caption_text": f"text {seed}",
+        "depth": rng.random((6, 6)),
+    }
 
 
 def open_writer(path, **options):

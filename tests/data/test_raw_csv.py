@@ -32,9 +32,21 @@ def test_the_plain_form(own):
     table, skips = own(f"{HEADER}\nmore/d.jpg,me,12,1500000000\na.jpg,you,7,2017-07-14T04:40:00+02:00\n")
     assert table.schema == SCHEMA
     assert table.to_dicts()[0] == {
-        "account": "me", "post_id": "more/d.jpg", "time": 1_500_000_000, "likes": 12, "followers": 0, "category": "",
-        "caption": "", "hashtags": [], "comments": [], "comment_count": 0, "sponsored": False, "tagged": 0,
-        "carousel_length": 1, "image_ids": ["more/d.jpg"], "image_paths": ["more/d.jpg"],
+        "account": "me",
+        "post_id": "more/d.jpg",
+        "time": 1_500_000_000,
+        "likes": 12,
+        "followers": 0,
+        "category": "",
+        "caption": "",
+        "hashtags": [],
+        "comments": [],
+        "comment_count": 0,
+        "sponsored": False,
+        "tagged": 0,
+        "carousel_length": 1,
+        "image_ids": ["more/d.jpg"],
+        "image_paths": ["more/d.jpg"],
     }
     assert table["time"].to_list() == [1_500_000_000, 1_500_000_000]
     assert not skips.counts and not skips.warnings
@@ -93,8 +105,13 @@ def test_bad_records_are_skipped_by_name(own):
     )
     assert table["post_id"].to_list() == ["P"]
     assert skips.counts == {
-        "bad row": 9, "likes missing": 2, "likes hidden (-1)": 1, "likes below 1": 1, "no timestamp": 1,
-        "image missing": 1, "duplicate post": 2,
+        "bad row": 9,
+        "likes missing": 2,
+        "likes hidden (-1)": 1,
+        "likes below 1": 1,
+        "no timestamp": 1,
+        "image missing": 1,
+        "duplicate post": 2,
     }
     assert "posts.csv:3: likes or timestamp differ" in skips.examples["bad row"][0]
 
@@ -137,9 +154,19 @@ def test_no_file_is_an_error(tmp_path):
 @pytest.mark.parametrize(
     ("image", "expected"),
     [
-        ("a.jpg", "a.jpg"), ("x/../a.jpg", "a.jpg"), ("x\\a.jpg", "x/a.jpg"), ("./x//a.jpg", "x/a.jpg"),
-        ("..", None), ("../a.jpg", None), ("x/../../a.jpg", None), ("/a.jpg", None), ("\\a.jpg", None),
-        ("c:/a.jpg", None), ("", None), (".", None), ("a\0.jpg", None),
+        ("a.jpg", "a.jpg"),
+        ("x/../a.jpg", "a.jpg"),
+        ("x\\a.jpg", "x/a.jpg"),
+        ("./x//a.jpg", "x/a.jpg"),
+        ("..", None),
+        ("../a.jpg", None),
+        ("x/../../a.jpg", None),
+        ("/a.jpg", None),
+        ("\\a.jpg", None),
+        ("c:/a.jpg", None),
+        ("", None),
+        (".", None),
+        ("a\0.jpg", None),
     ],
 )
 def test_relative_paths(image, expected):

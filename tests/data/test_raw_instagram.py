@@ -30,19 +30,36 @@ def read(folder, **choices):
 def test_a_post_is_read_whole(folder):
     """Keys of method section 4.1, user names with dots and underscores, image ids without prefix and extension."""
     info = node(
-        likes=321, time=1_400_000_001, shortcode="Bx1", __typename="GraphSidecar",
+        likes=321,
+        time=1_400_000_001,
+        shortcode="Bx1",
+        __typename="GraphSidecar",
         edge_media_to_caption={"edges": [{"node": {"text": "Sea #Sun"}}]},
         edge_media_to_comment={"count": 7, "edges": [{"node": {"text": "wow"}}, {"node": {}}]},
-        edge_media_to_sponsor_user={"edges": [{"node": {}}]}, edge_media_to_tagged_user={"edges": [{}, {}]},
+        edge_media_to_sponsor_user={"edges": [{"node": {}}]},
+        edge_media_to_tagged_user={"edges": [{}, {}]},
     )
     folder.post("a.b_c", "55", info, images=["60-x.jpg", "61.jpg"])
     table, skips = read(folder)
-    assert table.to_dicts() == [{
-        "account": "a.b_c", "post_id": "55", "time": 1_400_000_001, "likes": 321, "followers": 9000,
-        "category": "fashion", "caption": "Sea #Sun", "hashtags": ["sun"], "comments": ["wow"], "comment_count": 7,
-        "sponsored": True, "tagged": 2, "carousel_length": 2, "image_ids": ["60-x"],
-        "image_paths": ["image/a.b_c-60-x.jpg"],
-    }]
+    assert table.to_dicts() == [
+        {
+            "account": "a.b_c",
+            "post_id": "55",
+            "time": 1_400_000_001,
+            "likes": 321,
+            "followers": 9000,
+            "category": "fashion",
+            "caption": "Sea #Sun",
+            "hashtags": ["sun"],
+            "comments": ["wow"],
+            "comment_count": 7,
+            "sponsored": True,
+            "tagged": 2,
+            "carousel_length": 2,
+            "image_ids": ["60-x"],
+            "image_paths": ["image/a.b_c-60-x.jpg"],
+        }
+    ]
     assert not skips.counts and not skips.warnings
 
 
@@ -89,9 +106,18 @@ def test_each_planted_defect_is_found_under_its_name(folder):
     table, skips = read(folder)
     assert table["post_id"].to_list() == ["01", "17"]
     assert skips.counts == {
-        "duplicate mapping row": 1, "info missing": 1, "info empty": 2, "info broken": 2, "video": 2,
-        "likes hidden (-1)": 1, "likes missing": 3, "likes below 1": 1, "no timestamp": 1, "image missing": 2,
-        "duplicate post": 2, "bad row": 4,
+        "duplicate mapping row": 1,
+        "info missing": 1,
+        "info empty": 2,
+        "info broken": 2,
+        "video": 2,
+        "likes hidden (-1)": 1,
+        "likes missing": 3,
+        "likes below 1": 1,
+        "no timestamp": 1,
+        "image missing": 2,
+        "duplicate post": 2,
+        "bad row": 4,
     }
     assert skips.examples["info missing"] == ["a.b_c/02"]
 
@@ -227,13 +253,23 @@ def test_comments_may_stand_under_either_key():
 TEXT = st.text(list("aé#\ud83d\0 '\"[],\\/.\t\n=12"), max_size=12)  # a short list: all of Unicode is slow to set up
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
-        st.sampled_from(["count", "edges", "node", "text", "other"]), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["count", "edges", "node", "text", "other"]), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 KEYS = [
-    "taken_at_timestamp", "edge_media_preview_like", "edge_media_to_caption", "edge_media_to_comment", "shortcode",
-    "edge_media_preview_comment", "edge_media_to_sponsor_user", "edge_media_to_tagged_user", "is_video", "__typename",
+    "taken_at_timestamp",
+    "edge_media_preview_like",
+    "edge_media_to_caption",
+    "edge_media_to_comment",
+    "shortcode",
+    "edge_media_preview_comment",
+    "edge_media_to_sponsor_user",
+    "edge_media_to_tagged_user",
+    "is_video",
+    "__typename",
 ]
 
 

@@ -39,17 +39,30 @@ def files(folder):
 
 
 def command(world, data_dir, *more):
-    return [sys.executable, "-m", "data_builders.build", "--config=configs/full.py:tiny", f"--raw={world}/raw",
-            f"--config.data.depth.side={tiny_world.SIDE}", f"--features={world}/features", f"--data_dir={data_dir}",
-            *more]
+    return [
+        sys.executable,
+        "-m",
+        "data_builders.build",
+        "--config=configs/full.py:tiny",
+        f"--raw={world}/raw",
+        f"--config.data.depth.side={tiny_world.SIDE}",
+        f"--features={world}/features",
+        f"--data_dir={data_dir}",
+        *more,
+    ]
 
 
 def test_two_builds_in_two_processes_are_equal_byte_for_byte(world, folder, tmp_path):
     leftover = tmp_path / ".top3000.building" / "top3000" / "incomplete.X_1.0.0" / "bucket.tmp"  # of a killed build
     leftover.parent.mkdir(parents=True)
     leftover.write_bytes(b"torn")
-    result = subprocess.run(command(world, tmp_path), env=os.environ | {"PYTHONHASHSEED": "7"}, capture_output=True,
-                            text=True, cwd=Path(__file__).parents[2])
+    result = subprocess.run(
+        command(world, tmp_path),
+        env=os.environ | {"PYTHONHASHSEED": "7"},
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
     assert result.returncode == 0, result.stderr
     assert files(tmp_path / "top3000" / "1.0.0") == files(folder)
     assert [path.name for path in tmp_path.iterdir()] == ["top3000"]
@@ -63,8 +76,12 @@ def test_a_split_beyond_the_buffer_spills_without_tensorflow_to_the_same_bytes(w
 
 def test_the_same_examples_come_through_beam(world, folder, tmp_path):
     pytest.importorskip("apache_beam", reason="pip install -r requirements-beam.txt")
-    result = subprocess.run(command(world, tmp_path, "--beam_pipeline_options=runner=FnApiRunner"), capture_output=True,
-                            text=True, cwd=Path(__file__).parents[2])
+    result = subprocess.run(
+        command(world, tmp_path, "--beam_pipeline_options=runner=FnApiRunner"),
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
     assert result.returncode == 0, result.stderr
     beam, alone = files(tmp_path / "top3000" / "1.0.0"), files(folder)
     assert beam.keys() == alone.keys()
@@ -103,11 +120,14 @@ def test_a_part_may_lack_only_at_weight_zero(tmp_path):
     assert any("random weights" in warning for warning in report["warnings"])
 
 
-@pytest.mark.parametrize(("changes", "field"), [
-    ({"memory": {"exclude": "nothing"}}, r"config\.data\.memory\.exclude"),
-    ({"similarity": {"pose": 0.9}}, r"config\.data\.similarity"),
-    ({"split": {"by": "photo"}}, r"config\.data\.split\.by"),
-])
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"memory": {"exclude": "nothing"}}, r"config\.data\.memory\.exclude"),
+        ({"similarity": {"pose": 0.9}}, r"config\.data\.similarity"),
+        ({"split": {"by": "photo"}}, r"config\.data\.split\.by"),
+    ],
+)
 def test_a_choice_that_makes_no_sense_is_refused_before_images_are_read(world, tmp_path, monkeypatch, changes, field):
     monkeypatch.setattr("data_builders.images.probe", lambda *_: pytest.fail("images were read"))
     with pytest.raises(ValueError, match=field):

@@ -22,9 +22,18 @@ def choices(**changes) -> dict:
     return data
 
 
-def write(folder: Path, *, accounts: int = 6, posts: int = 40, side: int = 24, seed: int = 0,
-          carousels: bool = False, parts: tuple[str, ...] = PARTS, lacking: tuple[str, ...] = (),
-          random_weights: bool = False) -> None:
+def write(
+    folder: Path,
+    *,
+    accounts: int = 6,
+    posts: int = 40,
+    side: int = 24,
+    seed: int = 0,
+    carousels: bool = False,
+    parts: tuple[str, ...] = PARTS,
+    lacking: tuple[str, ...] = (),
+    random_weights: bool = False,
+) -> None:
     """Writes folder/raw/posts.csv with its images and folder/features.
 
     Args:
@@ -37,8 +46,13 @@ def write(folder: Path, *, accounts: int = 6, posts: int = 40, side: int = 24, s
     (raw / "photos").mkdir(parents=True)
     extractors = {part: {"name": part, "version": "1", "weights_sha256": "0" * 64} for part in parts}
     rows = []
-    with FeatureWriter(folder / "features", extractors=extractors, depth_side=SIDE if "depth" in parts else 0,
-                       random_weights=random_weights, shard_rows=64) as writer:
+    with FeatureWriter(
+        folder / "features",
+        extractors=extractors,
+        depth_side=SIDE if "depth" in parts else 0,
+        random_weights=random_weights,
+        shard_rows=64,
+    ) as writer:
         for account in range(accounts):
             times = np.sort(rng.integers(0, posts * 2 * 86_400, posts)) + 1_500_000_000
             for post in range(posts):
@@ -47,8 +61,16 @@ def write(folder: Path, *, accounts: int = 6, posts: int = 40, side: int = 24, s
                     path = f"photos/{account}_{post}{'abc'[image] if image else ''}.png"
                     noise = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
                     Image.fromarray(noise).save(raw / path)
-                    rows.append([path, f"user.{account}", likes, int(times[post]), f"{account}_{post}",
-                                 f"caption {post} #tag{post % 3} #both"])
+                    rows.append(
+                        [
+                            path,
+                            f"user.{account}",
+                            likes,
+                            int(times[post]),
+                            f"{account}_{post}",
+                            f"caption {post} #tag{post % 3} #both",
+                        ]
+                    )
                     if path not in lacking:
                         _write_features(writer, rng, f"user.{account}", path, side)
     with open(raw / "posts.csv", "w", newline="") as file:
@@ -63,8 +85,13 @@ def _write_features(writer: FeatureWriter, rng: np.random.Generator, account: st
         people.append((keypoints, np.array([1, 1, *rng.uniform(5, side, 2)]), float(rng.uniform())))
     vectors = {"background": rng.normal(size=6), "caption": rng.normal(size=4)}
     depth = rng.random((side, side))
-    writer.write(account, path, side, side,
-                 people=people if "pose" in parts else None,
-                 background=vectors["background"] if "background" in parts else None,
-                 caption_vector=vectors["caption"] if "caption" in parts else None,
-                 depth=depth if "depth" in parts else None)
+    writer.write(
+        account,
+        path,
+        side,
+        side,
+        people=people if "pose" in parts else None,
+        background=vectors["background"] if "background" in parts else None,
+        caption_vector=vectors["caption"] if "caption" in parts else None,
+        depth=depth if "depth" in parts else None,
+    )

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from configs import full
 from ipa_jax import metrics
 
-CAPTION = "Coffee <script>alert(1)</script> & \"cake\""
+CAPTION = 'Coffee <script>alert(1)</script> & "cake"'
 
 
 def draw_photo(rng: np.random.Generator, side: int) -> bytes:
@@ -46,18 +46,32 @@ class StandIn:
             retrieved = [rng.permutation(found)[:slots].tolist() + [""] * (k - slots) for _ in range(n)]
             parts = np.sort(rng.uniform(0.2, 1, (n, k, 3)), axis=1)[:, ::-1]
             mask = np.tile(np.arange(k) < slots, (n, 1))
-            self._examples.append({
-                "account": account, "image_ids": ids, "post_ids": ids, "likes": likes,
-                "times": 1_500_000_000 + 86_400 * (np.arange(n) + 9 * record), "captions": [CAPTION] * n,
-                "images": [draw_photo(rng, side) for _ in range(n)],
-                "retrieved_ids": [i for image in retrieved for i in image], "mask": mask,
-                "similarity": np.concatenate([parts.mean(-1, keepdims=True), parts], -1) * mask[..., None],
-                "local_score": rng.lognormal(0, 0.4, (n, k)) * mask, "count": rng.integers(3, 30, (n, k)) * mask,
-            })
+            self._examples.append(
+                {
+                    "account": account,
+                    "image_ids": ids,
+                    "post_ids": ids,
+                    "likes": likes,
+                    "times": 1_500_000_000 + 86_400 * (np.arange(n) + 9 * record),
+                    "captions": [CAPTION] * n,
+                    "images": [draw_photo(rng, side) for _ in range(n)],
+                    "retrieved_ids": [i for image in retrieved for i in image],
+                    "mask": mask,
+                    "similarity": np.concatenate([parts.mean(-1, keepdims=True), parts], -1) * mask[..., None],
+                    "local_score": rng.lognormal(0, 0.4, (n, k)) * mask,
+                    "count": rng.integers(3, 30, (n, k)) * mask,
+                }
+            )
             self.truth += (quality + np.log(likes[0] / likes[1]) * (np.arange(n) == 0)).tolist()
             rows += [
-                {"record": record, "position": i, "account": account, "image_id": ids[i], "post_id": ids[i],
-                 "likes": int(likes[i])}
+                {
+                    "record": record,
+                    "position": i,
+                    "account": account,
+                    "image_id": ids[i],
+                    "post_id": ids[i],
+                    "likes": int(likes[i]),
+                }
                 for i in range(n)
             ]
         self.images = pl.DataFrame(rows)
@@ -83,7 +97,12 @@ def write_workdir(folder: Path, data: dict[str, StandIn], noise: float, seed: in
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True)
     results = {
-        "config": config, "seconds": 123.4, "steps": 1100, "best_step": 1000, "parameters": 157_000, "init": "random",
+        "config": config,
+        "seconds": 123.4,
+        "steps": 1100,
+        "best_step": 1000,
+        "parameters": 157_000,
+        "init": "random",
     }
     for name in ("validation", "test"):
         z = np.array(data[name].truth) + rng.normal(0, noise, data[name].images.height)
@@ -95,13 +114,27 @@ def write_workdir(folder: Path, data: dict[str, StandIn], noise: float, seed: in
     lines = [{"hparams": {"seed": 0}}]
     for step in range(50, 1101, 50):
         fit = 1 - np.exp(-step / 300)
-        lines.append({"step": step, "time": 0.0, "scalars": {
-            "train/loss": 0.3 - 0.2 * fit + rng.normal(0, 0.01), "train/accuracy": 0.5 + 0.42 * fit,
-            "train/images_per_second": 530 + rng.normal(0, 10),
-        }})
+        lines.append(
+            {
+                "step": step,
+                "time": 0.0,
+                "scalars": {
+                    "train/loss": 0.3 - 0.2 * fit + rng.normal(0, 0.01),
+                    "train/accuracy": 0.5 + 0.42 * fit,
+                    "train/images_per_second": 530 + rng.normal(0, 10),
+                },
+            }
+        )
         if step % 250 == 0:
-            lines.append({"step": step, "time": 0.0, "scalars": {
-                "validation/accuracy": 0.5 + (0.38 - 0.3 * noise / 2) * fit, "validation/ratio_mse": 2 - fit,
-            }})
+            lines.append(
+                {
+                    "step": step,
+                    "time": 0.0,
+                    "scalars": {
+                        "validation/accuracy": 0.5 + (0.38 - 0.3 * noise / 2) * fit,
+                        "validation/ratio_mse": 2 - fit,
+                    },
+                }
+            )
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return folder

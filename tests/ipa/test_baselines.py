@@ -133,9 +133,7 @@ def test_a_train_image_never_meets_its_own_group(choices, exclude):
 
 def test_pixel_knn_reads_no_label_of_the_split(choices):
     train = Split("r", [("ann", [(i, 10 + i, 20 * i) for i in range(8)])], choices)
-    one, two = (
-        Split("t", [("ann", [(3, likes, 33), (4, likes + 7, 180)])], choices) for likes in (1, 10**6)
-    )
+    one, two = (Split("t", [("ann", [(3, likes, 33), (4, likes + 7, 180)])], choices) for likes in (1, 10**6))
     assert baselines.pixel_knn(one, train)["z"].to_list() == baselines.pixel_knn(two, train)["z"].to_list()
 
 

@@ -212,11 +212,7 @@ def test_choices_that_cannot_be_met_are_named(dataset):
 @pytest.mark.parametrize(("images", "packs", "count"), [(10, 1, 1), (16, 2, 1), (6, 1, 2), (8, 2, 2), (500, 4, 1)])
 def test_scoring_takes_every_image_once_from_the_centre(dataset, images, packs, count):
     shares = [
-        list(
-            batches.score_batches(
-                dataset, config_of(), images, packs=packs, process_index=index, process_count=count
-            )
-        )
+        list(batches.score_batches(dataset, config_of(), images, packs=packs, process_index=index, process_count=count))
         for index in range(count)
     ]
     assert len({len(share) for share in shares}) == 1

@@ -112,8 +112,14 @@ def test_every_problem_is_listed():
     assert "2 missing: " in message
     assert "2 extra: " in message
     assert "2 misshapen: " in message
-    for name in ("params/norm/bias", "params/layers_1/blocks_0/mlp/fc1/kernel", "absolute_pos_embed",
-                 "layers.0.blocks.1.norm1.weight", "patch_embed.norm.weight", "layers.0.blocks.0.attn.qkv.weight"):
+    for name in (
+        "params/norm/bias",
+        "params/layers_1/blocks_0/mlp/fc1/kernel",
+        "absolute_pos_embed",
+        "layers.0.blocks.1.norm1.weight",
+        "patch_embed.norm.weight",
+        "layers.0.blocks.0.attn.qkv.weight",
+    ):
         assert name in message
 
 
