@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from absl import app, flags
 from ml_collections import config_flags
 
+from data_builders.command_line import parse_flags
+
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
@@ -123,4 +125,4 @@ def main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
     flags.mark_flag_as_required("config")
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)
