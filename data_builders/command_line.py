@@ -10,5 +10,5 @@ def parse_flags(argv: list[str]) -> list[str]:
     try:
         return app.parse_flags_with_usage(argv)
     except (AttributeError, KeyError) as error:  # ml_collections names the field, and a near one where there is one
-        field = " ".join(str(error.args[0]).split())
+        field = str(error).replace("\\n", ". ").replace("\\", "").strip("\"'")  # a message quoted twice
         sys.exit(f"error: no such field of --config: {field} (all fields and their defaults are in configs/full.py)")
