@@ -25,8 +25,14 @@ def world(tmp_path_factory):
 
 
 def build(world, *more):
-    return run("data_builders.build", "--config=configs/full.py:tiny", f"--raw={world}/raw",
-               f"--features={world}/features", f"--data_dir={world}/data", *more)
+    return run(
+        "data_builders.build",
+        "--config=configs/full.py:tiny",
+        f"--raw={world}/raw",
+        f"--features={world}/features",
+        f"--data_dir={world}/data",
+        *more,
+    )
 
 
 @pytest.mark.xdist_group("commands")
@@ -62,7 +68,7 @@ def test_build_then_inspect(world):
     html = page.read_text()
     assert html.count('<figure class="query">') == len(dataset.images)
     assert html.count("<figure>") == sum(len(found) for line in groups for found in line["retrieved"])
-    assert "src=\"http" not in html
+    assert 'src="http' not in html
 
 
 @pytest.mark.xdist_group("commands")
