@@ -23,7 +23,7 @@ def get_config(size: str = "full") -> ConfigDict:
     config.data.top_n = 3000  # accounts with the most followers
     config.data.posts = ConfigDict({"carousel": "first", "min_age_days": 0.0})  # first | skip | all
     config.data.groups = ConfigDict({"window_days": 7.0, "min_images": 2, "max_images": 30})
-    config.data.pairs = ConfigDict({"min_ratio": 2})  # valid: max likes > min_ratio * min likes (eq. 8)
+    config.data.pairs = ConfigDict({"min_ratio": 2.0})  # valid: max likes > min_ratio * min likes (eq. 8)
     config.data.split = ConfigDict({"by": "group", "seed": 0})  # group | account
     config.data.memory = ConfigDict(
         {

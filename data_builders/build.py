@@ -44,7 +44,7 @@ def build(
     """Builds, prints the report and returns the folder of the data set; see the module.
 
     Raises:
-      ValueError: a data set with other choices is there and `overwrite` is off; names the fields.
+      ValueError: a data set of other choices or sources is there and `overwrite` is off; names the fields.
       Others as data_builders.prepare.
     """
     import tensorflow_datasets as tfds
@@ -55,11 +55,13 @@ def build(
     from data_builders.top3000.top3000_dataset_builder import Builder
 
     console, wanted = Console(), config.data.to_dict()
+    choices.check(wanted)
     there = version_folder(data_dir, missing_ok=True)
     if there is not None and not overwrite:
         choices.require_equal(
             stored_choices(there), wanted, str(there), "Build with --overwrite, or into another --data_dir."
         )
+        _require_same_source(there, raw, features)
         console.print(f"{there} is there already, with these choices: kept (--overwrite builds it again)")
         return there
     tfds.disable_progress_bar()  # the builder has its own, which knows how many groups there will be
@@ -80,6 +82,16 @@ def build(
     build_report.show(builder.report, console)
     console.print(f"wrote {folder}")
     return folder
+
+
+def _require_same_source(folder: Path, raw: Path, features: Path) -> None:
+    """Raises ValueError where the data set was built from other folders than these."""
+    from data_builders.dataset import read_metadata
+
+    for flag, here in (("raw", raw), ("features", features)):
+        stored = read_metadata(folder)["source"][flag]
+        if stored != str(here.resolve()):
+            raise ValueError(f"{folder} was built from --{flag}={stored}: build with --overwrite, or elsewhere")
 
 
 def stored_choices(folder: Path) -> dict[str, Any]:
@@ -119,7 +131,7 @@ def main(argv: list[str]) -> None:
             overwrite=_OVERWRITE.value,
             beam_pipeline_options=_BEAM.value,
         )
-    except (RawDataError, FileNotFoundError, ValueError) as error:
+    except (RawDataError, OSError, ValueError) as error:
         sys.exit(f"error: {error}")
 
 

@@ -1,9 +1,61 @@
-"""The choices of a build (`config.data`), compared field by field with those stored in a data set."""
+"""The choices of a build (`config.data`): checked one by one, and compared with those stored in a data set."""
 
 from collections.abc import Mapping
 from typing import Any
 
 ABSENT = "<absent>"
+ALLOWED = {
+    "posts.carousel": ("first", "skip", "all"),
+    "split.by": ("group", "account"),
+    "memory.exclude": ("group", "post", "none"),
+}
+AT_LEAST = {
+    "top_n": 1,
+    "posts.min_age_days": 0,
+    "groups.window_days": 0,
+    "groups.min_images": 2,
+    "groups.max_images": 2,
+    "pairs.min_ratio": 1,
+    "memory.min_lag_days": 0,
+    "memory.window_days": 1e-9,  # eq. 2 asks for strictly less
+    "similarity.pose": 0,
+    "similarity.background": 0,
+    "similarity.caption": 0,
+    "retrieval.k": 1,
+    "pose.keypoint_threshold": 0,
+    "depth.side": 0,
+    "image.max_side": 0,
+    "duplicates.max_bits": 0,
+}
+
+
+def check(choices: Mapping[str, Any]) -> None:
+    """Raises ValueError for a choice out of its range, by name; see `check_fields`."""
+    check_fields(choices, ALLOWED, AT_LEAST, "config.data")
+
+
+def check_fields(
+    values: Mapping[str, Any], allowed: Mapping[str, tuple], at_least: Mapping[str, float], prefix: str
+) -> None:
+    """Raises ValueError where a field is none of the allowed values, or below its least one.
+
+    Args:
+      values: nested mapping, or ConfigDict; fields are named by dotted paths below it.
+      prefix: of the names in the message.
+    """
+    for path, options in allowed.items():
+        if (value := _at(values, path)) not in options:
+            raise ValueError(f"{prefix}.{path} is {value!r}: set it to one of {', '.join(map(str, options))}")
+    for path, least in at_least.items():
+        if not (value := _at(values, path)) >= least:  # so that NaN is refused too
+            bound = "above 0" if 0 < least < 1 else f"{least:g} or more"
+            raise ValueError(f"{prefix}.{path} is {value!r}: set it to {bound}")
+
+
+def _at(values: Mapping[str, Any], path: str) -> Any:
+    for name in path.split("."):
+        values = values[name]
+    return values
 
 
 def differences(

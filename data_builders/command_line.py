@@ -1,4 +1,4 @@
-"""Flags of the commands that take a config: a misspelt field ends with a sentence, not with a traceback."""
+"""Flags of the commands that take a config: a misspelt field or file ends with a sentence, not with a traceback."""
 
 import sys
 
@@ -12,3 +12,5 @@ def parse_flags(argv: list[str]) -> list[str]:
     except (AttributeError, KeyError) as error:  # ml_collections names the field, and a near one where there is one
         field = str(error).replace("\\n", ". ").replace("\\", "").strip("\"'")  # a message quoted twice
         sys.exit(f"error: no such field of --config: {field} (all fields and their defaults are in configs/full.py)")
+    except OSError as error:
+        sys.exit(f"error: --config: no such file ({' '.join(str(error).split())}); the configs are in configs/")

@@ -201,7 +201,9 @@ def warn_constant_likes(table: pl.DataFrame, skips: Skips) -> None:
         skips.warn(f"account {account}: {same} of {posts} posts have exactly {likes} likes; hidden counts may read so")
 
 
-def drop_unreadable(table: pl.DataFrame, probes: pl.DataFrame, choices: dict, skips: Skips) -> pl.DataFrame:
+def drop_unreadable(
+    table: pl.DataFrame, probes: pl.DataFrame, choices: dict, skips: Skips, where: Path | str = "images"
+) -> pl.DataFrame:
     """The table without images that cannot be decoded ("image unreadable") and posts that fit no group.
 
     Args:
@@ -210,6 +212,7 @@ def drop_unreadable(table: pl.DataFrame, probes: pl.DataFrame, choices: dict, sk
       choices: with carousel `all` the rest of a post stays, otherwise the post goes; a post that still has more than
         `groups.max_images` images is dropped as "too many images".
       skips: counts each unreadable image.
+      where: path that errors name.
     Raises:
       ValueError: a path was not probed.
       RawDataError: no post is left.
@@ -227,12 +230,16 @@ def drop_unreadable(table: pl.DataFrame, probes: pl.DataFrame, choices: dict, sk
         skips.add("too many images", f"{account}/{post_id}")
     if large:  # a filter copies the table, even if it leaves all of it
         table = table.filter(~too_many)
-    _refuse_empty(table, "images", skips)
+    _refuse_empty(table, where, skips)
     return table
 
 
 def drop_without_features(
-    table: pl.DataFrame, missing_keys: Sequence[tuple[str, str]], choices: dict, skips: Skips
+    table: pl.DataFrame,
+    missing_keys: Sequence[tuple[str, str]],
+    choices: dict,
+    skips: Skips,
+    where: Path | str = "feature store",
 ) -> pl.DataFrame:
     """The table without images that the feature store lacks ("no features"); carousels as in `drop_unreadable`.
 
@@ -241,6 +248,7 @@ def drop_without_features(
       missing_keys: (account, image id) as `FeatureReader.missing` gives them.
       choices: `posts.carousel` acts here.
       skips: counts each image without features.
+      where: path that errors name.
     Raises:
       RawDataError: more than 1 % of the posts lack features, or no post is left.
     """
@@ -251,12 +259,12 @@ def drop_without_features(
     if lacking > FEATURES_MAY_LACK * len(table):
         account, image_id = bad.select("account", "image_ids").row(0)
         raise RawDataError(
-            "feature store",
+            where,
             f"{lacking} of {len(table)} posts have no features, such as {account}/{image_id}",
             "At most 1 % may lack them: write features for every image of the raw data, keyed by account and image id",
         )
     table = _without_images(table, bad, choices["posts"]["carousel"], "no features", skips)
-    _refuse_empty(table, "feature store", skips)
+    _refuse_empty(table, where, skips)
     return table
 
 

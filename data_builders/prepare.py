@@ -9,6 +9,7 @@ import polars as pl
 
 from data_builders import images, posts
 from data_builders.assemble import accounts, require_parts, require_splits
+from data_builders.choices import check
 from data_builders.feature_store import FeatureReader
 from data_builders.retrieval import retrieve
 
@@ -21,6 +22,7 @@ class Prepared:
     """What the build goes on with.
 
     Attributes:
+      raw: what was read, a folder or a .csv file.
       root: folder that image paths are relative to.
       table: the posts table, only posts with images that can be read and have features.
       skips: what was left out, by named reason.
@@ -28,6 +30,7 @@ class Prepared:
       probes: path, readable, phash, sha256 of each image file.
     """
 
+    raw: Path
     root: Path
     table: pl.DataFrame
     skips: posts.Skips
@@ -47,6 +50,7 @@ def prepare(raw: Path, features: Path, choices: Mapping[str, Any]) -> Prepared:
       FileNotFoundError, RawDataError, ValueError: no raw data, no store, a part that the store lacks, over 1 % of the
         posts without features, an empty split; each with path and remedy.
     """
+    check(choices)
     root = raw.parent if raw.is_file() else raw
     reader = FeatureReader(features)
     require_parts(reader, choices)
@@ -61,15 +65,15 @@ def prepare(raw: Path, features: Path, choices: Mapping[str, Any]) -> Prepared:
     first = lacking.head(max(10, round(LACKING_READ_FIRST * len(paths))))
     probes = images.probe(root, first.to_list())
     rest = pl.DataFrame({"path": paths.filter(~paths.is_in(first.implode())), "readable": True})
-    table = posts.drop_unreadable(table, pl.concat([probes.select("path", "readable"), rest]), choices, skips)
-    table = posts.drop_without_features(table, reader.missing(_keys(table)), choices, skips)
+    table = posts.drop_unreadable(table, pl.concat([probes.select("path", "readable"), rest]), choices, skips, root)
+    table = posts.drop_without_features(table, reader.missing(_keys(table)), choices, skips, reader.path)
 
     paths = _image_paths(table)
     unread = paths.filter(~paths.is_in(probes["path"].implode()))
     probes = pl.concat([probes, images.probe(root, unread.to_list())])
-    table = posts.drop_unreadable(table, probes, choices, skips)
+    table = posts.drop_unreadable(table, probes, choices, skips, root)
     require_splits(table, choices, raw)
-    return Prepared(root, table, skips, reader, probes)
+    return Prepared(raw, root, table, skips, reader, probes)
 
 
 def rehearse(table: pl.DataFrame, reader: FeatureReader, choices: Mapping[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """The main job on the demo world, end to end: world -> build -> train -> evaluate -> export -> report.
 
-    python -m ipa_jax.demo --out=runs/demo [--configs=basic,full] [--seed=0]     what `make demo` runs
+    python -m ipa_jax.demo --out=runs/demo [--configs=basic,full]     what `make demo` runs
     python -m ipa_jax.demo --out=runs/seeds --seeds=0,1,2 --configs=...          what `make demo-seeds` runs
 
 Every stage is a command that is printed as it runs and can be run by hand. A stage that ended is kept: the same
@@ -65,7 +65,7 @@ def pooled_results(folders: dict[str, Path], configs: Sequence[str], seed: int) 
     from ipa_jax import baselines, metrics
     from ipa_jax.scored_pairs import pool
 
-    ratio, yardsticks = 2, {}
+    yardsticks = {}
     for name, folder in folders.items():
         train, test = (GroupDataset(folder / "data", split) for split in ("train", "test"))
         ratio = test.choices["pairs"]["min_ratio"]

@@ -9,8 +9,8 @@ from tqdm import tqdm
 from data_builders.dataset import GroupDataset
 
 
-def depth_vectors(file: Path, variables: dict, dataset: GroupDataset, config: ConfigDict) -> Path:
-    """Float16 [images of the split, 5, C], in the index's order, in a .npy file; one that is there is kept.
+def depth_vectors(file: Path, variables: dict, config: ConfigDict) -> Path:
+    """Float16 [images of the train split, 5, C], in the index's order, in a .npy file; one that is there is kept.
 
     The first process writes it, the others of a distributed run wait for it.
     variables: {"params", "batch_stats"} with the ResNet, which stays as it is for the whole run.
@@ -19,7 +19,7 @@ def depth_vectors(file: Path, variables: dict, dataset: GroupDataset, config: Co
     from jax.experimental import multihost_utils
 
     if jax.process_index() == 0 and not file.is_file():
-        _write(file, variables, dataset, config)
+        _write(file, variables, GroupDataset(config.data_dir, "train"), config)
     multihost_utils.sync_global_devices(f"written: {file}")
     return file
 

@@ -61,8 +61,14 @@ class Scorer:
         """
         import numpy as np
         import polars as pl
+        from tqdm import tqdm
 
-        z = np.concatenate(list(self.outputs(variables, dataset, "z"))).astype(np.float64)
+        parts = []
+        with tqdm(total=len(dataset.images), desc=f"score {dataset.split}", unit="image", disable=None) as bar:
+            for part in self.outputs(variables, dataset, "z"):
+                parts.append(part)
+                bar.update(len(part))
+        z = np.concatenate(parts).astype(np.float64)
         if not np.isfinite(z).all():
             raise FloatingPointError(f"{int((~np.isfinite(z)).sum())} of {len(z)} scores are not finite")
         columns = ["account", "record", "image_id", "post_id", "likes"]
@@ -121,13 +127,19 @@ def _run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _positive(text: str) -> int:
+    if int(text) < 1:
+        raise ValueError(text)
+    return int(text)
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ipa_jax.evaluate", description=__doc__.split("\n")[0])
     parser.add_argument("--export", type=Path, required=True, help="export/ folder of a finished workdir")
     parser.add_argument("--data_dir", help="data set (default: the one that the run trained on)")
     parser.add_argument("--split", default="test", choices=["train", "validation", "test"])
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], help="of the computation (default: the config's)")
-    parser.add_argument("--images", type=int, help="images a device scores at once; scores do not depend on it")
+    parser.add_argument("--images", type=_positive, help="images a device scores at once; scores do not depend on it")
     parser.add_argument("--scores", type=Path, help="write a row an image to this .parquet file")
     parser.add_argument("--json", action="store_true", help="print the metrics as one JSON object")
     args = parser.parse_args(argv)

@@ -32,12 +32,13 @@ def main(argv: list[str]) -> int:
 
     try:
         results = train.run(_CONFIG.value, Path(_WORKDIR.value))
-    except (ValueError, FloatingPointError, ModuleNotFoundError) as error:
+    except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     low, high = results["test"]["accuracy_interval"]
     print(f"test pairwise accuracy {results['test']['accuracy']:.4f} (95 % {low:.4f} to {high:.4f})")
-    print(f"next: python -m ipa_jax.evaluate --export={_WORKDIR.value}/export --split=test")
+    data_dir = f"--data_dir={_CONFIG.value.data_dir}"
+    print(f"next: python -m ipa_jax.evaluate --export={_WORKDIR.value}/export {data_dir} --split=test")
     return 0
 
 

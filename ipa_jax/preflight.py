@@ -4,19 +4,75 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from data_builders.choices import require_equal
+from data_builders.choices import check_fields, require_equal
 from data_builders.dataset import GroupDataset
+from ipa_jax.losses import PAIR_LOSSES
+from ipa_jax.writers import import_clu_writers
 
 
 class PreflightError(ValueError):
     """The config cannot be run; the message names file or field, and the remedy."""
 
 
+ALLOWED = {
+    "model.dtype": ("bfloat16", "float32"),
+    "model.retrieval.tokens": ("vector", "per_image"),
+    "model.depth.resnet": ("train", "frozen", "cached"),
+    "model.depth.stem": ("imagenet", "small"),
+    "model.fusion": ("aggregation", "concat"),
+    "loss.name": tuple(PAIR_LOSSES),
+    "batch.by": ("pairs", "groups"),
+    "train.writers": ("own", "clu"),
+    "eval.dtype": ("float32", "bfloat16"),
+}
+AT_LEAST = {
+    "model.width": 1,
+    "model.blocks": 0,
+    "model.heads": 1,
+    "model.mlp_ratio": 1,
+    "input.resize": 1,
+    "input.crop": 1,
+    "input.workers": 0,
+    "input.threads": 0,
+    "input.prefetch": 0,
+    "batch.pairs": 1,
+    "batch.slots": 2,
+    "batch.packs": 1,
+    "batch.accumulate": 1,
+    "optim.weight_decay": 0,
+    "optim.warmup_steps": 0,
+    "optim.clip_norm": 1e-9,
+    "optim.ema": 0,
+    "train.epochs": 1e-9,
+    "train.log_every": 1,
+    "train.eval_every": 1,
+    "train.checkpoint_every": 1,
+    "eval.images": 1,
+    "eval.bootstrap": 1,
+}
+
+
 def check(config: ConfigDict, devices: int) -> None:
     """Raises PreflightError for whatever of data set, weights and batch does not fit (devices: all of the run)."""
+    check_model(config)
     check_data(config)
     check_weights(config)
     check_batch(config, devices)
+
+
+def check_model(config: ConfigDict) -> None:
+    """Values that no part of the project knows, and branches that read what the data set does not hold."""
+    try:
+        check_fields(config, ALLOWED, AT_LEAST, "config")
+    except ValueError as error:
+        raise PreflightError(str(error)) from error
+    if config.model.depth.enabled and not config.data.depth.side:
+        raise PreflightError(
+            "config.model.depth.enabled needs depth maps, but config.data.depth.side is 0: build with depth maps, or "
+            "set --config.model.depth.enabled=False"
+        )
+    if config.train.writers == "clu":
+        import_clu_writers()
 
 
 def check_data(config: ConfigDict) -> None:

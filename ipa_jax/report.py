@@ -302,18 +302,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--workdirs", required=True, help="[NAME=]WORKDIR,...: runs on one data set, leading one first")
     parser.add_argument("--data_dir", required=True, type=Path, help="the data set that the runs were trained on")
     parser.add_argument("--yardsticks", type=Path, help="JSON: bayes, universal_only, ... -> test accuracy")
-    parser.add_argument("--out", type=Path, default=Path("report.html"))
+    parser.add_argument("--out", type=Path, help="default: report.html in the leading run's folder")
     args = parser.parse_args(argv)
     yardsticks = None
     try:
         if args.yardsticks:
             yardsticks = json.loads(args.yardsticks.read_text())
             yardsticks = yardsticks.get("yardsticks", yardsticks)  # a demo's results.json does as well
-        write_report(args.out, parse_workdirs(args.workdirs), args.data_dir, yardsticks)
+        runs = parse_workdirs(args.workdirs)
+        out = args.out or next(iter(runs.values()), Path()) / "report.html"
+        write_report(out, runs, args.data_dir, yardsticks)
     except (OSError, ValueError, KeyError) as error:
         print(f"report: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
         return 1
-    print(args.out)
+    print(out)
     return 0
 
 

@@ -40,10 +40,10 @@ def run(config: ConfigDict, workdir: Path) -> dict:
         jax.config.update("jax_compilation_cache_dir", config.train.compilation_cache)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     first_process = jax.process_index() == 0
-    if first_process:
-        workdirs.start(config, workdir)
-
-    train, validation, test = (GroupDataset(config.data_dir, split) for split in ("train", "validation", "test"))
+    cached = config.model.depth.enabled and config.model.depth.resnet == "cached"
+    maps = config.model.depth.enabled  # unpacking them is most of the work of reading
+    train = GroupDataset(config.data_dir, "train", depth=maps and not cached)
+    validation, test = (GroupDataset(config.data_dir, split, depth=maps) for split in ("validation", "test"))
     plan = batches.train_plan(train, config)
     total = packing.total_steps(plan, config.train.epochs)
     head_bias = float(np.log(train.images["likes"].to_numpy()).mean()) if config.loss.name == "log_likes" else 0.0
@@ -53,16 +53,15 @@ def run(config: ConfigDict, workdir: Path) -> dict:
     initial = jax.tree.map(np.asarray, state.create(variables, tx, config.optim.ema))
     parameters = state.parameter_count(variables["params"])
     if first_process:
-        workdirs.write_overview(variables, workdir)
+        workdirs.start(config, variables["params"], workdir)
 
     checkpoints = Checkpoints(workdir)
-    position = {"step": 0, "seconds": 0.0, "seed": config.seed, "packs_per_epoch": plan.packs_per_epoch}
+    position = {"step": 0, "seconds": 0.0, "seed": config.seed, "data": workdirs.digest(train)}
     host_state, stored = checkpoints.restore(initial) or (initial, position)
     position = workdirs.same_data(position, stored, workdir)
     start, spent = position["step"], position["seconds"]
 
-    cached = config.model.depth.enabled and config.model.depth.resnet == "cached"
-    vectors = depth_vectors(workdir / "depth_vectors/train.npy", variables, train, config) if cached else None
+    vectors = depth_vectors(workdir / f"depth_vectors/{position['data']}.npy", variables, config) if cached else None
     model = build_model(config.model)
     step_fn = make_train_step(model, tx, config, packing.loss_scale(plan))
     train_step = jax.pmap(step_fn, AXIS, donate_argnums=0)

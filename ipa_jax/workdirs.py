@@ -1,5 +1,6 @@
 """The files of a run's folder beside its checkpoints: config.json, parameters.txt, results.json, scores-*.parquet."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,8 @@ from data_builders.choices import differences
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from data_builders.dataset import GroupDataset
 
 # What may change between two starts of one run: nothing here touches a parameter or a metric.
 FREE = ("data_dir", "train.log_every", "train.writers", "train.compilation_cache", "input.workers", "input.threads",
@@ -23,8 +26,8 @@ class WorkdirError(ValueError):
 def finished(config: ConfigDict, workdir: Path) -> dict | None:
     """results.json of the run that ended in this folder, or None. Raises WorkdirError where it is another config's."""
     file = workdir / "config.json"
-    if not file.is_file():
-        return None
+    if not file.is_file() or not any((workdir / "checkpoints").glob("[0-9]*")):
+        return None  # a run that never saved a step is none
     stored = json.loads(file.read_text())
     found = differences(stored, _plain(config), "config")
     different = [d for d in found if d[0].removeprefix("config.") not in FREE]
@@ -37,21 +40,23 @@ def finished(config: ConfigDict, workdir: Path) -> dict | None:
     return json.loads(results.read_text()) if results.is_file() else None
 
 
-def start(config: ConfigDict, workdir: Path) -> None:
-    workdir.mkdir(parents=True, exist_ok=True)
-    _write(workdir / "config.json", json.dumps(config.to_dict(), indent=2))
-
-
-def write_overview(variables: dict, workdir: Path) -> None:
-    """parameters.txt: every leaf with its shape, size and statistics."""
+def start(config: ConfigDict, params: dict, workdir: Path) -> None:
+    """config.json, and parameters.txt: every leaf with its shape, size and statistics."""
     from clu import parameter_overview
 
-    _write(workdir / "parameters.txt", parameter_overview.get_parameter_overview(variables["params"]))
+    workdir.mkdir(parents=True, exist_ok=True)
+    _write(workdir / "config.json", json.dumps(config.to_dict(), indent=2))
+    _write(workdir / "parameters.txt", parameter_overview.get_parameter_overview(params))
+
+
+def digest(dataset: "GroupDataset") -> str:
+    """12 hex digits that name what a split holds: its index, likes and groups included."""
+    return hashlib.sha256((dataset.folder / f"images-{dataset.split}.parquet").read_bytes()).hexdigest()[:12]
 
 
 def same_data(fresh: dict, stored: dict, workdir: Path) -> dict:
     """The stored data position. Raises WorkdirError where it counts through other data than the config's."""
-    for name in ("seed", "packs_per_epoch"):
+    for name in ("seed", "data"):
         if fresh[name] != stored[name]:
             raise WorkdirError(
                 f"{workdir}/checkpoints stands in other data ({name} {stored[name]}, now {fresh[name]}): the data set "

@@ -123,6 +123,7 @@ def metadata(prepared: Prepared, index: group_index.Index, choices: dict[str, An
     return {
         "choices": choices,
         "features": header,
+        "source": {"raw": str(prepared.raw.resolve()), "features": str(Path(prepared.reader.path).resolve())},
         "random_weights": header["random_weights"],
         "statistics": index.statistics(),
         "build_report": "build_report.json",

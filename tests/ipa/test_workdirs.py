@@ -11,12 +11,22 @@ from data_builders.choices import ABSENT
 from ipa_jax import workdirs
 from ipa_jax.workdirs import WorkdirError
 
+PARAMS = {"head": {"kernel": np.ones((4, 1), np.float32), "bias": np.zeros(1, np.float32)}}
+
 
 @pytest.fixture
 def started(tmp_path):
     config = full.get_config("tiny")
-    workdirs.start(config, tmp_path / "run")
+    workdirs.start(config, PARAMS, tmp_path / "run")
+    (tmp_path / "run/checkpoints/5").mkdir(parents=True)
     return config, tmp_path / "run"
+
+
+def test_a_run_that_saved_no_step_is_none(started):
+    config, workdir = started
+    (workdir / "checkpoints/5").rmdir()
+    config.seed = 1
+    assert workdirs.finished(config, workdir) is None
 
 
 def test_a_fresh_folder_holds_nothing(tmp_path):
@@ -30,7 +40,8 @@ def test_a_run_is_finished_once_its_results_are_there(started):
     workdirs.finish({"test": {"accuracy": 0.75}}, {"test": scores}, workdir)
     assert workdirs.finished(config, workdir) == {"test": {"accuracy": 0.75}}
     assert pl.read_parquet(workdir / "scores-test.parquet").equals(scores)
-    assert sorted(file.name for file in workdir.iterdir()) == ["config.json", "results.json", "scores-test.parquet"]
+    names = {"checkpoints", "config.json", "parameters.txt", "results.json", "scores-test.parquet"}
+    assert {file.name for file in workdir.iterdir()} == names
 
 
 @pytest.mark.parametrize(
@@ -81,15 +92,14 @@ def test_flat_names_every_leaf():
 
 
 def test_the_overview_lists_every_leaf(tmp_path):
-    params = {"head": {"kernel": np.ones((4, 1), np.float32), "bias": np.zeros(1, np.float32)}}
-    workdirs.write_overview({"params": params}, tmp_path)
+    workdirs.start(full.get_config("tiny"), PARAMS, tmp_path)
     text = (tmp_path / "parameters.txt").read_text()
     assert "head/kernel" in text and "head/bias" in text and "(4, 1)" in text and "Total: 5" in text
 
 
 def test_other_data_under_the_same_checkpoints_is_refused(tmp_path):
-    fresh = {"step": 0, "seconds": 0.0, "seed": 0, "packs_per_epoch": 7}
+    fresh = {"step": 0, "seconds": 0.0, "seed": 0, "data": "7a"}
     stored = fresh | {"step": 12, "seconds": 3.5}
     assert workdirs.same_data(fresh, stored, tmp_path) == stored
-    with pytest.raises(WorkdirError, match=r"packs_per_epoch 8, now 7.*new --workdir"):
-        workdirs.same_data(fresh, stored | {"packs_per_epoch": 8}, tmp_path)
+    with pytest.raises(WorkdirError, match=r"data 8b, now 7a.*new --workdir"):
+        workdirs.same_data(fresh, stored | {"data": "8b"}, tmp_path)
