@@ -23,3 +23,23 @@ def test_each_differing_field_is_named_with_both_values():
     ]
     with pytest.raises(ValueError, match=r"/d: config.data.memory.exclude is 'group' in the data set"):
         choices.require_equal(stored, wanted, "/d", "Build again.")
+
+
+@pytest.mark.parametrize(
+    "section, field, value",
+    [
+        ("retrieval", "k", 0),
+        ("groups", "window_days", -1.0),
+        ("groups", "max_images", 0),
+        ("memory", "exclude", "self"),
+        ("memory", "window_days", 0.0),
+        ("posts", "carousel", "last"),
+        ("pairs", "min_ratio", float("nan")),
+    ],
+)
+def test_a_choice_out_of_range_is_named_with_what_is_allowed(section, field, value):
+    wanted = full.get_config().data.to_dict()
+    choices.check(wanted)
+    wanted[section][field] = value
+    with pytest.raises(ValueError, match=rf"config\.data\.{section}\.{field} is .*: set it to "):
+        choices.check(wanted)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -92,6 +93,10 @@ def test_an_existing_data_set_is_kept_unless_choices_differ(world, tmp_path, cap
     built = build_quietly(world, tmp_path)
     before = files(built)
     assert build_quietly(world, tmp_path) == built and files(built) == before
+    moved = tmp_path / "moved"
+    shutil.copytree(world, moved)
+    with pytest.raises(ValueError, match=r"was built from --raw=.*--overwrite"):
+        build_quietly(moved, tmp_path)
     other = config(memory={"exclude": "post"})
     with pytest.raises(ValueError, match=r"config\.data\.memory\.exclude is 'group' in the data set and 'post' here"):
         build_quietly(world, tmp_path, config=other)

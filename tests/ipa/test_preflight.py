@@ -37,6 +37,30 @@ def test_what_fits_passes(config):
     preflight.check(config, devices=1)
 
 
+@pytest.mark.parametrize(
+    "section, field, value, remedy",
+    [
+        ("loss", "name", "mse", "ratio_share"),
+        ("model", "fusion", "sum", "aggregation, concat"),
+        ("batch", "packs", 0, "1 or more"),
+        ("train", "log_every", 0, "1 or more"),
+        ("train", "epochs", 0.0, "above 0"),
+        ("eval", "bootstrap", 0, "1 or more"),
+    ],
+)
+def test_a_value_that_nothing_knows(config, section, field, value, remedy):
+    config[section][field] = value
+    refused(lambda: preflight.check(config, devices=1), f"config.{section}.{field} is {value!r}", remedy)
+
+
+def test_a_depth_branch_without_depth_maps(config, tmp_path):
+    config.data.depth.side = 0
+    write(tmp_path, config.data.to_dict())
+    refused(lambda: preflight.check(config, devices=1), "config.model.depth.enabled", "config.data.depth.side is 0")
+    config.model.depth.enabled = False
+    preflight.check(config, devices=1)
+
+
 def test_an_unset_data_dir(config):
     config.data_dir = None
     refused(lambda: preflight.check(config, 1), "config.data_dir is not set", "data_builders.build")
