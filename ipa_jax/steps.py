@@ -1,11 +1,12 @@
-"""The two device functions: one training step and one scoring step. Pure; pmapped over the axis "devices"."""
+"""The device functions: one training step, pmapped over the axis "devices", and one scoring step. Pure."""
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
+from flax import struct
 from ml_collections import ConfigDict
 
 from ipa_jax.devices import AXIS
@@ -34,15 +35,30 @@ def pair_outputs(z: jax.Array, batch: Mapping[str, jax.Array], name: str) -> dic
     return {"pair_loss": losses, "d": z_a - z_b, "t": log_a - log_b, "pair_weight": batch["pair_weight"]}
 
 
+class Sums(struct.PyTreeNode):
+    """What a step adds up over its micro-batches, on each device: gradients, metrics, and BatchNorm's statistics."""
+
+    gradients: Mapping
+    batch_stats: Mapping
+    metrics: TrainMetrics
+
+
 def make_train_step(
-    model: PopularityModel, tx: optax.GradientTransformation, config: ConfigDict, loss_scale: float
-) -> Callable[[TrainState, dict[str, jax.Array]], tuple[TrainState, TrainMetrics]]:
-    """The step (state, batch [packs of this device, slots, ...]) -> (state, metrics), to be pmapped over AXIS.
+    model: PopularityModel,
+    tx: optax.GradientTransformation,
+    config: ConfigDict,
+    loss_scale: float,
+    devices: Sequence[jax.Device] | None = None,
+) -> Callable[[TrainState, Mapping[str, jax.Array]], tuple[TrainState, TrainMetrics]]:
+    """The step (state, batch [local devices, packs of the device, slots, ...]) -> (state, metrics), pmapped over AXIS.
 
     The loss is the weighted sum over the step's valid pairs, over all devices, divided by the constant loss_scale
     (method.md, Loss): batching by pairs and by groups have the same expected gradient. Nothing depends on how packs
     are spread over devices: sums are psums, BatchNorm counts real images over all devices, and stochastic depth is
-    keyed by (seed, step, slot).
+    keyed by (seed, step, slot). The state is donated.
+
+    With config.batch.accumulate micro-batches the gradients are added up from outside: inside one compiled loop XLA's
+    CPU backend runs them ten times slower, and unrolled it holds the activations of all micro-batches at once.
     """
     accumulate, ema = config.batch.accumulate, config.optim.ema
     base_key = jax.random.key(config.seed)
@@ -59,25 +75,17 @@ def make_train_step(
         loss = jnp.sum(outputs["pair_weight"] * outputs["pair_loss"]) / loss_scale
         return loss, (TrainMetrics.single_from_model_output(**outputs), updated.get("batch_stats", {}))
 
-    def micro_step(params, step, carry, packs):
-        gradients, batch_stats, metrics = carry
-        # Else XLA might run micro-batches side by side, whose activations do not fit together.
-        params, gradients = jax.lax.optimization_barrier((params, gradients))
-        (_, (measured, batch_stats)), new = jax.value_and_grad(loss_fn, has_aux=True)(params, batch_stats, packs, step)
-        return (jax.tree.map(jnp.add, gradients, new), batch_stats, metrics.merge(measured)), None
+    def begin(state: TrainState) -> Sums:
+        return Sums(jax.tree.map(jnp.zeros_like, state.params), state.batch_stats, TrainMetrics.empty())
 
-    def train_step(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, TrainMetrics]:
-        carry = (jax.tree.map(jnp.zeros_like, state.params), state.batch_stats, TrainMetrics.empty())
-        if accumulate == 1:
-            carry, _ = micro_step(state.params, state.step, carry, batch)
-        else:
-            micro = jax.tree.map(lambda x: x.reshape(accumulate, -1, *x.shape[1:]), batch)
-            # Inside a loop XLA's CPU backend runs the convolutions' gradients more than ten times slower.
-            one = partial(micro_step, state.params, state.step)
-            carry, _ = jax.lax.scan(one, carry, micro, unroll=jax.default_backend() == "cpu")
-        gradients, batch_stats, metrics = carry
-        gradients, metrics = jax.lax.psum((gradients, metrics), AXIS)
-        batch_stats = jax.lax.pmean(batch_stats, AXIS)  # equal already; says so to the compiler
+    def add(state: TrainState, sums: Sums, packs: Mapping[str, jax.Array]) -> Sums:
+        value_and_grad = jax.value_and_grad(loss_fn, has_aux=True)
+        (_, (measured, batch_stats)), new = value_and_grad(state.params, sums.batch_stats, packs, state.step)
+        return Sums(jax.tree.map(jnp.add, sums.gradients, new), batch_stats, sums.metrics.merge(measured))
+
+    def apply(state: TrainState, sums: Sums) -> tuple[TrainState, TrainMetrics]:
+        gradients, metrics = jax.lax.psum((sums.gradients, sums.metrics), AXIS)
+        batch_stats = jax.lax.pmean(sums.batch_stats, AXIS)  # equal already; says so to the compiler
         updates, opt_state = tx.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         ema_params = state.ema_params
@@ -85,6 +93,21 @@ def make_train_step(
             decay = jnp.minimum(ema, (1.0 + state.step) / (10.0 + state.step))  # the first steps are forgotten fast
             ema_params = jax.tree.map(lambda old, new: old + (1 - decay) * (new - old), ema_params, params)
         return TrainState(state.step + 1, params, batch_stats, ema_params, opt_state), metrics
+
+    if accumulate == 1:
+        whole = lambda state, batch: apply(state, add(state, begin(state), batch))  # noqa: E731
+        return jax.pmap(whole, AXIS, donate_argnums=0, devices=devices)
+
+    begin = jax.pmap(begin, AXIS, devices=devices)
+    add = jax.pmap(add, AXIS, donate_argnums=1, devices=devices)
+    apply = jax.pmap(apply, AXIS, donate_argnums=0, devices=devices)
+
+    def train_step(state: TrainState, batch: Mapping[str, jax.Array]) -> tuple[TrainState, TrainMetrics]:
+        sums = begin(state)
+        for i in range(accumulate):
+            packs = {name: np.split(value, accumulate, axis=1)[i] for name, value in batch.items()}
+            sums = jax.block_until_ready(add(state, sums, packs))  # queued collectives may deadlock a CPU's devices
+        return apply(state, sums)
 
     return train_step
 

@@ -15,7 +15,7 @@ from data_builders.dataset import GroupDataset
 from ipa_jax import batches, packing, preflight, state, workdirs
 from ipa_jax.checkpoints import Checkpoints
 from ipa_jax.depth_cache import depth_vectors
-from ipa_jax.devices import AXIS, to_devices, to_host
+from ipa_jax.devices import to_devices, to_host
 from ipa_jax.evaluate import Scorer, split_metrics
 from ipa_jax.export import model_card, save_export
 from ipa_jax.metrics import rescale_factor
@@ -63,8 +63,7 @@ def run(config: ConfigDict, workdir: Path) -> dict:
 
     vectors = depth_vectors(workdir / f"depth_vectors/{position['data']}.npy", variables, config) if cached else None
     model = build_model(config.model)
-    step_fn = make_train_step(model, tx, config, packing.loss_scale(plan))
-    train_step = jax.pmap(step_fn, AXIS, donate_argnums=0)
+    train_step = make_train_step(model, tx, config, packing.loss_scale(plan))
     scorer = Scorer(config)
     reader = batches.train_batches(
         train, config, start_step=start, process_index=jax.process_index(), process_count=jax.process_count(),

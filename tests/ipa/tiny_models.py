@@ -88,14 +88,14 @@ def train(
     """A step on each batch over `count` devices, as ipa_jax.train takes it; tx: config.optim's unless given."""
     variables = random_variables(config)
     tx = tx or state.optimizer(variables["params"], config, total_steps=100)
-    step_fn, traces = steps.make_train_step(build_model(config.model), tx, config, loss_scale=10.0), []
+    where, traces = jax.devices()[:count], []
 
     def counted(*arguments):
         traces.append(None)
-        return step_fn(*arguments)
+        return tx.update(*arguments)
 
-    where = jax.devices()[:count]
-    train_step = jax.pmap(counted, devices.AXIS, donate_argnums=0, devices=where)
+    watched = optax.GradientTransformation(tx.init, counted)
+    train_step = steps.make_train_step(build_model(config.model), watched, config, 10.0, where)
     states = [jax.tree.map(np.asarray, state.create(variables, tx, config.optim.ema))]
     at, losses = devices.to_devices(states[0], where), []
     for batch in batches:
