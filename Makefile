@@ -6,7 +6,7 @@ BIN := .venv/bin
 .PHONY: help demo demo-seeds demo-losses test lint lock clean
 
 help:
-	@echo "make demo        set-up, then the whole job on the demo world (about 10 minutes on 2 cores)"
+	@echo "make demo        set-up, then the whole job on the demo world (about 8 minutes on 2 cores)"
 	@echo "make demo-seeds  three worlds, three models each; goes on where it stopped (about 45 minutes)"
 	@echo "make demo-losses one world, each reading of the loss; goes on where it stopped (about 30 minutes)"
 	@echo "make test        set-up, then all tests"
