@@ -11,17 +11,9 @@ import pytest
 from data_builders.dataset import SPLITS, GroupDataset
 from data_builders.feature_store import FeatureReader
 from data_builders.groups import split_of
-from tests.data import tiny_world
 from tests.data.built import build_quietly, config
 
 pytestmark = pytest.mark.xdist_group("built")
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("world")
-    tiny_world.write(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -24,13 +24,6 @@ pytestmark = pytest.mark.xdist_group("built")
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("world")
-    tiny_world.write(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def folder(world):
     return build_quietly(world, world / "data")
 
