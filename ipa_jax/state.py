@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from flax import struct, traverse_util
 from ml_collections import ConfigDict
 
 from ipa_jax.models.popularity import build_model
-from third_party_ports import weights
+from third_party_ports import resnet, swin, weights
 
 FROZEN = "frozen"
 
@@ -65,20 +65,20 @@ def initial_variables(config: ConfigDict, head_bias: float = 0.0) -> dict:
     variables = jax.jit(lambda key: model.init(key, inputs, train=False))(jax.random.key(config.seed))
     variables = {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
     if config.init.swin:
-        variables = _load(variables, ("swin",), weights.load_swin, config.init.swin)
+        variables = _load(variables, ("swin",), swin.KEYS, config.init.swin)
     if config.init.resnet and config.model.depth.enabled:
-        variables = _load(variables, ("depth_branch", "resnet"), weights.load_resnet, config.init.resnet)
+        variables = _load(variables, ("depth_branch", "resnet"), resnet.KEYS, config.init.resnet)
     return variables
 
 
-def _load(variables: dict, at: tuple[str, ...], load: Callable, file: str) -> dict:
+def _load(variables: dict, at: tuple[str, ...], keys: weights.KeyMap, file: str) -> dict:
     """Replaces the variables of the network at a path by those of a converted file."""
     flat = {kind: traverse_util.flatten_dict(tree) for kind, tree in variables.items()}
     inside = {
         kind: traverse_util.unflatten_dict({k[len(at) :]: v for k, v in leaves.items() if k[: len(at)] == at})
         for kind, leaves in flat.items()
     }
-    for kind, tree in load(file, inside).items():
+    for kind, tree in weights.load(file, keys, inside).items():
         flat[kind] |= {at + path: leaf for path, leaf in traverse_util.flatten_dict(tree).items()}
     return {kind: traverse_util.unflatten_dict(leaves) for kind, leaves in flat.items()}
 

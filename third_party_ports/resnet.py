@@ -14,6 +14,9 @@ import jax.numpy as jnp
 
 from third_party_ports.batch_norm import BatchNorm
 from third_party_ports.linear import Linear
+from third_party_ports.weights import KeyMap
+
+KEYS = KeyMap(ignored=r"fc\.(weight|bias)|.*\.num_batches_tracked")
 
 
 class ResNet(nn.Module):

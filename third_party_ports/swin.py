@@ -14,7 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from third_party_ports.linear import Linear
+from third_party_ports.weights import KeyMap
 
+KEYS = KeyMap(
+    wrappers=("model",),
+    ignored=r"head\.(weight|bias)|layers\.\d+\.blocks\.\d+\.(attn_mask|attn\.relative_position_index)",
+)
 EPSILON = 1e-5  # flax's own default, 1e-6, is visible in the golden fixture
 
 

@@ -1,27 +1,21 @@
-"""Official checkpoints -> the variables of our networks, with every tensor accounted for.
+"""Official tensors -> the variables of our networks, with every tensor accounted for.
 
-One rule names both networks' paths (see `_path`): a number joins the name before it, so that
-`layers.0.blocks.1.attn.qkv.weight` becomes params/layers_0/blocks_1/attn/qkv/kernel.
+One rule names all networks' paths (see `_path`): a number joins the name before it, so that
+`layers.0.blocks.1.attn.qkv.weight` becomes params/layers_0/blocks_1/attn/qkv/kernel. What a network's published
+names need beyond that rule is its KeyMap, written beside the network.
 """
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
-Network = Literal["swin", "resnet"]
+from third_party_ports.position_tables import resize_table
 
-# What a checkpoint may hold beside our variables: the classifier, and buffers that we compute ourselves.
-IGNORED: dict[str, re.Pattern] = {
-    "swin": re.compile(r"head\.(weight|bias)|layers\.\d+\.blocks\.\d+\.(attn_mask|attn\.relative_position_index)"),
-    "resnet": re.compile(r"fc\.(weight|bias)|.*\.num_batches_tracked"),
-}
-RENAMED = {"running_mean": "mean", "running_var": "var"}  # PyTorch's name in batch_stats: ours
+STATISTICS = {"running_mean": "mean", "running_var": "var"}  # PyTorch's name in batch_stats: ours
 TABLE = "relative_position_bias_table"
 
 
@@ -29,35 +23,38 @@ class WeightsError(ValueError):
     """A checkpoint that is absent, unreadable, or not of this network; the message names tensors and remedy."""
 
 
-def load_swin(path: str | Path, variables: Mapping[str, Any]) -> dict[str, Any]:
-    """The variables {"params"} of a `Swin`, filled from a .safetensors file with official names; see from_state_dict.
+@dataclass(frozen=True)
+class KeyMap:
+    """How the tensors of one network's official checkpoint are named.
 
-    Raises WeightsError, which names the file.
+    Attributes:
+      wrappers: keys under which the file may hold its state dict, the preferred one first; a bare one is always fine.
+      renames: (pattern, replacement) of `re.sub`, applied in order to every name; the results are the network's
+        canonical names, which converted files carry.
+      ignored: full match of the canonical names that the network does not need (classifiers, counters, buffers that
+        we compute ourselves), present or absent.
+      stacked: full match of the canonical names of parallel branches that we hold as one array with a leading axis;
+        its groups are (before, number, after), and the array's canonical name is before + after.
     """
-    return _load("swin", path, variables)
 
+    wrappers: tuple[str, ...] = ()
+    renames: tuple[tuple[str, str], ...] = ((r"^module\.", ""),)
+    ignored: str = r"(.*\.)?num_batches_tracked"
+    stacked: str | None = None
 
-def load_resnet(path: str | Path, variables: Mapping[str, Any]) -> dict[str, Any]:
-    """The variables {"params", "batch_stats"} of a `ResNet`, filled from a .safetensors file with official names.
-
-    Raises WeightsError, which names the file.
-    """
-    return _load("resnet", path, variables)
-
-
-def _load(network: Network, path: str | Path, variables: Mapping[str, Any]) -> dict[str, Any]:
-    tensors = load_safetensors(path)
-    try:
-        return from_state_dict(network, tensors, variables)
-    except WeightsError as error:
-        raise WeightsError(f"{path}: {error}") from error
+    def canonical(self, name: str) -> str | None:
+        """The canonical name of an official one; None for a tensor to ignore."""
+        for pattern, replacement in self.renames:
+            name = re.sub(pattern, replacement, name)
+        return None if re.fullmatch(self.ignored, name) else name
 
 
 def load_safetensors(path: str | Path) -> dict[str, np.ndarray]:
     """All tensors of a .safetensors file by name. Raises WeightsError if it is missing or broken."""
-    remedy = (
-        "Save the official checkpoint's state dict, names unchanged, with safetensors' save_file and pass that file."
-    )
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    remedy = "Make it with python -m third_party_ports.convert (third_party_ports/README.md says from what)."
     if not Path(path).is_file():
         raise WeightsError(f"{path}: there is no such weights file. {remedy}")
     try:
@@ -66,45 +63,62 @@ def load_safetensors(path: str | Path) -> dict[str, np.ndarray]:
         raise WeightsError(f"{path}: not a readable safetensors file ({error}). {remedy}") from error
 
 
-def from_state_dict(
-    network: Network, tensors: Mapping[str, np.ndarray], variables: Mapping[str, Any]
-) -> dict[str, Any]:
+def load(path: str | Path, keys: KeyMap, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """`variables` filled from a .safetensors file; see from_state_dict. Raises WeightsError, which names the file."""
+    tensors = load_safetensors(path)
+    try:
+        return from_state_dict(keys, tensors, variables)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from error
+
+
+def from_state_dict(keys: KeyMap, tensors: Mapping[str, np.ndarray], variables: Mapping[str, Any]) -> dict[str, Any]:
     """`variables` with every leaf replaced by the official tensor of its name, as numpy arrays of the leaf's dtype.
 
-    The leaves of `variables` only give shapes and dtypes (`jax.eval_shape` of init will do). Classifiers and computed
-    buffers are dropped, a leading `module.` is stripped, and a relative position table of another window is resized.
-    Raises WeightsError that lists all missing, extra and misshapen tensors.
+    The leaves of `variables` only give shapes and dtypes (`jax.eval_shape` of init will do); a relative position
+    table of another window is resized. Raises WeightsError that lists all missing, extra and misshapen tensors.
     """
+    from flax.traverse_util import flatten_dict, unflatten_dict
+
     leaves = flatten_dict(dict(variables))
-    found, extra, misshapen = {}, [], []
-    for name, tensor in tensors.items():
-        name = name.removeprefix("module.")
-        if IGNORED[network].fullmatch(name):
-            continue
-        path = _path(name, leaves)
+    named = {keys.canonical(name): np.asarray(tensor) for name, tensor in tensors.items()}
+    named.pop(None, None)
+    found, wrong, extra, misshapen = {}, set(), [], []
+    parts: dict[tuple[str, ...], dict[int, np.ndarray]] = {}  # of the stacked tensors
+    for name, tensor in named.items():
+        match = keys.stacked and re.fullmatch(keys.stacked, name)
+        canonical = match[1] + match[3] if match else name
+        path = _path(canonical, leaves)
         if path not in leaves:
             extra.append(name)
             continue
-        leaf = leaves[path]
-        value = _arranged(np.asarray(tensor), path[-1], leaf.shape)
-        found[path] = value.astype(leaf.dtype)
-        if value.shape != leaf.shape:
-            misshapen.append(f"{name} (gives {value.shape}, {'/'.join(path)} needs {leaf.shape})")
-    missing = ["/".join(path) for path in leaves if path not in found]
+        shape = leaves[path].shape
+        value = _arranged(tensor, path[-1], shape[1:] if match else shape)
+        if value.shape != (shape[1:] if match else shape):
+            misshapen.append(f"{name} (gives {value.shape}, {'/'.join(path)} needs {shape})")
+            wrong.add(path)
+        elif match:
+            parts.setdefault(path, {})[int(match[2])] = value
+        else:
+            found[path] = value.astype(leaves[path].dtype)
+    for path, numbered in parts.items():
+        if sorted(numbered) == list(range(leaves[path].shape[0])):
+            found[path] = np.stack([numbered[n] for n in sorted(numbered)]).astype(leaves[path].dtype)
+    missing = ["/".join(path) for path in leaves if path not in found and path not in wrong]
     problems = {"missing": missing, "extra": extra, "misshapen": misshapen}
     if any(problems.values()):
         lists = "; ".join(f"{len(names)} {kind}: {', '.join(names)}" for kind, names in problems.items() if names)
-        raise WeightsError(f"not a checkpoint of this {network}: {lists}. Do the network's size fields fit the file?")
+        raise WeightsError(f"not a checkpoint of this network: {lists}. Do the network's size fields fit the file?")
     return unflatten_dict(found)
 
 
 def _path(name: str, leaves: Mapping[tuple[str, ...], Any]) -> tuple[str, ...]:
-    """Where an official tensor belongs: "layer1.0.bn1.weight" -> ("params", "layer1_0", "bn1", "scale")."""
+    """Where a tensor belongs: "layer1.0.bn1.weight" -> ("params", "layer1_0", "bn1", "scale")."""
     *owner, last = re.sub(r"\.(\d+)(?=\.)", r"_\1", name).split(".")
-    if last in RENAMED:
-        return ("batch_stats", *owner, RENAMED[last])
-    if last == "weight":  # of a matrix or of a norm: the module's own parameters tell
-        last = "kernel" if ("params", *owner, "kernel") in leaves else "scale"
+    if last in STATISTICS:
+        return ("batch_stats", *owner, STATISTICS[last])
+    if last == "weight":  # of a matrix, a table or a norm: the module's own parameters tell
+        last = next((leaf for leaf in ("kernel", "embedding") if ("params", *owner, leaf) in leaves), "scale")
     return ("params", *owner, last)
 
 
@@ -121,32 +135,3 @@ def _arranged(tensor: np.ndarray, leaf: str, shape: tuple[int, ...]) -> np.ndarr
         if old**2 == tensor.shape[0]:
             return resize_table(tensor, new)
     return tensor
-
-
-def resize_table(table: np.ndarray, side: int) -> np.ndarray:
-    """A relative position table [old * old, heads] of another window -> [side * side, heads], side = 2 * window - 1.
-
-    The interpolation is the original's: PyTorch's bicubic, kernel parameter -0.75, without antialias, pixel centres
-    aligned by area and border values repeated. (`jax.image.resize` has -0.5.)
-    """
-    old = round(len(table) ** 0.5)
-    matrix = _bicubic(old, side)
-    grid = table.reshape(old, old, -1).astype(np.float64)
-    resized = np.einsum("ya,xb,abh->yxh", matrix, matrix, grid, optimize=True)
-    return resized.reshape(side * side, -1).astype(table.dtype)
-
-
-def _bicubic(old: int, new: int) -> np.ndarray:
-    """[new, old]: the weights of each old sample in each new one, along one axis."""
-    place = (np.arange(new) + 0.5) * old / new - 0.5
-    taps = np.floor(place).astype(int)[:, None] + np.arange(-1, 3)  # [new, 4]
-    weights = _cubic(np.abs(place[:, None] - taps))
-    matrix = np.zeros((new, old))
-    np.add.at(matrix, (np.arange(new)[:, None], taps.clip(0, old - 1)), weights)
-    return matrix
-
-
-def _cubic(distance: np.ndarray, a: float = -0.75) -> np.ndarray:
-    near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
-    far = a * (((distance - 5) * distance + 8) * distance - 4)
-    return np.where(distance <= 1, near, np.where(distance < 2, far, 0))

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tests.golden import recipe
+from third_party_ports.parity import recipe
 
 
 class Golden(NamedTuple):

@@ -7,7 +7,7 @@ import pytest
 
 from tests import golden
 from third_party_ports import weights
-from third_party_ports.resnet import ResNet
+from third_party_ports.resnet import KEYS, ResNet
 
 
 def images(*shape: int) -> jax.Array:
@@ -32,7 +32,7 @@ def test_golden_parity():
     fixture = golden.load("resnet50")
     resnet = ResNet()
     shapes = jax.eval_shape(lambda key: resnet.init(key, fixture.images, train=False), jax.random.key(0))
-    variables = weights.from_state_dict("resnet", fixture.tensors, shapes)
+    variables = weights.from_state_dict(KEYS, fixture.tensors, shapes)
     pooled, out = jax.jit(lambda v, x: resnet.apply(v, x, train=False))(variables, fixture.images)
     assert pooled.shape == (1, 2048)
     taps = {name: tap.transpose(0, 3, 1, 2) if tap.ndim == 4 else tap for name, tap in out.items()}

@@ -7,7 +7,7 @@ import pytest
 
 from tests import golden
 from third_party_ports import weights
-from third_party_ports.swin import Swin, branch_scales, relative_position_index, shift_mask
+from third_party_ports.swin import KEYS, Swin, branch_scales, relative_position_index, shift_mask
 
 TINY = {"patch": 4, "width": 8, "depths": (2, 1), "heads": (1, 2), "window": 3, "drop_path": 0.5}
 
@@ -35,7 +35,7 @@ def test_golden_parity():
     config = fixture.manifest["config"]
     swin = Swin(config["patch"], config["embed"], tuple(config["depths"]), tuple(config["heads"]), config["window"])
     shapes = jax.eval_shape(swin.init, jax.random.key(0), fixture.images)
-    variables = weights.from_state_dict("swin", fixture.tensors, shapes)
+    variables = weights.from_state_dict(KEYS, fixture.tensors, shapes)
     tokens, out = jax.jit(swin.apply)(variables, fixture.images)
     assert tokens.shape == (1, 49, 1024)
     errors = fixture.errors(out)

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from third_party_ports import weights
+from third_party_ports import resnet, swin, weights
+from third_party_ports.position_tables import resize_table
 from third_party_ports.resnet import ResNet
 from third_party_ports.swin import Swin
 
@@ -37,8 +38,8 @@ def official_swin(window: int = 2) -> dict[str, np.ndarray]:
 
 
 def swin_shapes(window: int = 2):
-    swin = Swin(2, 4, (1, 1), (1, 1), window, 0.0)
-    return jax.eval_shape(swin.init, jax.random.key(0), np.zeros((1, 8, 8, 3), np.float32))
+    network = Swin(2, 4, (1, 1), (1, 1), window, 0.0)
+    return jax.eval_shape(network.init, jax.random.key(0), np.zeros((1, 8, 8, 3), np.float32))
 
 
 def official_resnet() -> dict[str, np.ndarray]:
@@ -63,7 +64,7 @@ def resnet_shapes():
 
 def test_swin_names_and_axes():
     tensors, shapes = official_swin(), swin_shapes()
-    variables = weights.from_state_dict("swin", tensors, shapes)
+    variables = weights.from_state_dict(swin.KEYS, tensors, shapes)
     assert jax.tree.map(np.shape, variables) == jax.tree.map(lambda leaf: leaf.shape, shapes)
     params = variables["params"]
     block, name = params["layers_1"]["blocks_0"], "layers.1.blocks.0"
@@ -81,7 +82,7 @@ def test_swin_names_and_axes():
 def test_resnet_names_and_axes(counters):
     """With and without the counters that old files lack; 1x1 kernels become matrices, statistics batch_stats."""
     tensors = {name: value for name, value in official_resnet().items() if counters or "num_batches" not in name}
-    variables = weights.from_state_dict("resnet", tensors, resnet_shapes())
+    variables = weights.from_state_dict(resnet.KEYS, tensors, resnet_shapes())
     assert jax.tree.map(np.shape, variables) == jax.tree.map(lambda leaf: leaf.shape, resnet_shapes())
     params, stats = variables["params"], variables["batch_stats"]
     block = params["layer1_0"]
@@ -96,7 +97,7 @@ def test_resnet_names_and_axes(counters):
 def test_module_prefix_and_other_dtypes():
     """Files of wrapped or halved networks load too, as float32."""
     tensors = {f"module.{name}": value.astype(np.float16) for name, value in official_swin().items()}
-    variables = weights.from_state_dict("swin", tensors, swin_shapes())
+    variables = weights.from_state_dict(swin.KEYS, tensors, swin_shapes())
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {np.dtype("float32")}
 
 
@@ -107,7 +108,7 @@ def test_every_problem_is_listed():
     tensors["patch_embed.norm.weight"] = numbers(5)
     tensors["layers.0.blocks.0.attn.qkv.weight"] = numbers(4, 12)  # already in our order
     with pytest.raises(weights.WeightsError) as caught:
-        weights.from_state_dict("swin", tensors, swin_shapes())
+        weights.from_state_dict(swin.KEYS, tensors, swin_shapes())
     message = str(caught.value)
     assert "2 missing: " in message
     assert "2 extra: " in message
@@ -124,56 +125,56 @@ def test_every_problem_is_listed():
 
 
 def test_another_network_is_refused():
-    with pytest.raises(weights.WeightsError, match="not a checkpoint of this resnet"):
-        weights.from_state_dict("resnet", official_swin(), resnet_shapes())
+    with pytest.raises(weights.WeightsError, match="not a checkpoint of this network"):
+        weights.from_state_dict(resnet.KEYS, official_swin(), resnet_shapes())
 
 
 def test_load_from_files(tmp_path):
     save_file(official_swin(), tmp_path / "swin.safetensors")
     save_file(official_resnet(), tmp_path / "resnet.safetensors")
-    assert set(weights.load_swin(tmp_path / "swin.safetensors", swin_shapes())) == {"params"}
-    loaded = weights.load_resnet(str(tmp_path / "resnet.safetensors"), resnet_shapes())
+    assert set(weights.load(tmp_path / "swin.safetensors", swin.KEYS, swin_shapes())) == {"params"}
+    loaded = weights.load(str(tmp_path / "resnet.safetensors"), resnet.KEYS, resnet_shapes())
     assert set(loaded) == {"params", "batch_stats"}
     with pytest.raises(weights.WeightsError, match=r"swin\.safetensors: .* missing"):
-        weights.load_resnet(tmp_path / "swin.safetensors", resnet_shapes())
+        weights.load(tmp_path / "swin.safetensors", resnet.KEYS, resnet_shapes())
 
 
 def test_missing_and_broken_files(tmp_path):
-    with pytest.raises(weights.WeightsError, match=r"absent\.safetensors.*no such.*official checkpoint"):
-        weights.load_swin(tmp_path / "absent.safetensors", swin_shapes())
+    with pytest.raises(weights.WeightsError, match=r"absent\.safetensors.*no such.*third_party_ports.convert"):
+        weights.load(tmp_path / "absent.safetensors", swin.KEYS, swin_shapes())
     save_file(official_swin(), tmp_path / "whole")
     content = (tmp_path / "whole").read_bytes()
     for broken in (b"", b"PK\x03\x04 a .pth file", content[:200], content[:-8]):
         (tmp_path / "broken.safetensors").write_bytes(broken)
-        with pytest.raises(weights.WeightsError, match=r"broken\.safetensors.*official checkpoint"):
-            weights.load_swin(tmp_path / "broken.safetensors", swin_shapes())
+        with pytest.raises(weights.WeightsError, match=r"broken\.safetensors.*third_party_ports.convert"):
+            weights.load(tmp_path / "broken.safetensors", swin.KEYS, swin_shapes())
 
 
 def test_tables_of_another_window_are_resized():
     """A file of window 2 in a network of window 4; stage 1, a grid of 2 x 2, has window 2 in both."""
     tensors = official_swin(window=2)
-    params = weights.from_state_dict("swin", tensors, swin_shapes(window=4))["params"]
+    params = weights.from_state_dict(swin.KEYS, tensors, swin_shapes(window=4))["params"]
     first, second = (params[f"layers_{s}"]["blocks_0"]["attn"][weights.TABLE] for s in (0, 1))
-    np.testing.assert_allclose(first, weights.resize_table(tensors[f"layers.0.blocks.0.attn.{weights.TABLE}"], 7))
+    np.testing.assert_allclose(first, resize_table(tensors[f"layers.0.blocks.0.attn.{weights.TABLE}"], 7))
     np.testing.assert_array_equal(second, tensors[f"layers.1.blocks.0.attn.{weights.TABLE}"])
 
 
 def test_a_table_of_other_heads_is_misshapen():
     tensors = official_swin() | {f"layers.0.blocks.0.attn.{weights.TABLE}": numbers(25, 2)}
     with pytest.raises(weights.WeightsError, match=r"1 misshapen: layers\.0\.blocks\.0\.attn"):
-        weights.from_state_dict("swin", tensors, swin_shapes())
+        weights.from_state_dict(swin.KEYS, tensors, swin_shapes())
 
 
 def test_resize_is_pytorchs_bicubic():
     """The published ONNX example of kernel parameter -0.75 (resize_upsample_scales_cubic), 4 x 4 to 8 x 8."""
     row = np.array([0.47265625, 0.76953125, 1.24609375, 1.875, 2.28125, 2.91015625, 3.38671875, 3.68359375])
     table = np.arange(1, 17, dtype=np.float64)[:, None]
-    resized = weights.resize_table(table, 8).reshape(8, 8)
+    resized = resize_table(table, 8).reshape(8, 8)
     np.testing.assert_allclose(resized[0], row)
     np.testing.assert_allclose(resized[:, 0] - row[0], 4 * (row - row[0]))  # rows count by 4 where columns count by 1
 
 
 def test_resize_keeps_constants_and_own_size():
-    np.testing.assert_allclose(weights.resize_table(np.full((169, 3), 0.7, np.float32), 23), 0.7, rtol=1e-6)
+    np.testing.assert_allclose(resize_table(np.full((169, 3), 0.7, np.float32), 23), 0.7, rtol=1e-6)
     table = numbers(169, 2)
-    np.testing.assert_allclose(weights.resize_table(table, 13), table, rtol=1e-6)
+    np.testing.assert_allclose(resize_table(table, 13), table, rtol=1e-6)

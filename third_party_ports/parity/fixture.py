@@ -1,0 +1,110 @@
+"""A golden fixture: a folder with `manifest.json` and arrays that the ORIGINAL network answered.
+
+The weights are not stored: `recipe.tensor` rebuilds each by its official name, so any fixture of these formats will do,
+whatever its seed, image size or batch.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from third_party_ports.parity import recipe
+from third_party_ports.weights import KeyMap, from_state_dict
+
+
+class Comparison(NamedTuple):
+    """One array of a fixture against the port's. `error` is ||out - ref|| / ||ref|| ("relative"), max |out - ref|
+    ("absolute"), or the number of values that differ ("exact", limit 0); infinite for another shape."""
+
+    array: str
+    error: float
+    kind: Literal["relative", "absolute", "exact"]
+    limit: float
+
+    @property
+    def passed(self) -> bool:
+        return bool(self.error <= self.limit)  # a NaN fails
+
+
+@dataclass(frozen=True)
+class Fixture:
+    """`folder` holds manifest.json and .npz files. Raises FileNotFoundError, or KeyError for a field that is absent."""
+
+    folder: Path
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        return json.loads((self.folder / "manifest.json").read_text())
+
+    @cached_property
+    def answers(self) -> dict[str, np.ndarray]:
+        """The arrays of io.npz."""
+        return self.arrays("io.npz")
+
+    def arrays(self, file: str) -> dict[str, np.ndarray]:
+        with np.load(self.folder / file) as stored:
+            return dict(stored)
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """All tensors of the manifest by official name."""
+        return recipe.state_dict(self.manifest)
+
+    def variables(
+        self,
+        keys: KeyMap,
+        shapes: Mapping[str, Any],
+        *,
+        tensors: Mapping[str, np.ndarray] | None = None,
+        computed: Mapping[str, np.ndarray] | None = None,
+    ) -> dict[str, Any]:
+        """The port's variables for this fixture's weights, sent through the converter as the official file.
+
+        Args:
+          shapes: `jax.eval_shape` of the port's init.
+          tensors: in place of the manifest's.
+          computed: tensors beside them that the official file holds and the manifest does not list.
+        """
+        return from_state_dict(keys, {**(tensors or self.state_dict()), **(computed or {})}, shapes)
+
+    def expected(self, name: str, answers: Mapping[str, np.ndarray] | None = None):
+        """The stored values of `name`, the positions they were sampled at (None: whole) and the full shape."""
+        answers = self.answers if answers is None else answers
+        stored = name if name in answers else f"tap_{name}"
+        if f"{stored}_index" in answers:
+            return answers[stored], answers[f"{stored}_index"], tuple(answers[f"{stored}_shape"])
+        return answers[stored], None, answers[stored].shape
+
+    def relative(self, name: str, value: np.ndarray, limit: float, answers=None) -> Comparison:
+        """`value` in the stored layout (NCHW where the fixture says so), full shape."""
+        return self._compare(name, value, "relative", limit, answers)
+
+    def absolute(self, name: str, value: np.ndarray, limit: float, answers=None) -> Comparison:
+        return self._compare(name, value, "absolute", limit, answers)
+
+    def exact(self, name: str, value: np.ndarray, answers=None) -> Comparison:
+        return self._compare(name, value, "exact", 0.0, answers)
+
+    def _compare(self, name: str, value: np.ndarray, kind, limit: float, answers) -> Comparison:
+        reference, index, shape = self.expected(name, answers)
+        return compare(name, value, reference, kind, limit, index=index, shape=shape)
+
+
+def compare(name: str, value, reference, kind, limit: float, *, index=None, shape=None) -> Comparison:
+    """Compares `value`, sampled at `index` of its flattened form where given, with `reference`."""
+    value, reference = np.asarray(value), np.asarray(reference)
+    if value.shape != (reference.shape if shape is None else tuple(shape)):
+        return Comparison(name, float("inf"), kind, limit)
+    if index is not None:
+        value = value.ravel()[index]
+    if kind == "exact":
+        return Comparison(name, float((value != reference).sum()), kind, limit)
+    difference = value.astype(np.float64) - reference.astype(np.float64)
+    if kind == "absolute":
+        return Comparison(name, float(np.abs(difference).max(initial=0)), kind, limit)
+    scale = np.linalg.norm(reference.astype(np.float64).ravel())
+    return Comparison(name, float(np.linalg.norm(difference.ravel()) / max(scale, 1e-30)), kind, limit)
