@@ -1,6 +1,7 @@
 """One row of the feature store: people, depth and the columns of a shard as they are stored."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,6 +9,9 @@ import numpy as np
 if TYPE_CHECKING:
     import pyarrow as pa
 
+FORMAT = 1
+PARTS = ("pose", "background", "caption", "depth")
+VECTORS = ("background", "caption_vector")
 KEYPOINTS = 17  # COCO
 MAX_PEOPLE = 8
 
@@ -73,3 +77,21 @@ def shard_schema(extractors: Mapping[str, object], dims: Mapping[str, int]) -> "
     if "depth" in extractors:
         fields["depth"] = pa.binary()
     return pa.schema(list(fields.items()))
+
+
+def check_header(header: dict, path: Path) -> None:
+    """Raises ValueError for a header of another format or one that describes its parts incompletely."""
+    if header["format"] != FORMAT:
+        raise ValueError(f"{path}/header.json: format {header['format']}, this code reads {FORMAT}; extract again")
+    for part, extractor in header["extractors"].items():
+        if part not in PARTS:
+            raise ValueError(f"{path}: extractors has the part {part!r}; parts are {', '.join(PARTS)}")
+        if set(extractor) != {"name", "version", "weights_sha256"}:
+            raise ValueError(f"{path}: extractors[{part!r}] needs name, version, weights_sha256; got {dict(extractor)}")
+    if "depth" in header["extractors"] and header["depth_side"] < 1:
+        raise ValueError(f"{path}: depth_side must be positive when the part depth is stored")
+
+
+def shard_paths(path: Path) -> list[Path]:
+    """The complete shards of the store at `path`, in order."""
+    return sorted(path.glob("part-*.arrow"))

@@ -1,0 +1,178 @@
+"""Reads a feature store; the format is described in data_builders.feature_store."""
+
+import json
+import zlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from data_builders.feature_rows import KEYPOINTS, PARTS, VECTORS, check_header, shard_paths
+
+if TYPE_CHECKING:
+    import polars as pl
+    import pyarrow as pa
+
+    from data_builders.similarity import Features
+
+
+class FeatureReader:
+    """Reads the store at `path`; shards stay memory-mapped, only the keys are held in memory.
+
+    Attributes:
+      header: dict with `format`, `extractors`, `depth_side`, `random_weights`.
+      parts: tuple, the parts that the store holds, of pose, background, caption, depth.
+      dims: dict, length of `background` and of `caption_vector` where stored.
+
+    Raises:
+      FileNotFoundError: there is no store at `path`.
+      ValueError: its header is not of this format.
+    """
+
+    def __init__(self, path: str | Path):
+        import polars as pl
+        import pyarrow as pa
+
+        self.path = Path(path)
+        if not (self.path / "header.json").exists():
+            raise FileNotFoundError(
+                f"{self.path}/header.json: no feature store here; write one with "
+                "data_builders.feature_store.FeatureWriter and pass its folder as --features"
+            )
+        self.header = json.loads((self.path / "header.json").read_bytes())
+        check_header(self.header, self.path)
+        self.parts = tuple(part for part in PARTS if part in self.header["extractors"])
+        self._shards = [pa.ipc.open_file(pa.memory_map(str(shard))).read_all() for shard in shard_paths(self.path)]
+        self.dims = {
+            column: self._shards[0].schema.field(column).type.list_size
+            for column in VECTORS
+            if self._shards and column in self._shards[0].column_names
+        }
+        keys = [
+            pl.from_arrow(table.select(["account", "image_id"])).with_columns(
+                shard=pl.lit(number, pl.Int32), row=pl.int_range(pl.len(), dtype=pl.Int32)
+            )
+            for number, table in enumerate(self._shards)
+        ]
+        empty = {"account": pl.String, "image_id": pl.String, "shard": pl.Int32, "row": pl.Int32}
+        self._index = pl.concat(keys).sort("account", maintain_order=True) if keys else pl.DataFrame(schema=empty)
+        self._spans: dict[str, tuple[int, int]] = {}
+        start = 0
+        for account, length in self._index.group_by("account", maintain_order=True).len().iter_rows():
+            self._spans[account] = (start, length)
+            start += length
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def __contains__(self, key: tuple[str, str]) -> bool:
+        return key[1] in self._rows_of(key[0])
+
+    def keys(self) -> Iterable[tuple[str, str]]:
+        """All (account, image_id), sorted by account."""
+        return self._index.select("account", "image_id").iter_rows()
+
+    def missing(self, keys: "Iterable[tuple[str, str]] | pl.DataFrame") -> list[tuple[str, str]]:
+        """Those of `keys` (pairs, or a frame with columns account and image_id) that have no row, in order."""
+        import polars as pl
+
+        if not isinstance(keys, pl.DataFrame):
+            keys = pl.DataFrame(list(keys), schema={"account": pl.String, "image_id": pl.String}, orient="row")
+        keys = keys.select("account", "image_id")
+        return keys.join(self._index, on=["account", "image_id"], how="anti", maintain_order="left").rows()
+
+    def load(self, account: str, image_ids: Sequence[str]) -> "Features":
+        """The features of these images of one account, in this order; a part that the store lacks is None.
+
+        Raises:
+          KeyError: an image has no row.
+        """
+        from data_builders.similarity import Features
+
+        rows = self._take(account, image_ids)
+        keypoints = boxes = people = None
+        if "pose" in self.parts:
+            people = np.array([len(scores) for scores in rows["scores"]], np.int32)
+            most = int(people.max(initial=0))
+            keypoints = np.zeros((len(people), most, KEYPOINTS, 3), np.float32)
+            boxes = np.zeros((len(people), most, 4), np.float32)
+            for image, count in enumerate(people):
+                keypoints[image, :count] = _numbers(rows["keypoints"][image]).reshape(count, KEYPOINTS, 3)
+                boxes[image, :count] = _numbers(rows["boxes"][image]).reshape(count, 4)
+        return Features(
+            keypoints=keypoints,
+            boxes=boxes,
+            people=people,
+            width=rows["width"].to_numpy().astype(np.int32),
+            height=rows["height"].to_numpy().astype(np.int32),
+            background=_matrix(rows, "background") if "background" in self.parts else None,
+            caption=_matrix(rows, "caption_vector") if "caption" in self.parts else None,
+        )
+
+    def depth(self, account: str, image_ids: Sequence[str]) -> np.ndarray:
+        """Depth maps uint16 [I, side, side], 0 = the image's nearest point, 65535 its farthest.
+
+        Raises:
+          KeyError: an image has no row.
+          ValueError: the store holds no depth.
+        """
+        self.require("depth")
+        side = self.header["depth_side"]
+        maps = np.empty((len(image_ids), side, side), np.uint16)
+        for image, value in enumerate(self._take(account, image_ids)["depth"]):
+            maps[image] = np.frombuffer(zlib.decompress(value.as_buffer()), "<u2").reshape(side, side)
+        return maps
+
+    def depth_bytes(self, account: str, image_ids: Sequence[str]) -> list[bytes]:
+        """The depth maps as they are stored: zlib of uint16, little-endian, [side, side]. Raises as `depth`."""
+        self.require("depth")
+        return self._take(account, image_ids)["depth"].to_pylist()
+
+    def people(self, account: str, image_ids: Sequence[str]) -> np.ndarray:
+        """People found in each image, i32 [I]. Raises as `depth`, for the part pose."""
+        self.require("pose")
+        counts = self._take(account, image_ids)["scores"].combine_chunks().value_lengths()
+        return counts.to_numpy().astype(np.int32)
+
+    def caption_texts(self, account: str, image_ids: Sequence[str]) -> list[str | None]:
+        """What the caption extractor wrote; None where it kept no text."""
+        return self._take(account, image_ids)["caption_text"].to_pylist()
+
+    def require(self, part: str) -> None:
+        """Raises ValueError unless the store holds `part`."""
+        if part not in self.parts:
+            raise ValueError(f"{self.path}/header.json names no extractor for the part {part!r}; it has {self.parts}")
+
+    def _rows_of(self, account: str) -> dict[str, tuple[int, int]]:
+        if account not in self._spans:
+            return {}
+        rows = self._index.slice(*self._spans[account])
+        return {image: (shard, row) for _, image, shard, row in rows.iter_rows()}
+
+    def _take(self, account: str, image_ids: Sequence[str]) -> "pa.Table":
+        import pyarrow as pa
+
+        known = self._rows_of(account)
+        lost = [image for image in image_ids if image not in known]
+        if lost:
+            raise KeyError(f"{self.path}: no row for {account}/{lost[0]} ({len(lost)} of {len(image_ids)} images)")
+        places = np.array([known[image] for image in image_ids], np.int64).reshape(-1, 2)
+        pieces, order = [], []
+        for shard in np.unique(places[:, 0]):
+            wanted = np.flatnonzero(places[:, 0] == shard)
+            pieces.append(self._shards[shard].take(places[wanted, 1]))
+            order.append(wanted)
+        if not pieces:
+            return self._shards[0].slice(0, 0).combine_chunks()
+        return pa.concat_tables(pieces).combine_chunks().take(np.argsort(np.concatenate(order)))
+
+
+def _numbers(value) -> np.ndarray:
+    return value.values.to_numpy()
+
+
+def _matrix(rows: "pa.Table", column: str) -> np.ndarray:
+    """A fixed-size list column as [I, D] float32."""
+    array = rows[column].combine_chunks()
+    return array.flatten().to_numpy().reshape(len(array), array.type.list_size)

@@ -1,0 +1,88 @@
+"""A journalled writer that is killed loses no row and writes none twice."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from data_builders import feature_journal
+from data_builders.feature_store import FeatureReader, FeatureWriter
+from tests.data.test_feature_store import open_writer, person, row
+
+ROOT = Path(__file__).parents[2]
+
+
+def written(path, count, first=0, **options):
+    writer = open_writer(path, journal=True, shard_rows=4, **options)
+    for number in range(first, count):
+        writer.write("a", f"i{number}", 30, 40, **row(number, [person(0.5)] * (number % 2)))
+    return writer
+
+
+def abandoned(path, count):
+    """As a killed process leaves the store; its file handle goes with it."""
+    written(path, count)._journal.close()
+
+
+def test_rows_of_an_abandoned_writer_come_back(tmp_path):
+    """Six rows, shards of four: two lie in the journal alone when the writer goes away without a word."""
+    abandoned(tmp_path, 6)
+    assert len(FeatureReader(tmp_path)) == 4
+    with written(tmp_path, 9) as writer:
+        assert ("a", "i5") in writer
+    assert not (tmp_path / feature_journal.NAME).exists()
+    reader = FeatureReader(tmp_path)
+    assert sorted(reader.keys()) == [("a", f"i{n}") for n in range(9)]
+    assert reader.caption_texts("a", ["i5"]) == ["text 5"]
+    features = reader.load("a", ["i4", "i5"])
+    assert features.people.tolist() == [0, 1]
+    assert (reader.depth("a", ["i5"]) == open_reference(tmp_path, 5)).all()
+
+
+def open_reference(path, number):
+    with open_writer(path / "reference") as writer:
+        writer.write("a", "i", 30, 40, **row(number))
+    return FeatureReader(path / "reference").depth("a", ["i"])
+
+
+@pytest.mark.parametrize("cut", [1, 100, 700])
+def test_a_row_cut_short_is_left_out_alone(tmp_path, cut):
+    abandoned(tmp_path, 3)
+    journal = tmp_path / feature_journal.NAME
+    journal.write_bytes(journal.read_bytes()[:-cut])
+    rows = feature_journal.read(tmp_path)
+    assert [r["image_id"] for r in rows] == ["i0", "i1", "i2"][: len(rows)]
+    assert len(rows) >= 1
+    with written(tmp_path, 3) as writer:
+        assert ("a", "i2") in writer
+    assert sorted(FeatureReader(tmp_path).keys()) == [("a", f"i{n}") for n in range(3)]
+
+
+def test_a_journal_left_beside_its_shard_adds_nothing(tmp_path):
+    abandoned(tmp_path, 3)
+    journal = (tmp_path / feature_journal.NAME).read_bytes()
+    open_writer(tmp_path).flush()  # the rows are in a shard now
+    (tmp_path / feature_journal.NAME).write_bytes(journal)  # as if killed before it was deleted
+    with open_writer(tmp_path, journal=True):
+        pass
+    assert len(FeatureReader(tmp_path)) == 3
+    assert not (tmp_path / feature_journal.NAME).exists()
+
+
+def test_kill_9(tmp_path):
+    """A real process, killed at its seventh row."""
+    program = """
+import os, signal, sys
+from pathlib import Path
+from tests.data.test_feature_journal import written
+writer = written(Path(sys.argv[1]), 7)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, env=os.environ)
+    assert done.returncode == -signal.SIGKILL
+    with FeatureWriter(tmp_path, extractors=open_writer(tmp_path).header["extractors"], depth_side=6):
+        pass
+    assert sorted(FeatureReader(tmp_path).keys()) == [("a", f"i{n}") for n in range(7)]
