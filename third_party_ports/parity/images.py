@@ -1,0 +1,27 @@
+"""The input images of a fixture whose manifest has `input`, `mean` and `std`, and the arrays it stores."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from third_party_ports.parity import recipe
+from third_party_ports.parity.fixture import Fixture
+
+
+def unit_images(fixture: Fixture) -> np.ndarray:
+    """The recipe's images [N, 3, H, W] float32 in [0, 1], before mean and std."""
+    given = fixture.manifest["input"]
+    return recipe.image(given["name"], tuple(given["shape"]), given["seed"])
+
+
+def normalised(fixture: Fixture, images: np.ndarray) -> np.ndarray:
+    """[N, 3, H, W] in [0, 1] -> [N, H, W, 3] float32, normalised as the manifest says."""
+    mean, std = (np.float32(fixture.manifest[name]) for name in ("mean", "std"))
+    return (images.transpose(0, 2, 3, 1) - mean) / std
+
+
+def stored_names(answers: Iterable[str]) -> list[str]:
+    """The names of the arrays in an .npz file: without `tap_`, and without the sampled positions and shapes."""
+    names = set(answers)
+    samples = {f"{name}{end}" for name in names for end in ("_index", "_shape")}
+    return [name.removeprefix("tap_") for name in answers if name not in samples]

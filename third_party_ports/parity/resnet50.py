@@ -1,0 +1,40 @@
+"""ResNet with bottleneck blocks: torchvision's taps, for any depth, width, image size and batch."""
+
+import re
+from collections.abc import Iterator, Mapping
+
+import jax
+import numpy as np
+
+from third_party_ports.parity.fixture import Comparison, Fixture
+from third_party_ports.parity.images import normalised, stored_names, unit_images
+from third_party_ports.resnet import KEYS, ResNet
+
+MODELS = ("resnet50",)
+LIMIT = 1e-5  # about 1e-6 is seen; a BatchNorm epsilon of 1e-3 gives 7e-4 and more
+INPUT_LIMIT = 1e-6  # the recipe on another machine
+
+
+def compare(fixture: Fixture) -> Iterator[Comparison]:
+    """The image, every tap (NCHW), the pooled vectors, and the logits of the classifier, which the port lacks."""
+    tensors = fixture.state_dict()
+    resnet = ResNet(stage_sizes(tensors), len(tensors["conv1.weight"]))
+    units = unit_images(fixture)
+    images = normalised(fixture, units)
+    shapes = jax.eval_shape(lambda key: resnet.init(key, images, train=False), jax.random.key(0))
+    variables = fixture.variables(KEYS, shapes, tensors=tensors)
+    pooled, out = jax.jit(lambda v, x: resnet.apply(v, x, train=False))(variables, images)
+    taps = {name: tap.transpose(0, 3, 1, 2) if tap.ndim == 4 else tap for name, tap in out.items()}
+    for name in stored_names(fixture.answers):
+        if name == "input":
+            yield fixture.absolute(name, units, INPUT_LIMIT)
+        elif name == "logits":
+            yield fixture.relative(name, np.asarray(pooled) @ tensors["fc.weight"].T + tensors["fc.bias"], LIMIT)
+        else:
+            yield fixture.relative(name, taps[name], LIMIT)
+
+
+def stage_sizes(tensors: Mapping[str, np.ndarray]) -> tuple[int, ...]:
+    """The number of blocks of each stage, from the tensors' names."""
+    blocks = {(int(m[1]), int(m[2])) for name in tensors if (m := re.match(r"layer(\d+)\.(\d+)\.", name))}
+    return tuple(1 + max(b for s, b in blocks if s == stage) for stage in sorted({s for s, _ in blocks}))
