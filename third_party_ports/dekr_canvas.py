@@ -1,0 +1,146 @@
+"""What DEKR sees of a photo: an isotropic resize onto a canvas with black bands, and the way back to the photo's pixels.
+
+Behaviour of HRNet/DEKR (MIT; "Bottom-Up Human Pose Estimation Via Disentangled Keypoint Regression", CVPR 2021), in
+closed form. Runs in reading processes: numpy alone.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+MULTIPLE = 32  # the branch at 1/32 must come back to the size of the others exactly
+
+
+class AspectError(ValueError):
+    """A photo so long that its canvas would be out of bounds: store nobody, with the message as the reason."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Sizes and maps between a photo and its canvases.
+
+    A canvas pixel (x', y') of scale s is x' = k (x - c_x) + W_s / 2, y' = k (y - c_y) + H_s / 2 of the photo's (x, y):
+    pixel indices, no half-pixel shift, no rotation.
+
+    Attributes:
+      height, width: of the photo, pixels.
+      side: target of its shorter side, pixels (512 for the W32 network, 640 for the W48).
+    """
+
+    height: int
+    width: int
+    side: int
+
+    @cached_property
+    def base(self) -> tuple[int, int]:
+        """(height, width) of the canvas at scale 1; keypoints are decoded in its pixels."""
+        shorter, longer = sorted((self.height, self.width))
+        sides = (_up64(self.side), _up64(_up64(self.side) / shorter * longer))
+        return sides if self.height <= self.width else sides[::-1]
+
+    @property
+    def centre(self) -> tuple[int, int]:
+        """(x, y) that lands in the middle of the canvas: whole pixels, half a pixel past the middle of odd sides."""
+        return int(self.width / 2 + 0.5), int(self.height / 2 + 0.5)
+
+    def canvas(self, scale: float = 1.0) -> tuple[int, int]:
+        """(height, width) of the canvas at a test scale."""
+        return int(self.base[0] * scale), int(self.base[1] * scale)
+
+    def extent(self, scale: float = 1.0) -> tuple[float, float]:
+        """(x, y) size of the part of the plane that the canvas shows, in the original's unit of 200 pixels."""
+        rows, columns = self.canvas(scale)
+        if self.width < self.height:
+            return self.width / 200, rows / columns * self.width / 200
+        return columns / rows * self.height / 200, self.height / 200
+
+    def factor(self, scale: float = 1.0) -> float:
+        """k, canvas pixels per pixel of the photo."""
+        return self.canvas(scale)[1] / (200 * self.extent(scale)[0])
+
+    def forward(self, scale: float = 1.0) -> np.ndarray:
+        """float64 [2, 3]: (x, y, 1) of the photo to (x', y') of the canvas."""
+        (rows, columns), (x, y), k = self.canvas(scale), self.centre, self.factor(scale)
+        return np.array([[k, 0, columns / 2 - k * x], [0, k, rows / 2 - k * y]])
+
+    def inverse(self, scale: float = 1.0) -> np.ndarray:
+        """float64 [2, 3]: (x', y', 1) of the canvas to (x, y) of the photo."""
+        (rows, columns), (x, y), k = self.canvas(scale), self.centre, self.factor(scale)
+        return np.array([[1 / k, 0, x - columns / 2 / k], [0, 1 / k, y - rows / 2 / k]])
+
+    def to_base(self, points: np.ndarray) -> np.ndarray:
+        """Points [..., 2] (x, y) of the photo in pixels of the base canvas, float64."""
+        return np.asarray(points, np.float64) * self.factor() + self.forward()[:, 2]
+
+    def to_image(self, points: np.ndarray) -> np.ndarray:
+        """Points [..., 2] (x, y) of the base canvas in the photo's pixels, float64; outside points stay outside."""
+        return np.asarray(points, np.float64) / self.factor() + self.inverse()[:, 2]
+
+
+def canvas(
+    image: np.ndarray, side: int, scale: float = 1.0, *, max_aspect: float = 4.0
+) -> tuple[np.ndarray, Geometry]:
+    """The canvas of a photo for one test scale.
+
+    Args:
+      image: uint8 [H, W, 3], RGB, upright.
+      side: target of the shorter side in pixels.
+      scale: test scale.
+      max_aspect: the longest photo that is taken, longer side over shorter.
+
+    Returns:
+      uint8 [H_s, W_s, 3] (divide by 255 and normalise for the network), and the geometry that is the same for all
+      scales.
+
+    Raises:
+      AspectError: the photo is longer than `max_aspect`.
+      ValueError: the image is no uint8 RGB array, or its canvas has a side that 32 does not divide.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise ValueError(f"a photo is uint8 [H, W, 3]; got {image.dtype} {image.shape}")
+    geometry = Geometry(*image.shape[:2], side)
+    shorter, longer = sorted(image.shape[:2])
+    if longer > max_aspect * shorter:
+        raise AspectError(
+            f"a photo of {geometry.width} x {geometry.height} px is longer than {max_aspect:g}:1, "
+            "the bound on what the pose network is given"
+        )
+    rows, columns = geometry.canvas(scale)
+    if rows % MULTIPLE or columns % MULTIPLE or not rows:
+        raise ValueError(
+            f"scale {scale:g} of the base canvas {geometry.base[1]} x {geometry.base[0]} gives {columns} x {rows}, but "
+            f"the network takes multiples of {MULTIPLE} px; use scales such as 0.5, 1 and 2"
+        )
+    return warp(image, geometry, scale), geometry
+
+
+def warp(image: np.ndarray, geometry: Geometry, scale: float = 1.0) -> np.ndarray:
+    """`canvas` without its checks: exact bilinear sampling, 0 outside the photo, no antialiasing, uint8 (nearest).
+
+    The map does not rotate, so rows and columns are sampled one after the other.
+    """
+    rows, columns = geometry.canvas(scale)
+    step_x, step_y = geometry.inverse(scale).diagonal()
+    shift_x, shift_y = geometry.inverse(scale)[:, 2]
+    sampled = _sampled(image, step_y * np.arange(rows) + shift_y, axis=0)
+    sampled = _sampled(sampled, step_x * np.arange(columns) + shift_x, axis=1)
+    return np.rint(sampled, out=sampled).astype(np.uint8)
+
+
+def _sampled(image: np.ndarray, positions: np.ndarray, axis: int) -> np.ndarray:
+    """`image` [h, w, c] at fractional positions along one axis, float32; each neighbour outside counts 0."""
+    size = image.shape[axis]
+    low = np.floor(positions).astype(int)
+    share = positions - low
+    total = np.float32(0)
+    for index, weight in ((low, 1 - share), (low + 1, share)):
+        weight = np.where((index >= 0) & (index < size), weight, 0).astype(np.float32)
+        part = image.take(np.clip(index, 0, size - 1), axis=axis)
+        total = total + part * np.expand_dims(weight, tuple(a for a in range(3) if a != axis))
+    return total
+
+
+def _up64(length: float) -> int:
+    """A multiple of 64 near `length`, as the original rounds: less than 1 above a multiple stays there."""
+    return 64 * int((length + 63) // 64)
