@@ -1,6 +1,7 @@
-"""ResNet with bottleneck blocks, "V1.5" (the stride on the 3x3), ported from torchvision (BSD-3-Clause).
+"""ResNet with bottleneck blocks, ported from torchvision (BSD-3-Clause), and the variants that other ports build on:
+dilated stages (DeepLabV3); the stem, the strides and the padded images of Caffe's networks (bottom-up attention).
 
-Parameter names follow the official checkpoints: `layer1.0.downsample.0.weight` is
+Parameter names follow torchvision's checkpoints: `layer1.0.downsample.0.weight` is
 params["layer1_0"]["downsample_0"]["kernel"], the running statistics are in batch_stats as `mean` and `var`.
 Shapes: N images, H W their sides, C channels.
 """
@@ -17,6 +18,7 @@ from third_party_ports.linear import Linear
 from third_party_ports.weights import KeyMap
 
 KEYS = KeyMap(ignored=r"fc\.(weight|bias)|.*\.num_batches_tracked")
+STEMS = {"imagenet": (7, (1, 1)), "caffe": (7, (0, 1)), "small": (3, None)}  # convolution's side, pool's padding
 
 
 class ResNet(nn.Module):
@@ -25,46 +27,80 @@ class ResNet(nn.Module):
     Attributes:
       stage_sizes: blocks of each stage; (3, 4, 6, 3) is ResNet50.
       width: channels of the stem; stage s has blocks of width * 2 ** s inside, four times as many outside.
-      stem: "imagenet" (7x7 stride 2 and a max pool of stride 2) or "small" (3x3 stride 2, no pool: for 24 px or so).
+      stem: "imagenet" (7x7 stride 2 and a 3x3 max pool of stride 2), "caffe" (the same, but the pool is padded after
+        the end only: n rows become n // 2) or "small" (3x3 stride 2, no pool: for 24 px or so).
       dtype: of the computation; parameters and statistics stay float32.
+      stage_strides: of each stage's first block.
+      dilations: of each stage's 3x3 convolutions, in its first block and in the later ones.
+      stride_in: which convolution of a block has its stride; "3x3" is "V1.5", "1x1" the original.
     """
 
     stage_sizes: tuple[int, ...] = (3, 4, 6, 3)
     width: int = 64
-    stem: Literal["imagenet", "small"] = "imagenet"
+    stem: Literal["imagenet", "caffe", "small"] = "imagenet"
     dtype: Any = jnp.float32
+    stage_strides: tuple[int, ...] = (1, 2, 2, 2)
+    dilations: tuple[tuple[int, int], ...] = ((1, 1), (1, 1), (1, 1), (1, 1))
+    stride_in: Literal["3x3", "1x1"] = "3x3"
 
     @nn.compact
     def __call__(
-        self, images: jax.Array, *, train: bool, mask: jax.Array | None = None, axis_name: str | None = None
+        self,
+        images: jax.Array,
+        *,
+        train: bool,
+        mask: jax.Array | None = None,
+        axis_name: str | None = None,
+        sizes: jax.Array | None = None,
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Normalised RGB images [N, H, W, 3] -> pooled [N, 4 * width * 2 ** (stages - 1)] float32, and by name
         `stem`, `layer{s}_{b}` (block b of stage s = 1, 2, ...), `layer{s}`, all [N, H, W, C], and `pooled`.
 
         `train`, `mask` and `axis_name` are BatchNorm's; training updates batch_stats, which must then be mutable.
-        Raises ValueError for an unknown stem.
+
+        `sizes` [N, 2] int are the rows and columns of images that were padded with zeros after their ends to a common
+        size. Their results are those of the images alone, `sizes` in the second result says how many rows and columns
+        of the last stage's map belong to them, and the values beyond have no meaning.
+
+        Raises ValueError for an unknown stem, for fewer strides or dilations than stages, for `sizes` in training.
         """
-        norm = partial(BatchNorm, self.dtype)
+        if self.stem not in STEMS:
+            raise ValueError(f"ResNet: stem {self.stem!r} is neither 'imagenet', 'caffe' nor 'small'")
+        if len(self.stage_sizes) > min(len(self.stage_strides), len(self.dilations)):
+            raise ValueError(f"ResNet: stage_strides and dilations need one entry for each of {self.stage_sizes}")
+        if train and sizes is not None:
+            raise ValueError("ResNet: the statistics of a training batch would include the padding; drop `sizes`")
         normalise = {"train": train, "mask": mask, "axis_name": axis_name}
-        if self.stem == "imagenet":
-            x = _conv(self.width, 7, 2, self.dtype, "conv1")(images)
-        elif self.stem == "small":
-            x = _conv(self.width, 3, 2, self.dtype, "conv1")(images)
-        else:
-            raise ValueError(f"ResNet: stem {self.stem!r} is neither 'imagenet' nor 'small'")
-        x = nn.relu(norm(name="bn1")(x, **normalise))
-        if self.stem == "imagenet":
-            x = nn.max_pool(x, (3, 3), (2, 2), [(1, 1), (1, 1)])
+        side, padding = STEMS[self.stem]
+        x = _conv(self.width, side, 2, 1, self.dtype, "conv1")(images)
+        x = nn.relu(BatchNorm(self.dtype, name="bn1")(x, **normalise))
+        if sizes is not None:
+            sizes = _strided(sizes, 2)
+            x = jnp.where(inside(x, sizes), x, 0)
+        if padding:
+            x = nn.max_pool(x, (3, 3), (2, 2), [padding, padding])
+            sizes = sizes if sizes is None else (sizes + sum(padding) - 1) // 2
 
         out = {"stem": x}
         for s, blocks in enumerate(self.stage_sizes):
             for b in range(blocks):
-                stride = 2 if s > 0 and b == 0 else 1
+                stride = self.stage_strides[s] if b == 0 else 1
+                dilation = self.dilations[s][min(b, 1)]
                 name = f"layer{s + 1}_{b}"
-                x = Bottleneck(self.width * 2**s, stride, b == 0, self.dtype, name=name)(x, **normalise)
+                block = Bottleneck(self.width * 2**s, stride, dilation, b == 0, self.stride_in, self.dtype, name=name)
+                within = None
+                if sizes is not None:
+                    shrink = stride if self.stride_in == "1x1" else 1  # of the first convolution
+                    within = inside(x[:, ::shrink, ::shrink], _strided(sizes, shrink))
+                    sizes = _strided(sizes, stride)
+                x = block(x, inside=within, **normalise)
                 out[name] = x
             out[f"layer{s + 1}"] = x
-        out["pooled"] = x.mean((1, 2), dtype=jnp.float32)  # a bfloat16 mean over H x W would lose digits
+        if sizes is None:
+            out["pooled"] = x.mean((1, 2), dtype=jnp.float32)  # a bfloat16 mean over H x W would lose digits
+        else:
+            out["sizes"] = sizes
+            out["pooled"] = x.mean((1, 2), dtype=jnp.float32, where=inside(x, sizes))
         return out["pooled"], out
 
 
@@ -73,29 +109,47 @@ class Bottleneck(nn.Module):
 
     width: int
     stride: int
+    dilation: int  # of the 3x3
     project: bool  # the shortcut is a convolution
+    stride_in: Literal["3x3", "1x1"]
     dtype: Any
 
     @nn.compact
-    def __call__(self, x: jax.Array, **normalise: Any) -> jax.Array:
+    def __call__(self, x: jax.Array, *, inside: jax.Array | None = None, **normalise: Any) -> jax.Array:
+        """`inside` [N, h, w, 1] bool, at the first convolution's resolution: where a zero-padded image is; None is
+        everywhere. The rest is BatchNorm's."""
         norm = partial(BatchNorm, self.dtype)
         # A 1x1 convolution is a matrix product on the strided slice: XLA's CPU backend is much faster at that.
         pointwise = partial(Linear, use_bias=False, dtype=self.dtype)
+        first, second = (self.stride, 1) if self.stride_in == "1x1" else (1, self.stride)
 
         shortcut = x
         if self.project:
             shortcut = pointwise(4 * self.width, name="downsample_0")(x[:, :: self.stride, :: self.stride])
             shortcut = norm(name="downsample_1")(shortcut, **normalise)
-        x = nn.relu(norm(name="bn1")(pointwise(self.width, name="conv1")(x), **normalise))
-        x = _conv(self.width, 3, self.stride, self.dtype, "conv2")(x)
+        x = pointwise(self.width, name="conv1")(x if first == 1 else x[:, ::first, ::first])
+        x = nn.relu(norm(name="bn1")(x, **normalise))
+        if inside is not None:
+            x = jnp.where(inside, x, 0)  # what the 3x3 sees beyond an image alone
+        x = _conv(self.width, 3, second, self.dilation, self.dtype, "conv2")(x)
         x = nn.relu(norm(name="bn2")(x, **normalise))
         x = norm(name="bn3")(pointwise(4 * self.width, name="conv3")(x), **normalise)
         return nn.relu(x + shortcut)
 
 
-def _conv(width: int, side: int, stride: int, dtype: Any, name: str) -> nn.Conv:
+def inside(x: jax.Array, sizes: jax.Array) -> jax.Array:
+    """Where maps x [N, H, W, C] hold their images of `sizes` [N, 2] (rows, columns): [N, H, W, 1] bool."""
+    rows, columns = (jnp.arange(x.shape[axis]) < sizes[:, axis - 1, None] for axis in (1, 2))
+    return (rows[:, :, None] & columns[:, None])[..., None]
+
+
+def _strided(sizes: jax.Array, stride: int) -> jax.Array:
+    """What a symmetrically padded convolution leaves of `sizes`."""
+    return -(-sizes // stride)
+
+
+def _conv(width: int, side: int, stride: int, dilation: int, dtype: Any, name: str) -> nn.Conv:
     """A square convolution without bias. The padding is symmetric: "SAME" pads even sizes after the end only."""
-    pad = side // 2
-    return nn.Conv(
-        width, (side, side), (stride, stride), [(pad, pad), (pad, pad)], use_bias=False, dtype=dtype, name=name
-    )
+    window, strides, dilations = (side, side), (stride, stride), (dilation, dilation)
+    padding = [(side // 2 * dilation,) * 2] * 2
+    return nn.Conv(width, window, strides, padding, kernel_dilation=dilations, use_bias=False, dtype=dtype, name=name)
