@@ -41,6 +41,56 @@ def get_config(size: str = "full") -> ConfigDict:
     config.data.image = ConfigDict({"max_side": 0})  # 0: bytes as stored; else longer images are re-encoded
     config.data.duplicates = ConfigDict({"max_bits": 4})  # 64-bit pHash distance of a near-duplicate
 
+    # What data_builders.extract runs, and how. `fields`: a network's sizes where they are not
+    # the official ones (then only with random weights).
+    config.extract = ConfigDict(
+        {
+            "weights": "weights",  # folder of converted files, NAME.safetensors
+            "dtype": "float32",  # float32 | bfloat16
+            "batch": 8,  # images a device runs at once; the detector goes through them one by one
+            "workers": 2,  # reading processes; 0 reads in threads
+            "shard_rows": 1024,
+        }
+    )
+    config.extract.pose = ConfigDict(
+        {
+            "network": "dekr_w32",  # dekr_w32 (side 512) | dekr_w48 (side 640)
+            "side": 512,  # px, of the canvas's shorter side
+            "scales": (1.0,),  # must hold 1; (0.5, 1.0, 2.0) is the authors' multi-scale test
+            "mirror": True,  # averages with the mirrored canvas, at twice the cost
+            "refine": False,  # match_hmp: fits each keypoint's peak
+            "rescore": False,  # multiplies a person's score by the scoring net's output (dekr_rescore)
+            "person_score": 0.1,  # people below are not stored
+            "max_aspect": 4.0,  # longer images are stored without people
+            "fields": ConfigDict(),
+        }
+    )
+    config.extract.background = ConfigDict({"network": "deeplabv3_resnet101", "side": 520, "fields": ConfigDict()})
+    config.extract.caption = ConfigDict(
+        {
+            "detector": "bottom_up_r101",  # bottom_up_r101 | bottom_up_r101_k36 (then min_boxes = max_boxes = 36)
+            "short_side": 600,  # px, of the detector's input,
+            "long_side": 1000,  # unless the longer one would exceed this
+            "min_boxes": 10,
+            "max_boxes": 100,
+            "captioner": "m2_transformer",
+            "regions": 50,  # the captioner was trained with
+            "text": True,  # writes the caption too, for people to read
+            "beam": 5,
+            "words": 20,
+            "detector_fields": ConfigDict(),
+            "captioner_fields": ConfigDict(),
+        }
+    )
+    config.extract.depth = ConfigDict(
+        {
+            "network": "adabins_nyu",  # adabins_nyu | adabins_kitti
+            "size": (480, 640),  # px, height and width that every image is squeezed to
+            "mirror": True,  # averages with the mirrored image, at twice the cost
+            "fields": ConfigDict(),
+        }
+    )
+
     config.allow_random_features = False  # train on a store that was made with random extractor weights
 
     config.allow_leak = False  # train under data.memory.exclude = "none", where a query's own likes reach it

@@ -1,0 +1,129 @@
+"""What a reading process does for extraction: opens a photo upright and prepares it for each frozen network.
+
+numpy and Pillow alone: jax would cost every reading process a second and its memory.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FORMATS = ("JPEG", "PNG", "WEBP")  # whatever a file calls itself
+MAX_ASPECT = 100  # beyond it a photo shrunk to a network's input has nothing left
+MULTIPLE = 128  # px: sides of the detector's canvases, so that a few compiled shapes serve photos of all sizes
+
+
+@dataclass(frozen=True)
+class Image:
+    """A photo to extract; `path` is relative to the raw root."""
+
+    account: str
+    image_id: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A photo as the networks read it.
+
+    Attributes:
+      width, height: of the upright photo, pixels.
+      parts: by part of the store, what `prepare_PART` gives.
+      reason: why it is left out, "" for a readable one.
+    """
+
+    image: Image
+    width: int = 0
+    height: int = 0
+    parts: dict[str, Any] = field(default_factory=dict)
+    reason: str = ""
+
+
+class Prepare:
+    """Image -> Inputs; a callable that reading processes can be sent.
+
+    Args:
+      root: folder that paths are relative to.
+      choices: `config.extract` as nested dict.
+      parts: of the store, of pose, background, caption, depth.
+    """
+
+    def __init__(self, root: Path, choices: Mapping[str, Any], parts: Sequence[str]):
+        self._root, self._choices, self._parts = root, choices, tuple(parts)
+
+    def __call__(self, image: Image) -> Inputs:
+        """Never raises for a photo's sake: one that is missing, broken or of a shape no network takes says why."""
+        path = self._root / image.path
+        if not path.is_file():
+            return Inputs(image, reason="image missing")
+        try:
+            photo = read(path)
+        except Exception:  # Pillow answers a broken file with OSError, SyntaxError, ValueError, struct.error, ...
+            return Inputs(image, reason="image unreadable")
+        height, width = photo.shape[:2]
+        if max(height, width) > MAX_ASPECT * min(height, width):
+            return Inputs(image, reason="image too narrow")
+        parts = {part: PREPARE[part](photo, self._choices[part]) for part in self._parts}
+        return Inputs(image, width, height, parts)
+
+
+def read(path: Path) -> np.ndarray:
+    """The upright photo as uint8 [H, W, 3] RGB; transparent parts are as the file holds them.
+
+    Raises one of Pillow's many errors for a file that is broken, cut, of another format, or too large to be honest.
+    """
+    from PIL import Image as Photo
+    from PIL import ImageOps
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # odd EXIF and the like do no harm here
+        warnings.simplefilter("error", Photo.DecompressionBombWarning)
+        with Photo.open(path, formats=FORMATS) as photo:
+            return np.asarray(ImageOps.exif_transpose(photo).convert("RGB"))
+
+
+def prepare_pose(photo: np.ndarray, choices: Mapping[str, Any]) -> dict[str, Any] | None:
+    """`canvases` uint8 by scale and their `geometry`; None for a photo too long to be looked at."""
+    from third_party_ports.dekr_canvas import AspectError, canvas
+
+    canvases = {}
+    for scale in choices["scales"]:
+        try:
+            canvases[scale], geometry = canvas(photo, choices["side"], scale, max_aspect=choices["max_aspect"])
+        except AspectError:
+            return None
+    return {"canvases": canvases, "geometry": geometry}
+
+
+def prepare_background(photo: np.ndarray, choices: Mapping[str, Any]) -> np.ndarray:
+    """uint8 [side, side, 3]."""
+    from third_party_ports.imagenet import resize
+
+    return resize(photo, (choices["side"], choices["side"]))
+
+
+def prepare_caption(photo: np.ndarray, choices: Mapping[str, Any]) -> dict[str, Any]:
+    """`canvas` float32 [h, w, 3], zeros after the photo's `size` (rows, columns), and its `scale`."""
+    from third_party_ports.region_input import padded, region_input
+
+    values, scale = region_input(photo, choices["short_side"], choices["long_side"])
+    canvas, size = padded(values, MULTIPLE)
+    return {"canvas": canvas, "size": size, "scale": scale}
+
+
+def prepare_depth(photo: np.ndarray, choices: Mapping[str, Any]) -> np.ndarray:
+    """uint8 [height, width, 3]."""
+    from third_party_ports.imagenet import resize
+
+    return resize(photo, tuple(choices["size"]))
+
+
+PREPARE = {
+    "pose": prepare_pose,
+    "background": prepare_background,
+    "caption": prepare_caption,
+    "depth": prepare_depth,
+}
