@@ -1,0 +1,212 @@
+"""Tensors of .pth and .pt files, read without PyTorch and without running anything that a file names.
+
+Such a file is a pickle that describes tensors, beside the bytes of their storages: an uncompressed zip
+(`NAME/data.pkl`, `NAME/data/KEY`, ...) since PyTorch 1.6, one stream before. The unpickler admits the names listed in
+`_Tensors` and gives each a stand-in of ours; the format is that of PyTorch's torch/serialization.py (BSD-3-Clause).
+"""
+
+import pickle
+import struct
+import zipfile
+import zlib
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import ml_dtypes
+import numpy as np
+
+from third_party_ports.weights import WeightsError
+
+STREAM = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46"  # how a file of before PyTorch 1.6 begins
+DTYPES = {
+    "DoubleStorage": np.dtype(np.float64),
+    "FloatStorage": np.dtype(np.float32),
+    "HalfStorage": np.dtype(np.float16),
+    "BFloat16Storage": np.dtype(ml_dtypes.bfloat16),
+    "LongStorage": np.dtype(np.int64),
+    "IntStorage": np.dtype(np.int32),
+    "ShortStorage": np.dtype(np.int16),
+    "CharStorage": np.dtype(np.int8),
+    "ByteStorage": np.dtype(np.uint8),
+    "BoolStorage": np.dtype(np.bool_),
+    "UntypedStorage": np.dtype(np.uint8),
+}
+AGAIN = "Download the file again."
+STATE_DICT = "Only tensors are read: save the state dict alone, torch.save(network.state_dict(), FILE)."
+
+
+def read(path: str | Path) -> dict[str, np.ndarray]:
+    """All tensors by name, the keys of nested dicts joined by dots; what is no tensor is left out.
+
+    The arrays are read-only views of the mapped file, in the file's dtypes (bfloat16 is ml_dtypes'), so tensors that
+    nobody uses, such as an optimizer's, cost no memory. Raises WeightsError for a file that is missing, cut short or
+    damaged, or that names anything beyond tensors.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            data = np.memmap(file, np.uint8, "r").view(np.ndarray)
+            file.seek(0)
+            content, storages = (_stream if data[: len(STREAM)].tobytes() == STREAM else _archive)(file, data)
+        return {name: _view(name, tensor, storages) for name, tensor in _flatten(content).items()}
+    except FileNotFoundError as error:
+        raise WeightsError(f"{path}: there is no such file.") from error
+    except _RefusedError as error:
+        raise WeightsError(f"{path}: {error}") from error
+    except Exception as error:  # a damaged pickle can raise anything
+        raise WeightsError(f"{path}: not a readable PyTorch file ({type(error).__name__}: {error}). {AGAIN}") from error
+
+
+class _Storage(NamedTuple):
+    dtype: np.dtype
+    numel: int
+
+
+class _Tensor(NamedTuple):
+    """A view of a storage; offset and strides count elements."""
+
+    key: str
+    offset: int
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+
+
+class _Ignored:
+    """Stands for what is no tensor: an optimizer's numpy number, say."""
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+class _RefusedError(ValueError):
+    """What is wrong with a file, and the remedy, without the file's name."""
+
+
+class _Tensors(pickle.Unpickler):
+    """Builds dicts, lists, numbers, text and `_Tensor`s. `storages` are those it met, by key."""
+
+    def __init__(self, file: BinaryIO):
+        super().__init__(file)
+        self.storages: dict[str, _Storage] = {}
+        # Made anew for each file: what a pickle does to a stand-in ends with it.
+        self._admitted = {
+            ("collections", "OrderedDict"): OrderedDict,
+            ("torch._utils", "_rebuild_tensor_v2"): lambda key, offset, size, stride, *_: _Tensor(
+                key, offset, size, stride
+            ),
+            ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
+        }
+        # Training snapshots hold the states of numpy's generators; no array of theirs is built.
+        for module, name in (("multiarray", "_reconstruct"), ("multiarray", "scalar")):
+            for package in ("numpy.core", "numpy._core"):
+                self._admitted[f"{package}.{module}", name] = lambda *_: _Ignored()
+        for module, name in (("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode")):
+            self._admitted[module, name] = lambda *_: _Ignored()
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module in ("torch", "torch.storage") and name in DTYPES:
+            return name
+        if (module, name) not in self._admitted:
+            raise _RefusedError(f"it asks for {module}.{name}, which is no tensor. {STATE_DICT}")
+        return self._admitted[module, name]
+
+    def persistent_load(self, pid: Any) -> str:
+        """("storage", type, key, device, count), in streams and one more for a view of a storage -> the key."""
+        kind, name, key, _, numel, *view = pid
+        if kind != "storage" or view not in ([], [None]):
+            raise _RefusedError(f"its storage {key} is of a kind that is not read. {STATE_DICT}")
+        if self.storages.setdefault(key, _Storage(DTYPES[name], numel)) != (DTYPES[name], numel):
+            raise _RefusedError(f"its storage {key} is used with two types or sizes. {AGAIN}")
+        return key
+
+
+def _archive(file: BinaryIO, data: np.ndarray) -> tuple[Any, dict[str, np.ndarray]]:
+    """The zip format: what was saved, and the storages by key."""
+    with zipfile.ZipFile(file) as archive:
+        entries = {entry.filename: entry for entry in archive.infolist()}
+        pickles = [name for name in entries if name.endswith("/data.pkl")]
+        if len(pickles) != 1:
+            raise _RefusedError("a zip without NAME/data.pkl: not PyTorch's. Give the checkpoint itself.")
+        root = pickles[0].removesuffix("data.pkl")
+        if f"{root}constants.pkl" in entries:
+            raise _RefusedError(f"a TorchScript program. {STATE_DICT}")
+        for entry in entries.values():  # so that no size can exceed the file's
+            if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > len(data):
+                raise _RefusedError(f"its entry {entry.filename} is compressed or larger than the file. {AGAIN}")
+        big = f"{root}byteorder" in entries and archive.read(f"{root}byteorder") == b"big"
+        with archive.open(pickles[0]) as pickled:
+            unpickler = _Tensors(pickled)
+            content = unpickler.load()
+    storages = {}
+    for key, storage in unpickler.storages.items():
+        entry = entries.get(f"{root}data/{key}")
+        if entry is None:
+            raise _RefusedError(f"its storage {key} is missing. {AGAIN}")
+        # An entry's bytes follow its local header, whose name and padding have lengths of their own.
+        start = entry.header_offset + 30 + sum(struct.unpack_from("<HH", data, entry.header_offset + 26))
+        held = data[start : start + entry.file_size]
+        storages[key] = _values(key, storage, held, big)
+        if zlib.crc32(held) != entry.CRC:
+            raise _RefusedError(f"its storage {key} is damaged (checksum). {AGAIN}")
+    return content, storages
+
+
+def _stream(file: BinaryIO, data: np.ndarray) -> tuple[Any, dict[str, np.ndarray]]:
+    """The format before 1.6: five pickles (magic number, version, machine, what was saved, keys), then count and
+    bytes of each storage in the order of the keys."""
+    _, _, machine = (_Tensors(file).load() for _ in range(3))
+    unpickler = _Tensors(file)
+    content = unpickler.load()
+    keys = _Tensors(file).load()
+    place = file.tell()
+    storages = {}
+    for key in keys:
+        storage = unpickler.storages[key]
+        (numel,) = struct.unpack_from("<q", data, place)
+        end = place + 8 + storage.numel * storage.dtype.itemsize
+        if numel != storage.numel:
+            raise _RefusedError(f"its storage {key} holds {numel} numbers and should hold {storage.numel}. {AGAIN}")
+        storages[key] = _values(key, storage, data[place + 8 : end], not machine["little_endian"])
+        place = end
+    return content, storages
+
+
+def _values(key: str, storage: _Storage, content: np.ndarray, big: bool) -> np.ndarray:
+    """A storage's bytes -> its numbers [numel]."""
+    if len(content) != storage.numel * storage.dtype.itemsize:
+        raise _RefusedError(
+            f"its storage {key} holds {len(content)} bytes and should hold {storage.numel} {storage.dtype}. {AGAIN}"
+        )
+    if big:
+        content = content.reshape(-1, storage.dtype.itemsize)[:, ::-1].copy().ravel()
+    return content.view(storage.dtype)
+
+
+def _flatten(content: Any) -> dict[str, _Tensor]:
+    """The tensors of nested dicts by their joined keys. A dict is entered once, for it may hold itself."""
+    found: dict[str, _Tensor] = {}
+    entered: set[int] = set()
+    waiting = [("", content)]
+    while waiting:
+        name, value = waiting.pop()
+        if isinstance(value, _Tensor):
+            found[name] = value
+        elif isinstance(value, dict) and id(value) not in entered:
+            entered.add(id(value))
+            waiting += [(f"{name}.{key}" if name else str(key), below) for key, below in reversed(value.items())]
+    return found
+
+
+def _view(name: str, tensor: _Tensor, storages: dict[str, np.ndarray]) -> np.ndarray:
+    """The tensor as a view of its storage. Nothing outside the storage can be reached."""
+    storage, (_, offset, size, stride) = storages[tensor.key], tensor
+    if len(size) != len(stride) or min((offset, *size, *stride)) < 0:
+        raise _RefusedError(f"its tensor {name} has size {size}, strides {stride}, offset {offset}. {AGAIN}")
+    if 0 in size:
+        return np.empty(size, storage.dtype)
+    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+    if last >= len(storage):
+        raise _RefusedError(f"its tensor {name} reaches beyond its storage: {last + 1} of {len(storage)}. {AGAIN}")
+    strides = [step * storage.dtype.itemsize for step in stride]
+    return np.lib.stride_tricks.as_strided(storage[offset:], size, strides, writeable=False)
