@@ -1,0 +1,49 @@
+"""What the networks trained on ImageNet expect of an image, as torchvision prepares it.
+
+Runs in processes that only read images: NumPy and Pillow, no JAX. Shapes: H W sides in pixels; channels are R, G, B.
+"""
+
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+MEAN = np.array((0.485, 0.456, 0.406), np.float32)
+STD = np.array((0.229, 0.224, 0.225), np.float32)
+
+
+def normalise(images: Any) -> Any:
+    """[..., 3] uint8, or floating in [0, 1], as a NumPy or a JAX array -> (x - MEAN) / STD, float32 of its kind.
+
+    Raises TypeError for integers of another type, whose range nobody knows.
+    """
+    if images.dtype == np.uint8:
+        images = images / np.float32(255)
+    elif np.issubdtype(images.dtype, np.integer) or images.dtype == bool:
+        raise TypeError(f"normalise: images are {images.dtype}; give uint8, or floating numbers in [0, 1]")
+    return (images.astype(np.float32) - MEAN) / STD
+
+
+def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """[H, W, 3] uint8 -> [*size, 3] uint8, bilinear and antialiased; rounded after each of the two axes."""
+    height, width = size
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def shorter_side(image: np.ndarray, side: int) -> np.ndarray:
+    """[H, W, 3] uint8 resized so that the shorter side is `side` and the longer one in proportion, truncated."""
+    short, long = sorted(image.shape[:2])
+    long = int(side * long / short)
+    return resize(image, (side, long) if image.shape[0] <= image.shape[1] else (long, side))
+
+
+def centre_crop(image: np.ndarray, side: int) -> np.ndarray:
+    """[H, W, ...] -> [side, side, ...]; half a pixel is rounded to the even offset, as `round` does.
+
+    Raises ValueError for an image that is smaller than the crop.
+    """
+    height, width = image.shape[:2]
+    if min(height, width) < side:
+        raise ValueError(f"centre_crop: an image of {height} x {width} px has no crop of {side} px; resize it first")
+    top, left = round((height - side) / 2), round((width - side) / 2)
+    return image[top : top + side, left : left + side]
