@@ -1,4 +1,4 @@
-"""What DEKR sees of a photo: an isotropic resize onto a canvas with black bands, and the way back to the photo's pixels.
+"""What DEKR sees of a photo: an isotropic resize onto a canvas with black bands, and the way back.
 
 Behaviour of HRNet/DEKR (MIT; "Bottom-Up Human Pose Estimation Via Disentangled Keypoint Regression", CVPR 2021), in
 closed form. Runs in reading processes: numpy alone.
@@ -78,9 +78,7 @@ class Geometry:
         return np.asarray(points, np.float64) / self.factor() + self.inverse()[:, 2]
 
 
-def canvas(
-    image: np.ndarray, side: int, scale: float = 1.0, *, max_aspect: float = 4.0
-) -> tuple[np.ndarray, Geometry]:
+def canvas(image: np.ndarray, side: int, scale: float = 1.0, *, max_aspect: float = 4.0) -> tuple[np.ndarray, Geometry]:
     """The canvas of a photo for one test scale.
 
     Args:

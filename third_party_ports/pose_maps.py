@@ -1,0 +1,127 @@
+"""From DEKR's output maps to candidate poses: flip average, upsampling, centre peaks.
+
+Behaviour of HRNet/DEKR (MIT). Maps are channels-last: heat [h, w, 18] (17 keypoints, then the person centre), offset
+[h, w, 34] (x_0, y_0, x_1, ...; map pixel minus keypoint), both a quarter of the canvas. The outputs for the mirrored
+canvas come as the network gave them, not yet mirrored back. Positions are (row, column) indices, points are (x, y).
+"""
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+KEYPOINTS = 17  # COCO: nose, then left and right eye, ear, shoulder, elbow, wrist, hip, knee, ankle
+CENTRE = KEYPOINTS  # channel of the person centre
+MIRROR = np.array([0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15])  # the other side's keypoint
+
+
+def flip_average(heat: np.ndarray, mirrored: np.ndarray | None) -> np.ndarray:
+    """Mean of the heat [h, w, 18] of a canvas and of the mirrored one (None: `heat` itself)."""
+    if mirrored is None:
+        return heat
+    return (heat + mirrored[:, ::-1, np.append(MIRROR, CENTRE)]) / 2
+
+
+def poses_at(offset: np.ndarray, mirrored: np.ndarray | None, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """The poses that map pixels vote for.
+
+    Args:
+      offset: float32 [h, w, 34]; mirrored: the same of the mirrored canvas, or None.
+      rows, columns: int [...], positions on the map.
+
+    Returns:
+      float32 [..., 17, 2], x and y in map pixels; nothing is clipped.
+    """
+    poses = _points(offset, rows, columns)
+    if mirrored is None:
+        return poses
+    last = offset.shape[1] - 1
+    other = _points(mirrored, rows, last - columns)[..., MIRROR, :]
+    other[..., 0] = last - other[..., 0]
+    return (poses + other) / 2
+
+
+def _points(offset: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    pixels = np.stack([columns, rows], axis=-1).astype(np.float32)
+    return pixels[..., None, :] - offset[rows, columns].reshape(*rows.shape, KEYPOINTS, 2)
+
+
+def upsampled(
+    heat: np.ndarray, size: tuple[int, int], rows: np.ndarray, columns: np.ndarray, channels: np.ndarray
+) -> np.ndarray:
+    """Values of a map [h, w, C], enlarged to `size` (height, width), at positions of the large map.
+
+    For an integer ratio f, position i of the large map is i / f of the small one, clamped at its last pixel. `rows`,
+    `columns` and `channels` are int arrays that broadcast against each other: the whole map is never made.
+
+    Raises:
+      ValueError: `size` is below the map's.
+    """
+    height, width, _ = heat.shape
+    top, down = _places(height, size[0], rows)
+    left, right = _places(width, size[1], columns)
+    below, beside = np.minimum(top + 1, height - 1), np.minimum(left + 1, width - 1)
+    upper = heat[top, left, channels] * (1 - right) + heat[top, beside, channels] * right
+    lower = heat[below, left, channels] * (1 - right) + heat[below, beside, channels] * right
+    return upper * (1 - down) + lower * down
+
+
+def _places(small: int, large: int, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of positions on an axis of `large`: the pixel before on the axis of `small`, and how far behind it (float32)."""
+    ratio = large // small
+    if ratio < 1:
+        raise ValueError(f"a map of {small} px is enlarged to {large} px: a test scale is above 4")
+    last = large - ratio  # the corners are aligned up to here, the last value is repeated behind
+    places = np.minimum(positions, last) * ((small - 1) / max(last, 1))
+    before = np.floor(places).astype(int)
+    return before, (places - before).astype(np.float32)
+
+
+def mean_heat(
+    heats: list[np.ndarray], size: tuple[int, int], rows: np.ndarray, columns: np.ndarray, channels: np.ndarray
+) -> np.ndarray:
+    """`upsampled` averaged over the (flip-averaged) maps of all scales."""
+    return sum(upsampled(heat, size, rows, columns, channels) for heat in heats) / np.float32(len(heats))
+
+
+def whole_mean_heat(heats: list[np.ndarray], size: tuple[int, int], channels: np.ndarray) -> np.ndarray:
+    """All of `mean_heat`: float32 [height, width, len(channels)]."""
+    return mean_heat(heats, size, np.arange(size[0])[:, None, None], np.arange(size[1])[:, None], channels)
+
+
+def heat_at(heats: list[np.ndarray], size: tuple[int, int], points: np.ndarray) -> np.ndarray:
+    """Mean heat of each keypoint where the poses have it.
+
+    Args:
+      heats: float32 [h, w, 18] of each scale, flip-averaged; size: (height, width) of the base canvas.
+      points: [n, 17, 2], x and y in base pixels.
+
+    Returns:
+      float32 [n, 17]: the value of the base pixel that holds the point, of the border's where it lies outside.
+    """
+    columns, rows = (np.clip(np.floor(points[..., a]), 0, size[1 - a] - 1).astype(int) for a in (0, 1))
+    return mean_heat(heats, size, rows, columns, np.arange(KEYPOINTS))
+
+
+def pool_size(height: int, width: int, threshold1: float, threshold2: float) -> int:
+    """Side of the window in which a centre must be the highest: 7, 5 or 3, smaller on small maps."""
+    mean = (height + width) / 2
+    return 7 if mean > threshold1 else 5 if mean > threshold2 else 3
+
+
+def peaks(plane: np.ndarray, window: int, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The highest local maxima of a map, descending, ties in raster order.
+
+    Args:
+      plane: float32 [h, w].
+      window: odd; a peak equals the maximum of the window x window pixels about it (of a plateau, all are peaks).
+      count: how many; what is no peak counts as 0 and may fill them.
+
+    Returns:
+      values float32 [n], rows int [n], columns int [n], n = min(count, h * w).
+    """
+    padded = np.pad(plane, window // 2, constant_values=-np.inf)
+    highest = sliding_window_view(sliding_window_view(padded, window, axis=0).max(-1), window, axis=1).max(-1)
+    values = np.where(plane == highest, plane, 0).ravel()
+    count = min(count, values.size)
+    enough = np.flatnonzero(values >= np.partition(values, -count)[-count])  # in raster order
+    best = enough[np.argsort(-values[enough], kind="stable")][:count]
+    return values[best], *np.divmod(best, plane.shape[1])
