@@ -1,0 +1,142 @@
+"""Bottom-up attention (arXiv 1707.07998): a Faster R-CNN whose region vectors M2 Transformer reads.
+
+Ported from MILVLG/bottom-up-attention.pytorch (Apache-2.0), the PyTorch form of peteanderson80/bottom-up-attention
+(MIT): a ResNet-101 of the Caffe kind, trained on Visual Genome. Parameters are named as in our ResNet, under `trunk`
+and `res5`. Shapes: N images, H W their sides, h w those of the map of 1/16, R regions an image, M regions in all.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from third_party_ports import regions
+from third_party_ports.linear import Linear
+from third_party_ports.resnet import Bottleneck, ResNet, inside
+from third_party_ports.weights import KeyMap
+
+KEYS = KeyMap(
+    wrappers=("model",),
+    renames=(
+        (r"^module\.", ""),
+        (r"^backbone\.stem\.", "trunk."),
+        (r"^backbone\.res2\.", "trunk.layer1."),
+        (r"^backbone\.res3\.", "trunk.layer2."),
+        (r"^backbone\.res4\.", "trunk.layer3."),
+        (r"^roi_heads\.(box_predictor\.)?", ""),
+        (r"^proposal_generator\.(rpn_head\.)?", "rpn."),
+        (r"\.conv(\d)\.norm\.", r".bn\1."),
+        (r"\.shortcut\.norm\.", ".downsample.1."),
+        (r"\.shortcut\.", ".downsample.0."),
+    ),
+    # The anchors in force are those of `regions`; the files' own table is a copy of them.
+    ignored=r".*\.num_batches_tracked|rpn\.anchor_generator\.cell_anchors\.0",
+)
+Taps = dict[str, jax.Array]
+
+
+class BottomUp(nn.Module):
+    """Features of given regions; `region_features` finds the regions too.
+
+    Attributes:
+      stage_sizes: blocks of the trunk's stages.
+      width: channels of the stem; 16 times as many in the map, 32 times as many in a region's feature.
+      blocks: of the stage that each region passes.
+      rpn_width: channels of the region proposal network.
+      classes, attributes: not counting the background, and the lack of an attribute.
+      embedding: numbers a class from which, beside the feature, the attributes are told.
+      attribute_width: their hidden units.
+      dtype: of the computation; parameters, statistics and results stay float32.
+    """
+
+    stage_sizes: tuple[int, ...] = (3, 4, 23)
+    width: int = 64
+    blocks: int = 3
+    rpn_width: int = 512
+    classes: int = 1600
+    attributes: int = 400
+    embedding: int = 256
+    attribute_width: int = 512
+    dtype: Any = jnp.float32
+
+    def setup(self):
+        self.trunk = ResNet(self.stage_sizes, self.width, "caffe", self.dtype, stride_in="1x1")
+        self.rpn = Proposer(self.rpn_width, self.dtype)
+        self.res5 = [Bottleneck(8 * self.width, 1, 2, b == 0, "1x1", self.dtype) for b in range(self.blocks)]
+        self.cls_score = Linear(self.classes + 1, dtype=self.dtype)
+        self.bbox_pred = Linear(4 * (self.classes + 1), dtype=self.dtype)
+        self.cls_embed = nn.Embed(self.classes + 1, self.embedding, dtype=self.dtype)
+        self.attr_linear1 = Linear(self.attribute_width, dtype=self.dtype)
+        self.attr_linear2 = Linear(self.attributes + 1, dtype=self.dtype)
+
+    def __call__(
+        self, images: jax.Array, boxes: jax.Array | None = None, sizes: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array, Taps]:
+        """Mode `bbox_feats`: features of given boxes, in their order.
+
+        Args:
+          images: float32 [N, H, W, 3], from `region_input`, zero-padded to a common size.
+          boxes: [N, R, 4] in network pixels (original pixels times im_scale), inside the images; None: all of each.
+          sizes: int [N, 2], rows and columns without the padding; None: there is none.
+
+        Returns: features [N, R, 32 * width], class logits [N, R, classes + 1] (0 is background), and by name all
+        stages: those of `trace`, `roi_pooled` [M, 14, 14, C], those of `describe`, `box_deltas`, `attribute_probs`.
+        """
+        maps, cells, _, _, out = self.trace(images, sizes)
+        if boxes is None:
+            whole = jnp.broadcast_to(jnp.array(images.shape[1:3]), (len(images), 2)) if sizes is None else sizes
+            boxes = jnp.concatenate([jnp.zeros_like(whole), whole[:, ::-1] - 1], -1)[:, None].astype(jnp.float32)
+        pooled = jax.vmap(regions.pool)(maps, boxes, cells)
+        out["roi_pooled"] = pooled.reshape(-1, *pooled.shape[2:])
+        features, logits, taps = self.describe(out["roi_pooled"])
+        out |= taps
+        out["box_deltas"] = self.box_deltas(features)
+        out["attribute_probs"] = self.attribute_probabilities(features, logits)
+        return features.reshape(*boxes.shape[:2], -1), logits.reshape(*boxes.shape[:2], -1), out
+
+    def trace(
+        self, images: jax.Array, sizes: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array, Taps]:
+        """images and sizes as above -> map [N, h, w, 16 * width], its cells without padding int [N, 2], the anchors'
+        logits [N, h, w, 24] and deltas [N, h, w, 48] (see `regions.propose`), and `stem`, `res2`, `res3`, `res4`."""
+        _, taps = self.trunk(images, train=False, sizes=sizes)
+        stages = {f"res{s + 2}": taps[f"layer{s + 1}"] for s in range(len(self.stage_sizes))}
+        maps = taps[f"layer{len(self.stage_sizes)}"]
+        cells = jnp.broadcast_to(jnp.array(maps.shape[1:3]), (len(images), 2)) if sizes is None else taps["sizes"]
+        logits, deltas = self.rpn(maps if sizes is None else jnp.where(inside(maps, cells), maps, 0))
+        return maps, cells, logits, deltas, {"stem": taps["stem"], **stages}
+
+    def describe(self, pooled: jax.Array) -> tuple[jax.Array, jax.Array, Taps]:
+        """Pooled regions [M, 14, 14, 16 * width] -> features [M, 32 * width] float32, not negative; class logits
+        [M, classes + 1] float32; and `res5` [M, 14, 14, 32 * width], `roi_feature`, `class_logits`."""
+        x = pooled
+        for block in self.res5:
+            x = block(x, train=False)
+        features = x.mean((1, 2), dtype=jnp.float32)
+        logits = self.cls_score(features).astype(jnp.float32)
+        return features, logits, {"res5": x, "roi_feature": features, "class_logits": logits}
+
+    def box_deltas(self, features: jax.Array) -> jax.Array:
+        """Features [M, 32 * width] -> for `regions.decode`, four numbers a class, [M, 4 * (classes + 1)] float32."""
+        return self.bbox_pred(features).astype(jnp.float32)
+
+    def attribute_probabilities(self, features: jax.Array, logits: jax.Array) -> jax.Array:
+        """Features [M, 32 * width] and class logits -> [M, attributes + 1] float32; 0 is none of them."""
+        classes = self.cls_embed(logits.argmax(-1))  # the background counts as a class here
+        hidden = nn.relu(self.attr_linear1(jnp.concatenate([features, classes], -1)))
+        return nn.softmax(self.attr_linear2(hidden).astype(jnp.float32))
+
+
+class Proposer(nn.Module):
+    """A map [N, h, w, C] -> the anchors' logits [N, h, w, 24] and deltas [N, h, w, 48]."""
+
+    width: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        anchors = len(regions.ANCHORS)
+        x = nn.relu(nn.Conv(self.width, (3, 3), padding=[(1, 1), (1, 1)], dtype=self.dtype, name="conv")(x))
+        logits = Linear(2 * anchors, dtype=self.dtype, name="objectness_logits")(x)
+        return logits, Linear(4 * anchors, dtype=self.dtype, name="anchor_deltas")(x)
