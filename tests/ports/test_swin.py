@@ -1,13 +1,12 @@
-"""Swin: parity with the original network, batches, windows, stochastic depth, precision."""
+"""Swin: batches, windows, stochastic depth, precision (parity: test_verify.py)."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests import golden
 from third_party_ports import weights
-from third_party_ports.swin import KEYS, Swin, branch_scales, relative_position_index, shift_mask
+from third_party_ports.swin import Swin, branch_scales, relative_position_index, shift_mask
 
 TINY = {"patch": 4, "width": 8, "depths": (2, 1), "heads": (1, 2), "window": 3, "drop_path": 0.5}
 
@@ -27,20 +26,6 @@ def filled(swin: Swin, x: jax.Array) -> dict:
 def tiny():
     swin = Swin(**TINY)
     return swin, jax.jit(swin.apply), filled(swin, images(1))
-
-
-def test_golden_parity():
-    """Every tap of the original Swin-B. The limit sees a LayerNorm epsilon of 1e-6 and a tanh GELU."""
-    fixture = golden.load("swin_b")
-    config = fixture.manifest["config"]
-    swin = Swin(config["patch"], config["embed"], tuple(config["depths"]), tuple(config["heads"]), config["window"])
-    shapes = jax.eval_shape(swin.init, jax.random.key(0), fixture.images)
-    variables = weights.from_state_dict(KEYS, fixture.tensors, shapes)
-    tokens, out = jax.jit(swin.apply)(variables, fixture.images)
-    assert tokens.shape == (1, 49, 1024)
-    errors = fixture.errors(out)
-    assert len(errors) == 10
-    assert max(errors.values()) < 5e-6, errors
 
 
 def test_an_image_does_not_depend_on_its_batch(tiny):

@@ -47,7 +47,7 @@ class Fixture:
         return self.arrays("io.npz")
 
     def arrays(self, file: str) -> dict[str, np.ndarray]:
-        with np.load(self.folder / file) as stored:
+        with (self.folder / file).open("rb") as opened, np.load(opened) as stored:  # a broken file is closed too
             return dict(stored)
 
     def state_dict(self) -> dict[str, np.ndarray]:

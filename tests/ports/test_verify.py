@@ -1,0 +1,218 @@
+"""The verifier: every golden fixture, fixtures of other sizes made by slow networks, and what it must not let pass."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from tests.ports import slow_resnet, slow_swin
+from third_party_ports import swin, verify
+from third_party_ports.parity import recipe
+from third_party_ports.parity.images import stored_names
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = sorted(manifest.parent for manifest in (ROOT / "tests/golden").glob("*/manifest.json"))
+MEAN_STD = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+
+
+def write(folder: Path, manifest: dict, answers: dict[str, np.ndarray]) -> Path:
+    """A fixture in the published format: 60 values of each answer, `pooled` and `logits` whole."""
+    rng, arrays = np.random.default_rng(1), {}
+    for name, answer in answers.items():
+        if name in ("pooled", "logits"):
+            arrays[name] = answer.astype(np.float32)
+        else:
+            index = rng.choice(answer.size, 60, replace=False)
+            sample = {"": answer.ravel()[index].astype(np.float32), "_index": index, "_shape": np.array(answer.shape)}
+            arrays |= {f"tap_{name}{end}": value for end, value in sample.items()}
+    folder.mkdir()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    np.savez(folder / "io.npz", **arrays)
+    return folder
+
+
+def inputs(manifest: dict) -> tuple[np.ndarray, np.ndarray]:
+    """The recipe's images [N, 3, H, W], as they are and normalised in float64."""
+    images = recipe.image(*manifest["input"].values())
+    mean, std = (np.array(MEAN_STD[name])[:, None, None] for name in ("mean", "std"))
+    return images, (images - mean) / std
+
+
+def resnet_fixture(folder: Path) -> Path:
+    """Two images of odd and unequal sides, two stages of two and one blocks, another seed."""
+    given = {"name": "odd", "shape": [2, 3, 37, 51], "seed": 3}
+    manifest = {"model": "resnet50", "seed": 5, "gain": 1.0, "wrapper": None, "input": given, "computed": []}
+    manifest |= {"tensors": slow_resnet.tensor_list((2, 1), 4, classes=7), **MEAN_STD}
+    images, normal = inputs(manifest)
+    return write(folder, manifest, {"input": images, **slow_resnet.answers(normal, recipe.state_dict(manifest))})
+
+
+def swin_fixture(folder: Path, window: int = 3, side: int = 24) -> Path:
+    """Two images in patches of 2 px, two stages of two blocks, another seed."""
+    config = {"image": side, "patch": 2, "embed": 8, "depths": [2, 2], "heads": [1, 2], "window": window}
+    given = {"name": "small", "shape": [2, 3, side, side], "seed": 3}
+    manifest = {"model": "swin_b", "seed": 5, "gain": 1.0, "wrapper": "model", "config": config, "input": given}
+    manifest["tensors"], manifest["computed"] = slow_swin.tensor_list(config, classes=7)
+    manifest |= MEAN_STD
+    images, normal = inputs(manifest)
+    return write(folder, manifest, {"input": images, **slow_swin.answers(normal, recipe.state_dict(manifest), config)})
+
+
+@pytest.fixture(scope="module")
+def resnet(tmp_path_factory):
+    return resnet_fixture(tmp_path_factory.mktemp("verify") / "resnet")
+
+
+@pytest.fixture
+def copy(resnet, tmp_path):
+    """A fixture to spoil."""
+    return Path(shutil.copytree(resnet, tmp_path / "spoilt"))
+
+
+def change(folder: Path, **fields) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | fields))
+
+
+@pytest.mark.parametrize("folder", GOLDEN, ids=lambda folder: folder.name)
+def test_golden(folder):
+    """All arrays of the original networks' answers; a row for each that is stored."""
+    rows = verify.verify(folder)
+    assert not [row for row in rows if not row.passed]
+    if (folder / "io.npz").is_file():
+        with np.load(folder / "io.npz") as stored:
+            names = {name.removeprefix("tap_") for name in stored_names(stored.files)}
+        assert names <= {row.comparison.array.removeprefix("tap_") for row in rows}
+
+
+@pytest.mark.parametrize(("window", "side"), [(3, 24), (4, 32), (6, 24)])
+def test_swin_of_other_sizes(tmp_path, window, side):
+    """Odd and even windows; the last leaves the second stage's grid of 6 x 6 one window, without a shift."""
+    rows = verify.verify(swin_fixture(tmp_path / "swin", window, side))
+    assert len(rows) == 10
+    assert not [row for row in rows if not row.passed]
+
+
+def test_resnet_of_other_sizes(resnet):
+    rows = verify.verify(resnet)
+    assert [row.comparison.array for row in rows] == [
+        "input", "stem", "layer1_0", "layer1", "layer1_1", "layer2_0", "layer2", "pooled", "logits"
+    ]  # fmt: skip
+    assert not [row for row in rows if not row.passed]
+
+
+def test_a_wrong_epsilon_is_seen(tmp_path, monkeypatch):
+    monkeypatch.setattr(swin, "EPSILON", 1e-6)
+    jax.clear_caches()  # the compiled network has the right one
+    failed = [row.comparison.array for row in verify.verify(swin_fixture(tmp_path / "swin")) if not row.passed]
+    jax.clear_caches()
+    assert "patch_embed" in failed
+
+
+@pytest.mark.parametrize(("value", "shown"), [(1.0, "FAIL"), (np.nan, "FAIL"), (1e-7, "pass")])
+def test_one_wrong_value_fails_its_row(copy, value, shown):
+    with np.load(copy / "io.npz") as stored:
+        arrays = dict(stored)
+    arrays["tap_layer1"][3] += value
+    np.savez(copy / "io.npz", **arrays)
+    rows = verify.verify(copy)
+    assert [row.comparison.array for row in rows if not row.passed] == ["layer1"] * (shown == "FAIL")
+    assert next(line for line in verify.text_lines(rows) if " layer1 " in line).endswith(shown)
+
+
+def test_another_shape_fails_its_row(copy):
+    with np.load(copy / "io.npz") as stored:
+        arrays = dict(stored) | {"logits": stored["logits"][:1]}
+    np.savez(copy / "io.npz", **arrays)
+    rows = verify.verify(copy)
+    assert [row.comparison.array for row in rows if not row.passed] == ["logits"]
+    assert verify.json_objects(rows)[-1]["error"] == np.inf
+
+
+def spoil_model(folder):
+    change(folder, model="resnet5")
+
+
+def spoil_field(folder):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["mean"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def spoil_tensors(folder):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    change(folder, tensors=[entry for entry in manifest["tensors"] if entry[0] != "layer1.0.bn2.weight"])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (spoil_model, r"manifest\.json: no port of model 'resnet5'; there are .*resnet50.*swin_b.*Correct the field"),
+        (spoil_field, r"spoilt: there is no field or array 'mean'\. A fixture is"),
+        (spoil_tensors, r"spoilt: .*1 missing: params/layer1_0/bn2/scale"),
+        (lambda folder: (folder / "manifest.json").unlink(), r"spoilt/manifest\.json.*A fixture is"),
+        (lambda folder: (folder / "manifest.json").write_text("{"), r"spoilt: .*A fixture is"),
+        (lambda folder: (folder / "io.npz").unlink(), r"spoilt/io\.npz.*A fixture is"),
+        (lambda folder: (folder / "io.npz").write_bytes(b"PK\3\4 cut"), r"spoilt: .*A fixture is"),
+    ],
+)
+def test_fixtures_that_cannot_be_run(copy, spoil, message):
+    spoil(copy)
+    rows = verify.verify(copy)
+    assert not rows[-1].passed and rows[-1].comparison is None
+    (line,) = verify.text_lines(rows[-1:])
+    assert line.endswith("FAIL")
+    assert re.search(message, line), line
+
+
+def test_json_from_the_command(resnet, copy):
+    """One folder of two fixtures, the first of which cannot be run: the second is, and stdout is JSON alone."""
+    spoil_model(copy)
+    command = [sys.executable, "-m", "third_party_ports.verify", str(copy), str(resnet), "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    first, *rest = json.loads(done.stdout)
+    assert first.pop("problem").endswith("third_party_ports/parity.")
+    assert first == {"fixture": str(copy), "array": None, "error": None, "kind": None, "limit": None, "passed": False}
+    assert {row["fixture"] for row in rest} == {str(resnet)}
+    assert all(row["passed"] and row["error"] <= row["limit"] and row["problem"] is None for row in rest)
+    assert f"{resnet}: 9 rows in " in done.stderr
+
+
+def test_exit_status_and_folders_of_fixtures(resnet, tmp_path, capsys):
+    assert verify.main([str(resnet.parent)]) == 0
+    shown = capsys.readouterr()
+    assert [line.split()[-1] for line in shown.out.splitlines()] == ["pass"] * 9
+    assert "9 rows, 0 fail" in shown.err
+    assert verify.main([str(tmp_path / "absent"), str(resnet)]) == 1
+    assert "absent/manifest.json" in capsys.readouterr().out
+
+
+def test_the_table_of_a_readme(resnet, copy, tmp_path, capsys):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"# Ports\n{verify.BEGIN}\nold\n{verify.END}\nlast\n")
+    assert verify.main([str(resnet), "--readme", str(readme)]) == 0
+    once = readme.read_text()
+    assert once.startswith(f"# Ports\n{verify.BEGIN}\n| fixture |") and once.endswith(f"|\n{verify.END}\nlast\n")
+    assert "old" not in once and "| resnet | logits |" in once
+    assert verify.main([str(resnet), "--readme", str(readme)]) == 0
+    assert readme.read_text() == once
+    spoil_model(copy)
+    assert verify.main([str(copy), "--readme", str(readme)]) == 1
+    assert readme.read_text() == once
+    assert "left as it was" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["no markers", f"{verify.END}\n{verify.BEGIN}", verify.BEGIN, None])
+def test_a_readme_without_markers_is_refused_at_once(tmp_path, capsys, text):
+    if text is not None:
+        (tmp_path / "README.md").write_text(text)
+    with pytest.raises(SystemExit):
+        verify.main(["absent", "--readme", str(tmp_path / "README.md")])
+    assert str(tmp_path / "README.md") in capsys.readouterr().err
