@@ -1,0 +1,98 @@
+"""AdaBins: both ranges, the mirror average and the masks, for any image size, batch and seed."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from third_party_ports.adabins import KEYS, AdaBins, bins_to_depth, full_resolution, masks, with_mirrored
+from third_party_ports.imagenet import normalise
+from third_party_ports.parity.fixture import Comparison, Fixture
+from third_party_ports.parity.fixture import compare as compare_arrays
+from third_party_ports.parity.images import stored_names, unit_images
+
+MODELS = ("adabins",)
+RANGES = {"": (1e-3, 10.0), "_kitti": (1e-3, 80.0)}  # by the ends of the stored names
+# Two float32 implementations differ by a tenth of these; the least visible mistake, bins that begin at 0, gives 1e-3.
+MAP_LIMIT = 1e-4
+ATTENTION_LIMIT = 2e-3
+EDGE_LIMIT = {"": 2e-5, "_kitti": 1.6e-4}
+DEPTH_LIMIT = {"": 5e-4, "_kitti": 5e-3}
+MEAN_DEPTH_LIMIT = {"": 1e-4, "_kitti": 1e-3}
+MASK_LIMIT = 1e-3  # share of the pixels
+INPUT_LIMIT = 1e-6  # the recipe on another machine
+
+
+def compare(fixture: Fixture) -> Iterator[Comparison]:
+    """Maps and tokens, bins, depth and masks of one pass over the images and their mirror images."""
+    answers = fixture.answers
+    units = unit_images(fixture)
+    images = normalise(units.transpose(0, 2, 3, 1))
+    values = {"input": units, **outputs(fixture, images)}
+    limits = {"input": INPUT_LIMIT, "range_attention": ATTENTION_LIMIT, "bin_widths": EDGE_LIMIT[""]}
+    for end in RANGES:
+        limits |= {f"bin_edges{end}": EDGE_LIMIT[end], f"centers{end}": EDGE_LIMIT[end]}
+        limits |= {f"pred{end}": DEPTH_LIMIT[end], f"final{end}": DEPTH_LIMIT[end]}
+    for name in stored_names(answers):
+        if name == "masks_final_shape":
+            yield compare_arrays(name, values["masks_final"].shape[-3:], answers[name][-3:], "exact", 0)
+        elif name == "masks_final_packed":
+            width = int(answers["masks_final_shape"][-1])
+            yield differing(name, values["masks_final"], np.unpackbits(answers[name], axis=-1)[..., :width])
+        elif name == "masks":
+            recorded = np.asarray(masks(jnp.asarray(answers["pred"][:, 0])))
+            yield compare_arrays("masks (recorded pred)", *alike(recorded, answers[name]), "exact", 0)
+            yield differing("masks (own pred)", values["masks"], answers[name])
+        else:
+            yield fixture.absolute(name, values[name], limits.get(name, MAP_LIMIT))
+            if name.removesuffix("_kitti") in ("pred", "final"):
+                yield mean_error(fixture, name, values[name])
+
+
+def outputs(fixture: Fixture, images: np.ndarray) -> dict[str, np.ndarray]:
+    """All values by stored name, in the stored layout; only the range differs between the two checkpoints' kinds."""
+    count, height, width, _ = images.shape
+    both = with_mirrored(images)
+    network = AdaBins()
+    shapes = jax.eval_shape(network.init, jax.random.key(0), both)
+    variables = fixture.variables(KEYS, shapes)
+    probabilities, widths, out = jax.jit(partial(network.apply, method="probabilities"))(variables, both)
+    values = {f"enc_{name}": out[name] for name in ("blocks0", "blocks2", "blocks4", "conv_head")}
+    values |= {"dec_conv2": out["conv2"], "dec_out": out["decoder"], "range_attention": out["range_attention"]}
+    values = {name: np.asarray(value[:count]).transpose(0, 3, 1, 2) for name, value in values.items()}
+    values |= {"tokens": out["tokens"][:count].swapaxes(0, 1), "bin_widths": widths[:count]}
+    for end, (low, high) in RANGES.items():
+        edges, depth = bins_to_depth(probabilities, widths, low, high)
+        edges = np.asarray(edges[:count])
+        centres = (edges[:, :-1] + edges[:, 1:]) / 2
+        final = full_resolution(depth, (count, height, width), low, high)
+        values |= {f"bin_edges{end}": edges, f"centers{end}": centres[(centres > low) & (centres < high)]}
+        values |= {f"pred{end}": depth[:count, None], f"final{end}": final[:, None]}
+        values |= {f"masks{end}": np.asarray(masks(depth[:count])), f"masks_final{end}": np.asarray(masks(final))}
+    return values
+
+
+def alike(value: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Masks [N, 5, H, W] as a fixture stores them: all, or without the first axis those of the first image."""
+    return value[0] if reference.ndim == value.ndim - 1 else value, reference
+
+
+def differing(name: str, value: np.ndarray, reference: np.ndarray) -> Comparison:
+    """The largest share of one mask's pixels that differ; thresholds act on depth that is only equal up to rounding."""
+    value, reference = alike(value, reference)
+    if value.shape != reference.shape:
+        return Comparison(name, float("inf"), "absolute", MASK_LIMIT)
+    return Comparison(name, float((value != reference).mean((-2, -1)).max()), "absolute", MASK_LIMIT)
+
+
+def mean_error(fixture: Fixture, name: str, value: np.ndarray) -> Comparison:
+    """The mean |out - ref| of a depth map whose shape was compared before."""
+    reference, index, shape = fixture.expected(name)
+    end = "_kitti" if name.endswith("_kitti") else ""
+    value = np.asarray(value)
+    error = float("inf")
+    if value.shape == tuple(shape):
+        error = float(np.abs((value if index is None else value.ravel()[index]) - reference).mean())
+    return Comparison(f"{name} (mean)", error, "absolute", MEAN_DEPTH_LIMIT[end])
