@@ -37,7 +37,7 @@ def official_swin(tensors: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarr
     form triples.
     """
     plain = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
-    if any(re.match(r"(swin\.)?(embeddings\.patch_embeddings|encoder\.layers)\.", name) for name in plain):
+    if any(re.match(r"(swin\.)?(embeddings\.patch_embeddings|encoder\.layers\.\d+\.blocks)\.", name) for name in plain):
         return _from_transformers(plain), "transformers"
     mergings = sorted(int(match[1]) for name in plain if (match := re.match(r"layers\.(\d+)\.downsample\.", name)))
     if mergings and mergings[0] > 0:

@@ -72,11 +72,14 @@ def load(path: str | Path, keys: KeyMap, variables: Mapping[str, Any]) -> dict[s
         raise WeightsError(f"{path}: {error}") from error
 
 
-def from_state_dict(keys: KeyMap, tensors: Mapping[str, np.ndarray], variables: Mapping[str, Any]) -> dict[str, Any]:
+def from_state_dict(
+    keys: KeyMap, tensors: Mapping[str, np.ndarray], variables: Mapping[str, Any], *, resize: bool = True
+) -> dict[str, Any]:
     """`variables` with every leaf replaced by the official tensor of its name, as numpy arrays of the leaf's dtype.
 
     The leaves of `variables` only give shapes and dtypes (`jax.eval_shape` of init will do); a relative position
-    table of another window is resized. Raises WeightsError that lists all missing, extra and misshapen tensors.
+    table of another window is resized, unless `resize` is False. Raises WeightsError that lists all missing, extra
+    and misshapen tensors.
     """
     from flax.traverse_util import flatten_dict, unflatten_dict
 
@@ -93,7 +96,7 @@ def from_state_dict(keys: KeyMap, tensors: Mapping[str, np.ndarray], variables: 
             extra.append(name)
             continue
         shape = leaves[path].shape
-        value = _arranged(tensor, path[-1], shape[1:] if match else shape)
+        value = _arranged(tensor, path[-1], shape[1:] if match else shape, resize)
         if value.shape != (shape[1:] if match else shape):
             misshapen.append(f"{name} (gives {value.shape}, {'/'.join(path)} needs {shape})")
             wrong.add(path)
@@ -122,7 +125,7 @@ def _path(name: str, leaves: Mapping[tuple[str, ...], Any]) -> tuple[str, ...]:
     return ("params", *owner, last)
 
 
-def _arranged(tensor: np.ndarray, leaf: str, shape: tuple[int, ...]) -> np.ndarray:
+def _arranged(tensor: np.ndarray, leaf: str, shape: tuple[int, ...], resize: bool) -> np.ndarray:
     """PyTorch's axis order -> ours; what does not fit `shape` in the end is the caller's to report."""
     if leaf == "kernel" and tensor.ndim == 4:
         tensor = tensor.transpose(2, 3, 1, 0)  # O I H W -> H W I O
@@ -130,7 +133,7 @@ def _arranged(tensor: np.ndarray, leaf: str, shape: tuple[int, ...]) -> np.ndarr
             return tensor[0, 0]  # a 1x1 convolution that we compute as a matrix product
     elif leaf == "kernel":
         return tensor.T
-    elif leaf == TABLE and tensor.shape != shape and tensor.ndim == 2 and tensor.shape[1] == shape[1]:
+    elif resize and leaf == TABLE and tensor.shape != shape and tensor.ndim == 2 and tensor.shape[1] == shape[1]:
         old, new = (round(rows**0.5) for rows in (tensor.shape[0], shape[0]))
         if old**2 == tensor.shape[0]:
             return resize_table(tensor, new)

@@ -1,0 +1,52 @@
+"""Which network's checkpoint a file looks like, told from a few names and shapes."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from third_party_ports.layouts import official_swin
+from third_party_ports.weights import WeightsError
+from third_party_ports.zoo import CHECKPOINTS, Checkpoint, Shape
+
+ANY = (None,) * 4
+OTHERS: dict[str, Mapping[str, Shape]] = {  # what no port serves and is easily taken for one of ours
+    "DEKR for CrowdPose, 14 keypoints; COCO's 17 are needed": {"head_heatmap.1.weight": (15, None, 1, 1)},
+    "the scoring net of DEKR for CrowdPose, 14 keypoints; COCO's is needed": {"l1.weight": (256, None)},
+    "HRNet's ImageNet weights": {"transition1.0.0.weight": ANY, "classifier.weight": (1000, None)},
+    "the bottom-up detector with ResNet152": {"backbone.res4.35.conv1.weight": ANY},
+    "torchvision's ResNet101": {"layer3.22.conv1.weight": ANY, "fc.weight": (None, 2048)},
+    "AdaBins' encoder alone": {"conv_stem.weight": (48, 3, 3, 3), "conv_head.weight": (2048, 512, 1, 1)},
+    "Swin-T": {"layers.2.blocks.5.norm1.weight": (384,), "norm.weight": (768,)},
+    "Swin-L": {"layers.2.blocks.17.norm1.weight": (768,), "norm.weight": (1536,)},
+}
+
+
+def looks_like(tensors: Mapping[str, np.ndarray]) -> str:
+    """What the tensors are, in words: rows of the zoo and their layout, or a network of OTHERS; "" if unknown."""
+    plain = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    layout = ""
+    try:
+        plain, found = official_swin(plain)
+        layout = "" if found == "official" else f" in the {found} layout"
+    except WeightsError:
+        pass
+    rows = [row.name for row in CHECKPOINTS.values() if row.signature and not conflicts(row, plain)]
+    others = [name for name, signature in OTHERS.items() if not _differences(signature, plain)]
+    return " or ".join(rows) + layout if rows else "; ".join(others)
+
+
+def conflicts(row: Checkpoint, tensors: Mapping[str, np.ndarray]) -> list[str]:
+    """Where tensors, by official name, differ from the row's signature, in words."""
+    signature = {name: shape for name, shape in row.signature.items() if name in tensors or name not in row.optional}
+    return _differences(signature, tensors)
+
+
+def _differences(signature: Mapping[str, Shape], tensors: Mapping[str, np.ndarray]) -> list[str]:
+    found = {name: np.shape(tensors[name]) for name in signature if name in tensors}
+    return [
+        f"{name} is {found.get(name, 'missing')}, should be {shape}"
+        for name, shape in signature.items()
+        if name not in found
+        or len(shape) != len(found[name])
+        or any(want not in (None, have) for want, have in zip(shape, found[name], strict=True))
+    ]

@@ -1,0 +1,265 @@
+"""The published checkpoints that the ports load: one row each. Importing this loads no network and no jax."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+from third_party_ports.weights import KeyMap, WeightsError
+
+SWIN_PAGE = "https://github.com/microsoft/Swin-Transformer"
+SWIN_FILES = "https://github.com/SwinTransformer/storage/releases/download/v1.0.0/"
+TORCHVISION_FILES = "https://download.pytorch.org/models/"
+DEKR_PAGE = "https://github.com/HRNet/DEKR"
+BOTTOM_UP_PAGE = "https://github.com/MILVLG/bottom-up-attention.pytorch"
+M2_PAGE = "https://github.com/aimagelab/meshed-memory-transformer"
+NORMALISED = "RGB in [0, 1], minus (0.485, 0.456, 0.406), over (0.229, 0.224, 0.225)"
+
+Shape = tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One published file and the network that it belongs to.
+
+    Attributes:
+      name: of the row, and of the converted file, NAME.safetensors (m2_vocab.json).
+      module, keys: "package.module:attribute" of the linen class and of its KeyMap; None for a file without tensors.
+      file, page: the published file's name, and where its link stands.
+      url: a direct public link; None where a form or a drive folder is in the way.
+      size: the file's, as published or as its tensors suggest; bytes: exact, where known.
+      sha256: of the file, whole or its first digits; None where nobody published it.
+      licence: of the code, and what is said of the weights.
+      preprocessing: from a photo to the network's input.
+      fields: the class's fields; inputs: shapes of an example, for init; arguments: init's other ones.
+      signature: official names and shapes that tell this file from others; None fits any number. A name that the file
+        lacks proves nothing if it is in `optional`.
+      layouts: function (tensors) -> (tensors by official name, layout) for files that others republish.
+      check: function (tensors by official name) that raises WeightsError for values that the port cannot use.
+    """
+
+    name: str
+    module: str | None
+    keys: str | None
+    file: str
+    page: str
+    licence: str
+    preprocessing: str
+    size: str
+    url: str | None = None
+    bytes: int | None = None
+    sha256: str | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    inputs: tuple[tuple[int, ...], ...] = ()
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    signature: Mapping[str, Shape] = field(default_factory=dict)
+    optional: tuple[str, ...] = ()
+    layouts: str | None = None
+    check: str | None = None
+
+    def network(self, **fields: Any):
+        """The linen module with the row's fields, `fields` over them. Imports jax."""
+        return attribute(self.module)(**{**self.fields, **fields})
+
+    def key_map(self) -> KeyMap:
+        return attribute(self.keys)
+
+    def shapes(self) -> dict[str, Any]:
+        """`jax.eval_shape` of init: the variables as ShapeDtypeStructs. Compiles nothing."""
+        import jax
+        import jax.numpy as jnp
+
+        inputs = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in self.inputs]
+        network = self.network()
+        return jax.eval_shape(lambda key, *x: network.init(key, *x, **self.arguments), jax.random.key(0), *inputs)
+
+
+def attribute(path: str) -> Any:
+    """What "package.module:attribute" names."""
+    module, name = path.split(":")
+    return getattr(import_module(module), name)
+
+
+def checkpoint(name: str) -> Checkpoint:
+    """The row of a name. Raises WeightsError that lists the names."""
+    if name not in CHECKPOINTS:
+        raise WeightsError(f"zoo: no checkpoint is called {name!r}; there are {', '.join(CHECKPOINTS)}")
+    return CHECKPOINTS[name]
+
+
+def _swin(name: str, file: str, window: int, classes: int, size: str, preprocessing: str) -> Checkpoint:
+    return Checkpoint(
+        name=name,
+        module="third_party_ports.swin:Swin",
+        keys="third_party_ports.swin:KEYS",
+        file=file,
+        page=SWIN_PAGE,
+        url=SWIN_FILES + file,
+        size=size,
+        licence="MIT",
+        preprocessing=f"{preprocessing}, bicubic with antialias; {NORMALISED}",
+        fields={"window": window},
+        inputs=((1, 32 * window, 32 * window, 3),),
+        signature={
+            "layers.0.blocks.0.attn.relative_position_bias_table": ((2 * window - 1) ** 2, 4),
+            "layers.2.blocks.17.norm1.weight": (512,),
+            "head.weight": (classes, 1024),
+        },
+        optional=("head.weight",),
+        layouts="third_party_ports.layouts:official_swin",
+    )
+
+
+def _resnet50(name: str, file: str, sha256: str, size: str, side: int) -> Checkpoint:
+    return Checkpoint(
+        name=name,
+        module="third_party_ports.resnet:ResNet",
+        keys="third_party_ports.resnet:KEYS",
+        file=file,
+        page="https://docs.pytorch.org/vision/stable/models/generated/torchvision.models.resnet50.html",
+        url=TORCHVISION_FILES + file,
+        sha256=sha256,
+        size=size,
+        licence="BSD-3-Clause",
+        preprocessing=f"shorter side {side}, centre crop 224, bilinear with antialias; {NORMALISED}",
+        inputs=((1, 224, 224, 3),),
+        arguments={"train": False},
+        signature={"layer3.5.conv3.weight": (1024, 256, 1, 1), "layer4.2.conv3.weight": (2048, 512, 1, 1)},
+    )
+
+
+def _adabins(name: str, file: str, max_depth: float, size: str, **known: Any) -> Checkpoint:
+    return Checkpoint(
+        name=name,
+        module="third_party_ports.adabins:AdaBins",
+        keys="third_party_ports.adabins:KEYS",
+        file=file,
+        page="https://github.com/shariqfarooq123/AdaBins",
+        size=size,
+        licence="GPL-3.0 (the authors' code; none is stated for the weights)",
+        preprocessing=f"resized to 480 x 640, bilinear with antialias; {NORMALISED}",
+        fields={"min_depth": 0.001, "max_depth": max_depth},
+        inputs=((1, 480, 640, 3),),
+        signature={
+            "adaptive_bins_layer.patch_transformer.positional_encodings": (500, 128),
+            "conv_out.0.weight": (256, 128, 1, 1),
+        },
+        **known,
+    )
+
+
+def _dekr(width: int, side: int, size: str) -> Checkpoint:
+    return Checkpoint(
+        name=f"dekr_w{width}",
+        module="third_party_ports.dekr:DEKR",
+        keys="third_party_ports.dekr:KEYS",
+        file=f"pose_dekr_hrnetw{width}_coco.pth",
+        page=DEKR_PAGE,
+        size=size,
+        licence="MIT (code; none is stated for the weights)",
+        preprocessing=f"shorter side {side}, on a canvas of multiples of 64 (dekr_canvas.py); {NORMALISED}",
+        fields={"width": width},
+        inputs=((1, side, side, 3),),
+        signature={"transition1.0.0.weight": (width, 256, 3, 3), "head_heatmap.1.weight": (18, 32, 1, 1)},
+    )
+
+
+def _bottom_up(name: str, file: str, regions: str) -> Checkpoint:
+    return Checkpoint(
+        name=name,
+        module="third_party_ports.bottom_up:BottomUp",
+        keys="third_party_ports.bottom_up:KEYS",
+        file=file,
+        page=BOTTOM_UP_PAGE,
+        size="about 262 MB",
+        licence="Apache-2.0 (code; none is stated for the weights, converted from MIT ones)",
+        preprocessing=f"BGR 0 to 255 minus means, shorter side 600, longer at most 1000 (region_input.py); {regions}",
+        inputs=((1, 224, 224, 3),),
+        signature={
+            "backbone.res4.22.conv1.weight": (256, 1024, 1, 1),
+            "roi_heads.box_predictor.attr_linear2.weight": (401, 512),
+        },
+        check="third_party_ports.checkpoint_checks:anchors",
+    )
+
+
+_ROWS = (
+    _swin("swin_base_22k", "swin_base_patch4_window7_224_22k.pth", 7, 21841, "438 MB", "shorter side 256, crop 224"),
+    _swin("swin_base_384_22k", "swin_base_patch4_window12_384_22k.pth", 12, 21841, "451 MB", "384 x 384"),
+    _swin("swin_base_22kto1k", "swin_base_patch4_window7_224_22kto1k.pth", 7, 1000, "about 353 MB",
+          "shorter side 256, crop 224"),
+    _swin("swin_base_384_22kto1k", "swin_base_patch4_window12_384_22kto1k.pth", 12, 1000, "about 365 MB", "384 x 384"),
+    _swin("swin_base_1k", "swin_base_patch4_window7_224.pth", 7, 1000, "about 353 MB", "shorter side 256, crop 224"),
+    _swin("swin_base_384_1k", "swin_base_patch4_window12_384.pth", 12, 1000, "about 365 MB", "384 x 384"),
+    _resnet50("resnet50_v1", "resnet50-0676ba61.pth", "0676ba61", "97.78 MB", 256),
+    _resnet50("resnet50_v2", "resnet50-11ad3fa6.pth", "11ad3fa6", "97.79 MB", 232),
+    Checkpoint(
+        name="deeplabv3_resnet101",
+        module="third_party_ports.deeplabv3:DeepLabV3",
+        keys="third_party_ports.deeplabv3:KEYS",
+        file="deeplabv3_resnet101_coco-586e9e4e.pth",
+        page="https://docs.pytorch.org/vision/stable/models/generated/"
+        "torchvision.models.segmentation.deeplabv3_resnet101.html",
+        url=TORCHVISION_FILES + "deeplabv3_resnet101_coco-586e9e4e.pth",
+        sha256="586e9e4e",
+        size="233.2 MB",
+        licence="BSD-3-Clause",
+        preprocessing=f"resized to 520 x 520 (published: shorter side 520), bilinear with antialias; {NORMALISED}",
+        inputs=((1, 64, 64, 3),),
+        signature={
+            "backbone.layer3.22.conv3.weight": (1024, 256, 1, 1),
+            "classifier.0.convs.4.1.weight": (256, 2048, 1, 1),
+            "classifier.4.weight": (21, 256, 1, 1),
+        },
+    ),
+    _adabins("adabins_nyu", "AdaBins_nyu.pt", 10.0, "940.6 MB", bytes=940_558_786,
+             sha256="3c917d1b86d058918d4055e70b2cdb9696ec4967bb2d8f05c0051263c1ac9641"),
+    _adabins("adabins_kitti", "AdaBins_kitti.pt", 80.0, "about 940 MB"),
+    _dekr(32, 512, "about 119 MB"),
+    _dekr(48, 640, "about 263 MB"),
+    Checkpoint(
+        name="dekr_rescore",
+        module="third_party_ports.pose_rescoring:Rescorer",
+        keys="third_party_ports.pose_rescoring:KEYS",
+        file="final_rescore_coco_kpt.pth",
+        page=DEKR_PAGE,
+        size="about 0.34 MB",
+        licence="MIT (code; none is stated for the weights)",
+        preprocessing="74 numbers of a pose (pose_rescoring.py)",
+        inputs=((1, 74),),
+        signature={"l1.weight": (256, 74), "l3.weight": (1, 256)},
+    ),
+    _bottom_up("bottom_up_r101", "bua-caffe-frcn-r101-k10-100.pth", "10 to 100 regions"),
+    _bottom_up("bottom_up_r101_k36", "bua-caffe-frcn-r101-k36.pth", "36 regions"),
+    Checkpoint(
+        name="m2_transformer",
+        module="third_party_ports.m2_transformer:M2Transformer",
+        keys="third_party_ports.m2_transformer:KEYS",
+        file="meshed_memory_transformer.pth",
+        page=M2_PAGE,
+        url="https://ailb-web.ing.unimore.it/publicfiles/drive/meshed-memory-transformer/meshed_memory_transformer.pth",
+        size="154 MB or more",
+        licence="BSD-3-Clause (code; none is stated for the weights)",
+        preprocessing="50 x 2048 region features of bottom_up_r101, zero rows after the last",
+        inputs=((1, 50, 2048),),
+        signature={
+            "encoder.layers.0.mhatt.attention.m_k": (1, 40, 512),
+            "decoder.word_emb.weight": (10201, 512),
+        },
+        check="third_party_ports.checkpoint_checks:projection",
+    ),
+    Checkpoint(
+        name="m2_vocab",
+        module=None,
+        keys=None,
+        file="vocab.pkl",
+        page=M2_PAGE,
+        url="https://github.com/aimagelab/meshed-memory-transformer/raw/master/vocab.pkl",
+        bytes=649_714,
+        sha256="5147ffb3199059507effa4bb00800c07bd704902c8dc1bd1529fcca432aa945a",
+        size="0.65 MB",
+        licence="BSD-3-Clause",
+        preprocessing="none: the words of m2_transformer",
+    ),
+)  # fmt: skip
+CHECKPOINTS: dict[str, Checkpoint] = {row.name: row for row in _ROWS}
