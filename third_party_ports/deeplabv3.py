@@ -1,0 +1,119 @@
+"""DeepLabV3 on a dilated ResNet101 (arXiv 1706.05587), ported from torchvision (BSD-3-Clause), and what the background
+similarity takes from it: one vector an image, the mean of the features where the image shows no known object.
+
+Parameter names follow the official checkpoints: `classifier.0.convs.1.0.weight` is
+params["classifier_0"]["convs_1_0"]["kernel"]. Shapes: N images, H W their sides, h w = ceil(side / 8), C channels.
+"""
+
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from third_party_ports.batch_norm import BatchNorm
+from third_party_ports.linear import Linear
+from third_party_ports.resnet import ResNet
+from third_party_ports.weights import KeyMap
+
+KEYS = KeyMap(ignored=r"aux_classifier\..*|.*\.num_batches_tracked")  # the auxiliary head serves training only
+BACKGROUND = 0  # the class
+
+
+class DeepLabV3(nn.Module):
+    """Images to the logits of each class at an eighth of their size.
+
+    Attributes:
+      stage_sizes: blocks of the four stages; (3, 4, 23, 3) is ResNet101.
+      width: channels of the stem; layer4 has 32 times as many.
+      head: channels of the head.
+      classes: the first is the background.
+      rates: dilations of the head's 3x3 branches.
+      dtype: of the computation; parameters, statistics, means and the last layer stay float32.
+    """
+
+    stage_sizes: tuple[int, int, int, int] = (3, 4, 23, 3)
+    width: int = 64
+    head: int = 256
+    classes: int = 21
+    rates: tuple[int, ...] = (12, 24, 36)
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: jax.Array, upsample: bool = False) -> tuple[jax.Array, jax.Array, dict[str, jax.Array]]:
+        """Normalised RGB images [N, H, W, 3] -> logits [N, h, w, classes] float32, layer4 [N, h, w, 32 * width], and
+        by name `layer1` ... `layer4`, `aspp_pool`, `aspp` and `logits`; with `upsample` also `upsampled`, the logits
+        at [N, H, W, classes]. Images padded to a common size give other numbers than alone: resize them instead.
+        """
+        backbone = ResNet(
+            self.stage_sizes,
+            self.width,
+            dtype=self.dtype,
+            stage_strides=(1, 2, 1, 1),
+            dilations=((1, 1), (1, 1), (1, 2), (2, 4)),  # a first block keeps the dilation of the stage before
+            name="backbone",
+        )
+        _, features = backbone(images, train=False)
+        out = {name: features[name] for name in ("layer1", "layer2", "layer3", "layer4")}
+        x, out["aspp_pool"] = Pyramid(self.head, self.rates, self.dtype, name="classifier_0")(out["layer4"])
+        out["aspp"] = x
+        x = _conv(self.head, 1, self.dtype, "classifier_1")(x)
+        x = nn.relu(BatchNorm(self.dtype, name="classifier_2")(x, train=False))
+        # Half precision would flip the classes of cells near a border.
+        last = Linear(self.classes, precision=jax.lax.Precision.HIGHEST, name="classifier_4")
+        out["logits"] = last(x.astype(jnp.float32))
+        if upsample:
+            shape = (*images.shape[:3], self.classes)
+            out["upsampled"] = jax.image.resize(out["logits"], shape, "bilinear")
+        return out["logits"], out["layer4"], out
+
+
+class Pyramid(nn.Module):
+    """Atrous spatial pyramid pooling: maps [N, h, w, C] -> the projected branches [N, h, w, width], and the branch of
+    the mean over the map [N, h, w, width], the same in every cell."""
+
+    width: int
+    rates: tuple[int, ...]
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        pointwise = partial(Linear, self.width, use_bias=False, dtype=self.dtype)
+
+        def activated(x: jax.Array, name: str) -> jax.Array:
+            return nn.relu(BatchNorm(self.dtype, name=name)(x, train=False))
+
+        branches = [activated(pointwise(name="convs_0_0")(x), "convs_0_1")]
+        for i, rate in enumerate(self.rates, 1):
+            branches.append(activated(_conv(self.width, rate, self.dtype, f"convs_{i}_0")(x), f"convs_{i}_1"))
+        last = len(self.rates) + 1
+        mean = x.mean((1, 2), keepdims=True, dtype=jnp.float32)
+        pooled = activated(pointwise(name=f"convs_{last}_1")(mean), f"convs_{last}_2")  # official number 0: the mean
+        pooled = jnp.broadcast_to(pooled, branches[0].shape)
+        x = jnp.concatenate([*branches, pooled], -1)
+        return activated(pointwise(name="project_0")(x), "project_1"), pooled
+
+
+def background_vector(logits: jax.Array, layer4: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The mean of layer4 over an image's background cells, not normalised.
+
+    Args:
+      logits: [N, h, w, classes], at the resolution of the features: upsampled ones would give other vectors.
+      layer4: [N, h, w, C].
+
+    Returns:
+      The vectors [N, C] float32, zero where no cell is background; the number of background cells [N] int32; the
+      class of each cell [N, h, w] int32, the lower one of equals.
+    """
+    classes = logits.argmax(-1)
+    background = classes == BACKGROUND
+    count = background.sum((1, 2))
+    total = layer4.sum((1, 2), dtype=jnp.float32, where=background[..., None])
+    return total / jnp.maximum(count, 1)[:, None], count, classes
+
+
+def _conv(width: int, rate: int, dtype: Any, name: str) -> nn.Conv:
+    """A 3x3 convolution of dilation `rate` without bias, as large as its input."""
+    padding = [(rate, rate), (rate, rate)]
+    return nn.Conv(width, (3, 3), padding=padding, kernel_dilation=rate, use_bias=False, dtype=dtype, name=name)
