@@ -58,7 +58,7 @@ def pose_features(keypoints: np.ndarray) -> np.ndarray:
     vectors = keypoints[:, LIMBS[:, 0], :2] - keypoints[:, LIMBS[:, 1], :2]
     lengths = np.linalg.norm(vectors, axis=-1)
     unit = np.maximum(1, lengths[:, TORSO].mean(axis=1, keepdims=True))
-    return np.concatenate([vectors.reshape(len(keypoints), -1) / unit, lengths / unit, keypoints[..., 2]], axis=1)
+    return np.concatenate([vectors.reshape(-1, 2 * len(LIMBS)) / unit, lengths / unit, keypoints[..., 2]], axis=1)
 
 
 def rescorer(variables: Mapping[str, Any], network: Rescorer | None = None) -> Callable[[np.ndarray], np.ndarray]:
