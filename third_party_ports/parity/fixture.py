@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from third_party_ports.parity import recipe
-from third_party_ports.weights import KeyMap, from_state_dict
+from third_party_ports.convert import convert
+from third_party_ports.parity import recipe, torch_zip
+from third_party_ports.weights import KeyMap, load
 
 
 class Comparison(NamedTuple):
@@ -69,7 +71,13 @@ class Fixture:
           tensors: in place of the manifest's.
           computed: tensors beside them that the official file holds and the manifest does not list.
         """
-        return from_state_dict(keys, {**(tensors or self.state_dict()), **(computed or {})}, shapes)
+        official = {**(tensors or self.state_dict()), **(computed or {})}
+        with TemporaryDirectory() as folder:
+            checkpoint, converted = Path(folder) / "checkpoint.pth", Path(folder) / "port.safetensors"
+            wrapper = self.manifest.get("wrapper")
+            torch_zip.write(checkpoint, official, wrapper=wrapper, extra={"epoch": 25} if wrapper else None)
+            convert(checkpoint, converted, keys, shapes)
+            return load(converted, keys, shapes)
 
     def expected(self, name: str, answers: Mapping[str, np.ndarray] | None = None):
         """The stored values of `name`, the positions they were sampled at (None: whole) and the full shape."""

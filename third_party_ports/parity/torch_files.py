@@ -1,0 +1,38 @@
+"""Files that real PyTorch wrote: every tensor as `torch_files` reads it, value and dtype."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from third_party_ports import checkpoint_files
+from third_party_ports.parity.fixture import Comparison, Fixture
+from third_party_ports.parity.fixture import compare as compare_values
+
+MODELS: tuple[str, ...] = ()  # the format is known by the manifest's "files"
+WRAPPERS = ("model", "state_dict")
+
+
+def compare(fixture: Fixture) -> Iterator[Comparison]:
+    """A row for each file and tensor of expected.npz, "FILE NAME".
+
+    Files of parameters hold `p`, and buffers of ones that expected.npz does not list; all others hold the rest.
+    """
+    expected = fixture.arrays("expected.npz")
+    for file in fixture.manifest["files"]:
+        read = checkpoint_files.read(fixture.folder / file, WRAPPERS)
+        read = {name.removeprefix("module."): tensor for name, tensor in read.items()}
+        parameters = "p" in read
+        names = {name for name in expected if (name == "p") == parameters}
+        for name in sorted(names | read.keys()):
+            reference = expected.get(name)
+            if name not in read or (reference is None and not parameters):
+                yield Comparison(f"{file} {name}", float("inf"), "exact", 0.0)  # absent, or nobody knows it
+                continue
+            value = read[name]
+            if reference is None:
+                reference = np.ones_like(value)
+            dtype = fixture.manifest["dtypes"].get(name, f"torch.{value.dtype}").removeprefix("torch.")
+            if value.dtype.name != dtype:
+                yield Comparison(f"{file} {name}", float("inf"), "exact", 0.0)
+                continue
+            yield compare_values(f"{file} {name}", value.astype(reference.dtype), reference, "exact", 0.0)
