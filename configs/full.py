@@ -222,8 +222,28 @@ def _shrink(config: ConfigDict, size: str) -> None:
     config.train.update({"epochs": 6.0, "log_every": 50, "eval_every": 250, "checkpoint_every": 250})
     config.eval.images = 96
     if size == "tiny":
+        _shrink_extractors(config.extract)
         config.model.swin.update({"width": 8, "heads": (1, 2)})
         config.model.depth.width = 4
         config.model.update({"width": 16, "blocks": 1, "heads": 2})
         config.optim.warmup_steps = 2
         config.train.update({"epochs": 1.0, "log_every": 1, "eval_every": 5, "checkpoint_every": 5})
+
+
+def _shrink_extractors(extract: ConfigDict) -> None:
+    """Networks of the official shapes and no size to speak of; they only run with random weights."""
+    extract.update({"batch": 4, "workers": 0})
+    extract.pose.side = 64
+    extract.pose.fields.update({"width": 4, "modules": (1, 1, 1), "blocks": 1, "stem": 8, "offset_width": 3})
+    extract.background.side = 64
+    extract.background.fields.update({"stage_sizes": (1, 1, 1, 1), "width": 4, "head": 8})
+    extract.caption.update({"short_side": 64, "long_side": 128, "min_boxes": 2, "max_boxes": 4, "regions": 6})
+    extract.caption.update({"beam": 2, "words": 5})
+    extract.caption.detector_fields.update({"stage_sizes": (1, 1, 1), "width": 4, "blocks": 1, "rpn_width": 8})
+    extract.caption.detector_fields.update({"classes": 20, "attributes": 5, "embedding": 4, "attribute_width": 8})
+    extract.caption.captioner_fields.update({"vocabulary": 30, "width": 16, "heads": 2, "layers": 1, "memories": 2})
+    extract.caption.captioner_fields.update({"hidden": 16, "positions": 8})
+    extract.depth.size = (48, 64)
+    extract.depth.fields.update({"stem": 8, "stages": ((1, 3, 1, 1, 8), (1, 3, 2, 6, 8), (1, 3, 2, 6, 8))})
+    extract.depth.fields.update({"features": 16, "width": 8, "heads": 2, "layers": 1, "hidden": 16, "patch": 4})
+    extract.depth.fields.update({"positions": 64, "queries": 8, "bins": 8})
