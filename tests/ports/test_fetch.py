@@ -1,0 +1,131 @@
+"""The command: direct links, files by hand, what is there already, failures; from a server on this machine."""
+
+import hashlib
+from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from third_party_ports import fetch, zoo
+
+RNG = np.random.default_rng(0)
+
+
+def scoring_net() -> dict[str, np.ndarray]:
+    """dekr_rescore's tensors, by official name."""
+    shapes = {"l1": (256, 74), "l2": (256, 256), "l3": (1, 256)}
+    tensors = {f"{name}.weight": RNG.normal(size=shape) for name, shape in shapes.items()}
+    tensors |= {f"{name}.bias": RNG.normal(size=shape[:1]) for name, shape in shapes.items()}
+    return {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
+
+
+@pytest.fixture
+def mirror(tmp_path):
+    """A folder and its address."""
+    folder = tmp_path / "mirror"
+    folder.mkdir()
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *arguments):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as running:
+        thread = Thread(target=running.serve_forever, args=(0.01,))
+        thread.start()
+        yield folder, f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def row(monkeypatch):
+    """The one row of the zoo: the smallest network."""
+    row = zoo.CHECKPOINTS["dekr_rescore"]
+    monkeypatch.setattr(zoo, "CHECKPOINTS", {row.name: row})
+    return row
+
+
+def test_download_and_conversion(row, mirror, tmp_path, capsys):
+    folder, url = mirror
+    save_file(scoring_net(), folder / row.file)
+    digest = hashlib.sha256((folder / row.file).read_bytes()).hexdigest()
+    to = tmp_path / "new" / "weights"
+    assert fetch.main(["all", "--to", str(to), "--base-url", url]) == 0
+    shown = capsys.readouterr().out
+    assert f"{digest} (nobody published one: note it)" in shown
+    assert "1 ready: dekr_rescore" in shown
+    assert sorted(file.name for file in to.iterdir()) == ["dekr_rescore.safetensors", row.file]
+    with safe_open(to / "dekr_rescore.safetensors", "np") as file:
+        assert file.metadata()["source_sha256"] == digest
+    (folder / row.file).unlink()
+    assert fetch.main([row.name, "--to", str(to), "--base-url", url]) == 0  # nothing is asked for
+    assert "is there already" in capsys.readouterr().out
+
+
+def test_by_hand(row, tmp_path, capsys):
+    """No direct link: page, file and command; the file put into the folder is converted."""
+    assert fetch.main([row.name, "--to", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    command = f"third_party_ports.convert dekr_rescore {tmp_path / row.file} --out {tmp_path / row.name}.safetensors"
+    assert row.page in shown and command in shown
+    assert "1 by hand: dekr_rescore" in shown
+    save_file(scoring_net(), tmp_path / row.file)
+    assert fetch.main([row.name, "--to", str(tmp_path)]) == 0
+    assert "1 ready: dekr_rescore" in capsys.readouterr().out
+
+
+def test_failures_do_not_stop_the_others(row, mirror, tmp_path, monkeypatch, capsys):
+    folder, url = mirror
+    rows = [
+        replace(row, name="absent", file="absent.pth"),
+        replace(row, name="damaged", file="damaged.pth", sha256="ab"),
+    ]
+    rows += [replace(row, name="other", file="other.pth"), row]
+    monkeypatch.setattr(zoo, "CHECKPOINTS", {each.name: each for each in rows})
+    save_file(scoring_net(), folder / "damaged.pth")
+    save_file({"a": np.zeros(2)}, folder / "other.pth")
+    save_file(scoring_net(), folder / row.file)
+    assert fetch.main(["all", "--to", str(tmp_path / "to"), "--base-url", url]) == 1
+    shown = capsys.readouterr().out
+    assert "absent.pth: 404" in shown and "ab expected" in shown and "not the checkpoint of other" in shown
+    assert "1 ready: dekr_rescore\n3 failed: absent, damaged, other" in shown
+    assert shown.count(row.page) == 3
+    assert not (tmp_path / "to" / "damaged.pth").exists()
+
+
+def test_a_folder_that_cannot_be_written(row, tmp_path, mirror, capsys):
+    (tmp_path / "file").touch()
+    assert fetch.main([row.name, "--to", str(tmp_path / "file"), "--base-url", mirror[1]]) == 1
+    assert "--to" in capsys.readouterr().out
+
+
+def test_the_vocabulary_becomes_json(mirror, tmp_path, monkeypatch):
+    folder, url = mirror
+    (folder / "vocab.pkl").write_bytes(b"x")
+    monkeypatch.setattr(zoo, "CHECKPOINTS", {"m2_vocab": replace(zoo.CHECKPOINTS["m2_vocab"], bytes=1, sha256=None)})
+    monkeypatch.setattr("third_party_ports.convert.convert_vocabulary", lambda source, out: out.write_text("[]"))
+    assert fetch.main(["m2_vocab", "--to", str(tmp_path), "--base-url", url]) == 0
+    assert (tmp_path / "m2_vocab.json").read_text() == "[]"
+
+
+@pytest.mark.parametrize("file", ["../escaped.pth", "/etc/escaped.pth", "folder/escaped.pth"])
+def test_a_name_that_leaves_the_folder(row, file, tmp_path):
+    with pytest.raises(ValueError, match="bare name"):
+        fetch.fetch(replace(row, file=file), tmp_path)
+
+
+def test_links_are_https_and_end_in_the_file():
+    for row in zoo.CHECKPOINTS.values():
+        assert row.page.startswith("https://")
+        assert row.url is None or (row.url.startswith("https://") and row.url.endswith(f"/{row.file}"))
+
+
+def test_unknown_names(capsys):
+    with pytest.raises(SystemExit):
+        fetch.main(["swin"])
+    assert "swin_base_22k" in capsys.readouterr().err

@@ -1,0 +1,104 @@
+"""Downloads published checkpoints and converts them.
+
+    python -m third_party_ports.fetch NAME... | all [--to weights]
+
+A file with a direct public link is downloaded into the folder under its published name (a cut download goes on where
+it stopped, also in a later run), checked against its published size and sha256, and converted to NAME.safetensors
+(m2_vocab.json). For a file behind a form or a drive folder the command tells the page, the file's name and what to
+run next; put into the folder by hand, it is converted too. What is converted already is left alone.
+
+The exit status is 1 if a file with a direct link could not be had, or a file that is there could not be converted.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from third_party_ports import zoo
+from third_party_ports.zoo import Checkpoint
+
+
+class Outcome(NamedTuple):
+    """What became of a row, in a word and in full; "failed" if it ought to have been converted and is not."""
+
+    name: str
+    state: Literal["ready", "by hand", "failed"]
+    text: str
+
+
+def fetch(row: Checkpoint, folder: Path, base_url: str | None = None) -> Outcome:
+    """One row, as far as it can be had. `base_url`: of a folder that holds the published files, in place of row.url."""
+    from third_party_ports.download import DownloadError, download
+    from third_party_ports.weights import WeightsError
+
+    out = folder / f"{row.name}{'.safetensors' if row.module else '.json'}"
+    source = folder / row.file
+    if source.parent != folder or out.parent != folder:
+        raise ValueError(f"zoo: {row.name}: {row.file!r} is not the bare name of a file")
+    if out.exists():
+        return Outcome(row.name, "ready", f"{out} is there already; remove it to fetch it again")
+    url = f"{base_url.rstrip('/')}/{row.file}" if base_url else row.url
+    try:
+        if url is None and not source.exists():
+            return Outcome(row.name, "by hand", by_hand(row, source, out))
+        if url is None:
+            return Outcome(row.name, "ready", converted(row, source, out))
+        folder.mkdir(parents=True, exist_ok=True)
+        digest = download(url, source, size=row.bytes, sha256=row.sha256 or "")
+        known = "as published" if row.sha256 else "nobody published one: note it"
+        return Outcome(row.name, "ready", f"{converted(row, source, out)}; sha256 of {row.file}: {digest} ({known})")
+    except WeightsError as error:
+        return Outcome(row.name, "failed", f"{error} Get the file anew: {row.page}")
+    except DownloadError as error:
+        return Outcome(row.name, "failed", f"{error} Or download it with a browser into {folder}: {row.page}")
+    except OSError as error:  # a full disk, a folder that cannot be written
+        return Outcome(row.name, "failed", f"{source}: {error}. Make room, or give another folder with --to")
+
+
+def by_hand(row: Checkpoint, source: Path, out: Path) -> str:
+    """What to do for a file without a direct link."""
+    return (
+        f"no direct link. Download {row.file} ({row.size}) by way of\n    {row.page}\n"
+        f"  and run\n    python -m third_party_ports.convert {row.name} {source} --out {out}"
+    )
+
+
+def converted(row: Checkpoint, source: Path, out: Path) -> str:
+    """Converts and tells what was written. Raises WeightsError."""
+    from third_party_ports import convert
+
+    if row.module is None:
+        return f"{convert.convert_vocabulary(source, out):,} words -> {out}"
+    done = convert.convert_row(row, source, out)
+    return "; ".join([f"{done.tensors} tensors, {done.numbers:,} numbers -> {out}", *done.remarks])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        "python -m third_party_ports.fetch",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="names:\n"
+        + "\n".join(
+            f"  {row.name:<23} {row.file}, {row.size}{'' if row.url else ', no direct link'}"
+            for row in zoo.CHECKPOINTS.values()
+        ),
+    )
+    parser.add_argument("names", nargs="+", metavar="NAME", choices=("all", *zoo.CHECKPOINTS), help="below, or all")
+    parser.add_argument("--to", type=Path, default=Path("weights"), metavar="FOLDER", help="default: weights")
+    parser.add_argument("--base-url", metavar="URL", help="a mirror that holds the files under their published names")
+    given = parser.parse_args(arguments)
+    names = list(zoo.CHECKPOINTS) if "all" in given.names else list(dict.fromkeys(given.names))
+    outcomes = []
+    for name in names:
+        outcomes.append(fetch(zoo.checkpoint(name), given.to, given.base_url))
+        print(f"{name}: {outcomes[-1].text}", flush=True)
+    for state in ("ready", "by hand", "failed"):
+        if found := [outcome.name for outcome in outcomes if outcome.state == state]:
+            print(f"{len(found)} {state}: {', '.join(found)}")
+    return int(any(outcome.state == "failed" for outcome in outcomes))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
