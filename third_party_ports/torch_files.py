@@ -10,6 +10,7 @@ import struct
 import zipfile
 import zlib
 from collections import OrderedDict
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -135,9 +136,8 @@ def _archive(file: BinaryIO, data: np.ndarray) -> tuple[Any, dict[str, np.ndarra
             if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > len(data):
                 raise _RefusedError(f"its entry {entry.filename} is compressed or larger than the file. {AGAIN}")
         big = f"{root}byteorder" in entries and archive.read(f"{root}byteorder") == b"big"
-        with archive.open(pickles[0]) as pickled:
-            unpickler = _Tensors(pickled)
-            content = unpickler.load()
+        unpickler = _Tensors(BytesIO(archive.read(pickles[0])))  # whole, so that its checksum is seen
+        content = unpickler.load()
     storages = {}
     for key, storage in unpickler.storages.items():
         entry = entries.get(f"{root}data/{key}")
