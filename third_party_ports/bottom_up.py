@@ -5,7 +5,9 @@ Ported from MILVLG/bottom-up-attention.pytorch (Apache-2.0), the PyTorch form of
 and `res5`. Shapes: N images, H W their sides, h w those of the map of 1/16, R regions an image, M regions in all.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -140,3 +142,100 @@ class Proposer(nn.Module):
         x = nn.relu(nn.Conv(self.width, (3, 3), padding=[(1, 1), (1, 1)], dtype=self.dtype, name="conv")(x))
         logits = Linear(2 * anchors, dtype=self.dtype, name="objectness_logits")(x)
         return logits, Linear(4 * anchors, dtype=self.dtype, name="anchor_deltas")(x)
+
+
+class Regions(NamedTuple):
+    """The regions of N images, in the original's order: `count` of the B rows of each are real, zeros follow.
+
+    Attributes:
+      features: float32 [N, B, 32 * width].
+      count: int32 [N].
+      boxes: float32 [N, B, 4], (x1, y1, x2, y2) in pixels of the original photos.
+      proposals: int32 [N, B], their places among the image's proposals.
+      objects, attributes: int32 [N, B], lines of the published vocabularies, counted from 0.
+      object_confidence, attribute_confidence: float32 [N, B], the probabilities of these.
+    """
+
+    features: jax.Array
+    count: jax.Array
+    boxes: jax.Array
+    proposals: jax.Array
+    objects: jax.Array
+    object_confidence: jax.Array
+    attributes: jax.Array
+    attribute_confidence: jax.Array
+
+
+def region_features(
+    network: BottomUp,
+    variables: Mapping[str, Any],
+    images: jax.Array,
+    sizes: jax.Array,
+    scales: jax.Array,
+    *,
+    min_boxes: int = 10,
+    max_boxes: int = 100,
+    chunk: int = 50,
+    proposals: int = 300,
+    candidates: int = 6000,
+    mode: Literal["roi_feats", "bboxes"] = "roi_feats",
+) -> Regions:
+    """Finds and describes the regions of each image, as the released extractor does. Made to be jitted.
+
+    Args:
+      images: float32 [N, H, W, 3], from `region_input`, zero-padded to a common size; an image's result depends
+        neither on the padding nor on the other images.
+      sizes: int [N, 2], rows and columns without the padding.
+      scales: [N], im_scale of each.
+      min_boxes, max_boxes: of an image, see `regions.choose`; 36 and 36 for the k36 weights. B is max_boxes, or
+        `proposals` if less.
+      chunk: regions that pass the last stage together; bounds the memory (of 50: about 0.4 GB).
+      proposals, candidates: see `regions.propose`.
+      mode: "roi_feats" gives the proposals themselves, as M2 Transformer needs them; "bboxes" the same described
+        regions with refined boxes, always max_boxes of them, the surest first. For given boxes call the network.
+
+    Raises ValueError for min_boxes > max_boxes.
+    """
+    with jax.default_matmul_precision("highest"):  # coarser products flip decisions
+        maps, cells, anchor_logits, deltas, _ = network.apply(variables, images, sizes, method="trace")
+        boxes, _, count = jax.vmap(partial(regions.propose, candidates=candidates, proposals=proposals))(
+            anchor_logits, deltas, sizes, cells, scales
+        )
+        features, logits = jax.lax.map(
+            lambda image: _described(network, variables, *image, min(chunk, proposals)), (maps, boxes, cells)
+        )
+        boxes = boxes / scales[:, None, None]  # original pixels from here on
+        probabilities = jax.nn.softmax(logits)[..., 1:]
+        choose = partial(regions.choose, min_boxes=min_boxes, max_boxes=max_boxes)
+        if mode == "bboxes":
+            boxes = _refined(network.apply(variables, features, method="box_deltas"), boxes, probabilities)
+            boxes = jax.vmap(regions.clip)(boxes, sizes / scales[:, None])
+            choose = partial(regions.choose, min_boxes=max_boxes, max_boxes=max_boxes, threshold=jnp.inf)
+        places, chosen = jax.vmap(choose)(jax.vmap(regions.confidence)(boxes, probabilities, count), count)
+        features, logits, boxes, probabilities = (
+            jnp.take_along_axis(values, places[..., None], 1) for values in (features, logits, boxes, probabilities)
+        )
+        attributes = network.apply(variables, features, logits, method="attribute_probabilities")[..., 1:]
+    found = [features, boxes, places]
+    for values in (probabilities, attributes):
+        found += [values.argmax(-1).astype(jnp.int32), values.max(-1)]
+    real = jnp.arange(places.shape[1]) < chosen[:, None]
+    features, *others = (jnp.where(real.reshape(real.shape + (1,) * (v.ndim - 2)), v, 0) for v in found)
+    return Regions(features, chosen, *others)
+
+
+def _described(
+    network: BottomUp, variables: Mapping[str, Any], features: jax.Array, boxes: jax.Array, cells: jax.Array, chunk: int
+) -> tuple[jax.Array, jax.Array]:
+    """One image's map [h, w, C], boxes [R, 4] -> features [R, 32 * width] and class logits [R, classes + 1]."""
+    pooled = regions.pool(features, jnp.pad(boxes, [(0, -len(boxes) % chunk), (0, 0)]), cells)
+    pooled = pooled.reshape(-1, chunk, *pooled.shape[1:])
+    described = jax.lax.map(lambda part: network.apply(variables, part, method="describe")[:2], pooled)
+    return jax.tree.map(lambda values: values.reshape(-1, values.shape[-1])[: len(boxes)], described)
+
+
+def _refined(deltas: jax.Array, boxes: jax.Array, probabilities: jax.Array) -> jax.Array:
+    """Boxes [N, R, 4] by the deltas [N, R, 4 * (classes + 1)] of each one's most probable class -> [N, R, 4]."""
+    deltas = deltas.reshape(*boxes.shape[:2], -1, 4)
+    best = 1 + probabilities.argmax(-1)[..., None, None]
+    return regions.decode(jnp.take_along_axis(deltas, best, 2)[:, :, 0], boxes)
