@@ -75,57 +75,61 @@ class DEKR(nn.Module):
 
         x = nn.relu(head(self.keypoints * self.offset_width, ("transition_offset_0", "transition_offset_1")))
         x = jnp.moveaxis(x.reshape(n, h, w, self.keypoints, self.offset_width), 3, 0)  # [K, N, h, w, offset_width]
-        _, (x, displaced) = _each(AdaptiveBlock)(self.dtype, name="offset_feature_layers_0")(None, x)
-        out |= {"adapt0_offsets": (displaced[0] - TAPS).reshape(n, h, w, 18), "adapt0_out": x[0]}
+        _, (x, moved) = _each(AdaptiveBlock)(self.dtype, name="offset_feature_layers_0")(None, x)
+        out |= {"adapt0_offsets": moved[0].reshape(n, h, w, 18), "adapt0_out": x[0]}
         _, (x, _) = _each(AdaptiveBlock)(self.dtype, name="offset_feature_layers_1")(None, x)
-        _, x = _each(_Final)(name="offset_final_layer")(None, x.astype(jnp.float32))
-        offset = jnp.moveaxis(x, 0, 3).reshape(n, h, w, 2 * self.keypoints)
+        offset = _Final(name="offset_final_layer")(x.astype(jnp.float32)).reshape(n, h, w, 2 * self.keypoints)
         return heat, offset, out | {"heatmap": heat, "offset": offset}
 
 
 class AdaptiveBlock(nn.Module):
-    """A 3x3 convolution whose taps are moved, at each pixel, by an affine map read from the input; beside a shortcut."""
+    """A 3x3 convolution, beside a shortcut, whose taps are moved at each pixel by an affine map read from the input."""
 
     dtype: Any
 
     @nn.compact
     def __call__(self, _: None, x: jax.Array) -> tuple[None, tuple[jax.Array, jax.Array]]:
-        """[N, h, w, C] -> the same shape, and where the taps lie seen from their pixels, [N, h, w, 9, 2] float32 (row,
-        column): M r + t for the tap r of TAPS. Nothing else goes in or out of a turn of the loop."""
-        conv = partial(nn.Conv, kernel_size=(3, 3), padding=((1, 1), (1, 1)), dtype=self.dtype)
-        matrix = conv(4, name="transform_matrix_conv")(x).astype(jnp.float32)  # M, row by row
-        translation = conv(2, name="translation_conv")(x).astype(jnp.float32)
-        matrix = matrix.reshape(*matrix.shape[:3], 1, 2, 2)
-        displaced = matrix[..., 0] * TAPS[:, :1] + matrix[..., 1] * TAPS[:, 1:] + translation[..., None, :]
-        y = _SampledConv(self.dtype, name="adapt_conv")(x, displaced)
+        """[N, h, w, C] -> the same shape, and how far each of TAPS is moved, [N, h, w, 9, 2] float32 (row, column).
+        Nothing else goes in or out of a turn of the loop."""
+        width = x.shape[-1]
+        matrix = _Kernel(4, name="transform_matrix_conv")(width)
+        translation = _Kernel(2, name="translation_conv")(width)
+        kernel, bias = (jnp.concatenate(pair, -1) for pair in zip(matrix, translation, strict=True))
+        affine = jax.lax.conv_general_dilated(  # both at once: six channels cost no more than four
+            x, kernel.astype(self.dtype), (1, 1), [(1, 1), (1, 1)], dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+        m00, m01, m10, m11, t0, t1 = jnp.moveaxis(affine.astype(jnp.float32) + bias, -1, 0)
+        places = [(m00 * a + m01 * b + t0, m10 * a + m11 * b + t1) for a, b in TAPS.tolist()]  # seen from the pixel
+
+        rows, columns = jnp.arange(x.shape[1])[:, None], jnp.arange(x.shape[2])
+        sampled = jnp.concatenate([sample(x, rows + row, columns + column) for row, column in places], -1)
+        kernel, _ = _Kernel(width, use_bias=False, name="adapt_conv")(width)
+        y = sampled @ kernel.reshape(9 * width, width).astype(self.dtype)
         y = BatchNorm(self.dtype, name="bn")(y, train=False)
-        return None, (nn.relu(y + x), displaced)
+        moved = jnp.stack([jnp.stack(place, -1) for place in places], -2) - TAPS
+        return None, (nn.relu(y + x), moved)
 
 
-class _SampledConv(nn.Module):
-    """A 3x3 convolution without bias that reads its taps where it is told: params `kernel` [3, 3, C, C]."""
+class _Kernel(nn.Module):
+    """The parameters of a 3x3 convolution: `kernel` [3, 3, inputs, features] and, if it has one, `bias` [features]."""
 
-    dtype: Any
+    features: int
+    use_bias: bool = True
 
     @nn.compact
-    def __call__(self, x: jax.Array, displaced: jax.Array) -> jax.Array:
-        """[N, h, w, C] and displacements [N, h, w, 9, 2] from each pixel -> [N, h, w, C]."""
-        c = x.shape[-1]
-        kernel = self.param("kernel", nn.initializers.lecun_normal(), (3, 3, c, c))
-        h, w = x.shape[1:3]
-        pixels = jnp.stack(jnp.meshgrid(jnp.arange(h), jnp.arange(w), indexing="ij"), -1)  # [h, w, 2]
-        sampled = sample(x, pixels[:, :, None] + displaced)  # [N, h, w, 9, C]
-        return sampled.reshape(*x.shape[:3], 9 * c) @ kernel.reshape(9 * c, c).astype(self.dtype)
+    def __call__(self, inputs: int) -> tuple[jax.Array, jax.Array | None]:
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), (3, 3, inputs, self.features))
+        return kernel, self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else None
 
 
 class _Final(nn.Module):
-    """The two offsets of each pixel from one keypoint's features: [N, h, w, C] -> [N, h, w, 2]."""
+    """The offsets of each keypoint from its own features: [K, N, h, w, C] -> [N, h, w, K, 2]."""
 
     @nn.compact
-    def __call__(self, _: None, x: jax.Array) -> tuple[None, jax.Array]:
-        kernel = self.param("kernel", nn.initializers.lecun_normal(), (x.shape[-1], 2))
-        bias = self.param("bias", nn.initializers.zeros, (2,))
-        return None, x @ kernel + bias
+    def __call__(self, x: jax.Array) -> jax.Array:
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), (x.shape[0], x.shape[-1], 2))
+        bias = self.param("bias", nn.initializers.zeros, (x.shape[0], 2))
+        return jnp.einsum("knhwc,kco->nhwko", x, kernel) + bias
 
 
 def _each(module: type[nn.Module]) -> type[nn.Module]:
@@ -134,30 +138,23 @@ def _each(module: type[nn.Module]) -> type[nn.Module]:
     return nn.scan(module, variable_axes={"params": 0, "batch_stats": 0}, split_rngs={"params": True})
 
 
-def sample(x: jax.Array, positions: jax.Array) -> jax.Array:
-    """Bilinear samples of maps; each of the four neighbours of a position counts 0 where it lies outside.
-
-    Args:
-      x: [N, h, w, C].
-      positions: [N, h, w, T, 2] float32, (row, column) in pixels.
-
-    Returns:
-      [N, h, w, T, C] of x's dtype.
-    """
+def sample(x: jax.Array, rows: jax.Array, columns: jax.Array) -> jax.Array:
+    """Maps [N, h, w, C] sampled bilinearly at `rows` and `columns` [N, h, w] float32 pixels: [N, h, w, C] of x's dtype.
+    Each of a position's four neighbours counts 0 where it lies outside the map."""
     n, h, w, c = x.shape
-    # In a frame of zeros, from one pixel outside on all is 0: positions further out may be moved there.
-    framed = jnp.pad(x, ((0, 0), (1, 2), (1, 2), (0, 0))).reshape(-1, c)
-    positions = jnp.clip(positions, -1, np.array([h, w], np.float32))
-    corner = jnp.floor(positions)
-    fy, fx = jnp.moveaxis((positions - corner).astype(x.dtype), -1, 0)[..., None]
-    row, column = jnp.moveaxis(corner.astype(jnp.int32) + 1, -1, 0)
-    first = (jnp.arange(n)[:, None, None, None] * (h + 3) + row) * (w + 3) + column
+    # Two rings of zeros: a position in or beyond them has zeros on all four sides, so it may be moved to the rim.
+    framed = jnp.pad(x, ((0, 0), (2, 2), (2, 2), (0, 0))).reshape(-1, c)
+    above, left = jnp.floor(rows), jnp.floor(columns)
+    fy, fx = ((place - corner).astype(x.dtype)[..., None] for place, corner in ((rows, above), (columns, left)))
+    above = jnp.clip(above.astype(jnp.int32) + 2, 0, h + 2)
+    left = jnp.clip(left.astype(jnp.int32) + 2, 0, w + 2)
+    corner = (jnp.arange(n)[:, None, None] * (h + 4) + above) * (w + 4) + left
 
-    def neighbours(step: int) -> jax.Array:
-        return framed.at[first + step].get(mode="clip")  # whole C-vectors; NaN positions stay inside
+    def neighbour(step: int) -> jax.Array:
+        return framed.at[corner + step].get(mode="promise_in_bounds")  # whole C-vectors
 
-    upper = neighbours(0) * (1 - fx) + neighbours(1) * fx
-    lower = neighbours(w + 3) * (1 - fx) + neighbours(w + 4) * fx
+    upper = neighbour(0) * (1 - fx) + neighbour(1) * fx
+    lower = neighbour(w + 4) * (1 - fx) + neighbour(w + 5) * fx
     return upper * (1 - fy) + lower * fy
 
 

@@ -2,8 +2,8 @@
 
 Parameter names follow the official checkpoints, but a stage's modules, which are alike, are held as one with a leading
 axis and run in a loop: unrolled, the network took ten times as long to compile, and the CPU twice as long to run it.
-`stage3.1.fuse_layers.2.0.1.0.weight` is params["stage3"]["fuse_layers_2_0_1_0"]["kernel"][1] (STACKED for a KeyMap), the
-running statistics are in batch_stats as `mean` and `var`.
+`stage3.1.fuse_layers.2.0.1.0.weight` is params["stage3"]["fuse_layers_2_0_1_0"]["kernel"][1] (STACKED is for KeyMaps),
+the running statistics are in batch_stats as `mean` and `var`.
 Shapes: N images, H W their sides, C = width; branch i has C * 2 ** i channels at 1 / (4 * 2 ** i) of the sides.
 """
 
@@ -16,7 +16,6 @@ import jax.numpy as jnp
 from third_party_ports.batch_norm import BatchNorm
 from third_party_ports.linear import Linear
 from third_party_ports.resnet import Bottleneck
-
 
 STACKED = r"stage\d"  # names with a number after them that are packed on a leading axis
 
