@@ -1,0 +1,59 @@
+"""Caption text from indices, and the vocabulary file."""
+
+import pytest
+
+from third_party_ports.captions import SPECIALS, load_vocabulary, save_vocabulary, text
+from third_party_ports.weights import WeightsError
+
+WORDS = [*SPECIALS, "a", "man", "'s", " ", "\n ", "hat"]
+UNK, PAD, BOS, EOS, A, MAN, S, BLANK, FEED, HAT = range(10)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "expected"),
+    [
+        ([A, A, MAN, MAN, MAN, A, HAT, EOS, A, UNK], "a man a hat"),  # repeats in a row are one, later ones stay
+        ([A, MAN, S, HAT], "a man 's hat"),  # never ended, never re-attached
+        ([EOS, A, MAN], ""),
+        ([], ""),
+        ([A, UNK, UNK, HAT, EOS], "a <unk> hat"),
+        ([A, PAD, BOS, EOS], "a <pad> <bos>"),
+        ([BLANK, A, BLANK, FEED, MAN, FEED, EOS], "a man"),
+        ([BLANK, EOS], ""),
+    ],
+)
+def test_text(tokens, expected):
+    assert text(tokens, WORDS) == expected
+
+
+def test_text_with_the_white_space_of_its_words():
+    assert text([BLANK, A, BLANK, MAN, FEED, HAT, BLANK], WORDS, clean_spaces=False) == "a   man \n  hat"
+
+
+def test_another_end():
+    assert text([A, EOS, MAN, HAT, A], WORDS, eos=HAT) == "a <eos> man"
+
+
+def test_a_vocabulary_comes_back_from_its_file(tmp_path):
+    save_vocabulary(WORDS, tmp_path / "vocab.json")
+    assert load_vocabulary(tmp_path / "vocab.json") == WORDS
+    assert [file.name for file in tmp_path.iterdir()] == ["vocab.json"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "there is no such vocabulary file"),
+        ("a\nman\n", "not a vocabulary file"),
+        ('{"a": 1}', "not a list of strings"),
+        ('["<unk>", "<pad>", "<bos>", "<eos>", 7]', "not a list of strings"),
+        ('["<unk>", "<pad>", "<bos>", "<eos>", "a", "a"]', "1 words stand twice"),
+        ('["a", "man"]', r"first words are \['a', 'man'\]"),
+    ],
+)
+def test_files_that_are_no_vocabulary(tmp_path, content, message):
+    file = tmp_path / "vocab.json"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(WeightsError, match=rf"vocab\.json: .*{message}.*convert m2_vocab"):
+        load_vocabulary(file)
