@@ -34,6 +34,14 @@ def succeed(module: str, *arguments: str | Path, **more) -> subprocess.Completed
     return done
 
 
+def fail(module: str, *arguments: str | Path, **more) -> subprocess.CompletedProcess:
+    """Runs a command that must end with a message, not with a traceback."""
+    done = run(module, *arguments, **more)
+    assert done.returncode != 0, done.stdout
+    assert "error: " in done.stderr and "Traceback" not in done.stderr, done.stderr
+    return done
+
+
 def train_flags(config: str, data: Path, workdir: Path, *more: str) -> list[str]:
     """Arguments of ipa_jax.main for a tiny model; `config` names a file of configs/."""
     return [f"--config=configs/{config}.py:tiny", f"--config.data_dir={data}", f"--workdir={workdir}", *more]

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -34,7 +35,11 @@ def load(name: str, size: str) -> ConfigDict:
 def test_every_file_loads_at_every_size_with_the_same_fields(name, size):
     config = load(name, size)
     assert config.size == size and config.is_locked
-    assert workdirs.flat(config).keys() == workdirs.flat(full.get_config()).keys()
+    sizes = re.compile(r"extract\..*fields(\..*)?")  # of the extractors, where they are not the official ones
+    fields, defaults = (
+        {field for field in workdirs.flat(c) if not sizes.fullmatch(field)} for c in (config, full.get_config())
+    )
+    assert fields == defaults
 
 
 def test_demo_is_full_at_demo_size():

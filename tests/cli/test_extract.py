@@ -1,0 +1,137 @@
+"""Photos to features by the documented command: killed and gone on with, through Beam, refused without weights."""
+
+import re
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+
+from configs.full import get_config
+from data_builders import feature_journal
+from data_builders.feature_store import FeatureReader
+from data_builders.posts import read
+from tests.cli.commands import ROOT, command, environment, fail, succeed, train_flags
+
+TINY = ("--config=configs/full.py:tiny", "--random-weights", "--config.extract.shard_rows=300")
+
+
+def flags(world, out, *more):
+    return (*TINY, f"--raw={world}/raw", f"--out={out}", *more)
+
+
+@pytest.fixture(scope="module")
+def store(demo_world, tmp_path_factory):
+    """A store of all four parts, its extraction killed once in the middle of a shard."""
+    out = tmp_path_factory.mktemp("extract") / "store"
+    started = command("data_builders.extract", *flags(demo_world, out))
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(started, cwd=ROOT, env=environment(), **quiet)
+    while process.poll() is None and not (out / "part-00000.arrow").exists():
+        time.sleep(0.02)
+    while process.poll() is None and len(feature_journal.read(out)) < 8:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    before = {path.name: path.read_bytes() for path in out.glob("part-*.arrow")}
+    journalled = feature_journal.read(out)
+    done = succeed("data_builders.extract", *flags(demo_world, out))
+    return out, before, journalled, done
+
+
+def test_a_killed_extraction_goes_on(store, demo_world):
+    """Every readable image of a post has one row; what was finished before the kill is as it was."""
+    out, before, journalled, done = store
+    reader = FeatureReader(out)
+    keys = list(reader.keys())
+    posts, _ = read(demo_world / "raw", get_config("tiny").data.to_dict())
+    wanted = posts.select("account", "image_ids").explode("image_ids").rows()
+    unreadable = int(re.search(r"left out, image unreadable: (\d+)", done.stdout)[1])
+    assert len(keys) == len(set(keys)) == len(wanted) - unreadable and set(keys) <= set(wanted)
+    assert len(keys) == int(re.search(r"wrote (\d+) images", done.stdout)[1]) + 300 + len(journalled)
+    assert all((out / name).read_bytes() == content for name, content in before.items())
+    assert f"({300 + len(journalled)} were there already)" in done.stdout
+    row = journalled[0]
+    assert reader.caption_texts(row["account"], [row["image_id"]]) == [row["caption_text"]]
+    assert not (out / feature_journal.NAME).exists()
+
+
+def test_a_finished_extraction_has_nothing_to_do(store, demo_world):
+    done = succeed("data_builders.extract", *flags(demo_world, store[0]))
+    assert done.stdout.startswith("wrote 0 images")
+
+
+def test_other_choices_need_another_store(store, demo_world):
+    done = fail("data_builders.extract", *flags(demo_world, store[0], "--config.extract.depth.mirror=False"))
+    assert "header.json: extractors is" in done.stderr
+
+
+def images_of(reader, account):
+    return [image for name, image in list(reader.keys()) if name == account]
+
+
+def test_features_are_of_their_image(store):
+    """Sizes fit, no two images share all they have, and nothing is degenerate."""
+    out = store[0]
+    reader = FeatureReader(out)
+    account, _ = next(iter(reader.keys()))
+    ids = images_of(reader, account)
+    features, depth = reader.load(account, ids), reader.depth(account, ids)
+    assert set(features.width) == set(features.height) == {48}
+    assert depth.shape == (len(ids), 48, 48) and depth.max() == 65535 and depth.min() == 0
+    np.testing.assert_allclose(np.linalg.norm(features.caption, axis=1), 1, rtol=1e-5)
+    for vectors in (features.background, features.caption, depth.reshape(len(ids), -1)):
+        assert len(np.unique(vectors, axis=0)) > len(ids) / 2
+
+
+def test_beam_gives_the_same_rows(store, demo_world, tmp_path):
+    """In chunks of 256, each a store of its own first, in one run of the parts that are cheap."""
+    parts = "--extractors=background,depth"
+    alone, spread = tmp_path / "alone", tmp_path / "spread"
+    succeed("data_builders.extract", *flags(demo_world, alone, parts))
+    done = succeed("data_builders.extract", *flags(demo_world, spread, parts),
+                   "--beam_pipeline_options=runner=FnApiRunner")  # fmt: skip
+    assert not list(spread.glob(".chunks/*")) and len(list(spread.glob("part-*.arrow"))) >= 3
+    a, b = FeatureReader(alone), FeatureReader(spread)
+    assert a.header == b.header
+    assert sorted(a.keys()) == sorted(b.keys())
+    assert f"wrote {len(a)} images" in done.stdout and "left out, image unreadable" in done.stdout
+    account, _ = next(iter(a.keys()))
+    ids = images_of(a, account)
+    np.testing.assert_allclose(a.load(account, ids).background, b.load(account, ids).background, rtol=1e-4, atol=1e-5)
+
+
+def test_builder_and_training_accept_the_store(store, demo_world, tmp_path):
+    out, data = store[0], tmp_path / "data"
+    config = "--config=configs/full.py:tiny"
+    succeed("data_builders.build", config, f"--raw={demo_world}/raw", f"--features={out}", f"--data_dir={data}")
+    refused = fail("ipa_jax.main", *train_flags("full", data, tmp_path / "run"))
+    assert "config.allow_random_features" in refused.stderr
+    allowed = ("--config.allow_random_features=True", "--config.train.epochs=0.2")
+    succeed("ipa_jax.main", *train_flags("full", data, tmp_path / "run"), *allowed)
+
+
+def test_missing_weights_are_named_with_their_commands(demo_world, tmp_path):
+    flags = (f"--raw={demo_world}/raw", f"--out={tmp_path}/store", f"--config.extract.weights={tmp_path}/weights")
+    done = fail("data_builders.extract", *flags)
+    for remedy in (
+        "dekr_w32: get pose_dekr_hrnetw32_coco.pth from https://github.com/HRNet/DEKR, then python -m "
+        f"third_party_ports.convert dekr_w32 pose_dekr_hrnetw32_coco.pth --out {tmp_path}/weights/dekr_w32.safetensors",
+        f"deeplabv3_resnet101: python -m third_party_ports.fetch deeplabv3_resnet101 --to {tmp_path}/weights",
+        "bottom_up_r101: get bua-caffe-frcn-r101-k10-100.pth from",
+        "m2_transformer: python -m third_party_ports.fetch m2_transformer",
+        "m2_vocab: python -m third_party_ports.fetch m2_vocab",
+        "adabins_nyu: get AdaBins_nyu.pt from",
+    ):
+        assert remedy in done.stderr
+    assert not (tmp_path / "store").exists()
+    only = fail("data_builders.extract", *flags, "--extractors=background")
+    assert "deeplabv3" in only.stderr and "dekr" not in only.stderr
+    none = fail("data_builders.extract", *flags, "--config.data.similarity.caption=0")
+    assert "m2" not in none.stderr and "bottom_up" not in none.stderr
+
+
+def test_an_unknown_part_is_named(demo_world, tmp_path):
+    done = fail("data_builders.extract", f"--raw={demo_world}/raw", f"--out={tmp_path}/s", "--extractors=pose,smell")
+    assert "smell is no part; parts are pose, background, caption, depth" in done.stderr
