@@ -114,7 +114,7 @@ def text_lines(rows: Iterable[Row]) -> Iterator[str]:
         else:
             c = row.comparison
             yield (
-                f"{row.fixture:<28} {c.array:<36} {number(c.error):>8} {c.kind:<9} {number(c.limit):>7}  "
+                f"{row.fixture:<28} {c.array:<44} {number(c.error):>8} {c.kind:<9} {number(c.limit):>7}  "
                 f"{'pass' if row.passed else 'FAIL'}"
             )
 

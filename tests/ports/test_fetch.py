@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 
 import numpy as np
@@ -123,6 +124,13 @@ def test_links_are_https_and_end_in_the_file():
     for row in zoo.CHECKPOINTS.values():
         assert row.page.startswith("https://")
         assert row.url is None or (row.url.startswith("https://") and row.url.endswith(f"/{row.file}"))
+
+
+def test_the_readme_has_every_checkpoint():
+    readme = Path(zoo.__file__).with_name("README.md").read_text()
+    for row in zoo.CHECKPOINTS.values():
+        licence, how = row.licence.split(" (")[0], "fetched" if row.url else "by hand"
+        assert f"| `{row.name}` | [`{row.file}`]({row.page}) | {row.size} | {licence} | {how} |" in readme
 
 
 def test_unknown_names(capsys):
