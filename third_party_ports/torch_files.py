@@ -5,7 +5,9 @@ Such a file is a pickle that describes tensors, beside the bytes of their storag
 `_Tensors` and gives each a stand-in of ours; the format is that of PyTorch's torch/serialization.py (BSD-3-Clause).
 """
 
+import mmap
 import pickle
+import pickletools
 import struct
 import zipfile
 import zlib
@@ -47,9 +49,9 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
     path = Path(path)
     try:
         with path.open("rb") as file:
-            data = np.memmap(file, np.uint8, "r").view(np.ndarray)
-            file.seek(0)
-            content, storages = (_stream if data[: len(STREAM)].tobytes() == STREAM else _archive)(file, data)
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            old = mapped[: len(STREAM)] == STREAM
+            content, storages = _stream(mapped) if old else _archive(file, mapped)
         return {name: _view(name, tensor, storages) for name, tensor in _flatten(content).items()}
     except FileNotFoundError as error:
         raise WeightsError(f"{path}: there is no such file.") from error
@@ -122,8 +124,20 @@ class _Tensors(pickle.Unpickler):
         return key
 
 
-def _archive(file: BinaryIO, data: np.ndarray) -> tuple[Any, dict[str, np.ndarray]]:
+def _load(file: BinaryIO | mmap.mmap) -> tuple[Any, dict[str, _Storage]]:
+    """The next pickle's object, and the storages that it names."""
+    start = file.tell()
+    for code, argument, place in pickletools.genops(file):
+        if code.name.endswith("PUT") and argument > place:  # the unpickler would make room for all numbers below
+            raise _RefusedError(f"an absurd number, {argument}, in its pickle. {AGAIN}")
+    file.seek(start)
+    unpickler = _Tensors(file)
+    return unpickler.load(), unpickler.storages
+
+
+def _archive(file: BinaryIO, mapped: mmap.mmap) -> tuple[Any, dict[str, np.ndarray]]:
     """The zip format: what was saved, and the storages by key."""
+    data = np.frombuffer(mapped, np.uint8)
     with zipfile.ZipFile(file) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
         pickles = [name for name in entries if name.endswith("/data.pkl")]
@@ -136,10 +150,9 @@ def _archive(file: BinaryIO, data: np.ndarray) -> tuple[Any, dict[str, np.ndarra
             if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > len(data):
                 raise _RefusedError(f"its entry {entry.filename} is compressed or larger than the file. {AGAIN}")
         big = f"{root}byteorder" in entries and archive.read(f"{root}byteorder") == b"big"
-        unpickler = _Tensors(BytesIO(archive.read(pickles[0])))  # whole, so that its checksum is seen
-        content = unpickler.load()
+        content, named = _load(BytesIO(archive.read(pickles[0])))  # whole, so that its checksum is seen
     storages = {}
-    for key, storage in unpickler.storages.items():
+    for key, storage in named.items():
         entry = entries.get(f"{root}data/{key}")
         if entry is None:
             raise _RefusedError(f"its storage {key} is missing. {AGAIN}")
@@ -152,17 +165,14 @@ def _archive(file: BinaryIO, data: np.ndarray) -> tuple[Any, dict[str, np.ndarra
     return content, storages
 
 
-def _stream(file: BinaryIO, data: np.ndarray) -> tuple[Any, dict[str, np.ndarray]]:
+def _stream(mapped: mmap.mmap) -> tuple[Any, dict[str, np.ndarray]]:
     """The format before 1.6: five pickles (magic number, version, machine, what was saved, keys), then count and
     bytes of each storage in the order of the keys."""
-    _, _, machine = (_Tensors(file).load() for _ in range(3))
-    unpickler = _Tensors(file)
-    content = unpickler.load()
-    keys = _Tensors(file).load()
-    place = file.tell()
+    (_, _), (_, _), (machine, _), (content, named), (keys, _) = (_load(mapped) for _ in range(5))
+    data, place = np.frombuffer(mapped, np.uint8), mapped.tell()
     storages = {}
     for key in keys:
-        storage = unpickler.storages[key]
+        storage = named[key]
         (numel,) = struct.unpack_from("<q", data, place)
         end = place + 8 + storage.numel * storage.dtype.itemsize
         if numel != storage.numel:

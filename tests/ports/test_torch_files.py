@@ -223,6 +223,14 @@ def test_views_and_storages_that_do_not_fit(tmp_path, fields, word):
     refused(archive(tmp_path / "a.pth", entries(a=tensor(**fields))), word)
 
 
+def test_an_absurd_place_in_the_memory_of_a_pickle(tmp_path):
+    """The unpickler would reserve 64 GB."""
+    put = b"r" + struct.pack("<I", 2**32 - 1)
+    refused(archive(tmp_path / "a.pth", entries(a=tensor() + put)), "absurd number")
+    (tmp_path / "old.pth").write_bytes(torch_files.STREAM + b"\xf9\x20\x6a\xa8\x50\x19." + entries(a=value(1) + put))
+    refused(tmp_path / "old.pth", "absurd number")
+
+
 def test_one_storage_of_two_types(tmp_path):
     refused(archive(tmp_path / "a.pth", entries(a=tensor(), b=tensor(kind="IntStorage"))), "two types or sizes")
 
