@@ -79,7 +79,7 @@ def _hdf5(path: Path) -> dict[str, np.ndarray]:
             return
         if item.external or item.is_virtual or item.nbytes > 1000 * path.stat().st_size:
             raise ValueError(f"{name} is not in the file, or has an absurd size")
-        tensors[name.replace("/", ".")] = item[()]
+        tensors[name.replace("/", ".")] = np.asarray(item[()])
 
     try:
         with h5py.File(path, "r") as file:
