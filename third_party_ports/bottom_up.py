@@ -194,8 +194,10 @@ def region_features(
       mode: "roi_feats" gives the proposals themselves, as M2 Transformer needs them; "bboxes" the same described
         regions with refined boxes, always max_boxes of them, the surest first. For given boxes call the network.
 
-    Raises ValueError for min_boxes > max_boxes.
+    Raises ValueError for min_boxes > max_boxes, and for an unknown mode.
     """
+    if mode not in ("roi_feats", "bboxes"):
+        raise ValueError(f"region_features: mode {mode!r} is neither 'roi_feats' nor 'bboxes'")
     with jax.default_matmul_precision("highest"):  # coarser products flip decisions
         maps, cells, anchor_logits, deltas, _ = network.apply(variables, images, sizes, method="trace")
         boxes, _, count = jax.vmap(partial(regions.propose, candidates=candidates, proposals=proposals))(

@@ -105,17 +105,17 @@ def _proposals(
     boxes, scores, count = (np.asarray(v) for v in _propose(logits, deltas, size, cells, scale))
     stored = {"proposals": ("proposals", "proposal_scores")}.get(name, (f"{name}_boxes", f"{name}_scores"))
     reference, their_scores = (fixture.answers[array] for array in stored)
-    boxes, scores = in_their_order(boxes[:count], scores[:count], reference, their_scores, box_limit)
+    boxes, scores = in_their_order(boxes[:count], scores[:count], reference, box_limit)
     yield compared(stored[0] + note, boxes, reference, "absolute", box_limit)
     yield compared(stored[1] + note, scores, their_scores, "absolute", score_limit)
 
 
 def in_their_order(
-    boxes: np.ndarray, scores: np.ndarray, theirs: np.ndarray, their_scores: np.ndarray, limit: float
+    boxes: np.ndarray, scores: np.ndarray, theirs: np.ndarray, limit: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Our boxes [R, 4] and scores [R] with those swapped back whose scores only rounding tells apart.
+    """Our boxes [R, 4] and scores [R], by descending score, with those swapped back that only rounding tells apart.
 
-    A box that lies within `limit` px of none of theirs stays where it is, and then counts as the error that it is.
+    A box that lies within `limit` px of none of theirs stays where it is, and is then the error that it is.
     """
     if boxes.shape != theirs.shape:
         return boxes, scores
