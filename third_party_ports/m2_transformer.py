@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from third_party_ports.linear import Linear
 from third_party_ports.m2_layers import EPSILON, DecoderLayer, EncoderLayer, Pair
@@ -144,18 +143,6 @@ def caption_vector(levels: jax.Array, count: jax.Array) -> jax.Array:
     total = jnp.where(real[..., None], levels[:, -1].astype(jnp.float32), 0).sum(1)
     mean = total / jnp.maximum(count, 1)[:, None]
     return mean / jnp.maximum(jnp.linalg.norm(mean, axis=-1, keepdims=True), 1e-12)
-
-
-def masks_zero_rows(tensors: dict[str, np.ndarray]) -> bool:
-    """Whether the original's own padding mask, dead in a usual file, would fire for these official tensors.
-
-    It looks for zero rows after the projection, where they sum to LayerNorm(relu(bias)). If that is exactly 0, the
-    file expects `mask_padding`.
-    """
-    row = np.maximum(tensors["encoder.fc.bias"].astype(np.float32), 0)
-    row = (row - row.mean()) / np.sqrt(row.var() + np.float32(EPSILON))
-    row = row * tensors["encoder.layer_norm.weight"] + tensors["encoder.layer_norm.bias"]
-    return bool(row.sum() == 0)
 
 
 class Encoder(nn.Module):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from third_party_ports.m2_transformer import KEYS, M2Transformer, caption_vector, masks_zero_rows
+from third_party_ports.m2_transformer import KEYS, M2Transformer, caption_vector
 from third_party_ports.weights import WeightsError, from_state_dict
 
 TINY = M2Transformer(11, 16, heads=4, layers=2, memories=3, hidden=24, positions=9)
@@ -243,13 +243,6 @@ def test_what_decoding_left_in_the_file_is_ignored_and_anything_else_refused():
         loaded({name: tensor for name, tensor in official().items() if name != "decoder.pos_emb.weight"})
     with pytest.raises(WeightsError, match=r"size fields"):
         loaded(official(), replace(TINY, vocabulary=12))
-
-
-def test_files_whose_zero_rows_were_masked_after_all():
-    tensors = official()
-    assert not masks_zero_rows(tensors)
-    norm = {"encoder.layer_norm.weight": np.zeros(16, np.float32), "encoder.layer_norm.bias": np.zeros(16, np.float32)}
-    assert masks_zero_rows(tensors | norm)
 
 
 def test_sizes_that_do_not_fit():
