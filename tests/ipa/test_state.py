@@ -7,7 +7,6 @@ import numpy as np
 import optax
 import pytest
 from flax import traverse_util
-from safetensors.numpy import save_file
 from tiny_models import tiny_config
 
 from configs import full
@@ -139,24 +138,6 @@ def test_the_start_is_the_seeds(config):
     first = make()
     config.seed = 1
     assert (first != jax.jit(lambda: state.initial_variables(config)["params"]["head"]["kernel"])()).any()
-
-
-def test_pretrained_swin_replaces_its_leaves_alone(tmp_path):
-    """A file with official names, made of marks: Swin's leaves hold the marks, the rest is as without a file."""
-    config = tiny_config("basic")
-    tensors = {}
-    for path, leaf in traverse_util.flatten_dict(parameters(config)["swin"]).items():
-        name = ".".join(path[:-1]).replace("layers_", "layers.").replace("blocks_", "blocks.")
-        last = {"kernel": "weight", "scale": "weight"}.get(path[-1], path[-1])
-        shape = leaf.shape[::-1] if leaf.ndim == 2 and path[-1] == "kernel" else leaf.shape
-        shape = tuple(leaf.shape[i] for i in (3, 2, 0, 1)) if leaf.ndim == 4 else shape
-        tensors[f"{name}.{last}"] = np.full(shape, 0.25, np.float32)
-    save_file(tensors, tmp_path / "swin.safetensors")
-    rest = jax.jit(lambda: {k: v for k, v in state.initial_variables(config)["params"].items() if k != "swin"})()
-    config.init.swin = str(tmp_path / "swin.safetensors")
-    loaded = state.initial_variables(config)["params"]
-    assert all((leaf == 0.25).all() for leaf in jax.tree.leaves(loaded.pop("swin")))
-    jax.tree.map(np.testing.assert_array_equal, loaded, rest)
 
 
 def test_the_paper_count_of_parameters():
