@@ -160,7 +160,7 @@ def _dekr(width: int, side: int, size: str) -> Checkpoint:
         preprocessing=f"shorter side {side}, on a canvas of multiples of 64 (dekr_canvas.py); {NORMALISED}",
         fields={"width": width},
         inputs=((1, side, side, 3),),
-        signature={"transition1.0.0.weight": (width, 256, 3, 3), "head_heatmap.1.weight": (18, 32, 1, 1)},
+        signature={"transition1.0.0.weight": (width, 256, 3, 3), "head_heatmap.1.weight": (18, width, 1, 1)},
     )
 
 

@@ -1,0 +1,73 @@
+"""The rows against the fixtures' manifests and the published counts."""
+
+import json
+import re
+from pathlib import Path
+
+import jax
+import pytest
+
+from third_party_ports import zoo
+from third_party_ports.weights import KeyMap, WeightsError
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+FIXTURES = {"swin_base_22k": "swin_b", "resnet50_v2": "resnet50", "deeplabv3_resnet101": "deeplabv3",
+            "adabins_nyu": "adabins", "dekr_w32": "dekr", "dekr_w48": "dekr_w48", "bottom_up_r101": "bottom_up",
+            "m2_transformer": "m2_transformer"}  # fmt: skip
+ROWS = list(zoo.CHECKPOINTS.values())
+
+
+def test_names():
+    assert list(zoo.CHECKPOINTS) == [row.name for row in ROWS]
+    assert len({row.file for row in ROWS}) == len(ROWS)
+    with pytest.raises(WeightsError, match=r"'swin'; there are swin_base_22k, "):
+        zoo.checkpoint("swin")
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_each_row_is_whole(row):
+    for text in (row.file, row.licence, row.preprocessing, row.size):
+        assert text
+    for link in (row.page, row.url or row.page):
+        assert link.startswith("https://")
+    assert row.sha256 is None or re.fullmatch(r"[0-9a-f]{8}|[0-9a-f]{64}", row.sha256)
+    if hashed := re.search(r"-([0-9a-f]{8})\.pth$", row.file):
+        assert row.sha256 == hashed[1]
+    if row.url is not None:
+        assert row.url.endswith("/" + row.file)
+    if row.module is not None:
+        assert isinstance(row.key_map(), KeyMap)
+        network = row.network()
+        assert {name: getattr(network, name) for name in row.fields} == dict(row.fields)
+        assert set(row.optional) <= row.signature.keys()
+    for path in (row.layouts, row.check):
+        assert path is None or callable(zoo.attribute(path))
+
+
+@pytest.mark.parametrize("name", FIXTURES)
+def test_signatures_are_of_the_original(name):
+    """Names and shapes that the original network's own state dict has, wrapper included."""
+    manifest = json.loads((GOLDEN / FIXTURES[name] / "manifest.json").read_text())
+    official = {key.removeprefix("module."): tuple(shape) for key, shape, _ in manifest["tensors"]}
+    row = zoo.checkpoint(name)
+    assert row.signature.items() <= official.items()
+    assert manifest["wrapper"] is None or manifest["wrapper"] in row.key_map().wrappers
+    assert manifest.get("checkpoint", row.file).startswith(row.file)
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers"),
+    [
+        ("swin_base_384_22k", 86_878_584),
+        ("dekr_rescore", 85_249),
+        ("m2_transformer", 38_439_424),
+    ],
+)
+def test_the_networks_have_the_published_size(name, numbers):
+    assert sum(leaf.size for leaf in jax.tree.leaves(zoo.checkpoint(name).shapes())) == numbers
+
+
+def test_fields_can_be_replaced():
+    """Tiny networks for tests and random weights."""
+    assert zoo.checkpoint("dekr_w48").network(width=4).width == 4
+    assert zoo.checkpoint("swin_base_384_22k").network(depths=(1,)).window == 12
