@@ -100,8 +100,6 @@ def test_an_image_does_not_depend_on_its_batch(tiny):
     assert out["adapt0_out"].shape == (2, 8, 12, 3)
     exchanged = images(2)[::-1] * np.float32([1, 2]).reshape(2, 1, 1, 1)  # the second one first, beside another
     other = apply(variables, exchanged)[2]
-        2
-    ]  # the second one first, beside another
     for name in out:
         assert not np.allclose(out[name][0], out[name][1], rtol=1e-3, atol=1e-3), name
         np.testing.assert_allclose(other[name][0], out[name][1], rtol=1e-4, atol=1e-4, err_msg=name)
