@@ -66,9 +66,9 @@ def convert(
     tensors = checkpoint_files.read(checkpoint, keys.wrappers)
     try:
         official, layout = (tensors, "official") if layouts is None else layouts(tensors)
-        remarks = [remark for check in checks if (remark := check(_without_module(official)))]
         kept = _canonical(keys, official)
         from_state_dict(keys, kept, shapes, resize=False)
+        remarks = [remark for check in checks if (remark := check(_without_module(official)))]
     except WeightsError as error:
         looks = recognise.looks_like(tensors)
         raise WeightsError(f"{checkpoint}: {error}" + (f" The file looks like {looks}." if looks else "")) from error
@@ -77,7 +77,10 @@ def convert(
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(out.name + ".part")
     try:
+        part.touch()
+        mode = part.stat().st_mode
         save_file(kept, part, metadata)
+        part.chmod(mode)  # save_file gives all rights to the owner alone
         os.replace(part, out)
     finally:
         part.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """Which network's checkpoint a file looks like, told from a few names and shapes."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from third_party_ports.layouts import official_swin
 from third_party_ports.weights import WeightsError
 from third_party_ports.zoo import CHECKPOINTS, Checkpoint, Shape
 
+WRAPPERS = ("", "model.", "state_dict.", "best_state_dict.")
 ANY = (None,) * 4
 OTHERS: dict[str, Mapping[str, Shape]] = {  # what no port serves and is easily taken for one of ours
     "DEKR for CrowdPose, 14 keypoints; COCO's 17 are needed": {"head_heatmap.1.weight": (15, None, 1, 1)},
@@ -23,16 +25,21 @@ OTHERS: dict[str, Mapping[str, Shape]] = {  # what no port serves and is easily 
 
 def looks_like(tensors: Mapping[str, np.ndarray]) -> str:
     """What the tensors are, in words: rows of the zoo and their layout, or a network of OTHERS; "" if unknown."""
-    plain = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
-    layout = ""
-    try:
-        plain, found = official_swin(plain)
-        layout = "" if found == "official" else f" in the {found} layout"
-    except WeightsError:
-        pass
-    rows = [row.name for row in CHECKPOINTS.values() if row.signature and not conflicts(row, plain)]
-    others = [name for name, signature in OTHERS.items() if not _differences(signature, plain)]
-    return " or ".join(rows) + layout if rows else "; ".join(others)
+    for wrapper in WRAPPERS:
+        inside = {name.removeprefix(wrapper): t for name, t in tensors.items() if name.startswith(wrapper)}
+        if found := _known({name.removeprefix("module."): tensor for name, tensor in inside.items()}):
+            return found + (f", under the key {wrapper[:-1]!r}" if wrapper else "")
+    return ""
+
+
+def _known(tensors: Mapping[str, np.ndarray]) -> str:
+    layout = "official"
+    with suppress(WeightsError):
+        tensors, layout = official_swin(tensors)
+    rows = [row.name for row in CHECKPOINTS.values() if row.signature and not conflicts(row, tensors)]
+    if rows:
+        return " or ".join(rows) + ("" if layout == "official" else f" in the {layout} layout")
+    return "; ".join(name for name, signature in OTHERS.items() if not _differences(signature, tensors))
 
 
 def conflicts(row: Checkpoint, tensors: Mapping[str, np.ndarray]) -> list[str]:

@@ -75,6 +75,7 @@ def test_every_layout_gives_the_same_file(tmp_path, tiny_row, make, layout, pref
         np.testing.assert_array_equal(written[name], tensor)
     assert (done.layout, done.tensors, done.numbers) == (layout, len(needed), sum(t.size for t in needed.values()))
     assert [file.name for file in (tmp_path / "deep").iterdir()] == ["tiny.safetensors"]
+    assert (tmp_path / "deep/tiny.safetensors").stat().st_mode == checkpoint.stat().st_mode  # for others to read too
     variables = weights.load(tmp_path / "deep/tiny.safetensors", KEYS, swin_shapes())
     kernel = variables["params"]["layers_1"]["blocks_1"]["attn"]["qkv"]["kernel"]
     np.testing.assert_array_equal(kernel, needed["layers.1.blocks.1.attn.qkv.weight"].T)
@@ -192,6 +193,8 @@ def test_other_networks_are_recognised():
     assert "CrowdPose" in recognise.looks_like({name: empty(shape) for name, shape in crowd.items()})
     assert recognise.looks_like({"backbone.res4.35.conv1.weight": empty((256, 1024, 1, 1))}).endswith("ResNet152")
     assert recognise.looks_like({"a": empty((3,))}) == ""
+    wrapped = {f"model.{name}": empty(shape) for name, shape in zoo.checkpoint("dekr_w48").signature.items()}
+    assert recognise.looks_like(wrapped) == "dekr_w48, under the key 'model'"
 
 
 def test_another_rows_file_is_refused_with_its_name(tmp_path, tiny_row):
