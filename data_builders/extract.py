@@ -103,8 +103,11 @@ def show(report: "Report", out: Path) -> None:
 
 
 def main(argv: list[str]) -> None:
+    from absl import logging
+
     from data_builders.posts import RawDataError
 
+    logging.set_verbosity("warning")  # jax tells which backends it did not find
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments {argv[1:]}")
     try:
