@@ -124,10 +124,12 @@ class DecoderLayer(nn.Module):
     def __call__(self, x, real, own: Pair, seen, context: list[Pair], visible) -> jax.Array:
         """`real` [N, T, 1] is 0 for pads, else 1; `own` and `seen` belong to the self-attention, `context` (a pair a
         level) and `visible` [B, 1, R] to the other one."""
-        words = real * self.self_att(x, own, seen)
+        words = self.self_att(x, own, seen)
         mixed = 0
         for i, pair in enumerate(context):
-            level = real * self.enc_att(words, pair, visible)
+            level = self.enc_att(words, pair, visible)
             gate = nn.sigmoid(getattr(self, f"fc_alpha{i + 1}")(jnp.concatenate([words, level], -1)))
             mixed = mixed + gate * level
-        return real * self.pwff(mixed * self.levels**-0.5)  # no residual here: `words` is inside each level
+        # No residual around the sum: `words` is inside each level. The original zeroes pads after every part; once is
+        # enough, as no other word sees them.
+        return real * self.pwff(mixed * self.levels**-0.5)
