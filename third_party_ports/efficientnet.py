@@ -131,7 +131,8 @@ class SqueezeExcite(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        gate = x.mean((1, 2), keepdims=True, dtype=jnp.float32)  # a bfloat16 mean over H x W would lose digits
+        # Two short float32 sums round less than one over the whole map.
+        gate = x.mean(1, keepdims=True, dtype=jnp.float32).mean(2, keepdims=True)
         gate = nn.silu(Linear(self.width, dtype=self.dtype, name="conv_reduce")(gate))
         return x * nn.sigmoid(Linear(x.shape[-1], dtype=self.dtype, name="conv_expand")(gate))
 
