@@ -1,7 +1,7 @@
 """HRNet (arXiv 1908.07919): branches of several resolutions side by side, ported from HRNet/DEKR (MIT).
 
 Parameter names follow the official checkpoints, but a stage's modules, which are alike, are held as one with a leading
-axis and run in a loop: unrolled, the network took ten times as long to compile, and the CPU twice as long to run it.
+axis and run in a loop: unrolled, the network takes five to ten times as long to compile and up to twice as long to run.
 `stage3.1.fuse_layers.2.0.1.0.weight` is params["stage3"]["fuse_layers_2_0_1_0"]["kernel"][1] (STACKED is for KeyMaps),
 the running statistics are in batch_stats as `mean` and `var`.
 Shapes: N images, H W their sides, C = width; branch i has C * 2 ** i channels at 1 / (4 * 2 ** i) of the sides.

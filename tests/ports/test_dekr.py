@@ -1,13 +1,18 @@
 """DEKR: the adaptive block against a slow one in NumPy, the mirrored canvas, names, batches, precision."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from tests.ports.test_hrnet import filled, images, slow_conv, slow_norm
-from third_party_ports import weights
+from third_party_ports import imagenet, weights
 from third_party_ports.dekr import DEKR, KEYS, TAPS, AdaptiveBlock, mirrored, sample
+from third_party_ports.parity import dekr as parity
+from third_party_ports.parity import recipe
+from third_party_ports.parity.fixture import Fixture
 
 TINY = {"width": 4, "keypoints": 12, "modules": (2,), "blocks": 1, "stem": 2, "offset_width": 3}
 
@@ -169,6 +174,33 @@ def test_official_names(tiny):
         loaded = weights.from_state_dict(KEYS, given, shapes)
         jax.tree.map(np.testing.assert_array_equal, loaded, variables)
     assert KEYS.wrappers == ("best_state_dict", "state_dict")
+
+
+def test_parity_for_other_sizes_seeds_and_batches(tiny, tmp_path):
+    """A fixture with two images in its batch, answered by the network itself; and one wrong value is seen."""
+    network, apply, variables = tiny
+    tensors = official(variables)
+    computed = [name for name in tensors if name.endswith("regular_matrix")]
+    listed = [[name, part.shape, str(part.dtype)] for name, part in tensors.items() if name not in computed]
+    given = ["other", [2, 3, 32, 48], 5]
+    manifest = {"model": "dekr_w32", "seed": 3, "gain": 0.7, "tensors": listed, "computed": computed, "input": given}
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    fixture = Fixture(tmp_path)
+    assert parity.network_of(fixture.state_dict()) == network
+
+    canvases = imagenet.normalise(recipe.image(*given).transpose(0, 2, 3, 1))
+    out = apply(fixture.variables(KEYS, variables), canvases)[2]
+    answers = {}
+    for name, stored in {"offset": "offset", "adapt0_out": "tap_adapt0_out"}.items():
+        maps = np.asarray(out[name]).transpose(0, 3, 1, 2)
+        index = np.arange(0, maps.size, 7)
+        answers |= {stored: maps.ravel()[index], f"{stored}_index": index, f"{stored}_shape": maps.shape}
+    offset = np.asarray(out["offset"])
+    answers["offset_stats"] = np.array([offset.mean(), offset.std(), offset.min(), offset.max()])
+    answers["tap_adapt0_out"][3] += 1
+    np.savez(tmp_path / "io.npz", **answers)
+    rows = {row.array: row.passed for row in parity.compare(fixture)}
+    assert rows == {"offset": True, "offset, largest": True, "offset_stats": True, "adapt0_out": False}
 
 
 def test_another_number_of_keypoints_is_refused(tiny):
