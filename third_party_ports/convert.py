@@ -4,8 +4,8 @@
     python -m third_party_ports.convert m2_vocab vocab.pkl --out vocab.json
 
 Every tensor is accounted for: what is missing, unknown or misshapen is an error that lists names and says what the
-file looks like instead. The output holds float32 tensors under the network's canonical names (`weights.KeyMap`), in
-PyTorch's axis order, and in its metadata the source's name and sha256, the licence and the version of the ports.
+file looks like instead. The output holds float32 tensors under the network's canonical names (`weights.KeyMap`), in the
+published file's axis order, and in its metadata the source's name and sha256, the licence and the version of the ports.
 """
 
 import argparse

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -35,12 +35,14 @@ class KeyMap:
         we compute ourselves), present or absent.
       stacked: full match of the canonical names of parallel branches that we hold as one array with a leading axis;
         its groups are (before, number, after), and the array's canonical name is before + after.
+      order: of the tensors' axes; "flax" (Keras has it too) is ours up to axes of length 1.
     """
 
     wrappers: tuple[str, ...] = ()
     renames: tuple[tuple[str, str], ...] = ((r"^module\.", ""),)
     ignored: str = r"(.*\.)?num_batches_tracked"
     stacked: str | None = None
+    order: Literal["torch", "flax"] = "torch"
 
     def canonical(self, name: str) -> str | None:
         """The canonical name of an official one; None for a tensor to ignore."""
@@ -95,15 +97,15 @@ def from_state_dict(
         if path not in leaves:
             extra.append(name)
             continue
-        shape = leaves[path].shape
-        value = _arranged(tensor, path[-1], shape[1:] if match else shape, resize)
-        if value.shape != (shape[1:] if match else shape):
-            misshapen.append(f"{name} (gives {value.shape}, {'/'.join(path)} needs {shape})")
+        shape = leaves[path].shape[1:] if match else leaves[path].shape
+        arranged = _like(tensor, shape) if keys.order == "flax" else _arranged(tensor, path[-1], shape, resize)
+        if arranged.shape != shape:
+            misshapen.append(f"{name} (gives {arranged.shape}, {'/'.join(path)} needs {shape})")
             wrong.add(path)
         elif match:
-            parts.setdefault(path, {})[int(match[2])] = value
+            parts.setdefault(path, {})[int(match[2])] = arranged
         else:
-            found[path] = value.astype(leaves[path].dtype)
+            found[path] = arranged.astype(leaves[path].dtype)
     for path, numbered in parts.items():
         if sorted(numbered) == list(range(leaves[path].shape[0])):
             found[path] = np.stack([numbered[n] for n in sorted(numbered)]).astype(leaves[path].dtype)
@@ -123,6 +125,12 @@ def _path(name: str, leaves: Mapping[tuple[str, ...], Any]) -> tuple[str, ...]:
     if last == "weight":  # of a matrix, a table or a norm: the module's own parameters tell
         last = next((leaf for leaf in ("kernel", "embedding") if ("params", *owner, leaf) in leaves), "scale")
     return ("params", *owner, last)
+
+
+def _like(tensor: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """With `shape` if only the places and the number of axes of length 1 differ, which moves no number."""
+    longer = [[side for side in sides if side != 1] for sides in (tensor.shape, shape)]
+    return tensor.reshape(shape) if longer[0] == longer[1] else tensor
 
 
 def _arranged(tensor: np.ndarray, leaf: str, shape: tuple[int, ...], resize: bool) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Official checkpoints into our variables: names, axis orders, tables of another window, and every complaint."""
 
+from functools import partial
+
 import jax
 import numpy as np
 import pytest
@@ -99,6 +101,36 @@ def test_module_prefix_and_other_dtypes():
     tensors = {f"module.{name}": value.astype(np.float16) for name, value in official_swin().items()}
     variables = weights.from_state_dict(swin.KEYS, tensors, swin_shapes())
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {np.dtype("float32")}
+
+
+def test_files_in_our_own_axis_order():
+    """Axes of length 1 may be more, fewer or elsewhere; nothing is transposed, whatever would fit then."""
+    shapes = {
+        "dense": {"kernel": (3, 2), "bias": (2,)},
+        "pointwise": {"kernel": (3, 2)},
+        "depthwise": {"kernel": (5, 5, 1, 3)},
+        "norm": {"scale": (4,)},
+        "square": {"kernel": (2, 2)},
+    }
+    leaf = partial(jax.ShapeDtypeStruct, dtype=np.float32)
+    variables = {"params": jax.tree.map(leaf, shapes, is_leaf=lambda node: isinstance(node, tuple))}
+    keys = weights.KeyMap(order="flax")
+    tensors = {
+        "dense.kernel": numbers(3, 2),
+        "dense.bias": numbers(2),
+        "pointwise.kernel": numbers(1, 1, 3, 2),
+        "depthwise.kernel": numbers(5, 5, 3, 1),
+        "norm.scale": numbers(1, 1, 1, 4),
+        "square.kernel": numbers(2, 2),
+    }
+    params = weights.from_state_dict(keys, tensors, variables)["params"]
+    np.testing.assert_array_equal(params["dense"]["kernel"], tensors["dense.kernel"])
+    np.testing.assert_array_equal(params["square"]["kernel"], tensors["square.kernel"])
+    np.testing.assert_array_equal(params["pointwise"]["kernel"], tensors["pointwise.kernel"][0, 0])
+    np.testing.assert_array_equal(params["norm"]["scale"], tensors["norm.scale"][0, 0, 0])
+    np.testing.assert_array_equal(params["depthwise"]["kernel"], tensors["depthwise.kernel"].swapaxes(2, 3))
+    with pytest.raises(weights.WeightsError, match=r"1 misshapen: dense\.kernel \(gives \(2, 3\)"):
+        weights.from_state_dict(keys, tensors | {"dense.kernel": numbers(2, 3)}, variables)
 
 
 def test_every_problem_is_listed():

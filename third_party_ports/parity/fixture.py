@@ -5,7 +5,7 @@ whatever its seed, image size or batch.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -63,6 +63,7 @@ class Fixture:
         *,
         tensors: Mapping[str, np.ndarray] | None = None,
         computed: Mapping[str, np.ndarray] | None = None,
+        write: Callable[[Path, Mapping[str, np.ndarray]], None] | None = None,
     ) -> dict[str, Any]:
         """The port's variables for this fixture's weights, sent through the converter as the official file.
 
@@ -70,12 +71,16 @@ class Fixture:
           shapes: `jax.eval_shape` of the port's init.
           tensors: in place of the manifest's.
           computed: tensors beside them that the official file holds and the manifest does not list.
+          write: of the official file, where it is no .pth.
         """
         official = {**(tensors or self.state_dict()), **(computed or {})}
         with TemporaryDirectory() as folder:
-            checkpoint, converted = Path(folder) / "checkpoint.pth", Path(folder) / "port.safetensors"
+            checkpoint, converted = Path(folder) / "checkpoint", Path(folder) / "port.safetensors"
             wrapper = self.manifest.get("wrapper")
-            torch_zip.write(checkpoint, official, wrapper=wrapper, extra={"epoch": 25} if wrapper else None)
+            if write is None:
+                torch_zip.write(checkpoint, official, wrapper=wrapper, extra={"epoch": 25} if wrapper else None)
+            else:
+                write(checkpoint, official)
             convert(checkpoint, converted, keys, shapes)
             return load(converted, keys, shapes)
 
