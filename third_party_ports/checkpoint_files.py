@@ -1,7 +1,7 @@
 """A checkpoint file of any of the formats in which networks are published -> its tensors by name."""
 
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from third_party_ports.weights import WeightsError
 HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
-def read(path: str | Path, wrappers: Iterable[str] = ()) -> dict[str, np.ndarray]:
+def read(path: str | Path, wrappers: Sequence[str] = ()) -> dict[str, np.ndarray]:
     """The tensors of a PyTorch file, .safetensors, .npz or HDF5 file, whatever its name; dots join nested names.
 
     Of `wrappers` (KeyMap's), the first under which the file holds tensors is entered, and the rest of the file left
@@ -28,7 +28,7 @@ def read(path: str | Path, wrappers: Iterable[str] = ()) -> dict[str, np.ndarray
     elif head[8:9] == b"{":
         tensors = _safetensors(path)
     elif head.startswith(b"PK") and _is_npz(path):
-        tensors = _npz(path)
+        tensors = _npz(path, wrappers)
     elif head.lstrip().startswith(b"<"):
         raise WeightsError(f"{path}: a web page, not weights. Open it in a browser and download the file it leads to.")
     else:
@@ -60,10 +60,13 @@ def _is_npz(path: Path) -> bool:
         return False
 
 
-def _npz(path: Path) -> dict[str, np.ndarray]:
+def _npz(path: Path, wrappers: Sequence[str]) -> dict[str, np.ndarray]:
+    """What lies beside a wrapper is never loaded: an optimizer's state may have types that NumPy does not know."""
     try:
         with np.load(path) as arrays:
-            return dict(arrays)
+            keys = {key.replace("/", "."): key for key in arrays.files}
+            inside = ([name for name in keys if name.startswith(f"{wrapper}.")] for wrapper in wrappers)
+            return {name: arrays[keys[name]] for name in next(filter(None, inside), keys)}
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         remedy = "Only plain arrays are read: save them with numpy.savez(FILE, **arrays)."
         raise WeightsError(f"{path}: not a readable .npz file ({error}). {remedy}") from error

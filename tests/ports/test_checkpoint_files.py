@@ -83,6 +83,14 @@ def test_a_bare_file_of_a_network_that_may_be_wrapped(tmp_path):
     assert checkpoint_files.read(written(tmp_path, ".pth", TENSORS), ("model",)).keys() == TENSORS.keys()
 
 
+def test_what_lies_beside_a_wrapper_of_npz_is_not_loaded(tmp_path):
+    arrays = {"opt/target/a/kernel": np.ones((2, 3)), "opt/state/a": np.array([None]), "opt/targets": np.array([{}])}
+    np.savez(tmp_path / "a.npz", **arrays)
+    read = checkpoint_files.read(tmp_path / "a.npz", ("absent", "opt.target"))
+    assert {name: tensor.shape for name, tensor in read.items()} == {"a.kernel": (2, 3)}
+    refused(tmp_path / "a.npz", "numpy.savez")
+
+
 def test_objects_in_npz_are_not_unpickled(tmp_path):
     np.savez(tmp_path / "a.npz", a=np.array([{}, None], dtype=object))
     refused(tmp_path / "a.npz", "numpy.savez")
