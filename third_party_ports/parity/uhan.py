@@ -1,0 +1,35 @@
+"""UHAN: both kinds of gates, for any sizes, batch and seed. There is no file: the key map takes the arrays as named."""
+
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+
+from third_party_ports.parity import recipe
+from third_party_ports.parity.fixture import Comparison, Fixture
+from third_party_ports.parity.images import stored_names
+from third_party_ports.uhan import KEYS, UHAN
+from third_party_ports.weights import from_state_dict
+
+MODELS = ("uhan",)
+INPUTS = ("user", "words")
+LIMIT, WEIGHT_LIMIT = 1e-5, 1e-6
+
+
+def compare(fixture: Fixture) -> Iterator[Comparison]:
+    """Every array; the two inputs are compared with themselves as the network reads them."""
+    given, answers = fixture.manifest["config"], fixture.answers
+    photo = fixture.manifest["input"]
+    inputs = [recipe.image(photo["name"], tuple(photo["shape"]), photo["seed"])]
+    inputs += [answers[name].astype(np.int32) for name in ("words", "user")]
+    network = UHAN(given["users"], given["words"], given["width"], tuple(given["fc"]))
+    shapes = jax.eval_shape(network.init, jax.random.key(0), *inputs)
+    variables = from_state_dict(KEYS, fixture.state_dict(), shapes)
+    z, values = jax.jit(network.apply)(variables, *inputs)
+    hard, _ = jax.jit(network.clone(gates="hard_sigmoid").apply)(variables, *inputs)
+    values |= {"z": z, "z_hard_sigmoid": hard, "words": inputs[1], "user": inputs[2]}
+    for name in stored_names(answers):
+        if name in INPUTS:
+            yield fixture.exact(name, values[name])
+        else:
+            yield fixture.absolute(name, values[name], WEIGHT_LIMIT if name.endswith("_weights") else LIMIT)
