@@ -1,4 +1,4 @@
-"""The input images of a fixture whose manifest has `input`, `mean` and `std`, and the arrays it stores."""
+"""The input images of a fixture, by its manifest's `input`, `mean` and `std`, and the arrays it stores."""
 
 from collections.abc import Iterable
 
@@ -9,9 +9,14 @@ from third_party_ports.parity.fixture import Fixture
 
 
 def unit_images(fixture: Fixture) -> np.ndarray:
-    """The recipe's images [N, 3, H, W] float32 in [0, 1], before mean and std."""
+    """The recipe's images [N, 3, H, W] or image [3, H, W], float32 in [0, 1], before mean and std."""
     given = fixture.manifest["input"]
     return recipe.image(given["name"], tuple(given["shape"]), given["seed"])
+
+
+def photo(fixture: Fixture) -> np.ndarray:
+    """The recipe's one image as a decoded photo, [H, W, 3] uint8."""
+    return np.round(255 * unit_images(fixture)).astype(np.uint8).transpose(1, 2, 0)
 
 
 def normalised(fixture: Fixture, images: np.ndarray) -> np.ndarray:

@@ -1,0 +1,52 @@
+"""I2PA, "Intrinsic Image Popularity Assessment" (arXiv 1907.01985): how much of its likes a photo owes to itself.
+
+A ResNet50 with one output, as dingkeyan93/Intrinsic-Image-Popularity released it (MIT by its README). It was trained on
+differences between two photos of one account, so that a score is unbounded and means nothing alone.
+Of a photo it expects `imagenet.resize` to 224 x 224, the aspect ignored, and then `scaled`: no mean, no deviation.
+Shapes: N images, H W their sides.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from third_party_ports.linear import Linear
+from third_party_ports.resnet import ResNet
+from third_party_ports.weights import KeyMap
+
+KEYS = KeyMap(renames=((r"^module\.", ""), (r"^(?!resnet\.|fc\.)", "resnet.")))  # the file is a bare ResNet's
+SIDE = 224
+
+
+class I2PA(nn.Module):
+    """Images to scores.
+
+    Attributes:
+      stage_sizes, width: ResNet's.
+      dtype: of the computation; parameters, statistics, the pooled vector and the last layer stay float32.
+    """
+
+    stage_sizes: tuple[int, ...] = (3, 4, 6, 3)
+    width: int = 64
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, images: jax.Array, *, train: bool, mask: jax.Array | None = None, axis_name: str | None = None
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """RGB images [N, H, W, 3] in [0, 1] -> scores [N] float32, and ResNet's maps and pooled vectors by name.
+
+        `train`, `mask` and `axis_name` are BatchNorm's; training updates batch_stats, which must then be mutable.
+        params/resnet and batch_stats/resnet are those of a `ResNet`, whose weights they may start from.
+        """
+        resnet = ResNet(self.stage_sizes, self.width, dtype=self.dtype, name="resnet")
+        pooled, out = resnet(images, train=train, mask=mask, axis_name=axis_name)
+        return Linear(1, name="fc")(pooled)[:, 0], out
+
+
+def scaled(images: Any) -> Any:
+    """[...] uint8, as a NumPy or a JAX array -> float32 in [0, 1] of its kind."""
+    return images.astype(np.float32) / np.float32(255)

@@ -1,0 +1,35 @@
+"""I2PA: torchvision's taps for the released preprocessing, for any photo, depth and width."""
+
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+
+from third_party_ports import imagenet
+from third_party_ports.i2pa import I2PA, KEYS, scaled
+from third_party_ports.parity.fixture import Comparison, Fixture
+from third_party_ports.parity.images import photo, stored_names
+from third_party_ports.parity.resnet50 import stage_sizes
+
+MODELS = ("i2pa",)
+LIMITS = {"pooled": 1e-5, "score": 1e-5}  # 9e-7 and 2e-7 are seen; ImageNet's mean and deviation give 4e-3
+MAP = 5e-5  # of the maps; 4e-6 is seen
+
+
+def compare(fixture: Fixture) -> Iterator[Comparison]:
+    """The photo, the resized one, the maps (NCHW), the pooled vector and the score."""
+    tensors, side = fixture.state_dict(), fixture.manifest["config"]["image"]
+    original = photo(fixture)
+    small = imagenet.resize(original, (side, side))[None]
+    network = I2PA(stage_sizes(tensors), len(tensors["conv1.weight"]))
+    shapes = jax.eval_shape(lambda key: network.init(key, scaled(small), train=False), jax.random.key(0))
+    variables = fixture.variables(KEYS, shapes, tensors=tensors)
+    score, out = jax.jit(lambda v, x: network.apply(v, x, train=False))(variables, scaled(small))
+    out |= {"maxpool": out["stem"], "score": score[:, None]}
+    for name in stored_names(fixture.answers):
+        if name in ("input", "resized"):
+            yield fixture.exact(name, original if name == "input" else small.transpose(0, 3, 1, 2))
+        else:
+            value = np.asarray(out[name])
+            value = value.transpose(0, 3, 1, 2) if value.ndim == 4 else value
+            yield fixture.absolute(name, value, LIMITS.get(name, MAP))
