@@ -1,0 +1,168 @@
+"""Images per second and peak memory of each port, against the same network in PyTorch where there is one.
+
+Run: python -m benchmarks.ports [NAME ...] [--repeats 5] [--batch N] [--json FILE] [--markdown]
+
+PyTorch's side needs requirements-bench.txt; without it the ports are measured alone. Both sides run in one process, on
+the same threads, inputs and random weights, call by call in turns; what compiles and warms up is not counted. PyTorch
+runs eagerly, in the faster of its two memory layouts. Memory is the peak of a process that runs one side only: of its
+resident set, imports and compilation included, or of the GPU. Outputs that differ by more than 1e-3 fail.
+On a GPU float32 means float32 (no TF32), and everything is measured in bfloat16 too, with the share of the device's
+peak that the matrix products and convolutions reach.
+"""
+
+import argparse
+import json
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from importlib.util import find_spec
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.port_rows import ROWS
+
+LIMIT = 1e-3  # relative error of float32 outputs; another network differs by far more
+PACKAGES = ("torch", "torchvision", "timm")
+COLUMNS = ("network", "input", "dtype", "JAX /s", "PyTorch /s", "JAX / PyTorch", "peak GB", "error", "GFLOP", "of peak")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(ROWS)}; all by default")
+    parser.add_argument("--repeats", type=int, default=5, help="timed calls of each side")
+    parser.add_argument("--batch", type=int, help="inputs a call (else a few, by network and device)")
+    parser.add_argument("--json", type=Path, help="write everything that was measured")
+    parser.add_argument("--markdown", action="store_true", help="print the table as markdown")
+    args = parser.parse_args()
+    unknown = [name for name in args.names if name not in ROWS]
+    if unknown:
+        parser.error(f"no network is called {', '.join(unknown)}; there are {', '.join(ROWS)}")
+    if args.repeats < 1 or (args.batch or 1) < 1:
+        parser.error("--repeats and --batch are numbers from 1")
+
+    from tqdm import tqdm
+
+    lacking = [package for package in PACKAGES if find_spec(package) is None]
+    if lacking:
+        print(f"{', '.join(lacking)} not installed, so JAX alone is measured. "
+              "For PyTorch's side: pip install -r requirements-bench.txt", file=sys.stderr)  # fmt: skip
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # both sides share a GPU
+    results = []
+    for name in tqdm(args.names or list(ROWS), unit="network", leave=False, disable=None):
+        results += _measured(name, args.batch, args.repeats, with_torch=not lacking and ROWS[name].torch is not None)
+    if args.json:
+        _write(args.json, results)
+    print(f"{results[0].get('device', '?')}, {results[0].get('threads', '?')} threads, {_versions()}\n")
+    _print(results, args.markdown)
+    for result in results:
+        if result.get("failed"):
+            print(f"{result['name']}, {result['dtype']}: {result['failed']}", file=sys.stderr)
+    sys.exit(any(result.get("failed") for result in results))
+
+
+def _measured(name: str, batch: int | None, repeats: int, with_torch: bool) -> list[dict[str, Any]]:
+    """A result for each dtype: bfloat16 too where float32 turned out to run on a GPU."""
+    results = []
+    for dtype in ("float32", "bfloat16"):
+        result = {"name": name, "dtype": dtype, "alone": ROWS[name].alone}
+        results.append(result)
+        frameworks = ("jax", "torch") if with_torch else ("jax",)
+        try:
+            result |= _in_own_process(name, frameworks, batch, repeats, dtype)
+            result["memory"] = {"jax": result["peak_bytes"]}
+            if with_torch:
+                for side in frameworks:
+                    alone = _in_own_process(name, (side,), result["batch"], 1, dtype, result["layout"])
+                    result["memory"][side] = alone["peak_bytes"]
+        except BrokenProcessPool:
+            result["failed"] = "its process was killed; if for its memory, give a smaller --batch"
+        except Exception as error:
+            result["failed"] = f"{type(error).__name__}: {error}"
+        if dtype == "float32" and not result.get("error", 0) <= LIMIT:
+            result["failed"] = f"the outputs differ by {result['error']:.1e}: not the same network"
+        if result.get("platform") != "gpu":
+            break
+    return results
+
+
+def _in_own_process(*arguments: Any) -> dict[str, Any]:
+    """`port_timing.measure` in a fresh interpreter: nothing of another network is compiled, cached or resident."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_measure, *arguments).result()
+
+
+def _measure(*arguments: Any) -> dict[str, Any]:
+    from benchmarks.port_timing import measure
+
+    return measure(*arguments)
+
+
+def cells(result: dict[str, Any]) -> dict[str, str]:
+    """A result as cells by column. A rate is the median call's, with the slowest and the fastest one's; the ratio is
+    the median of the turns', above 1 where JAX is faster."""
+    row = ROWS[result["name"]]
+    found = {"network": row.what, "dtype": result["dtype"]}
+    if "failed" in result:
+        return found | {"JAX /s": "failed, see below"}
+    batch, seconds, memory = result["batch"], result["seconds"], result["memory"]
+    sides = row.shape[:-1] if len(row.shape) == 3 else row.shape
+    found["input"] = " x ".join(map(str, (batch, *sides)))
+    found["JAX /s"] = _rate(batch, seconds["jax"])
+    found["PyTorch /s"] = _rate(batch, seconds["torch"]) if "torch" in seconds else "none" if row.alone else "?"
+    if "torch" in seconds:
+        turns = zip(seconds["jax"], seconds["torch"], strict=True)
+        found["JAX / PyTorch"] = f"{median(theirs / ours for ours, theirs in turns):.2f}"
+        found["error"] = f"{result['error']:.0e}"
+    found["peak GB"] = " / ".join(f"{amount / 1e9:.1f}" for amount in memory.values())
+    found["GFLOP"] = f"{result['flop'] / 1e9:.3g}"
+    if result["peak_flops"]:
+        share = result["flop"] * batch / median(seconds["jax"]) / result["peak_flops"]
+        found["of peak"] = f"{100 * share:.0f} %"
+    return found
+
+
+def _rate(batch: int, seconds: list[float]) -> str:
+    middle, low, high = (batch / value for value in (median(seconds), max(seconds), min(seconds)))
+    return f"{middle:.3g} ({low:.3g} - {high:.3g})"
+
+
+def _print(results: list[dict[str, Any]], markdown: bool) -> None:
+    """The table without columns that would be empty, then what there is to say of its rows."""
+    rows = [cells(result) for result in results]
+    filled = [column for column in COLUMNS if any(row.get(column) for row in rows)]
+    if markdown:
+        for row in (filled, ["---"] * len(filled), *([row.get(column, "") for column in filled] for row in rows)):
+            print(f"| {' | '.join(row)} |")
+    else:
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(*filled)
+        for row in rows:
+            table.add_row(*(row.get(column, "") for column in filled))
+        console = Console()
+        console.width = max(console.width, 140)  # a wrapped table is harder to read than a scrolled one
+        console.print(table)
+    print()
+    for row in {result["name"]: ROWS[result["name"]] for result in results}.values():
+        if row.alone:
+            print(f"{row.what}: no counterpart, {row.alone}.")
+
+
+def _write(path: Path, results: list[dict[str, Any]]) -> None:
+    temporary = path.with_name(f"{path.name}.tmp")
+    temporary.write_text(json.dumps({"versions": _versions(), "results": results}, indent=1) + "\n")
+    temporary.replace(path)
+
+
+def _versions() -> str:
+    from importlib.metadata import version
+
+    return ", ".join(f"{name} {version(name)}" for name in ("jax", *PACKAGES) if find_spec(name))
+
+
+if __name__ == "__main__":
+    main()
