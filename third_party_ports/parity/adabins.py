@@ -23,6 +23,7 @@ DEPTH_LIMIT = {"": 5e-4, "_kitti": 5e-3}
 MEAN_DEPTH_LIMIT = {"": 1e-4, "_kitti": 1e-3}
 MASK_LIMIT = 1e-3  # share of the pixels
 INPUT_LIMIT = 1e-6  # the recipe on another machine
+MAP_SCALE = 1.5  # root mean square of the maps that these limits were found with
 
 
 def compare(fixture: Fixture) -> Iterator[Comparison]:
@@ -31,10 +32,7 @@ def compare(fixture: Fixture) -> Iterator[Comparison]:
     units = unit_images(fixture)
     images = normalise(units.transpose(0, 2, 3, 1))
     values = {"input": units, **outputs(fixture, images)}
-    limits = {"input": INPUT_LIMIT, "range_attention": ATTENTION_LIMIT, "bin_widths": EDGE_LIMIT[""]}
-    for end in RANGES:
-        limits |= {f"bin_edges{end}": EDGE_LIMIT[end], f"centers{end}": EDGE_LIMIT[end]}
-        limits |= {f"pred{end}": DEPTH_LIMIT[end], f"final{end}": DEPTH_LIMIT[end]}
+    limits = limits_at(growth(fixture))
     for name in stored_names(answers):
         if name == "masks_final_shape":
             yield compare_arrays(name, values["masks_final"].shape[-3:], answers[name][-3:], "exact", 0)
@@ -46,9 +44,30 @@ def compare(fixture: Fixture) -> Iterator[Comparison]:
             yield compare_arrays("masks (recorded pred)", *alike(recorded, answers[name]), "exact", 0)
             yield differing("masks (own pred)", values["masks"], answers[name])
         else:
-            yield fixture.absolute(name, values[name], limits.get(name, MAP_LIMIT))
+            yield fixture.absolute(name, values[name], limits.get(name, limits["maps"]))
             if name.removesuffix("_kitti") in ("pred", "final"):
-                yield mean_error(fixture, name, values[name])
+                yield mean_error(fixture, name, values[name], limits[f"{name} (mean)"])
+
+
+def growth(fixture: Fixture) -> float:
+    """How many times larger the stored maps are than those that the limits were found with, at least 1.
+
+    Random weights of some seeds make them 30 times larger, and rounding errors with them.
+    """
+    maps = [fixture.expected(name)[0].astype(np.float64) for name in ("enc_conv_head", "dec_out")]
+    return max(1.0, *(float(np.sqrt(np.square(values).mean())) / MAP_SCALE for values in maps))
+
+
+def limits_at(growth: float) -> dict[str, float]:
+    """Limits by stored name, of the others as `maps`. Range attention multiplies maps by tokens that come from them,
+    and the depth follows it: squared."""
+    limits = {"input": INPUT_LIMIT, "maps": MAP_LIMIT * growth, "range_attention": ATTENTION_LIMIT * growth**2}
+    limits["bin_widths"] = EDGE_LIMIT[""] * growth
+    for end in RANGES:
+        limits |= dict.fromkeys((f"bin_edges{end}", f"centers{end}"), EDGE_LIMIT[end] * growth)
+        for name in (f"pred{end}", f"final{end}"):
+            limits |= {name: DEPTH_LIMIT[end] * growth**2, f"{name} (mean)": MEAN_DEPTH_LIMIT[end] * growth**2}
+    return limits
 
 
 def outputs(fixture: Fixture, images: np.ndarray) -> dict[str, np.ndarray]:
@@ -87,12 +106,11 @@ def differing(name: str, value: np.ndarray, reference: np.ndarray) -> Comparison
     return Comparison(name, float((value != reference).mean((-2, -1)).max()), "absolute", MASK_LIMIT)
 
 
-def mean_error(fixture: Fixture, name: str, value: np.ndarray) -> Comparison:
-    """The mean |out - ref| of a depth map whose shape was compared before."""
+def mean_error(fixture: Fixture, name: str, value: np.ndarray, limit: float) -> Comparison:
+    """The mean |out - ref| over the stored values."""
     reference, index, shape = fixture.expected(name)
-    end = "_kitti" if name.endswith("_kitti") else ""
     value = np.asarray(value)
     error = float("inf")
     if value.shape == tuple(shape):
         error = float(np.abs((value if index is None else value.ravel()[index]) - reference).mean())
-    return Comparison(f"{name} (mean)", error, "absolute", MEAN_DEPTH_LIMIT[end])
+    return Comparison(f"{name} (mean)", error, "absolute", limit)
