@@ -9,7 +9,7 @@ from third_party_ports.layouts import official_swin
 from third_party_ports.weights import WeightsError
 from third_party_ports.zoo import CHECKPOINTS, Checkpoint, Shape
 
-WRAPPERS = ("", "model.", "state_dict.", "best_state_dict.")
+WRAPPERS = ("", "model.", "state_dict.", "best_state_dict.", "opt.target.")
 ANY = (None,) * 4
 OTHERS: dict[str, Mapping[str, Shape]] = {  # what no port serves and is easily taken for one of ours
     "DEKR for CrowdPose, 14 keypoints; COCO's 17 are needed": {"head_heatmap.1.weight": (15, None, 1, 1)},
@@ -18,6 +18,9 @@ OTHERS: dict[str, Mapping[str, Shape]] = {  # what no port serves and is easily 
     "the bottom-up detector with ResNet152": {"backbone.res4.35.conv1.weight": ANY},
     "torchvision's ResNet101": {"layer3.22.conv1.weight": ANY, "fc.weight": (None, 2048)},
     "AdaBins' encoder alone": {"conv_stem.weight": (48, 3, 3, 3), "conv_head.weight": (2048, 512, 1, 1)},
+    "MUSIQ at one scale (full_size_single_scale); the file with three is needed": {
+        "Transformer.scaleembed_input.scale_embedding": (1, 1, 384)
+    },
     "Swin-T": {"layers.2.blocks.5.norm1.weight": (384,), "norm.weight": (768,)},
     "Swin-L": {"layers.2.blocks.17.norm1.weight": (768,), "norm.weight": (1536,)},
 }
@@ -44,6 +47,8 @@ def _known(tensors: Mapping[str, np.ndarray]) -> str:
 
 def conflicts(row: Checkpoint, tensors: Mapping[str, np.ndarray]) -> list[str]:
     """Where tensors, by official name, differ from the row's signature, in words."""
+    keys = row.key_map()
+    tensors = {**{keys.canonical(name): tensor for name, tensor in tensors.items()}, **tensors}
     signature = {name: shape for name, shape in row.signature.items() if name in tensors or name not in row.optional}
     return _differences(signature, tensors)
 

@@ -99,7 +99,7 @@ def lstm(x: jax.Array, real: jax.Array, gate: Any, dtype: Any) -> jax.Array:
 
 
 class _Step(nn.Module):
-    """One word of an LSTM: (state, cell) [N, K] and (what the word gives [N, 4 K], whether it is one [N, 1]) -> the next
+    """A word of an LSTM: (state, cell) [N, K] and (what the word gives [N, 4 K], whether it is one [N, 1]) -> the next
     (state, cell), and the state, 0 for padding."""
 
     gate: Any

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
+import numpy as np
+
 from third_party_ports.weights import KeyMap, WeightsError
 
 SWIN_PAGE = "https://github.com/microsoft/Swin-Transformer"
@@ -13,6 +15,7 @@ TORCHVISION_FILES = "https://download.pytorch.org/models/"
 DEKR_PAGE = "https://github.com/HRNet/DEKR"
 BOTTOM_UP_PAGE = "https://github.com/MILVLG/bottom-up-attention.pytorch"
 M2_PAGE = "https://github.com/aimagelab/meshed-memory-transformer"
+MUSIQ_FILES = "https://storage.googleapis.com/gresearch/musiq/"
 NORMALISED = "RGB in [0, 1], minus (0.485, 0.456, 0.406), over (0.229, 0.224, 0.225)"
 
 Shape = tuple[int | None, ...]
@@ -32,8 +35,8 @@ class Checkpoint:
       licence: of the code, and what is said of the weights.
       preprocessing: from a photo to the network's input.
       fields: the class's fields; inputs: shapes of an example, for init; arguments: init's other ones.
-      signature: official names and shapes that tell this file from others; None fits any number. A name that the file
-        lacks proves nothing if it is in `optional`.
+      signature: names and shapes that tell this file from others, the names official ones, or canonical where official
+        ones vary; None fits any number. A name that the file lacks proves nothing if it is in `optional`.
       layouts: function (tensors) -> (tensors by official name, layout) for files that others republish.
       check: function (tensors by official name) that raises WeightsError for values that the port cannot use.
     """
@@ -124,7 +127,12 @@ def _resnet50(name: str, file: str, sha256: str, size: str, side: int) -> Checkp
         preprocessing=f"shorter side {side}, centre crop 224, bilinear with antialias; {NORMALISED}",
         inputs=((1, 224, 224, 3),),
         arguments={"train": False},
-        signature={"layer3.5.conv3.weight": (1024, 256, 1, 1), "layer4.2.conv3.weight": (2048, 512, 1, 1)},
+        signature={
+            "layer3.5.conv3.weight": (1024, 256, 1, 1),
+            "layer4.2.conv3.weight": (2048, 512, 1, 1),
+            "fc.weight": (1000, 2048),
+        },
+        optional=("fc.weight",),
     )
 
 
@@ -180,6 +188,31 @@ def _bottom_up(name: str, file: str, regions: str) -> Checkpoint:
             "roi_heads.box_predictor.attr_linear2.weight": (401, 512),
         },
         check="third_party_ports.checkpoint_checks:anchors",
+    )
+
+
+def _musiq(data: str, file: str, classes: int, *, head: bool = True) -> Checkpoint:
+    """`head` False: the file's is left out, as it is of a task that nobody takes further."""
+    one = np.zeros((1, 1), np.int32)  # a token
+    return Checkpoint(
+        name=f"musiq_{data}",
+        module="third_party_ports.musiq:MUSIQ",
+        keys=f"third_party_ports.musiq:{'KEYS' if head else 'TRUNK_KEYS'}",
+        file=file,
+        page="https://github.com/google-research/google-research/tree/master/musiq",
+        url=MUSIQ_FILES + file,
+        size="155.4 MB",
+        licence="Apache-2.0 (code; none is stated for the weights)",
+        preprocessing="RGB in [-1, 1]; patches of 32 px of copies with longer sides of 224 and 384 and of the photo "
+        "itself (musiq_patches.py)",
+        fields={"outputs": classes if head else 0},
+        inputs=((1, 1, 3072),),
+        arguments={"spatial": one, "scale": one, "mask": one == 0},
+        signature={
+            "Transformer.scaleembed_input.scale_embedding": (1, 3, 384),
+            "Transformer.encoderblock_13.LayerNorm_2.scale": (384,),
+            "head.kernel": (384, classes),
+        },
     )
 
 
@@ -261,5 +294,39 @@ _ROWS = (
         licence="BSD-3-Clause",
         preprocessing="none: the words of m2_transformer",
     ),
+    _nima("nima_aesthetic", "weights_mobilenet_aesthetic_0.07.hdf5"),
+    _nima("nima_technical", "weights_mobilenet_technical_0.11.hdf5"),
+    Checkpoint(
+        name="nima_vgg",
+        module="third_party_ports.nima:NimaVGG",
+        keys="third_party_ports.nima:VGG_KEYS",
+        file="epoch-34.pth",
+        page="https://github.com/yunxiaoshi/Neural-IMage-Assessment",
+        size="about 60 MB",
+        licence="MIT (code; none is stated for the weights)",
+        preprocessing=f"shorter side 256, centre crop 224, bilinear with antialias; {NORMALISED}",
+        inputs=((1, 224, 224, 3),),
+        arguments={"train": False},
+        signature={"classifier.1.weight": (10, 25088)},
+    ),
+    Checkpoint(
+        name="i2pa",
+        module="third_party_ports.i2pa:I2PA",
+        keys="third_party_ports.i2pa:KEYS",
+        file="model-resnet50.pth",
+        page="https://github.com/dingkeyan93/Intrinsic-Image-Popularity",
+        url="https://github.com/dingkeyan93/Intrinsic-Image-Popularity/raw/master/model/model-resnet50.pth",
+        size="about 94 MB",
+        licence="MIT (by its README)",
+        preprocessing="224 x 224, bilinear with antialias, aspect ignored; RGB in [0, 1]",
+        inputs=((1, 224, 224, 3),),
+        arguments={"train": False},
+        signature={"layer4.2.conv3.weight": (2048, 512, 1, 1), "fc.weight": (1, 2048)},
+    ),
+    _musiq("ava", "ava_ckpt.npz", 10),
+    _musiq("koniq", "koniq_ckpt.npz", 1),
+    _musiq("paq2piq", "paq2piq_ckpt.npz", 1),
+    _musiq("spaq", "spaq_ckpt.npz", 1),
+    _musiq("imagenet", "imagenet_pretrain.npz", 1000, head=False),
 )  # fmt: skip
 CHECKPOINTS: dict[str, Checkpoint] = {row.name: row for row in _ROWS}

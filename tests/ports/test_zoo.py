@@ -13,7 +13,7 @@ from third_party_ports.weights import KeyMap, WeightsError
 GOLDEN = Path(__file__).parents[1] / "golden"
 FIXTURES = {"swin_base_22k": "swin_b", "resnet50_v2": "resnet50", "deeplabv3_resnet101": "deeplabv3",
             "adabins_nyu": "adabins", "dekr_w32": "dekr", "dekr_w48": "dekr_w48", "bottom_up_r101": "bottom_up",
-            "m2_transformer": "m2_transformer"}  # fmt: skip
+            "m2_transformer": "m2_transformer", "musiq_ava": "musiq"}  # fmt: skip
 ROWS = list(zoo.CHECKPOINTS.values())
 
 
@@ -48,10 +48,11 @@ def test_each_row_is_whole(row):
 def test_signatures_are_of_the_original(name):
     """Names and shapes that the original network's own state dict has, wrapper included."""
     manifest = json.loads((GOLDEN / FIXTURES[name] / "manifest.json").read_text())
-    official = {key.removeprefix("module."): tuple(shape) for key, shape, _ in manifest["tensors"]}
+    wrapper, prefix = manifest.get("wrapper"), manifest.get("prefix", "module.")
+    official = {key.removeprefix(prefix).replace("/", "."): tuple(shape) for key, shape, _ in manifest["tensors"]}
     row = zoo.checkpoint(name)
     assert row.signature.items() <= official.items()
-    assert manifest["wrapper"] is None or manifest["wrapper"] in row.key_map().wrappers
+    assert wrapper is None or wrapper in row.key_map().wrappers
     assert manifest.get("checkpoint", row.file).startswith(row.file)
 
 
@@ -61,6 +62,8 @@ def test_signatures_are_of_the_original(name):
         ("swin_base_384_22k", 86_878_584),
         ("dekr_rescore", 85_249),
         ("m2_transformer", 38_439_424),
+        ("musiq_ava", 27_129_290),
+        ("musiq_koniq", 27_125_825),
     ],
 )
 def test_the_networks_have_the_published_size(name, numbers):
