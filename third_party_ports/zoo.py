@@ -216,6 +216,24 @@ def _musiq(data: str, file: str, classes: int, *, head: bool = True) -> Checkpoi
     )
 
 
+def _nima(name: str, file: str) -> Checkpoint:
+    page = "https://github.com/idealo/image-quality-assessment"
+    return Checkpoint(
+        name=name,
+        module="third_party_ports.nima:Nima",
+        keys="third_party_ports.nima:KEYS",
+        file=file,
+        page=page,
+        url=f"{page}/raw/master/models/MobileNet/{file}",
+        size="about 13 MB",
+        licence="Apache-2.0",
+        preprocessing="224 x 224 by nearest neighbour, aspect ignored; RGB in [-1, 1] (nima_input.py)",
+        inputs=((1, 224, 224, 3),),
+        arguments={"train": False},
+        signature={"conv_dw_13.kernel": (3, 3, 1024, 1), "dense.kernel": (1024, 10)},
+    )
+
+
 _ROWS = (
     _swin("swin_base_22k", "swin_base_patch4_window7_224_22k.pth", 7, 21841, "438 MB", "shorter side 256, crop 224"),
     _swin("swin_base_384_22k", "swin_base_patch4_window12_384_22k.pth", 12, 21841, "451 MB", "384 x 384"),
