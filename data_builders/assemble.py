@@ -127,6 +127,8 @@ def examples(
     for group, positions in groups:
         example = _example(account, group, positions, columns, retrieved)
         example["people"] = people[positions]
+        texts = reader.caption_texts(account.name, ids[positions].tolist())
+        example["machine_captions"] = [text or "" for text in texts]
         example["images"] = [image_bytes(raw / paths[i], choices["image"]["max_side"]) for i in positions]
         if choices["depth"]["side"]:
             example["depth"] = reader.depth(account.name, ids[positions].tolist())

@@ -4,7 +4,7 @@
         [--config.data.memory.exclude=post ...] [--overwrite] [--beam_pipeline_options=runner=FnApiRunner]
 
 RAW is a folder in the layout of the Instagram Influencer Dataset, a folder with posts.csv, or a .csv file. The data set
-appears as DATA/top3000/1.0.0 when it is complete. One that is there already with the same choices is kept.
+appears as DATA/top3000/1.1.0 when it is complete. One that is there already with the same choices is kept.
 """
 
 import shutil

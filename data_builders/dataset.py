@@ -16,6 +16,7 @@ NAME = "top3000"
 SPLITS = ("train", "validation", "test")
 _TEXT = ("group_id", "account", "first_post", "category")
 _TEXTS = ("image_ids", "post_ids", "retrieved_ids", "captions", "hashtags", "comments")
+_LATER_TEXTS = ("machine_captions",)  # since version 1.1.0
 _NUMBERS = {
     "post": np.int32,
     "likes": np.int64,
@@ -117,7 +118,8 @@ class GroupDataset:
         """One group of N images, K retrieved each (arrays are read-only):
 
         group_id, account, first_post, category: str; images: N bytes; image_ids, post_ids, captions, hashtags (space
-        between), comments (newline between): N str; post [N] i32; likes, times [N] i64; pairs [V, 2] i32, i < j;
+        between), comments (newline between), machine_captions (absent from data sets of version 1.0.0): N str; post [N]
+        i32; likes, times [N] i64; pairs [V, 2] i32, i < j;
         retrieved_ids: N * K str ("" empty); similarity [N, K, 4] f64 (total, pose, background, caption); local_score
         [N, K] f64; count [N, K] i32; mask [N, K] bool; sponsored [N] bool; people, carousel_length [N] i32; weight
         [N] f32; depth [N, side, side] u16, absent when the data set was built with depth.side = 0.
@@ -155,6 +157,9 @@ class GroupDataset:
         values = {name: feature.bytes_list.value for name, feature in example.features.feature.items()}
         group: dict[str, Any] = {name: values[name][0].decode() for name in _TEXT}
         group |= {name: [text.decode() for text in values[name]] for name in _TEXTS}
+        for name in _LATER_TEXTS:
+            if name in values:
+                group[name] = [text.decode() for text in values[name]]
         group["images"] = list(values["images"])
         for name, dtype in _NUMBERS.items():
             group[name] = np.frombuffer(values[name][0], dtype)

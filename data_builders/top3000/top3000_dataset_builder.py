@@ -31,8 +31,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       Others as tfds.core.GeneratorBasedBuilder.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First version."}  # noqa: RUF012 (tfds declares it so)
+    VERSION = tfds.core.Version("1.1.0")
+    RELEASE_NOTES = {"1.0.0": "First version.", "1.1.0": "Machine captions."}  # noqa: RUF012 (tfds declares it so)
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
     The Instagram Influencer Dataset is handed out on request, for research only (see README.md). Put (or link) its
     files as `raw/` and a feature store of its images as `features/` into the manual directory, or build with
@@ -153,6 +153,7 @@ def example_features(k: int, depth_side: int) -> tfds.features.FeaturesDict:
         "captions": texts(),
         "hashtags": texts(),  # space between them
         "comments": texts(),  # newline between them
+        "machine_captions": texts(),  # the caption extractor's sentences, "" where it kept none
         "post": numbers(np.int32),
         "likes": numbers(np.int64),
         "times": numbers(np.int64),

@@ -46,6 +46,7 @@ def test_every_group_holds_its_posts_as_the_csv_lists_them(world, data_dir, rows
             assert group["times"].tolist() == [int(row["timestamp"]) for row in here]
             assert group["times"].max() - group["times"].min() <= 7 * 86_400
             assert group["captions"] == [row["caption"] for row in here]
+            assert group["machine_captions"] == [f"seen on {image}" for image in group["image_ids"]]
             assert group["hashtags"][0].split()[-1] == "both"
             pairs = [
                 [i, j]

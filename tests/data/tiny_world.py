@@ -93,5 +93,6 @@ def _write_features(writer: FeatureWriter, rng: np.random.Generator, account: st
         people=people if "pose" in parts else None,
         background=vectors["background"] if "background" in parts else None,
         caption_vector=vectors["caption"] if "caption" in parts else None,
+        caption_text=f"seen on {path}" if "caption" in parts else None,
         depth=depth if "depth" in parts else None,
     )
