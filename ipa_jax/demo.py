@@ -17,21 +17,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ipa_jax.stages import StageError, command
+
 if TYPE_CHECKING:
     import polars as pl
 
 FIGURES = ("accuracy", "accuracy_interval", "plcc", "srcc", "ratio_mse", "pairs", "groups")
-
-
-class StageError(RuntimeError):
-    """A stage ended with an error; it printed why."""
-
-
-def command(module: str, *arguments: str) -> None:
-    """Runs `python -m module arguments`, printed first. Raises StageError."""
-    print(f"\n$ python -m {module} {shlex.join(arguments)}", flush=True)
-    if subprocess.run([sys.executable, "-m", module, *arguments]).returncode:
-        raise StageError(f"python -m {module} {shlex.join(arguments)}")
 
 
 def make_world(folder: Path, seed: int, configs: Sequence[str], args: argparse.Namespace) -> None:

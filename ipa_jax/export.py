@@ -8,6 +8,7 @@ README.md          the model card
 """
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -69,6 +70,32 @@ def load_export(path: Path) -> tuple[dict, ConfigDict, dict]:
     variables = traverse_util.unflatten_dict(load_file(path / "model.safetensors"), sep="/")
     variables.setdefault("batch_stats", {})  # a model without BatchNorm has none
     return variables, load_config(path / "config.json"), json.loads((path / "data.json").read_text())
+
+
+def save_resnet(export: Path, out: Path) -> None:
+    """The depth branch's ResNet of an export as a .safetensors file in official names, for config.init.resnet.
+
+    Raises ExportError where there is no export, or it has no depth branch.
+    """
+    from safetensors.numpy import save_file
+
+    variables, _, _ = load_export(export)
+    names = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
+    tensors = {}
+    for kind, *path, leaf in traverse_util.flatten_dict(variables):
+        if path[:2] == ["depth_branch", "resnet"]:
+            value = variables[kind]
+            for part in (*path, leaf):
+                value = value[part]
+            if leaf == "kernel":  # a 1x1 convolution is a matrix with us
+                value = (value if value.ndim == 4 else value[None, None]).transpose(3, 2, 0, 1)
+            owner = [re.sub(r"_(\d+)$", r".\1", part) for part in path[2:]]
+            tensors[".".join([*owner, names[leaf]])] = np.ascontiguousarray(value)
+    if not tensors:
+        raise ExportError(f"{export} has no depth branch (model.depth.enabled): name the export of a full model")
+    temporary = out.with_name(f".{out.name}.tmp")
+    save_file(tensors, temporary)
+    temporary.rename(out)
 
 
 def load_config(file: Path) -> ConfigDict:
