@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from data_builders.reading_processes import end_with_parent
+
 FORMATS = ("JPEG", "PNG", "WEBP")  # whatever a file calls itself
 MAX_ASPECT = 100  # beyond it a photo shrunk to a network's input has nothing left
 MULTIPLE = 128  # px: sides of the detector's canvases, so that a few compiled shapes serve photos of all sizes
@@ -56,6 +58,7 @@ class Prepare:
 
     def __call__(self, image: Image) -> Inputs:
         """Never raises for a photo's sake: one that is missing, broken or of a shape no network takes says why."""
+        end_with_parent()
         path = self._root / image.path
         if not path.is_file():
             return Inputs(image, reason="image missing")

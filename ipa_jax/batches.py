@@ -31,6 +31,7 @@ import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
 
+from data_builders.reading_processes import end_with_parent
 from ipa_jax import packing, photos
 
 if TYPE_CHECKING:
@@ -133,6 +134,7 @@ class LoadPack(grain.transforms.Map):
 
     def map(self, pack: Pack) -> Batch:
         """Reads each group of the pack once and decodes only the images that are in it."""
+        end_with_parent()
         batch = self._empty(pack)
         filled = np.flatnonzero(pack.rows >= 0)
         rows = pack.rows[filled]
