@@ -10,10 +10,8 @@ from data_builders.extract_schedule import Schedule
 class Doubler:
     """Doubles each image's number; its shape is the number's remainder, None for multiples of ten."""
 
-    header = {}
-
     def __init__(self, part: str, shapes: int):
-        self.part, self._shapes, self.batches = part, shapes, []
+        self.part, self.header, self._shapes, self.batches = part, {}, shapes, []
 
     def shape(self, number: int):
         return None if number % 10 == 0 else number % self._shapes
