@@ -8,8 +8,8 @@ import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
 from tiny_models import tiny_config
 
-from ipa_jax import state
-from third_party_ports import convert, resnet, swin
+from ipa_jax import export, state
+from third_party_ports import convert, resnet, swin, weights
 from third_party_ports.parity import torch_zip
 from third_party_ports.position_tables import resize_table
 from third_party_ports.weights import TABLE
@@ -112,3 +112,29 @@ def test_a_file_of_another_window_gives_resized_tables(plain, tmp_path):
         else:
             np.testing.assert_array_equal(value, tensors[name], err_msg=name)
     assert resized >= 1
+
+
+def test_the_resnet_of_an_export_starts_another_run(plain, tmp_path):
+    """Trained values, not initial ones, come back leaf by leaf; a model without depth has none to give."""
+    config = tiny_config()
+    rng = np.random.default_rng(5)
+    trained = jax.tree.map(lambda leaf: rng.uniform(0.5, 1.5, leaf.shape).astype(leaf.dtype), plain)
+    data = {"choices": {}, "statistics": {}}
+    export.save_export(tmp_path / "export", trained, config, data, "# card\n")
+    export.save_resnet(tmp_path / "export", tmp_path / "resnet.safetensors")
+    config.init.resnet = str(tmp_path / "resnet.safetensors")
+    loaded = variables(config)
+    for kind, leaves in inside(loaded, "depth_branch", "resnet").items():
+        for path, leaf in leaves.items():
+            np.testing.assert_array_equal(
+                leaf, inside(trained, "depth_branch", "resnet")[kind][path], err_msg=str(path)
+            )
+    names = weights.load_safetensors(tmp_path / "resnet.safetensors")
+    assert {"conv1.weight", "bn1.running_var", "layer1.0.downsample.0.weight", "layer1.0.bn3.bias"} <= names.keys()
+    assert names["layer1.0.conv1.weight"].shape[2:] == (1, 1)
+
+    trained["params"].pop("depth_branch")
+    trained["batch_stats"] = {}
+    export.save_export(tmp_path / "flat", trained, config, data, "# card\n")
+    with pytest.raises(export.ExportError, match="no depth branch"):
+        export.save_resnet(tmp_path / "flat", tmp_path / "none.safetensors")

@@ -1,0 +1,198 @@
+"""Lists of runs: what is made, in which order, how often; the commands themselves are replaced by their files."""
+
+import json
+import re
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from ipa_jax import experiments, run_records
+from ipa_jax.experiments import Run, World
+from ipa_jax.run_records import RecordError
+from ipa_jax.stages import StageError
+
+WORLD = World(0, 20, 40)
+
+
+@pytest.fixture
+def commands(monkeypatch):
+    """The list of commands run; each leaves the files that tell that it ended."""
+    calls = []
+
+    def command(module, *arguments):
+        calls.append((module, arguments))
+        flags = dict(a.removeprefix("--").split("=", 1) for a in arguments if "=" in a)
+        if module == "data_builders.demo_world":
+            folder = Path(arguments[0])
+            folder.mkdir(parents=True)
+            (folder / "world.json").write_text("{}")
+        elif module == "data_builders.build":
+            folder = Path(flags["data_dir"])
+            folder.mkdir(parents=True)
+            (folder / "dataset_info.json").write_text("{}")
+        else:
+            folder = Path(flags["workdir"])
+            (folder / "checkpoints" / "1").mkdir(parents=True)
+            config = next(run for run in command.runs if run.workdir(folder.parents[1]) == folder).resolved
+            config = config.copy_and_resolve_references()
+            for field in ("data_dir", "init.resnet"):
+                if f"config.{field}" in flags:
+                    config.update_from_flattened_dict({field: flags[f"config.{field}"]})
+            (folder / "config.json").write_text(json.dumps(config.to_dict()))
+            columns = {"account": ["a", "a"], "record": [0, 0], "image_id": ["i", "j"], "post_id": ["p", "q"]}
+            scores = pl.DataFrame(columns | {"likes": [1, 5], "z": [0.25, 1 / 3]})
+            scores.write_parquet(folder / "scores-test.parquet")
+            results = {"test": {"accuracy": 0.75}, "steps": 9, "best_step": 8, "parameters": 7, "seconds": 6.0}
+            (folder / "results.json").write_text(json.dumps(results))
+
+    command.runs = []
+    monkeypatch.setattr(experiments, "command", command)
+
+    def run(runs, *more, **options):
+        command.runs = [*runs, *(r.resnet for r in runs if r.resnet)]
+        return experiments.run(runs, *more, **options)
+
+    return calls, run
+
+
+def modules(calls):
+    return [module.split(".")[1] for module, _ in calls]
+
+
+def test_a_world_and_a_data_set_are_made_once_for_all_runs_that_share_them(commands, tmp_path, capsys):
+    calls, run = commands
+    runs = [
+        Run("full", "full", world=WORLD),
+        Run("concat", "full", {"model.fusion": "concat"}, WORLD),
+        Run("post", "full", {"data.memory.exclude": "post", "batch.packs": 2}, WORLD),
+        Run("full", "full", world=World(1, 20, 40)),
+    ]
+    found = run(runs, tmp_path / "made", tmp_path / "records")
+    assert modules(calls) == ["demo_world", "build", "main", "main", "build", "main", "demo_world", "build", "main"]
+    assert list(found) == runs
+    build = calls[4][1]
+    assert "--config=configs/full.py:demo" in build and "--config.data.memory.exclude=post" in build
+    assert not any("packs" in flag for flag in build)
+    trained = calls[5][1]
+    assert {"--config.data.memory.exclude=post", "--config.batch.packs=2", "--config.seed=0"} <= set(trained)
+    assert {file.name for file in (tmp_path / "records").iterdir()} == {
+        "full-seed0.json", "concat-seed0.json", "post-seed0.json", "full-seed1.json"
+    }  # fmt: skip
+    kept = found[runs[1]]
+    assert (kept.figures, kept.steps, kept.seconds) == ({"accuracy": 0.75}, 9, 6.0)
+    assert kept.config["model.fusion"] == "concat" and kept.run["fields"] == {"model.fusion": "concat"}
+    assert kept.scores == {"a": {"0": [[1, 5], [0.25, 0.333333]]}}
+    shown = capsys.readouterr().out
+    assert "4 runs, 0 of them done" in shown and re.search(r"3 of 4 runs done, \d+ s a run, about \d+ min left", shown)
+
+
+def test_what_is_done_is_not_made_again_even_where_only_the_records_are(commands, tmp_path):
+    calls, run = commands
+    runs = [Run("full", "full", world=WORLD), Run("basic", "basic", world=WORLD)]
+    run(runs[:1], tmp_path / "made", tmp_path / "records")
+    before = len(calls)
+    found = run(runs, tmp_path / "elsewhere", tmp_path / "records")
+    assert modules(calls[before:]) == ["demo_world", "build", "main"]  # of basic alone
+    assert run(runs, tmp_path / "third", tmp_path / "records") == found and not (tmp_path / "third").exists()
+    assert len(calls) == before + 3
+
+
+def test_a_finished_workdir_without_a_record_is_taken(commands, tmp_path):
+    calls, run = commands
+    runs = [Run("full", "full", world=WORLD)]
+    run(runs, tmp_path / "made", tmp_path / "records")
+    before = len(calls)
+    run(runs, tmp_path / "made", tmp_path / "other")
+    assert len(calls) == before and (tmp_path / "other/full-seed0.json").is_file()
+
+
+def test_the_record_of_another_run_is_an_error_before_anything_is_run(commands, tmp_path):
+    calls, run = commands
+    made, records = tmp_path / "made", tmp_path / "records"
+    run([Run("x", "full", world=WORLD)], made, records)
+    before = len(calls)
+    changed = Run("x", "full", {"loss.name": "ratio_log"}, WORLD)
+    with pytest.raises(RecordError, match=r"x-seed0\.json.*run\.fields\.loss\.name.*ratio_log.*--overwrite"):
+        run([Run("new", "basic", world=WORLD), changed], made, records)
+    assert len(calls) == before
+    assert run([changed], made, records, overwrite=True)[changed].run["fields"] == {"loss.name": "ratio_log"}
+    assert modules(calls[before:]) == ["main"]
+
+
+def test_a_changed_default_of_a_config_is_an_error_too(commands, tmp_path, monkeypatch):
+    _, run = commands
+    runs = [Run("x", "full", world=WORLD)]
+    run(runs, tmp_path / "made", tmp_path / "records")
+    monkeypatch.setattr("configs.full._shrink", lambda config, size: config.batch.update({"slots": 7}))
+    with pytest.raises(RecordError, match=r"config\.batch\.slots is 48 there and 7 here"):
+        run([Run("x", "full", world=WORLD)], tmp_path / "made", tmp_path / "records")
+
+
+def test_a_frozen_resnet_starts_from_another_run_that_is_made_first(commands, tmp_path, monkeypatch):
+    calls, run = commands
+    monkeypatch.setattr("ipa_jax.export.save_resnet", lambda export, out: out.write_text(str(export)))
+    source = Run("full", "full", world=World(1, 20, 40))
+    frozen = Run("frozen", "full", {"model.depth.resnet": "frozen"}, WORLD, resnet=source)
+    found = run([frozen], tmp_path / "made", tmp_path / "records")
+    assert list(found) == [frozen] and modules(calls) == ["demo_world", "build", "main"] * 2
+    file = source.workdir(tmp_path / "made") / "resnet.safetensors"
+    assert f"--config.init.resnet={file}" in calls[-1][1] and file.is_file()
+    assert found[frozen].run["resnet"] == source.definition
+    run([Run("cached", "full", {"model.depth.resnet": "cached"}, WORLD, resnet=source)], tmp_path / "made",
+        tmp_path / "records")  # fmt: skip
+    assert modules(calls[6:]) == ["main"]
+
+
+def test_a_tables_own_measurement_is_kept_with_the_run(commands, tmp_path):
+    _, run = commands
+    asked = []
+
+    def measure(run, workdir, data_dir):
+        asked.append((run.name, (workdir / "results.json").is_file(), (data_dir / "dataset_info.json").is_file()))
+        return {"sizes": {"5": 0.5}}
+
+    runs = [Run("full", "full", world=WORLD)]
+    for _ in range(2):
+        found = run(runs, tmp_path / "made", tmp_path / "records", measure=measure)
+        assert found[runs[0]].extra == {"sizes": {"5": 0.5}}
+    assert asked == [("full", True, True)]
+
+
+def test_a_failed_stage_leaves_the_records_of_those_before_it(commands, tmp_path, monkeypatch):
+    _, run = commands
+    working = experiments.command
+
+    def failing(module, *arguments):
+        if "--config=configs/basic.py:demo" in arguments and module == "ipa_jax.main":
+            raise StageError("python -m ipa_jax.main")
+        working(module, *arguments)
+
+    monkeypatch.setattr(experiments, "command", failing)
+    with pytest.raises(StageError):
+        run([Run("full", "full", world=WORLD), Run("basic", "basic", world=WORLD)], tmp_path / "m", tmp_path / "r")
+    assert [file.name for file in (tmp_path / "r").iterdir()] == ["full-seed0.json"]
+
+
+@pytest.mark.parametrize(
+    ("config", "fields"), [("nowhere", {}), ("full", {"model.depht": 1}), ("full", {"batch.slots": "x"})]
+)
+def test_what_configs_do_not_know_is_named(config, fields, tmp_path):
+    with pytest.raises(RecordError, match=rf"run odd: configs/{config}\.py"):
+        experiments.run([Run("odd", config, fields, WORLD)], tmp_path, tmp_path)
+
+
+def test_two_runs_of_one_name_are_refused_and_seeds_of_training_are_not(tmp_path):
+    with pytest.raises(RecordError, match=r"x-seed0\.json.*rename one"):
+        experiments.run([Run("x", "full", world=WORLD), Run("x", "basic", world=WORLD)], tmp_path, tmp_path)
+    files = [Run("peers/x", "full", world=WORLD, seed=seed).file for seed in (None, 0, 4)]
+    assert files == ["peers-x-seed0.json", "peers-x-seed0.json", "peers-x-seed0-training4.json"]
+
+
+def test_runs_are_equal_by_what_defines_them():
+    a, b = (
+        Run("x", "full", fields, WORLD) for fields in ({"seed": 0, "batch.packs": 1}, {"batch.packs": 1, "seed": 0})
+    )
+    assert a == b and len({a, b}) == 1 and a != Run("x", "basic", {"seed": 0, "batch.packs": 1}, WORLD)
+    assert World(0, settings={"noise": 0.5}) != World(0) and len({World(0), World(0)}) == 1
+    assert run_records.digest(World(0).definition) == run_records.digest(World(0).definition)

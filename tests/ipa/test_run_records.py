@@ -1,0 +1,98 @@
+"""Records of runs: what is stored comes back, what is not this run's is refused by the name of its field."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from ipa_jax import metrics, run_records
+from ipa_jax.run_records import Record, RecordError
+
+
+def frame(seed=0, accounts=12, posts_of_two=False):
+    rng, rows = np.random.default_rng(seed), []
+    for account in range(accounts):
+        for group in range(2):
+            record = 2 * account + group
+            for number in range(4):
+                post = number // 2 if posts_of_two else number
+                likes = int(rng.integers(1, 999)) if not posts_of_two or number % 2 == 0 else rows[-1][4]
+                rows.append((f"u{account}", record, f"i{number}", f"p{record}-{post}", likes, rng.normal()))
+    return pl.DataFrame(rows, schema=["account", "record", "image_id", "post_id", "likes", "z"], orient="row")
+
+
+def record(scores, **changes):
+    figures = {"accuracy": 0.5, "rescale_factor": 2.0}
+    run = {"config": "full", "fields": {"model.depths": (1, 2)}, "seed": 0}
+    made = Record("full", run_records.plain(run), {"loss.name": "a"}, figures, run_records.compact(scores), seconds=1.5)
+    return replace(made, **changes)
+
+
+@pytest.mark.parametrize("posts_of_two", [False, True])
+def test_a_stored_record_gives_the_metrics_of_the_scores_it_was_made_from(tmp_path, posts_of_two):
+    scores = frame(posts_of_two=posts_of_two)
+    run_records.save(tmp_path / "new" / "full.json", record(scores, extra={"note": [1, None]}))
+    loaded = run_records.load(tmp_path / "new" / "full.json")
+    assert loaded == record(scores, extra={"note": [1, None]})
+    again = run_records.scores(loaded)
+    np.testing.assert_allclose(again["z"], scores["z"], rtol=1e-5)
+    old, new = (metrics.evaluate(s, 2.0, draws=50) for s in (scores, again))
+    assert old["pairs"] == new["pairs"] and old["accuracy"] == new["accuracy"]
+    np.testing.assert_allclose(
+        [old["ratio_mse"], *old["plcc_interval"]], [new["ratio_mse"], *new["plcc_interval"]], 1e-4
+    )
+    assert [file.name for file in (tmp_path / "new").iterdir()] == ["full.json"]
+
+
+def test_a_record_is_small_and_read_line_by_line(tmp_path):
+    run_records.save(tmp_path / "r.json", record(frame()))
+    text = (tmp_path / "r.json").read_text()
+    assert len(text) < 20 * 100 + 1500
+    assert '   "0": [[' in text  # a group a line
+    assert len(json.loads(text)["scores"]) == 12
+
+
+def test_what_is_not_there_is_none_and_what_is_none_is_an_error(tmp_path):
+    file = tmp_path / "r.json"
+    assert run_records.load(file) is None
+    for text in ("{", "[]", '{"name": "x"}', '{"digest": "0", "colour": 1}'):
+        file.write_text(text)
+        with pytest.raises(RecordError, match=r"r\.json.*delete it"):
+            run_records.load(file)
+
+
+def test_an_edited_definition_is_noticed(tmp_path):
+    run_records.save(tmp_path / "r.json", record(frame()))
+    text = (tmp_path / "r.json").read_text().replace('"seed": 0', '"seed": 1')
+    (tmp_path / "r.json").write_text(text)
+    with pytest.raises(RecordError, match="edited"):
+        run_records.load(tmp_path / "r.json")
+
+
+def test_another_run_is_named_by_its_field(tmp_path):
+    stored, file = record(frame(), config={"loss.name": "a", "free": 1, "gone": 3}), tmp_path / "r.json"
+    same = {"loss.name": "a", "free": 2, "new": 5}
+    run_records.require_same(file, stored, stored.run, same, ("free",))
+    with pytest.raises(RecordError, match=r"run\.seed is 0 there and 1 here.*--overwrite"):
+        run_records.require_same(file, stored, stored.run | {"seed": 1}, same, ("free",))
+    with pytest.raises(RecordError, match=r"config\.loss\.name is 'a' there and 'b' here"):
+        run_records.require_same(file, stored, stored.run, same | {"loss.name": "b"}, ("free",))
+
+
+def test_the_digest_knows_values_and_not_the_order():
+    assert run_records.digest({"a": 1, "b": (1, 2)}) == run_records.digest({"b": [1, 2], "a": 1})
+    assert run_records.digest({"a": 1}) != run_records.digest({"a": 2})
+
+
+def test_pooled_seeds_of_one_world_keep_their_accounts_and_worlds_do_not():
+    a, b = record(frame(0)), record(frame(0), figures={"accuracy": 0.5, "rescale_factor": None})
+    pooled = run_records.pooled([("w0", a), ("w0", b), ("w1", a)])
+    assert pooled["account"].n_unique() == 24 and pooled["record"].n_unique() == 72
+    figures = metrics.evaluate(pooled, 2.0, draws=0)
+    one = metrics.evaluate(run_records.scores(a), 2.0, draws=0)
+    assert figures["pairs"] == 3 * one["pairs"] and figures["accuracy"] == pytest.approx(one["accuracy"])
+    scaled = run_records.pooled([("w0", a), ("w0", b)], rescaled=True)["z"].to_numpy()
+    z = run_records.scores(a)["z"].to_numpy()
+    np.testing.assert_allclose(scaled, np.concatenate([2 * z, z]))
