@@ -93,7 +93,7 @@ def test_failures_do_not_stop_the_others(row, mirror, tmp_path, monkeypatch, cap
     save_file(scoring_net(), folder / row.file)
     assert fetch.main(["all", "--to", str(tmp_path / "to"), "--base-url", url]) == 1
     shown = capsys.readouterr().out
-    assert "absent.pth: 404" in shown and "ab expected" in shown and "not the checkpoint of other" in shown
+    assert "absent.pth: 404" in shown and "ab expected" in shown and "other.pth: not a checkpoint" in shown
     assert "1 ready: dekr_rescore\n3 failed: absent, damaged, other" in shown
     assert shown.count(row.page) == 3
     assert not (tmp_path / "to" / "damaged.pth").exists()
