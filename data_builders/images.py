@@ -65,6 +65,14 @@ def probe_file(path: str) -> Probed:
     try:
         with open(path, "rb", buffering=0) as file:
             data = file.read()
+    except OSError:
+        return None
+    return probe_bytes(data)
+
+
+def probe_bytes(data: bytes) -> Probed:
+    """`probe_file` of a file's content."""
+    try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd EXIF and the like do no harm here
             warnings.simplefilter("error", Image.DecompressionBombWarning)

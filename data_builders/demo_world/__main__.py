@@ -6,8 +6,13 @@ import time
 from pathlib import Path
 
 from data_builders.demo_world.parameters import describe, parse
+from data_builders.demo_world.plants import PLANTS
 
 MAX_DEPTH_SIDE = 128  # what configs/full.py stores
+
+
+def _plants() -> str:
+    return "\n".join(f"  {name:<18} {plant.kind}: {plant.text}" for name, plant in PLANTS.items())
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -16,7 +21,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         description="Writes a made-up influencer dataset whose likes are known to the last term: OUT/raw (the "
         "dataset's own layout, its defects planted), OUT/features (the truth with noise, in the place of extractors "
         "whose weights cannot be shipped), OUT/truth.parquet, OUT/world.json.",
-        epilog="sizes for --set:\n" + describe(),
+        epilog="leaks for --plant:\n" + _plants() + "\n\nsizes for --set:\n" + describe(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("out", type=Path, nargs="?", metavar="OUT", help="the folder to write")
@@ -37,6 +42,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
         dest="settings",
         help="changes a size of the world; `--set help` lists them",
     )
+    parser.add_argument("--plant", choices=PLANTS, metavar="LEAK", help="plants one of the leaks listed below")
     parser.add_argument("--processes", type=int, help="drawing at a time; all cores when not given. Changes no byte")
     args = parser.parse_args(argv)
     if "help" not in args.settings and args.out is None:
@@ -58,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
     from data_builders.demo_world.write import WorldError, write_world
 
     depth_side = args.depth_side or min(args.side, MAX_DEPTH_SIDE)
-    arguments = Arguments(args.accounts, args.posts, args.side, depth_side, args.seed)
+    arguments = Arguments(args.accounts, args.posts, args.side, depth_side, args.seed, args.plant)
     start = time.monotonic()
     try:
         new = write_world(args.out, arguments, parameters, args.processes)
@@ -67,8 +73,10 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     done = f"written in {time.monotonic() - start:.0f} s" if new else "complete already, kept as it is"
     print(f"{args.out}: {done}")
+    leaky = args.plant is not None and PLANTS[args.plant].build
+    build = f"data_builders.demo_world.leaky_build --plant={args.plant}" if leaky else "data_builders.build"
     print(
-        f"next: python -m data_builders.build --config=configs/demo.py --raw={args.out}/raw "
+        f"next: python -m {build} --config=configs/demo.py --raw={args.out}/raw "
         f"--features={args.out}/features --data_dir=DATA"
     )
     return 0

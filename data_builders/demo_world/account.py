@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from data_builders.demo_world import captions, instagram
+from data_builders.demo_world import captions, instagram, plants
 from data_builders.demo_world.defects import ON_GOOD_POSTS, Defect
 from data_builders.demo_world.draw import draw
 from data_builders.demo_world.features import Row, features
@@ -20,13 +20,18 @@ _ACCOUNT_WORDS, _POST, _IMAGE = 4, 5, 6  # streams of random numbers, beside tho
 
 @dataclass(frozen=True)
 class Arguments:
-    """What `python -m data_builders.demo_world` is told beside --set; with the parameters it fixes every byte."""
+    """What `python -m data_builders.demo_world` is told beside --set; with the parameters it fixes every byte.
+
+    Attributes:
+      plant: one of plants.PLANTS, or None.
+    """
 
     accounts: int
     posts: int
     side: int
     depth_side: int
     seed: int
+    plant: str | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,10 @@ def write_account(
     constant = is_constant(number, arguments.accounts, parameters)
     writer = _Writer(root, number, user, constant, arguments, parameters)
 
-    posts: list[tuple[Post, Defect | None]] = [(post, None) for post in account.posts]
+    good = plants.posts_of(
+        arguments.plant, account.posts, arguments.posts + len(extra), arguments.seed, number, parameters
+    )
+    posts: list[tuple[Post, Defect | None]] = [(post, None) for post in good]
     for post, defect in zip(account.extra, extra, strict=True):
         images = max(2, post.images) if defect is Defect.FIRST_IMAGE_MISSING else 1
         posts.append((replace(post, images=images), defect))
@@ -84,7 +92,7 @@ def write_account(
         features=writer.features,
         truth=writer.truth,
         planted=extra + repeated,
-        carousels=sum(post.images > 1 for post in account.posts),
+        carousels=sum(post.images > 1 for post in good),
         images=writer.images,
     )
 
@@ -132,9 +140,10 @@ class _Writer:
 
     def _write_image(self, post: Post, position: int, image_id: str, defect: Defect | None) -> None:
         a, p = self.arguments, self.parameters
-        rng = np.random.default_rng([a.seed, _IMAGE, self.number, post.number, position])
+        shown = post.number if post.drawn_as is None else post.drawn_as
+        rng = np.random.default_rng([a.seed, _IMAGE, self.number, shown, position])
         photo = draw(post.kind, post.layer, post.look, bool(rng.uniform() < p.bystanders), rng, a.side)
-        data = _jpeg(photo.rgb)
+        data = _jpeg(photo.rgb, None if post.drawn_as is None else plants.REPOST_QUALITY)
         self.images += 1
         path = self.root / "image" / f"{self.user}-{image_id}.jpg"
         if defect is Defect.IMAGE_UNREADABLE:
@@ -187,8 +196,9 @@ class _Writer:
         return text[: len(text) // 2] if defect is Defect.INFO_BROKEN else text
 
 
-def _jpeg(rgb: np.ndarray) -> bytes:
+def _jpeg(rgb: np.ndarray, quality: int | None = None) -> bytes:
     file = io.BytesIO()
     small = len(rgb) < 100  # where every pixel of colour counts
-    Image.fromarray(rgb).save(file, "JPEG", quality=92 if small else 88, subsampling=0 if small else 2)
+    quality = quality or (92 if small else 88)
+    Image.fromarray(rgb).save(file, "JPEG", quality=quality, subsampling=0 if small else 2)
     return file.getvalue()

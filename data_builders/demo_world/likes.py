@@ -36,6 +36,7 @@ class Post:
       look: [len(LOOKS)] in [-1, 1].
       followers, universal, taste, depth, noise: the terms of log likes.
       images: 1, or more for a carousel; all show the same kind, layer and look.
+      drawn_as: number of the post whose photo this one shows once more; None: a photo of its own.
     """
 
     number: int
@@ -49,6 +50,7 @@ class Post:
     depth: float
     noise: float
     images: int
+    drawn_as: int | None = None
 
     @property
     def likes(self) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from data_builders.demo_world import instagram
+from data_builders.demo_world import instagram, plants
 from data_builders.demo_world.account import Arguments, Written, is_constant, write_account
 from data_builders.demo_world.defects import Defect, expected_skips, plan
 from data_builders.demo_world.features import EXTRACTORS
@@ -43,6 +43,7 @@ def write_world(out: Path, arguments: Arguments, parameters: Parameters, process
     command = {"format": FORMAT, "arguments": asdict(arguments), "parameters": asdict(parameters)}
     if _is_there(out, command):
         return False
+    parameters = plants.parameters_of(arguments.plant, parameters)
     temporary = out.with_name(out.name + ".tmp")
     if temporary.exists():
         shutil.rmtree(temporary)
@@ -64,9 +65,12 @@ def write_world(out: Path, arguments: Arguments, parameters: Parameters, process
 
 def _check(arguments: Arguments) -> None:
     lowest = {"accounts": 1, "posts": 2, "side": 16, "depth_side": 8, "seed": 0}
-    for name, value in asdict(arguments).items():
-        if value < lowest[name]:
-            raise WorldError(f"--{name.replace('_', '-')} {value}: must be {lowest[name]} or more")
+    for name, least in lowest.items():
+        value = getattr(arguments, name)
+        if value < least:
+            raise WorldError(f"--{name.replace('_', '-')} {value}: must be {least} or more")
+    if arguments.plant not in (None, *plants.PLANTS):
+        raise WorldError(f"--plant {arguments.plant}: must be one of {', '.join(plants.PLANTS)}")
 
 
 def _is_there(out: Path, command: dict) -> bool:

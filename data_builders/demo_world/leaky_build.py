@@ -1,0 +1,179 @@
+"""data_builders.build with a leak: what the checklist must catch, and what a leak is worth in accuracy.
+
+    python -m data_builders.demo_world.leaky_build --plant=own_group --config=configs/demo.py --raw=RAW
+        --features=STORE --data_dir=DATA
+
+The other flags are those of data_builders.build, and so is all of the work: each leak replaces a function or two of the
+build while it runs. The data set keeps its form; PLANTED.txt beside its shards says what was done.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+from absl import app, flags
+
+from data_builders import build as honest
+from data_builders.command_line import parse_flags
+from data_builders.demo_world.plants import PLANTS
+
+WIDE = 4  # under "sampling": a kept test group's most likes over its fewest
+LEAKS = tuple(name for name, plant in PLANTS.items() if plant.build)
+_PLANT = flags.DEFINE_enum("plant", None, LEAKS, "The leak: see python -m data_builders.demo_world --help.")
+
+
+@contextmanager
+def planted(name: str) -> Iterator[None]:
+    """Builds inside the block have the leak `name` of LEAKS."""
+    with ExitStack() as replaced:
+        for target, function in _REPLACED[name]().items():
+            replaced.enter_context(mock.patch(f"data_builders.{target}", function))
+        yield
+
+
+def _with_more_groups(into: int, also: int | None) -> dict[str, Callable]:
+    """The split `into` has the groups of test: beside its own (`also` = into), or in their place (None)."""
+    from data_builders.assemble import Account
+    from data_builders.groups import TEST
+    from data_builders.retrieval import retrieve
+
+    groups = Account.groups
+
+    def leaky_groups(account: Account, split: int) -> Iterator[tuple[int, np.ndarray]]:
+        if split == into:
+            yield from () if also is None else groups(account, also)
+            split = TEST
+        yield from groups(account, split)
+
+    def retrieve_all(images: Any, features: Any, choices: Any, split: int | None = None, **more: Any) -> Any:
+        return retrieve(images, features, choices, None, **more)
+
+    return {"assemble.Account.groups": leaky_groups, "assemble.retrieve": retrieve_all}
+
+
+def _no_test() -> dict[str, Callable]:
+    from data_builders.groups import TRAIN
+
+    return _with_more_groups(TRAIN, TRAIN)
+
+
+def _feature_selection() -> dict[str, Callable]:
+    from data_builders.groups import VALIDATION
+
+    return _with_more_groups(VALIDATION, None)
+
+
+def _preprocessing() -> dict[str, Callable]:
+    from data_builders.local_score import local_scores
+    from data_builders.retrieval import retrieve
+
+    def retrieve_scaled(images: Any, features: Any, choices: Any, *more: Any, **options: Any) -> Any:
+        """What an honest query retrieves, with local scores over all posts of kept groups."""
+        found = retrieve(images, features, choices, *more, **options)
+        kept = images.rows(images.group >= 0)
+        _, first = np.unique(kept.post, return_index=True)
+        posts = kept.rows(first)
+        local, count = local_scores(posts.time, posts.likes, np.ones((1, len(posts)), bool), choices["memory"])
+        at = np.searchsorted(posts.post, images.post[np.where(found.mask, found.index, 0)])
+        at = np.minimum(at, len(posts) - 1)
+        found.local_score[found.mask] = local[0, at][found.mask]
+        found.count[found.mask] = count[0, at][found.mask]
+        return found
+
+    return {"assemble.retrieve": retrieve_scaled}
+
+
+def _own_group() -> dict[str, Callable]:
+    from data_builders.groups import TRAIN
+    from data_builders.retrieval import retrieve
+
+    def whole_account(images: Any, split_by: str) -> np.ndarray:
+        return images.group >= 0
+
+    def visible(query: Any, bank: Any, memory: Any, split_by: str) -> np.ndarray:
+        own_group, own_post = query.group[:, None] == bank.group, query.post[:, None] == bank.post
+        return ((bank.split == TRAIN) | own_group) & ~own_post
+
+    def retrieve_near(images: Any, features: Any, choices: Any, *more: Any, **options: Any) -> Any:
+        choices = {**choices, "memory": {**choices["memory"], "exclude": "post"}}  # each post sees a bank of its own
+        with (
+            mock.patch("data_builders.retrieval.in_bank", whole_account),
+            mock.patch("data_builders.retrieval.visible", visible),
+        ):
+            return retrieve(images, features, choices, *more, **options)
+
+    return {"assemble.retrieve": retrieve_near}
+
+
+def _temporal() -> dict[str, Callable]:
+    from data_builders.retrieval import retrieve
+
+    def retrieve_any_time(images: Any, features: Any, choices: Any, *more: Any, **options: Any) -> Any:
+        if not choices["memory"]["past_only"]:
+            raise ValueError("--plant=temporal breaks what past_only promises: add --config.data.memory.past_only=True")
+        choices = {**choices, "memory": {**choices["memory"], "past_only": False}}
+        return retrieve(images, features, choices, *more, **options)
+
+    return {"assemble.retrieve": retrieve_any_time}
+
+
+def _sibling() -> dict[str, Callable]:
+    from data_builders.groups import assign_groups
+
+    def dealt(time: np.ndarray, post_images: np.ndarray, window_days: float, max_images: int) -> np.ndarray:
+        walked = assign_groups(time, post_images, window_days, max_images)
+        return np.where(walked < 0, walked, 2 * walked + np.arange(len(walked)) % 2).astype(np.int32)
+
+    return {"groups.assign_groups": dealt}
+
+
+def _sampling() -> dict[str, Callable]:
+    from data_builders.assemble import Account
+    from data_builders.groups import TEST
+
+    groups = Account.groups
+
+    def wide_groups(account: Account, split: int) -> Iterator[tuple[int, np.ndarray]]:
+        for group, positions in groups(account, split):
+            likes = account.images.likes[positions]
+            if split != TEST or likes.max() > WIDE * likes.min():
+                yield group, positions
+
+    return {"assemble.Account.groups": wide_groups}
+
+
+_REPLACED: dict[str, Callable[[], dict[str, Callable]]] = {
+    "no_test": _no_test,
+    "preprocessing": _preprocessing,
+    "feature_selection": _feature_selection,
+    "own_group": _own_group,
+    "temporal": _temporal,
+    "sibling": _sibling,
+    "sampling": _sampling,
+}
+
+
+def mark(folder: Path, name: str) -> None:
+    """Leaves PLANTED.txt in a data set's folder."""
+    plant = PLANTS[name]
+    (folder / "PLANTED.txt").write_text(f"A planted leak, {plant.kind}: {plant.text}. For measuring alone.\n")
+
+
+def main(argv: list[str]) -> None:
+    from data_builders.dataset import version_folder
+
+    with planted(_PLANT.value):
+        honest.main(argv)
+    mark(version_folder(flags.FLAGS.data_dir), _PLANT.value)
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["config", "plant"])
+    try:
+        app.run(main, flags_parser=parse_flags)
+    except ValueError as error:
+        sys.exit(f"error: {error}")
