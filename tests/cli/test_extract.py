@@ -17,6 +17,10 @@ from tests.cli.commands import ROOT, command, environment, fail, succeed, train_
 TINY = ("--config=configs/full.py:tiny", "--random-weights", "--config.extract.shard_rows=300")
 
 
+# Unlike elsewhere, what runs here costs more than what is compiled: no XLA flags that make compilation fast.
+COMPILED = {"XLA_FLAGS": ""}
+
+
 def flags(world, out, *more):
     return (*TINY, f"--raw={world}/raw", f"--out={out}", *more)
 
@@ -27,7 +31,7 @@ def store(demo_world, tmp_path_factory):
     out = tmp_path_factory.mktemp("extract") / "store"
     started = command("data_builders.extract", *flags(demo_world, out))
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen(started, cwd=ROOT, env=environment(), **quiet)
+    process = subprocess.Popen(started, cwd=ROOT, env=environment(**COMPILED), **quiet)
     while process.poll() is None and not (out / "part-00000.arrow").exists():
         time.sleep(0.02)
     while process.poll() is None and len(feature_journal.read(out)) < 8:
@@ -36,7 +40,7 @@ def store(demo_world, tmp_path_factory):
     assert process.wait() == -signal.SIGKILL
     before = {path.name: path.read_bytes() for path in out.glob("part-*.arrow")}
     journalled = feature_journal.read(out)
-    done = succeed("data_builders.extract", *flags(demo_world, out))
+    done = succeed("data_builders.extract", *flags(demo_world, out), **COMPILED)
     return out, before, journalled, done
 
 
@@ -58,7 +62,7 @@ def test_a_killed_extraction_goes_on(store, demo_world):
 
 
 def test_a_finished_extraction_has_nothing_to_do(store, demo_world):
-    done = succeed("data_builders.extract", *flags(demo_world, store[0]))
+    done = succeed("data_builders.extract", *flags(demo_world, store[0]), **COMPILED)
     assert done.stdout.startswith("wrote 0 images")
 
 
@@ -89,9 +93,9 @@ def test_beam_gives_the_same_rows(store, demo_world, tmp_path):
     """In chunks of 256, each a store of its own first, in one run of the parts that are cheap."""
     parts = "--extractors=background,depth"
     alone, spread = tmp_path / "alone", tmp_path / "spread"
-    succeed("data_builders.extract", *flags(demo_world, alone, parts))
+    succeed("data_builders.extract", *flags(demo_world, alone, parts), **COMPILED)
     done = succeed("data_builders.extract", *flags(demo_world, spread, parts),
-                   "--beam_pipeline_options=runner=FnApiRunner")  # fmt: skip
+                   "--beam_pipeline_options=runner=FnApiRunner", **COMPILED)  # fmt: skip
     assert not list(spread.glob(".chunks/*")) and len(list(spread.glob("part-*.arrow"))) >= 3
     a, b = FeatureReader(alone), FeatureReader(spread)
     assert a.header == b.header
