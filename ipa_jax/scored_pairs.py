@@ -58,6 +58,12 @@ class Pairs:
         return ((factor * self.d - self.t) / np.log(2)) ** 2
 
 
+def score_table(images: pl.DataFrame, z: np.ndarray) -> pl.DataFrame:
+    """A scores frame of an index (GroupDataset.images) and z float [I], one an image in its order."""
+    columns = images.select("account", "record", "image_id", "post_id", "likes")
+    return columns.with_columns(pl.Series("z", z, dtype=pl.Float64))
+
+
 def read_scores(scores: pl.DataFrame) -> Table:
     """Sorts a scores frame into a `Table`. Raises ValueError when it is empty or a score is missing or not finite."""
     if scores.is_empty():

@@ -7,44 +7,14 @@ import json
 import numpy as np
 import polars as pl
 import pytest
+from gray_split import DAY, Split
 from PIL import Image
+from tiny_models import tiny_config
 
 from configs import full
-from ipa_jax import baselines
+from ipa_jax import backbone_features, baselines, export, neighbours, state
 
-DAY = 86_400
-KEYS = ["account", "record", "position", "image_id", "post_id", "likes", "time"]
-
-
-class Split:
-    """Stands in for GroupDataset: groups of (day, likes, colour) images of accounts, one post an image."""
-
-    def __init__(self, prefix, groups, choices, retrieved=None):
-        rows = []
-        self.examples = []
-        for record, (account, images) in enumerate(groups):
-            for position, (day, likes, _) in enumerate(images):
-                name = f"{prefix}{record}-{position}"
-                rows.append((account, record, position, name, name, likes, int(day * DAY)))
-            n, k = len(images), choices["retrieval"]["k"]
-            example = {"images": [png(colour) for *_, colour in images], "similarity": np.zeros((n, k, 4))}
-            example |= {"local_score": np.zeros((n, k)), "mask": np.zeros((n, k), bool)}
-            self.examples.append(example | (retrieved[record] if retrieved else {}))
-        self.images = pl.DataFrame(rows, schema=KEYS, orient="row")
-        self.choices = choices
-
-    def __len__(self):
-        return len(self.examples)
-
-    def get(self, records):
-        return [self.examples[record] for record in records]
-
-
-def png(level):
-    """A plain 20 x 30 picture of one gray level."""
-    buffer = io.BytesIO()
-    Image.fromarray(np.full((20, 30, 3), level, np.uint8)).save(buffer, format="PNG")
-    return buffer.getvalue()
+OTHERS = ["retrieval_only", "pixel_knn", "caption_only", "content_type", "newer", "older", "account_constant", "chance"]
 
 
 @pytest.fixture
@@ -84,7 +54,7 @@ def test_pixel_knn_by_hand(choices):
     """
     train = Split("r", [("ann", [(0, 10, 20), (1, 30, 22), (100, 100, 200), (101, 300, 230)])], choices)
     test = Split("t", [("ann", [(50, 5, 21), (51, 7, 240)]), ("new", [(0, 5, 21), (1, 50, 21)])], choices)
-    z = baselines.pixel_knn(test, train)["z"]
+    z = neighbours.pixel_knn(test, train)["z"]
     np.testing.assert_allclose(z, [np.log([0.5, 1.5]).mean()] * 2 + [0, 0], atol=1e-12)
 
 
@@ -95,7 +65,7 @@ def test_pixel_knn_takes_the_nearest(choices):
     train = Split("r", groups, choices)
     test = Split("t", [("ann", [(9, 1, 201), (9.5, 9, 12)])], choices)
     logs = np.log(np.array(likes) / np.mean(likes))
-    z = baselines.pixel_knn(test, train)["z"]
+    z = neighbours.pixel_knn(test, train)["z"]
     nearest_to_dark = [5, 0, 1, 2, 3]
     np.testing.assert_allclose(z, [logs[:5].mean(), logs[nearest_to_dark].mean()])
 
@@ -128,13 +98,13 @@ def test_a_train_image_never_meets_its_own_group(choices, exclude):
             groups.append((account, [(next(day), int(rng.integers(1, 900)), int(x)) for x in levels]))
     groups.append(("cat", [(0, 1, 0), (1, 5, 9)]))
     train = Split("r", groups, choices)
-    np.testing.assert_allclose(baselines.pixel_knn(train, train)["z"], slow_knn(train))
+    np.testing.assert_allclose(neighbours.pixel_knn(train, train)["z"], slow_knn(train))
 
 
 def test_pixel_knn_reads_no_label_of_the_split(choices):
     train = Split("r", [("ann", [(i, 10 + i, 20 * i) for i in range(8)])], choices)
     one, two = (Split("t", [("ann", [(3, likes, 33), (4, likes + 7, 180)])], choices) for likes in (1, 10**6))
-    assert baselines.pixel_knn(one, train)["z"].to_list() == baselines.pixel_knn(two, train)["z"].to_list()
+    assert neighbours.pixel_knn(one, train)["z"].to_list() == neighbours.pixel_knn(two, train)["z"].to_list()
 
 
 def test_pixel_knn_keeps_to_the_past(choices):
@@ -143,7 +113,7 @@ def test_pixel_knn_keeps_to_the_past(choices):
     bank = [(0, 10, 50), (12, 30, 50), (14, 999, 50), (40, 999, 50)]
     train = Split("r", [("ann", bank)], choices)
     test = Split("t", [("ann", [(20, 1, 50), (5, 5, 50)])], choices)
-    np.testing.assert_allclose(baselines.pixel_knn(test, train)["z"], [np.log([0.5, 1.5]).mean(), 0], atol=1e-12)
+    np.testing.assert_allclose(neighbours.pixel_knn(test, train)["z"], [np.log([0.5, 1.5]).mean(), 0], atol=1e-12)
 
 
 def test_chance_is_seeded(choices):
@@ -180,9 +150,10 @@ def test_yardsticks_are_ordered_and_printed(world, choices, capsys):
     folder, groups, _ = world
     dataset, train = Split("t", groups, choices), Split("r", [("a0", [(0, 5, 9), (1, 50, 9)])], choices)
     results = baselines.yardsticks(dataset, train, folder, draws=100)
-    assert list(results) == ["bayes", "universal_only", "retrieval_only", "pixel_knn", "chance"]
+    assert list(results) == ["bayes", "universal_only", *OTHERS]
     accuracy = {name: result["accuracy"] for name, result in results.items()}
     assert accuracy["bayes"] > 0.9 > accuracy["universal_only"] > 0.5
+    assert accuracy["account_constant"] == 0.5 and accuracy["newer"] + accuracy["older"] == pytest.approx(1)
     assert accuracy["retrieval_only"] == 0.5  # nothing was retrieved: all scores tie
     low, high = results["bayes"]["accuracy_interval"]
     assert low < accuracy["bayes"] < high
@@ -192,7 +163,7 @@ def test_yardsticks_are_ordered_and_printed(world, choices, capsys):
     shown = capsys.readouterr().out
     assert "universal_only" in shown and f"{100 * accuracy['bayes']:.2f}" in shown
     without = baselines.yardsticks(dataset, train, draws=10)
-    assert list(without) == ["retrieval_only", "pixel_knn", "chance"]
+    assert list(without) == OTHERS
 
 
 def test_another_world_is_refused(world, choices, tmp_path):
@@ -202,3 +173,34 @@ def test_another_world_is_refused(world, choices, tmp_path):
         baselines.truth_scores(other, folder)
     with pytest.raises(FileNotFoundError, match=r"data_builders\.demo_world"):
         baselines.truth_scores(other, tmp_path / "nowhere")
+
+
+@pytest.fixture
+def exported(tmp_path):
+    """An export whose backbone has random weights; images of one gray level have one feature each."""
+    config = tiny_config("basic")
+    variables = state.initial_variables(config)
+    export.save_export(tmp_path / "export", variables, config, {"choices": {}}, "# card\n")
+    return tmp_path / "export"
+
+
+def test_backbone_knn_goes_by_the_features_of_an_export(exported, choices):
+    """The same photos are nearest whatever the weights: 5 of the dark one's likes, 5 of the bright one's."""
+    days = iter(range(0, 1000, 40))  # more than a month apart: in each window the pair of one day
+    groups = []
+    for level, likes in ((0, 30), (255, 10)):
+        groups += [("ann", [(day, likes, level), (day, 40 - likes, 255 - level)]) for day in itertools.islice(days, 5)]
+    train = Split("r", groups, choices)
+    test = Split("t", [("ann", [(2000, 1, 0), (2000, 2, 255)])], choices)
+    z = neighbours.backbone_knn(test, train, exported)["z"].to_list()
+    assert z == pytest.approx([np.log(1.5), np.log(0.5)])
+    features = backbone_features.backbone_features(exported, train)
+    assert features.shape == (20, 8) and features.dtype == np.float32
+    np.testing.assert_allclose(features[[0, 2]], features[[11, 13]], atol=1e-5)
+
+
+def test_features_do_not_depend_on_their_batch(exported, choices, monkeypatch):
+    split = Split("t", [("ann", [(i, 1, 20 * i) for i in range(7)])], choices)
+    whole = backbone_features.backbone_features(exported, split)
+    monkeypatch.setattr(backbone_features, "BATCH", 3)
+    np.testing.assert_allclose(backbone_features.backbone_features(exported, split), whole, atol=1e-5)
