@@ -69,7 +69,8 @@ def sequence(image: np.ndarray, layout: Layout = Layout(), rng: np.random.Genera
         parts.append(padded(_part(copy, scale, layout), (-(-longer_side // layout.patch)) ** 2))
     if layout.native:
         part = _part(pixels, len(parts), layout)
-        parts.append(Tokens(*(value[_kept(len(part.mask), layout.native_tokens, rng)] for value in part)))
+        kept = _kept(len(part.mask), layout.native_tokens, rng)
+        parts.append(Tokens(*(value[kept] for value in part)))
     return Tokens(*map(np.concatenate, zip(*parts, strict=True)))
 
 

@@ -92,7 +92,7 @@ def lstm(x: jax.Array, real: jax.Array, gate: Any, dtype: Any) -> jax.Array:
     To be called within a module's compact method: it adds `lstm_input` and `lstm`.
     """
     n, _, k = x.shape
-    inputs = Linear(4 * k, dtype=dtype, bias_init=_forget_at_one, name="lstm_input")(x)  # of all steps at once
+    inputs = Linear(4 * k, dtype=dtype, bias_init=forget_at_one, name="lstm_input")(x)  # of all steps at once
     scan = nn.scan(_Step, variable_broadcast="params", split_rngs={"params": False}, in_axes=1, out_axes=1)
     start = (jnp.zeros((n, k), dtype), jnp.zeros((n, k), jnp.float32))
     return scan(gate, dtype, name="lstm")(start, (inputs, real[..., None]))[1]
@@ -118,7 +118,7 @@ class _Step(nn.Module):
         return carry, jnp.where(real, new_state, 0)
 
 
-def _forget_at_one(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
+def forget_at_one(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
     """A bias of the gates input, forget, cell, output: an untrained LSTM remembers."""
     k = shape[0] // 4
     return jnp.zeros(shape, dtype).at[k : 2 * k].set(1)
