@@ -40,6 +40,7 @@ def get_config(size: str = "full") -> ConfigDict:
     config.data.depth = ConfigDict({"side": 128})
     config.data.image = ConfigDict({"max_side": 0})  # 0: bytes as stored; else longer images are re-encoded
     config.data.duplicates = ConfigDict({"max_bits": 4})  # 64-bit pHash distance of a near-duplicate
+    config.data.shuffle_likes = False  # a control: train and validation likes drawn anew within each account
 
     # What data_builders.extract runs, and how. `fields`: a network's sizes where they are not
     # the official ones (then only with random weights).

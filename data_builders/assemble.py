@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from data_builders import shuffled_likes
 from data_builders.feature_store import FeatureReader
 from data_builders.groups import SPLITS, KeptGroups, image_weights
 from data_builders.memory_bank import AccountImages, account_images
@@ -45,14 +46,10 @@ def accounts(table: pl.DataFrame, choices: Mapping[str, Any]) -> Iterator[Accoun
     for length, name in table["account"].rle().struct.unnest().iter_rows():
         posts = table.slice(start, length)
         start += length
-        images, kept = account_images(
-            name,
-            posts["post_id"].to_list(),
-            posts["time"].to_list(),
-            posts["likes"].to_list(),
-            posts["image_ids"].to_list(),
-            choices,
-        )
+        ids, times, likes, image_ids = (posts[x].to_list() for x in ("post_id", "time", "likes", "image_ids"))
+        if choices["shuffle_likes"]:
+            likes = shuffled_likes.shuffle(name, ids, times, likes, [len(images) for images in image_ids], choices)
+        images, kept = account_images(name, ids, times, likes, image_ids, choices)
         yield Account(name, posts, images, kept)
 
 
