@@ -27,24 +27,28 @@ def tiny():
     return network, jax.jit(network.apply), filled(network, images(2, 12, 16))
 
 
+@pytest.mark.parametrize("padding", ["same", "symmetric"])
 @pytest.mark.parametrize(
     ("side", "stride", "size"), [(3, 1, (6, 7)), (3, 2, (6, 7)), (5, 1, (1, 2)), (5, 2, (8, 5)), (5, 2, (2, 1))]
 )
-def test_depthwise_is_a_grouped_convolution_with_same_padding(side, stride, size):
-    layer = Depthwise(side, stride, jnp.float32)
+def test_depthwise_is_a_grouped_convolution(side, stride, size, padding):
+    layer = Depthwise(side, stride, jnp.float32, padding)
+    zeros = "SAME" if padding == "same" else ((side // 2, side // 2),) * 2
     x = images(2, *size, 3)
     kernel = np.random.default_rng(1).normal(size=(side, side, 1, 3)).astype(np.float32)
     expected = jax.lax.conv_general_dilated(
-        x, kernel, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=3
+        x, kernel, (stride, stride), zeros, dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=3
     )
     np.testing.assert_allclose(jax.jit(layer.apply)({"params": {"kernel": kernel}}, x), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_stride_two_pads_even_sizes_after_the_end_only():
-    """3 of 4 columns from the left are in the first window: 1 + 2 + 3; 3 + 4 and a zero in the second."""
+    """3 of 4 columns from the left are in the first window: 1 + 2 + 3; 3 + 4 and a zero in the second. A symmetric
+    padding begins with a zero: 1 + 2, then 2 + 3 + 4."""
     x = jnp.array([1.0, 2.0, 3.0, 4.0]).reshape(1, 1, 4, 1)
     variables = {"params": {"kernel": np.ones((3, 3, 1, 1), np.float32)}}
     assert jax.jit(Depthwise(3, 2, jnp.float32).apply)(variables, x).ravel().tolist() == [6, 7]
+    assert jax.jit(Depthwise(3, 2, jnp.float32, "symmetric").apply)(variables, x).ravel().tolist() == [3, 9]
 
 
 @pytest.mark.parametrize(
