@@ -277,7 +277,7 @@ _ROWS = (
     Row("efficientnet", "AdaBins' encoder", (*_DEPTH, 3), (2, 16), _efficientnet, _torch_efficientnet, gain=1.31),
     Row("hrnet", "DEKR's HRNet-W32", (_POSE, _POSE, 3), (2, 16), _hrnet, _torch_hrnet, gain=0.7),
     Row("trunk", "detector's trunk", (CANVAS, CANVAS, 3), (1, 8), _trunk, _torch_trunk, gain=0.6),
-    Row("regions", "detector's last stage, a region", (14, 14, 1024), (50, 50), _regions, _torch_regions, gain=0.6),
+    Row("regions", "detector's res5, a region", (14, 14, 1024), (50, 50), _regions, _torch_regions, gain=0.6),
     Row("dekr", "DEKR-W32 and mirrored", (_POSE, _POSE, 3), (2, 16), _dekr,
         alone="its adaptive convolutions are in no package"),
     Row("adabins", "AdaBins and mirrored", (*_DEPTH, 3), (1, 8), _adabins, alone="it is in no package"),

@@ -56,7 +56,7 @@ def measure(
         begun = time.perf_counter()
         counterpart = _counterpart(row)
         if "jax" in frameworks:
-            tensors = {key: tensor.numpy().copy() for key, tensor in counterpart.module.state_dict().items()}
+            tensors = {key: tensor.numpy() for key, tensor in counterpart.module.state_dict().items()}
             tensors = counterpart.official(tensors)
         steps["torch"], found["layout"] = _torch_step(counterpart, inputs, dtype, gpu, found["threads"], layout)
         found["first"]["torch"] = time.perf_counter() - begun

@@ -26,7 +26,18 @@ from benchmarks.port_rows import ROWS
 
 LIMIT = 1e-3  # relative error of float32 outputs; another network differs by far more
 PACKAGES = ("torch", "torchvision", "timm")
-COLUMNS = ("network", "input", "dtype", "JAX /s", "PyTorch /s", "JAX / PyTorch", "peak GB", "error", "GFLOP", "of peak")
+COLUMNS = (
+    "network",
+    "input",
+    "dtype",
+    "JAX /s",
+    "PyTorch /s",
+    "JAX / PyTorch",
+    "GB, JAX / PyTorch",
+    "error",
+    "GFLOP",
+    "of peak",
+)
 
 
 def main() -> None:
@@ -49,6 +60,9 @@ def main() -> None:
     if lacking:
         print(f"{', '.join(lacking)} not installed, so JAX alone is measured. "
               "For PyTorch's side: pip install -r requirements-bench.txt", file=sys.stderr)  # fmt: skip
+    if hasattr(os, "getloadavg") and os.getloadavg()[0] > 0.5:  # PyTorch's threads spin, and suffer more than JAX's
+        print(f"Load average {os.getloadavg()[0]:.1f}: others use this machine, and the ratios will be theirs too. "
+              "Measure when it is quiet.", file=sys.stderr)  # fmt: skip
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # both sides share a GPU
     results = []
     for name in tqdm(args.names or list(ROWS), unit="network", leave=False, disable=None):
@@ -111,12 +125,14 @@ def cells(result: dict[str, Any]) -> dict[str, str]:
     sides = row.shape[:-1] if len(row.shape) == 3 else row.shape
     found["input"] = " x ".join(map(str, (batch, *sides)))
     found["JAX /s"] = _rate(batch, seconds["jax"])
-    found["PyTorch /s"] = _rate(batch, seconds["torch"]) if "torch" in seconds else "none" if row.alone else "?"
+    found["PyTorch /s"] = (
+        _rate(batch, seconds["torch"]) if "torch" in seconds else "none" if row.alone else "not installed"
+    )
     if "torch" in seconds:
         turns = zip(seconds["jax"], seconds["torch"], strict=True)
         found["JAX / PyTorch"] = f"{median(theirs / ours for ours, theirs in turns):.2f}"
         found["error"] = f"{result['error']:.0e}"
-    found["peak GB"] = " / ".join(f"{amount / 1e9:.1f}" for amount in memory.values())
+    found["GB, JAX / PyTorch"] = " / ".join(f"{amount / 1e9:.1f}" for amount in memory.values())
     found["GFLOP"] = f"{result['flop'] / 1e9:.3g}"
     if result["peak_flops"]:
         share = result["flop"] * batch / median(seconds["jax"]) / result["peak_flops"]

@@ -51,7 +51,7 @@ def test_cells_of_a_row(rows):
     cells = ports.cells(result)
     assert cells["input"] == "2 x 16 x 16"
     assert cells["JAX /s"] == "4 (2 - 8)" and cells["PyTorch /s"] == "2 (2 - 2)" and cells["JAX / PyTorch"] == "2.00"
-    assert cells["peak GB"] == "2.0 / 1.0" and cells["of peak"] == "50 %"
+    assert cells["GB, JAX / PyTorch"] == "2.0 / 1.0" and cells["of peak"] == "50 %"
     assert set(cells) == set(ports.COLUMNS)
 
 
