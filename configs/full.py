@@ -99,9 +99,11 @@ def get_config(size: str = "full") -> ConfigDict:
     config.init = ConfigDict()
     config.init.swin = placeholder(str)  # converted ImageNet-22K Swin-B, .safetensors
     config.init.resnet = placeholder(str)  # converted ImageNet ResNet50, .safetensors
+    config.init.peer = placeholder(str)  # converted file of nima, musiq or i2pa itself, .safetensors
     config.init.random = False  # allow a random start; the export's card says so
 
     config.model = ConfigDict()
+    config.model.network = "popularity"  # popularity (the paper's) | nima | musiq | i2pa | uhan | xu: the peers
     config.model.dtype = "bfloat16"  # of the computation in training; parameters stay float32
     config.model.swin = ConfigDict(
         {
@@ -137,7 +139,11 @@ def get_config(size: str = "full") -> ConfigDict:
     config.model.heads = 8
     config.model.mlp_ratio = 4
 
-    config.loss = ConfigDict({"name": "ratio_share"})  # ratio_share | ratio_raw | ratio_log | log_likes (eq. 7)
+    _peers(config)
+
+    # Of pairs: ratio_share | ratio_raw | ratio_log | log_likes (eq. 7) | bce (I2PA's). Of single images:
+    # image_log_likes | image_huber | emd_squared | emd (NIMA's, on quantiles of the account's train likes)
+    config.loss = ConfigDict({"name": "ratio_share"})
 
     config.input = ConfigDict(
         {
@@ -203,6 +209,75 @@ def get_config(size: str = "full") -> ConfigDict:
         _shrink(config, size)
     config.lock()
     return config
+
+
+def _peers(config: ConfigDict) -> None:
+    """What each peer's network is made of; only that of config.model.network is read."""
+    config.texts = ConfigDict(
+        {
+            "words": 50_000,  # most of the vocabulary, which comes from the train split
+            "min_count": 5,
+            "comments": 20,  # the earliest ones, where a network reads comments
+        }
+    )
+    config.nima = ConfigDict(
+        {
+            "stem": 32,
+            "blocks": ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1), (512, 1), (512, 1),
+                       (512, 1), (512, 1), (1024, 2), (1024, 1)),
+            "padding": "symmetric",  # symmetric (the released graph) | same (today's Keras)
+            "dropout": 0.75,
+        }
+    )  # fmt: skip
+    config.musiq = ConfigDict(
+        {
+            "width": 384,
+            "layers": 14,
+            "heads": 6,
+            "hidden": 1152,
+            "stem": 64,
+            "groups": 32,
+            "grid": 10,
+            "patch": 32,
+            "longer_sides": (224, 384),  # px, of the resized copies
+            "train_tokens": 512,  # of the photo itself, drawn at random; all it has,
+            "score_tokens": 1462,  # up to this, in evaluation: 1080 x 1350 px
+        }
+    )
+    config.i2pa = ConfigDict(
+        {
+            "stage_sizes": (3, 4, 6, 3),
+            "width": 64,
+            "pixels": "unit",  # unit ([0, 1]: the released file) | imagenet (normalised: a start from ImageNet's)
+        }
+    )
+    config.uhan = ConfigDict(
+        {
+            "width": 512,
+            "head": (1024, 1024),
+            "gates": "sigmoid",  # sigmoid | hard_sigmoid (the authors' Keras)
+            "grid": "swin",  # swin | resnet (the one of model.depth): whose last map the regions are
+            "image": "frozen",  # frozen | train: the network of the regions
+            "fields": ("post",),
+            "words": 50,  # of the text
+            "unknown": 0.05,  # share of train images whose account is hidden
+        }
+    )
+    config.xu = ConfigDict(
+        {
+            "fields": ("image", "description", "hashtag", "caption"),  # and comment: written after the post
+            "attention": "modality",  # modality | concat | mean
+            "image": "frozen",  # frozen | train: Swin
+            "words": 64,  # of a field
+            "word_width": 300,
+            "text_width": 256,  # of the GRU, each way
+            "width": 512,
+            "attention_width": 256,
+            "head": (512, 256),
+            "dropout": 0.3,
+            "field_dropout": 0.1,  # share of train images that lack a text field
+        }
+    )
 
 
 def _shrink(config: ConfigDict, size: str) -> None:

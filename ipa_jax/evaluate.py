@@ -19,23 +19,26 @@ if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
     from data_builders.dataset import GroupDataset
+    from ipa_jax.lookups import Lookups
 
 
 class Scorer:
     """The score step compiled once, for any number of sets of variables and splits."""
 
-    def __init__(self, config: "ConfigDict", dtype: str | None = None):
-        """dtype: of the computation, config.eval.dtype unless given."""
+    def __init__(self, config: "ConfigDict", dtype: str | None = None, lookups: "Lookups | None" = None):
+        """dtype: of the computation, config.eval.dtype unless given; lookups: of networks that read texts, accounts."""
         import jax
 
+        from ipa_jax import networks
         from ipa_jax.devices import AXIS
-        from ipa_jax.models.popularity import build_model
+        from ipa_jax.lookups import Lookups
         from ipa_jax.state import with_resnet
         from ipa_jax.steps import make_score_step
 
         self._config, self._dtype = with_resnet(config), dtype or config.eval.dtype
+        self._lookups = lookups or Lookups()
         self._devices = jax.local_devices()  # each process scores everything: no two need agree on a batch
-        step = make_score_step(build_model(self._config.model, dtype=self._dtype))
+        step = make_score_step(networks.build(self._config, dtype=self._dtype))
         self._step = jax.pmap(step, AXIS, devices=self._devices)
 
     def outputs(self, variables: dict, dataset: "GroupDataset", what: str) -> "Iterator[np.ndarray]":
@@ -49,7 +52,8 @@ class Scorer:
         variables = to_devices(variables, self._devices)
         count = len(self._devices)
         precision = "highest" if self._dtype == "float32" else "default"
-        for batch in score_batches(dataset, self._config, self._config.eval.images * count, packs=count):
+        images = self._config.eval.images * count
+        for batch in score_batches(dataset, self._config, images, packs=count, lookups=self._lookups):
             with jax.default_matmul_precision(precision):
                 out = self._step(variables, batch)[what]
             yield np.asarray(out)[batch["slot_mask"]]
@@ -87,6 +91,7 @@ def split_metrics(
 
 def _run(args: argparse.Namespace) -> int:
     from data_builders.dataset import GroupDataset
+    from ipa_jax import lookups
     from ipa_jax.export import load_export
     from ipa_jax.metrics import paired_difference, rescale_factor
     from ipa_jax.preflight import check_data
@@ -97,13 +102,14 @@ def _run(args: argparse.Namespace) -> int:
         config.eval.images = args.images or config.eval.images
     check_data(config)
     ratio = config.data.pairs.min_ratio
-    scorer = Scorer(config, args.dtype)
+    tables = lookups.load(args.export, config)
+    scorer = Scorer(config, args.dtype, tables)
     validation = scorer.scores(variables, GroupDataset(config.data_dir, "validation"))
     dataset = GroupDataset(config.data_dir, args.split)
     scores = validation if args.split == "validation" else scorer.scores(variables, dataset)
     results = split_metrics(scores, config, rescale_factor(validation, ratio))
     if args.dtype == "bfloat16":  # what the precision costs, against float32 on the same images
-        exact = Scorer(config, "float32").scores(variables, dataset)
+        exact = Scorer(config, "float32", tables).scores(variables, dataset)
         difference = paired_difference(scores, exact, ratio)
         results["bfloat16_minus_float32"] = {
             "accuracy": difference["accuracy"]["difference"],

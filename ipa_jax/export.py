@@ -5,6 +5,7 @@ model.safetensors  the same arrays, named params/... and batch_stats/...
 config.json        the whole config of the run
 data.json          choices and statistics of the data set it was trained on
 README.md          the model card
+vocabulary.json, accounts.json  where the network reads texts or accounts (lookups.py)
 """
 
 import json
@@ -16,18 +17,25 @@ import numpy as np
 from flax import traverse_util
 from ml_collections import ConfigDict
 
+from ipa_jax import networks
+from ipa_jax.lookups import Lookups
+
+NONE = Lookups()
+STARTS = {"swin": "Swin-B", "resnet": "ResNet50", "peer": "published weights of the network"}  # by field of config.init
+
 
 class ExportError(ValueError):
     """An export folder that is not there, incomplete or of another version."""
 
 
-def save_export(out: Path, variables: dict, config: ConfigDict, data: dict, card: str) -> None:
+def save_export(out: Path, variables: dict, config: ConfigDict, data: dict, card: str, lookups: Lookups = NONE) -> None:
     """Writes the folder under a temporary name, then renames it; one that exists is replaced.
 
     Args:
       variables: {"params", "batch_stats"}, numpy leaves.
       data: GroupDataset.info of the train split.
       card: README.md.
+      lookups: of the networks that read texts or accounts.
     """
     import orbax.checkpoint as ocp
     from safetensors.numpy import save_file
@@ -42,6 +50,7 @@ def save_export(out: Path, variables: dict, config: ConfigDict, data: dict, card
     (temporary / "config.json").write_text(json.dumps(config.to_dict(), indent=2))
     (temporary / "data.json").write_text(json.dumps(data, indent=2))
     (temporary / "README.md").write_text(card)
+    lookups.save(temporary)
     shutil.rmtree(out, ignore_errors=True)
     temporary.rename(out)
 
@@ -108,6 +117,8 @@ def load_config(file: Path) -> ConfigDict:
     stored = json.loads(file.read_text())
     try:
         config = full.get_config(stored["size"])
+        with config.unlocked():  # each network has parameter groups of its own
+            config.optim.groups = ConfigDict(stored["optim"]["groups"])
         _update(config, stored)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ExportError(f"{file}: written by another version of the project ({error})") from error
@@ -119,14 +130,21 @@ def _update(config: ConfigDict, stored: dict) -> None:
         if isinstance(value, dict):
             _update(config[name], value)
         elif value is not None:
-            config[name] = tuple(value) if isinstance(value, list) else value
+            config[name] = _tuples(value)
+
+
+def _tuples(value):
+    return tuple(_tuples(one) for one in value) if isinstance(value, list) else value
 
 
 def model_card(config: ConfigDict, results: dict, data: dict, seconds: float) -> str:
     """README.md of an export: what it is, what a score means, how it was made and how well it did."""
     test = results["test"]
-    start = "random weights" if config.init.random else "pretrained Swin-B and ResNet50"
+    started = [STARTS[start.field] for start in networks.of(config).starts(config)]
+    start = "random weights" if config.init.random else f"pretrained {' and '.join(started)}"
     marks = ["trained from a random start: for tests and demonstrations"] if config.init.random else []
+    if config.model.network == "xu" and "comment" in config.xu.fields:
+        marks.append("reads comments, which are written after posting: it cannot score a photo before")
     if data.get("random_weights"):
         marks.append("features made with random extractor weights: scores mean nothing")
     low, high = test["accuracy_interval"]
@@ -140,6 +158,7 @@ def model_card(config: ConfigDict, results: dict, data: dict, seconds: float) ->
         "",
         "| | |",
         "|---|---|",
+        f"| network | {config.model.network} |",
         f"| start | {start} |",
         f"| branches | retrieval {config.model.retrieval.enabled}, depth {config.model.depth.enabled}, "
         f"fusion {config.model.fusion} |",

@@ -1,16 +1,20 @@
 """The readings of eq. 7 (section 3.5, Table 2), elementwise over pairs, in logits z = log s and log likes.
 
 The network's head gives z, so no score is ever exponentiated alone: d = z_a - z_b is the log ratio of the scores and
-t = log l_a - log l_b that of the likes. Masks, weights and means belong to the step.
+t = log l_a - log l_b that of the likes. Masks, weights and means belong to the step. Some of the
+peers' losses are of single images.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
 
+from third_party_ports import nima
+
 PairLoss = Callable[[jax.Array, jax.Array, jax.Array, jax.Array], jax.Array]
+ImageLoss = Callable[[jax.Array, Mapping[str, jax.Array], Mapping[str, jax.Array]], jax.Array]
 
 RAW_LOG_LIMIT = math.log(100)  # ratios beyond 1 : 100 count as 1 : 100 in `ratio_raw`
 
@@ -54,9 +58,61 @@ def log_likes(z_a: jax.Array, z_b: jax.Array, log_a: jax.Array, log_b: jax.Array
     return (jnp.square(z_a - log_a) + jnp.square(z_b - log_b)) / 2
 
 
+def bce(z_a: jax.Array, z_b: jax.Array, log_a: jax.Array, log_b: jax.Array) -> jax.Array:
+    """Cross-entropy of the pair's order, I2PA's: -log sigmoid(z of the more liked image - z of the other).
+
+    Args: logits z and natural log likes of the two images, float [pairs] each. Returns float [pairs].
+    """
+    return jax.nn.softplus(-jnp.sign(log_a - log_b) * (z_a - z_b))
+
+
 PAIR_LOSSES: dict[str, PairLoss] = {
     "ratio_share": ratio_share,
     "ratio_raw": ratio_raw,
     "ratio_log": ratio_log,
     "log_likes": log_likes,
+    "bce": bce,
+}
+
+
+def image_log_likes(z: jax.Array, out: Mapping[str, jax.Array], batch: Mapping[str, jax.Array]) -> jax.Array:
+    """(z - log likes)^2 of each image, as UHAN and Xu are trained.
+
+    Not `log_likes`, where an image counts once for each pair that it is in: those of extreme likes are in more.
+    Args: z float32 [images]; out: the network's; batch: log_likes [images]. Returns float32 [images].
+    """
+    return jnp.square(z - batch["log_likes"])
+
+
+def image_huber(z: jax.Array, out: Mapping[str, jax.Array], batch: Mapping[str, jax.Array]) -> jax.Array:
+    """As image_log_likes, linear beyond an error of 1: 2 huber(z - log likes)."""
+    error = jnp.abs(z - batch["log_likes"])
+    return jnp.where(error < 1, jnp.square(error), 2 * error - 1)
+
+
+def quantile_votes(quantile: jax.Array, scores: int = 10) -> jax.Array:
+    """NIMA's target from likes: quantiles q [...] in (0, 1) -> shares of the votes [..., scores], which fall off as a
+    normal curve of deviation 1 around 1 + (scores - 1) q."""
+    middle = 1 + (scores - 1) * quantile[..., None]
+    return jax.nn.softmax(-jnp.square(jnp.arange(1, scores + 1) - middle) / 2)
+
+
+def emd_squared(z: jax.Array, out: Mapping[str, jax.Array], batch: Mapping[str, jax.Array]) -> jax.Array:
+    """NIMA's: the mean squared difference of the cumulative votes, against those of the likes' quantile.
+
+    Args: out: votes [images, 10] of sum 1; batch: quantile [images]. Returns float32 [images].
+    """
+    return nima.emd_squared(quantile_votes(batch["quantile"], out["votes"].shape[-1]), out["votes"])
+
+
+def emd(z: jax.Array, out: Mapping[str, jax.Array], batch: Mapping[str, jax.Array]) -> jax.Array:
+    """NIMA's as its paper writes it: the root of emd_squared."""
+    return nima.emd(quantile_votes(batch["quantile"], out["votes"].shape[-1]), out["votes"])
+
+
+IMAGE_LOSSES: dict[str, ImageLoss] = {
+    "image_log_likes": image_log_likes,
+    "image_huber": image_huber,
+    "emd_squared": emd_squared,
+    "emd": emd,
 }

@@ -140,6 +140,15 @@ def loss_scale(plan: TrainPlan) -> float:
     return float(plan.index.pair_weights.sum() * plan.packs_per_step / plan.packs_per_epoch)
 
 
+def image_loss_scale(plan: TrainPlan, weights: np.ndarray) -> float:
+    """What a step's summed weighted loss of single images is divided by: the mean weight of a step's images.
+
+    weights float [I]: of the images, in order of the index.
+    """
+    shown = weights[plan.index.pairs] if plan.layout is None else weights
+    return float(shown.sum() * plan.packs_per_step / plan.packs_per_epoch)
+
+
 def images_per_epoch(plan: TrainPlan) -> int:
     """Image forwards an epoch takes: two a valid pair, or each image once."""
     return 2 * len(plan.index.pairs) if plan.layout is None else int(plan.index.first[-1])

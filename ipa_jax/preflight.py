@@ -6,7 +6,9 @@ from ml_collections import ConfigDict
 
 from data_builders.choices import check_fields, require_equal
 from data_builders.dataset import GroupDataset
-from ipa_jax.losses import PAIR_LOSSES
+from ipa_jax import networks
+from ipa_jax.losses import IMAGE_LOSSES, PAIR_LOSSES
+from ipa_jax.texts import FIELDS
 from ipa_jax.writers import import_clu_writers
 
 
@@ -15,12 +17,20 @@ class PreflightError(ValueError):
 
 
 ALLOWED = {
+    "model.network": tuple(networks.NETWORKS),
     "model.dtype": ("bfloat16", "float32"),
     "model.retrieval.tokens": ("vector", "per_image"),
     "model.depth.resnet": ("train", "frozen", "cached"),
     "model.depth.stem": ("imagenet", "small"),
     "model.fusion": ("aggregation", "concat"),
-    "loss.name": tuple(PAIR_LOSSES),
+    "nima.padding": ("symmetric", "same"),
+    "i2pa.pixels": ("unit", "imagenet"),
+    "uhan.gates": ("sigmoid", "hard_sigmoid"),
+    "uhan.grid": tuple(networks.GRIDS),
+    "uhan.image": ("frozen", "train"),
+    "xu.attention": ("modality", "concat", "mean"),
+    "xu.image": ("frozen", "train"),
+    "loss.name": (*PAIR_LOSSES, *IMAGE_LOSSES),
     "batch.by": ("pairs", "groups"),
     "train.writers": ("own", "clu"),
     "eval.dtype": ("float32", "bfloat16"),
@@ -47,6 +57,17 @@ AT_LEAST = {
     "train.log_every": 1,
     "train.eval_every": 1,
     "train.checkpoint_every": 1,
+    "texts.words": 1,
+    "texts.min_count": 1,
+    "texts.comments": 0,
+    "nima.dropout": 0,
+    "musiq.train_tokens": 1,
+    "musiq.score_tokens": 1,
+    "uhan.words": 1,
+    "uhan.unknown": 0,
+    "xu.words": 1,
+    "xu.dropout": 0,
+    "xu.field_dropout": 0,
     "eval.images": 1,
     "eval.bootstrap": 1,
 }
@@ -66,6 +87,7 @@ def check_model(config: ConfigDict) -> None:
         check_fields(config, ALLOWED, AT_LEAST, "config")
     except ValueError as error:
         raise PreflightError(str(error)) from error
+    _check_network(config)
     if config.model.depth.enabled and not config.data.depth.side:
         raise PreflightError(
             "config.model.depth.enabled needs depth maps, but config.data.depth.side is 0: build with depth maps, or "
@@ -73,6 +95,22 @@ def check_model(config: ConfigDict) -> None:
         )
     if config.train.writers == "clu":
         import_clu_writers()
+
+
+def _check_network(config: ConfigDict) -> None:
+    """A peer has no branches of ours; a loss asks for what only some networks give."""
+    name = config.model.network
+    if name != "popularity" and (config.model.retrieval.enabled or config.model.depth.enabled):
+        raise PreflightError(
+            f"config.model.network is {name!r}, which has neither retrieval nor depth: set "
+            "--config.model.retrieval.enabled=False --config.model.depth.enabled=False, as configs/ does"
+        )
+    if config.loss.name in ("emd", "emd_squared") and name != "nima":
+        raise PreflightError(f"config.loss.name {config.loss.name!r} needs votes, which nima gives and {name} does not")
+    if "texts" in networks.of(config).reads(config):
+        fields, _ = networks.texts(config)
+        if unknown := sorted(set(fields) - set(FIELDS)):
+            raise PreflightError(f"config.{name}.fields: {unknown} are no texts: take from {', '.join(FIELDS)}")
 
 
 def check_data(config: ConfigDict) -> None:
@@ -104,8 +142,7 @@ def check_data(config: ConfigDict) -> None:
 
 
 def check_weights(config: ConfigDict) -> None:
-    wanted = ["swin"] + (["resnet"] if config.model.depth.enabled else [])
-    for name in wanted:
+    for name in (start.field for start in networks.of(config).starts(config)):
         file = config.init[name]
         if file and not Path(file).is_file():
             raise PreflightError(f"config.init.{name}: {file} is not there; convert the official checkpoint to it")

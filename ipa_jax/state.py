@@ -11,8 +11,9 @@ import optax
 from flax import struct, traverse_util
 from ml_collections import ConfigDict
 
-from ipa_jax.models.popularity import build_model
-from third_party_ports import resnet, swin, weights
+from ipa_jax import networks
+from third_party_ports import weights
+from third_party_ports.zoo import attribute
 
 FROZEN = "frozen"
 
@@ -42,40 +43,53 @@ def with_resnet(config: ConfigDict) -> ConfigDict:
 
 
 def example_inputs(config: ConfigDict) -> dict[str, np.ndarray]:
-    """One image of the right shapes to initialise from: everything the config's branches read."""
+    """One image of the right shapes to initialise from: everything the config's network reads."""
     side, k, d = config.input.crop, config.data.retrieval.k, config.data.depth.side
-    inputs = {"image": np.zeros((1, side, side, 3), np.uint8), "slot_mask": np.ones(1, bool)}
-    if config.model.retrieval.enabled:
-        inputs |= {name: np.ones((1, k), np.float32) for name in ("similarity", "local", "count")}
-        inputs["retrieved_mask"] = np.ones((1, k), bool)
-    if config.model.depth.enabled:
-        inputs["depth"] = np.zeros((1, d, d), np.uint16)
-        inputs["window"] = np.float32([[0, 0, 1]])
-        inputs["flip"] = np.zeros(1, bool)
-    return inputs
+    parts = networks.parts(config, train=False)
+    example = {"slot_mask": np.ones(1, bool)}
+    if "photo" in parts:
+        example["image"] = np.zeros((1, side, side, 3), np.uint8)
+    if "retrieval" in parts:
+        example |= {name: np.ones((1, k), np.float32) for name in ("similarity", "local", "count")}
+        example["retrieved_mask"] = np.ones((1, k), bool)
+    if "depth" in parts:
+        example["depth"] = np.zeros((1, d, d), np.uint16)
+        example["window"] = np.float32([[0, 0, 1]])
+        example["flip"] = np.zeros(1, bool)
+    if "texts" in parts:
+        fields, words = networks.texts(config)
+        example |= {f"words/{field}": np.ones((1, words), np.int32) for field in fields}
+    if "account" in parts:
+        example["account"] = np.zeros(1, np.int32)
+    if "patches" in parts:
+        example["patches"] = np.zeros((1, 1, 3 * config.musiq.patch**2), np.float32)
+        example |= {name: np.zeros((1, 1), np.int32) for name in ("spatial", "scale")}
+        example["patch_mask"] = np.ones((1, 1), bool)
+    return example
 
 
 def initial_variables(config: ConfigDict, head_bias: float = 0.0) -> dict:
-    """{"params", "batch_stats"}: random from config.seed alone, then pretrained Swin and ResNet where config.init says.
+    """{"params", "batch_stats"}: random from config.seed alone, then pretrained networks where config.init says.
 
     A cached ResNet's parameters are there too: scoring new photos needs them.
     """
     config = with_resnet(config)
-    model, inputs = build_model(config.model, dtype="float32", head_bias=head_bias), example_inputs(config)
-    variables = jax.jit(lambda key: model.init(key, inputs, train=False))(jax.random.key(config.seed))
+    model, example = networks.build(config, dtype="float32", head_bias=head_bias), example_inputs(config)
+    variables = jax.jit(lambda key: model.init(key, example, train=False))(jax.random.key(config.seed))
     variables = {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
-    if config.init.swin:
-        variables = _load(variables, ("swin",), swin.KEYS, config.init.swin)
-    if config.init.resnet and config.model.depth.enabled:
-        variables = _load(variables, ("depth_branch", "resnet"), resnet.KEYS, config.init.resnet)
+    for start in networks.of(config).starts(config):
+        if file := config.init[start.field]:
+            variables = _load(variables, start, file)
     return variables
 
 
-def _load(variables: dict, at: tuple[str, ...], keys: weights.KeyMap, file: str) -> dict:
+def _load(variables: dict, start: networks.Start, file: str) -> dict:
     """Replaces the variables of the network at a path by those of a converted file."""
+    at, keys = start.path, attribute(start.keys)
     flat = {kind: traverse_util.flatten_dict(tree) for kind, tree in variables.items()}
+    given = lambda path: path[: len(at)] == at and path[len(at)] not in start.fresh  # noqa: E731
     inside = {
-        kind: traverse_util.unflatten_dict({k[len(at) :]: v for k, v in leaves.items() if k[: len(at)] == at})
+        kind: traverse_util.unflatten_dict({path[len(at) :]: v for path, v in leaves.items() if given(path)})
         for kind, leaves in flat.items()
     }
     for kind, tree in weights.load(file, keys, inside).items():
@@ -89,14 +103,14 @@ def parameter_labels(params: Mapping, config: ConfigDict) -> Mapping:
     Raises ValueError for a leaf that no pattern or more than one matches, or a pattern that matches no leaf.
     """
     patterns = {name: re.compile(group.pattern) for name, group in config.optim.groups.items()}
-    frozen = config.model.depth.enabled and config.model.depth.resnet != "train"
+    frozen = networks.of(config).frozen(config)
     labels, used = {}, set()
     for path in traverse_util.flatten_dict(params, sep="/"):
         names = [name for name, pattern in patterns.items() if pattern.fullmatch(path)]
         if len(names) != 1:
             raise ValueError(f"config.optim.groups: {path} is matched by {names or 'no pattern'}; make it exactly one")
         used.update(names)
-        labels[path] = FROZEN if frozen and path.startswith("depth_branch/resnet/") else names[0]
+        labels[path] = FROZEN if path.startswith(frozen) else names[0]
     if idle := sorted(set(patterns) - used):
         raise ValueError(f"config.optim.groups: {idle} match no parameter; correct or remove the pattern")
     return traverse_util.unflatten_dict(labels, sep="/")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,12 +11,12 @@ from flax import struct
 from ml_collections import ConfigDict
 
 from ipa_jax.devices import AXIS
-from ipa_jax.losses import PAIR_LOSSES
-from ipa_jax.models.popularity import PopularityModel
+from ipa_jax.losses import IMAGE_LOSSES, PAIR_LOSSES
 from ipa_jax.state import TrainState
 from ipa_jax.train_metrics import TrainMetrics
 
-LOSS_ONLY = ("pair_weight", "log_likes", "record", "position")  # of a batch: what the model does not read
+# Of a batch: what the model does not read.
+LOSS_ONLY = ("pair_weight", "log_likes", "record", "position", "image_weight", "quantile")
 
 
 def flatten_packs(batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
@@ -31,8 +32,21 @@ def pair_outputs(z: jax.Array, batch: Mapping[str, jax.Array], name: str) -> dic
     """
     z_a, z_b = z[:, :, None], z[:, None, :]
     log_a, log_b = batch["log_likes"][:, :, None], batch["log_likes"][:, None, :]
-    losses = PAIR_LOSSES[name](z_a, z_b, log_a, log_b)  # finite for empty slots too
+    losses = PAIR_LOSSES[name](z_a, z_b, log_a, log_b) if name in PAIR_LOSSES else jnp.zeros(())
     return {"pair_loss": losses, "d": z_a - z_b, "t": log_a - log_b, "pair_weight": batch["pair_weight"]}
+
+
+def image_outputs(
+    z: jax.Array, out: Mapping[str, jax.Array], batch: Mapping[str, jax.Array], name: str
+) -> dict[str, jax.Array]:
+    """A loss of single images, in the place of the pairs': image_loss and image_weight, both [packs, slots].
+
+    z float32 [packs, slots]; out: the network's, [images, ...]; batch holds image_weight [packs, slots], 0 in empty
+    slots, and what the loss reads.
+    """
+    flat = {key: value.reshape(z.size) for key, value in batch.items() if value.shape == z.shape}
+    losses = IMAGE_LOSSES[name](z.ravel(), out, flat)
+    return {"image_loss": losses.reshape(z.shape), "image_weight": batch["image_weight"]}
 
 
 class Sums(struct.PyTreeNode):
@@ -44,7 +58,7 @@ class Sums(struct.PyTreeNode):
 
 
 def make_train_step(
-    model: PopularityModel,
+    model: nn.Module,
     tx: optax.GradientTransformation,
     config: ConfigDict,
     loss_scale: float,
@@ -52,10 +66,10 @@ def make_train_step(
 ) -> Callable[[TrainState, Mapping[str, jax.Array]], tuple[TrainState, TrainMetrics]]:
     """The step (state, batch [local devices, packs of the device, slots, ...]) -> (state, metrics), pmapped over AXIS.
 
-    The loss is the weighted sum over the step's valid pairs, over all devices, divided by the constant loss_scale
-    (method.md, Loss): batching by pairs and by groups have the same expected gradient. Nothing depends on how packs
-    are spread over devices: sums are psums, BatchNorm counts real images over all devices, and stochastic depth is
-    keyed by (seed, step, slot). The state is donated.
+    The loss is the weighted sum over the step's valid pairs (or images), over all devices, divided by the constant
+    loss_scale (method.md, Loss): batching by pairs and by groups have the same expected gradient. Nothing depends on
+    how packs are spread over devices: sums are psums, BatchNorm counts real images over all devices, and stochastic
+    depth is keyed by (seed, step, slot). The state is donated.
 
     With config.batch.accumulate micro-batches the gradients are added up from outside: inside one compiled loop XLA's
     CPU backend takes over eight minutes for a full-size step, against one, and unrolled it passes 24 GB of memory.
@@ -67,12 +81,17 @@ def make_train_step(
         inputs = flatten_packs(packs)
         step_key = jax.random.fold_in(base_key, step)
         keys = jax.vmap(jax.random.fold_in, (None, 0))(step_key, inputs["slot"])
-        (z, _), updated = model.apply(
+        (z, out), updated = model.apply(
             {"params": params, "batch_stats": batch_stats},
             inputs, train=True, keys=keys, axis_name=AXIS, mutable=["batch_stats"],
         )  # fmt: skip
-        outputs = pair_outputs(z.reshape(packs["slot_mask"].shape), packs, config.loss.name)
-        loss = jnp.sum(outputs["pair_weight"] * outputs["pair_loss"]) / loss_scale
+        z = z.reshape(packs["slot_mask"].shape)
+        outputs = pair_outputs(z, packs, config.loss.name)
+        if config.loss.name in IMAGE_LOSSES:
+            outputs |= image_outputs(z, out, packs, config.loss.name)
+            loss = jnp.sum(outputs["image_weight"] * outputs["image_loss"]) / loss_scale
+        else:
+            loss = jnp.sum(outputs["pair_weight"] * outputs["pair_loss"]) / loss_scale
         return loss, (TrainMetrics.single_from_model_output(**outputs), updated.get("batch_stats", {}))
 
     def begin(state: TrainState) -> Sums:
@@ -112,7 +131,7 @@ def make_train_step(
     return train_step
 
 
-def make_score_step(model: PopularityModel) -> Callable[[dict, dict[str, jax.Array]], dict[str, jax.Array]]:
+def make_score_step(model: nn.Module) -> Callable[[dict, dict[str, jax.Array]], dict[str, jax.Array]]:
     """(variables, batch [images, ...]) -> z float32 [images] and what else is kept; to be pmapped over AXIS.
 
     An image's score is its own: nothing is averaged over the batch.

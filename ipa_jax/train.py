@@ -12,14 +12,13 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from data_builders.dataset import GroupDataset
-from ipa_jax import batches, packing, preflight, state, workdirs
+from ipa_jax import batches, lookups, networks, packing, preflight, state, workdirs
 from ipa_jax.checkpoints import Checkpoints
 from ipa_jax.depth_cache import depth_vectors
 from ipa_jax.devices import to_devices, to_host
 from ipa_jax.evaluate import Scorer, split_metrics
 from ipa_jax.export import model_card, save_export
 from ipa_jax.metrics import rescale_factor
-from ipa_jax.models.popularity import build_model
 from ipa_jax.steps import make_train_step
 from ipa_jax.train_metrics import TrainMetrics
 from ipa_jax.writers import create_writer
@@ -46,7 +45,10 @@ def run(config: ConfigDict, workdir: Path) -> dict:
     validation, test = (GroupDataset(config.data_dir, split, depth=maps) for split in ("validation", "test"))
     plan = batches.train_plan(train, config)
     total = packing.total_steps(plan, config.train.epochs)
-    head_bias = float(np.log(train.images["likes"].to_numpy()).mean()) if config.loss.name == "log_likes" else 0.0
+    head_bias = float(np.log(train.images["likes"].to_numpy()).mean()) if config.loss.name in networks.OF_LIKES else 0.0
+    scale = packing.loss_scale(plan)
+    if config.loss.name in networks.IMAGE_LOSSES:
+        scale = packing.image_loss_scale(plan, train.images["weight"].to_numpy())
 
     variables = state.initial_variables(config, head_bias)
     tx = state.optimizer(variables["params"], config, total)
@@ -62,12 +64,12 @@ def run(config: ConfigDict, workdir: Path) -> dict:
     start, spent = position["step"], position["seconds"]
 
     vectors = depth_vectors(workdir / f"depth_vectors/{position['data']}.npy", variables, config) if cached else None
-    model = build_model(config.model)
-    train_step = make_train_step(model, tx, config, packing.loss_scale(plan))
-    scorer = Scorer(config)
+    tables = lookups.of_run(train, config, workdir / f"lookups/{position['data']}", write=first_process)
+    train_step = make_train_step(networks.build(config), tx, config, scale)
+    scorer = Scorer(config, lookups=tables)
     reader = batches.train_batches(
         train, config, start_step=start, process_index=jax.process_index(), process_count=jax.process_count(),
-        depth_vectors=vectors,
+        depth_vectors=vectors, lookups=tables,
     )  # fmt: skip
     writer = create_writer(workdir, config.train.writers, resume_step=start or None, first_process=first_process)
     writer.write_hparams(workdirs.flat(config))
@@ -112,7 +114,7 @@ def run(config: ConfigDict, workdir: Path) -> dict:
     checkpoints.close()
     if first_process:
         card = model_card(config, results, train.info, position["seconds"])
-        save_export(workdir / "export", best.evaluated, config, train.info, card)
+        save_export(workdir / "export", best.evaluated, config, train.info, card, tables)
         workdirs.finish(results, scores, workdir)
     # After the files: a run that is killed while writing them comes here again, at the same step.
     writer.write_scalars(total, {f"test/{name}": results["test"][name] for name in ("accuracy", "plcc", "srcc")})

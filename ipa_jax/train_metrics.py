@@ -38,15 +38,28 @@ def pair_accuracy(d: jax.Array, t: jax.Array) -> jax.Array:
     return jnp.where(d == 0, 0.5, (jnp.sign(d) == jnp.sign(t)).astype(jnp.float32))
 
 
+def _loss(
+    pair_loss: jax.Array,
+    pair_weight: jax.Array,
+    image_loss: jax.Array | None = None,
+    image_weight: jax.Array | None = None,
+    **_,
+) -> dict[str, jax.Array]:
+    if image_loss is None:
+        return {"values": pair_loss, "weights": pair_weight}
+    return {"values": image_loss, "weights": image_weight}
+
+
 @flax.struct.dataclass
 class TrainMetrics(metrics.Collection):
     """Mean loss and accuracy of the valid pairs, weighted as in the loss (1 / (n_a n_b) for carousels).
 
     Model outputs, all of one shape ([pairs], or slots x slots): pair_loss, d, t, pair_weight (0 = no valid pair).
+    Where the loss is one of single images: image_loss and image_weight too, of one shape, in the place of the pairs'.
     In a pmapped step: `lax.psum(TrainMetrics.single_from_model_output(...), axis)`, or `gather_from_model_output`.
     """
 
-    loss: WeightedMean.from_fun(lambda pair_loss, pair_weight, **_: {"values": pair_loss, "weights": pair_weight})
+    loss: WeightedMean.from_fun(_loss)
     accuracy: WeightedMean.from_fun(
         lambda d, t, pair_weight, **_: {"values": pair_accuracy(d, t), "weights": pair_weight}
     )

@@ -115,5 +115,10 @@ class PopularityModel(nn.Module):
 
 def build_model(model: ConfigDict, *, dtype: str | None = None, head_bias: float = 0.0) -> PopularityModel:
     """The network of config.model; dtype overrides its precision (evaluation runs in float32)."""
-    fields = {name: value for name, value in model.to_dict().items() if name != "dtype"}
+    fields = {name: value for name, value in model.to_dict().items() if name not in ("dtype", "network")}
     return PopularityModel(**fields, dtype=jnp.dtype(dtype or model.dtype), head_bias=head_bias)
+
+
+def build(config: ConfigDict, *, dtype: str, head_bias: float) -> PopularityModel:
+    """As networks.py asks for it."""
+    return build_model(config.model, dtype=dtype, head_bias=head_bias)

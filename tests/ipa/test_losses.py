@@ -38,6 +38,9 @@ def exact(name, z_a, z_b, log_a, log_b):
     if name == "ratio_log":
         gap = (d - t) / np.log(2)
         return gap**2, 2 * gap / np.log(2), -2 * gap / np.log(2)
+    if name == "bce":
+        side = np.sign(t)
+        return np.logaddexp(0, -side * d), -side * sigmoid(-side * d), side * sigmoid(-side * d)
     a, b = np.float64(z_a) - np.float64(log_a), np.float64(z_b) - np.float64(log_b)
     return (a**2 + b**2) / 2, a, b
 
@@ -53,6 +56,7 @@ def exact(name, z_a, z_b, log_a, log_b):
         ("ratio_raw", 40.0, 0.0, (100 - 3) ** 2 + (0.01 - 1 / 3) ** 2),
         ("ratio_log", 0.0, 0.0, np.log2(3) ** 2),
         ("ratio_log", np.log(12.0), 0.0, 4.0),  # 12 : 1 is two doublings above 3 : 1
+        ("bce", np.log(4.0), 0.0, np.log(5 / 4)),  # a is the more liked one: -log of its share of 4 : 1
         ("log_likes", np.log(300.0) + 1, np.log(100.0) - 2, (1 + 4) / 2),
     ],
 )
@@ -66,7 +70,10 @@ def test_a_perfect_prediction_costs_nothing(name):
     likes = np.log(np.array([1.0, 7.0, 1e5, 1e9], np.float32))
     # ratio_raw sees ratios beyond 1 : 100 as 1 : 100, on both sides alike
     loss = VALUE[name](likes, likes[::-1], likes, likes[::-1])
-    np.testing.assert_allclose(loss, np.zeros(4), atol=1e-6)
+    if name == "bce":  # which only asks for the order: never 0, below that of no preference
+        assert (loss < np.log(2)).all()
+    else:
+        np.testing.assert_allclose(loss, np.zeros(4), atol=1e-6)
 
 
 @pytest.mark.parametrize("name", losses.PAIR_LOSSES)

@@ -10,8 +10,7 @@ import optax
 from flax import traverse_util
 from ml_collections import ConfigDict
 
-from ipa_jax import devices, state, steps
-from ipa_jax.models.popularity import build_model
+from ipa_jax import devices, networks, state, steps
 
 SIDE, DEPTH_SIDE = 24, 12  # of images and of stored depth maps
 
@@ -95,7 +94,7 @@ def train(
         return tx.update(*arguments)
 
     watched = optax.GradientTransformation(tx.init, counted)
-    train_step = steps.make_train_step(build_model(config.model), watched, config, 10.0, where)
+    train_step = steps.make_train_step(networks.build(config), watched, config, 10.0, where)
     states = [jax.tree.map(np.asarray, state.create(variables, tx, config.optim.ema))]
     at, losses = devices.to_devices(states[0], where), []
     for batch in batches:

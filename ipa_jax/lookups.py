@@ -1,0 +1,81 @@
+"""What a trained network needs beside its parameters: the vocabulary and the accounts that its tables were made for.
+
+vocabulary.json  the words (texts.py)
+accounts.json    {"accounts": [...]}: row i + 1 of the table is the i-th; row 0 is for all others
+
+Networks that read neither have no such files. Made from the train split, kept in the workdir, copied to the export.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ml_collections import ConfigDict
+
+from ipa_jax import networks, texts
+
+if TYPE_CHECKING:
+    from data_builders.dataset import GroupDataset
+
+VOCABULARY, ACCOUNTS = "vocabulary.json", "accounts.json"
+
+
+@dataclass(frozen=True)
+class Lookups:
+    """None: the network does not read it."""
+
+    vocabulary: texts.Vocabulary | None = None
+    accounts: tuple[str, ...] | None = None
+
+    def save(self, folder: Path) -> None:
+        """Writes the files that there are into a folder that exists."""
+        if self.vocabulary is not None:
+            self.vocabulary.save(folder / VOCABULARY)
+        if self.accounts is not None:
+            temporary = folder / f".{ACCOUNTS}.tmp"
+            temporary.write_text(json.dumps({"accounts": self.accounts}, indent=0, ensure_ascii=False), "utf-8")
+            temporary.rename(folder / ACCOUNTS)
+
+
+def load(folder: Path, config: ConfigDict) -> Lookups:
+    """The lookups of an export, or of a folder that `of_run` made. Raises ValueError naming a file that is missing."""
+    reads = networks.of(config).reads(config)
+    vocabulary = accounts = None
+    for part, name in (("texts", VOCABULARY), ("account", ACCOUNTS)):
+        if part in reads and not (folder / name).is_file():
+            raise ValueError(f"{folder / name} is missing: model.network {config.model.network} needs it to score")
+    if "texts" in reads:
+        vocabulary = texts.load(folder / VOCABULARY)
+    if "account" in reads:
+        accounts = tuple(json.loads((folder / ACCOUNTS).read_text("utf-8"))["accounts"])
+    return Lookups(vocabulary, accounts)
+
+
+def make(dataset: GroupDataset, config: ConfigDict) -> Lookups:
+    """From a train split. Raises ValueError where the network's tables have too few rows."""
+    reads = networks.of(config).reads(config)
+    vocabulary = accounts = None
+    if "texts" in reads:
+        fields, _ = networks.texts(config)
+        found = texts.corpus(dataset, fields, config.texts.comments)
+        vocabulary = texts.train(found, config.texts.words, config.texts.min_count)
+    if "account" in reads:
+        accounts = tuple(sorted(dataset.images["account"].unique().to_list()))
+        if len(accounts) > config.data.top_n:
+            raise ValueError(f"{dataset.folder} has {len(accounts)} accounts, more than data.top_n {config.data.top_n}")
+    return Lookups(vocabulary, accounts)
+
+
+def of_run(dataset: GroupDataset, config: ConfigDict, folder: Path, *, write: bool) -> Lookups:
+    """The lookups of a run, read from its folder or made (and written there: by one process of a run)."""
+    try:
+        return load(folder, config)
+    except ValueError:
+        lookups = make(dataset, config)
+    if write and lookups != Lookups():
+        folder.mkdir(parents=True, exist_ok=True)
+        lookups.save(folder)
+    return lookups

@@ -1,0 +1,119 @@
+"""The words of a post: which text a field means, and the numbers that a network reads in its place.
+
+Words are runs of letters, digits and marks, lower-cased; a symbol such as an emoji is a word of its own, punctuation is
+none. The vocabulary comes from the train split alone; words outside it are dropped. Imports no jax.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from data_builders.dataset import GroupDataset
+
+FIELDS = {  # what a field holds
+    "post": "the poster's whole text",
+    "description": "the poster's text without hashtags and mentions",
+    "hashtag": "the hashtags, without the sign",
+    "comment": "the post's earliest comments; written after it: not to be had before posting",
+    "caption": "the caption extractor's sentence about the photo",
+}
+PADDING, UNKNOWN = 0, 1  # numbers; words begin at 2
+_WORD = r"[\p{L}\p{N}_][\p{L}\p{N}\p{M}_]*|[^\s\p{P}\p{Z}\p{C}\p{L}\p{N}\p{M}]"
+
+
+class Vocabulary:
+    """Words and their numbers, most frequent first."""
+
+    def __init__(self, tokenizer: Tokenizer):
+        self._tokenizer = tokenizer
+
+    def __len__(self) -> int:
+        """Words, without padding and the unknown one."""
+        return self._tokenizer.get_vocab_size() - 2
+
+    def numbers(self, text: str, words: int) -> np.ndarray:
+        """int32 [words]: the first known words of a text, behind as much padding as it takes."""
+        known = [number for number in self._tokenizer.encode(text).ids if number != UNKNOWN][:words]
+        out = np.full(words, PADDING, np.int32)
+        out[words - len(known) :] = known
+        return out
+
+    def words(self, numbers: Iterable[int]) -> list[str]:
+        """The words of these numbers, padding left out."""
+        return [self._tokenizer.id_to_token(int(number)) for number in numbers if number != PADDING]
+
+    def save(self, file: Path) -> None:
+        """As JSON, under a temporary name first."""
+        temporary = file.with_name(f".{file.name}.tmp")
+        temporary.write_text(self._tokenizer.to_str(pretty=True), encoding="utf-8")
+        temporary.rename(file)
+
+
+def load(file: Path) -> Vocabulary:
+    """Raises ValueError for a file that is not there or no vocabulary."""
+    from tokenizers import Tokenizer
+
+    try:
+        return Vocabulary(Tokenizer.from_str(file.read_text(encoding="utf-8")))
+    except Exception as error:  # tokenizers raises plain Exception
+        raise ValueError(f"{file}: not a vocabulary ({error})") from error
+
+
+def train(texts: Iterable[str], most: int, min_count: int) -> Vocabulary:
+    """The `most` most frequent words of these texts among those that occur `min_count` times; ties by the alphabet."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its threads and forked reading processes do not mix
+    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.WordLevel(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(_WORD), behavior="removed", invert=True)
+    trainer = trainers.WordLevelTrainer(
+        vocab_size=most + 2, min_frequency=min_count, special_tokens=["[PAD]", "[UNK]"], show_progress=False
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return Vocabulary(tokenizer)
+
+
+def field_text(example: dict, position: int, field: str, comments: int, folder: Path | str = "the data set") -> str:
+    """A field's text of one image of a group (`GroupDataset`); `comments`: how many are read.
+
+    Raises ValueError for a data set without machine captions.
+    """
+    if field == "post":
+        return example["captions"][position]
+    if field == "description":
+        return " ".join(word for word in example["captions"][position].split() if word[0] not in "#@")
+    if field == "hashtag":
+        return example["hashtags"][position].replace("#", " ")
+    if field == "comment":
+        return "\n".join(example["comments"][position].split("\n")[:comments])
+    if field == "caption":
+        if "machine_captions" not in example:
+            raise ValueError(
+                f"{folder} holds no machine captions (it was built by version 1.0.0): build it again, or leave the "
+                "field caption out of config.xu.fields"
+            )
+        return example["machine_captions"][position]
+    raise ValueError(f"{field!r} is no text field: take from {', '.join(FIELDS)}")
+
+
+def corpus(dataset: GroupDataset, fields: Sequence[str], comments: int) -> Iterator[str]:
+    """Every text of these fields of a split once a post."""
+    from tqdm import tqdm
+
+    for record in tqdm(range(len(dataset)), desc="read texts", unit="group", disable=None):
+        example = dataset[record]
+        seen = set()
+        for position, post in enumerate(example["post_ids"]):
+            for field in fields:
+                if field == "caption" or (field, post) not in seen:  # a caption is the image's own
+                    seen.add((field, post))
+                    yield field_text(example, position, field, comments, dataset.folder)
