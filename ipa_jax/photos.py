@@ -28,9 +28,18 @@ def decode(photo: bytes, resize: int) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(photo), formats=FORMATS) as image:
             image.draft("RGB", (resize, resize))  # JPEG: decodes at 1/2, 1/4 or 1/8, never below this size
-            upright = _rgb(ImageOps.exif_transpose(image))
+            upright = rgb(ImageOps.exif_transpose(image))
             return np.asarray(upright.resize((resize, resize), Image.Resampling.BILINEAR))
     except Exception as error:  # a broken file makes Pillow raise OSError, SyntaxError, struct.error and more
+        raise ValueError(f"not a readable JPEG, PNG or WebP image of {len(photo)} bytes ({error})") from error
+
+
+def decode_whole(photo: bytes) -> np.ndarray:
+    """Decodes a JPEG, PNG or WebP file to u8 [H, W, 3] RGB of its own size, EXIF-upright. Raises as `decode`."""
+    try:
+        with Image.open(io.BytesIO(photo), formats=FORMATS) as image:
+            return np.asarray(rgb(ImageOps.exif_transpose(image)))
+    except Exception as error:
         raise ValueError(f"not a readable JPEG, PNG or WebP image of {len(photo)} bytes ({error})") from error
 
 
@@ -52,7 +61,8 @@ def cut_out(image: np.ndarray, cut: Cut, crop: int) -> np.ndarray:
     return square[:, ::-1] if cut.flip else square
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def rgb(image: Image.Image) -> Image.Image:
+    """The image in mode RGB, whatever its mode."""
     if image.mode == "P":  # a palette with transparency warns unless it goes through RGBA
         image = image.convert("RGBA")
     elif image.mode.startswith("I"):  # 16-bit gray: Pillow would clip it at 255

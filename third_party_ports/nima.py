@@ -65,13 +65,20 @@ class Nima(nn.Module):
 
     @nn.compact
     def __call__(
-        self, images: jax.Array, *, train: bool, mask: jax.Array | None = None, axis_name: str | None = None
+        self,
+        images: jax.Array,
+        *,
+        train: bool,
+        mask: jax.Array | None = None,
+        axis_name: str | None = None,
+        keys: jax.Array | None = None,
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
         """RGB images [N, H, W, 3] in [-1, 1] -> shares of the votes [N, B] float32, of sum 1, and by name `conv1`,
         `dw{i}` and `pw{i}` (the convolutions of block i = 1, 2, ...), all [N, H', W', C], `pooled` [N, C], `logits`
         and `probs` [N, B].
 
-        `train`, `mask` and `axis_name` are BatchNorm's; training updates batch_stats and draws from the "dropout" key.
+        `train`, `mask` and `axis_name` are BatchNorm's; training updates batch_stats, and dropout draws from `keys`
+        [N], typed PRNG keys, one an image, or without them from the "dropout" key.
         Raises ValueError for an unknown padding.
         """
         if self.padding not in ("symmetric", "same"):
@@ -92,7 +99,7 @@ class Nima(nn.Module):
             x = Linear(channels, use_bias=False, dtype=self.dtype, name=f"conv_pw_{i}")(x)
             x = activated(x, f"conv_pw_{i}", f"pw{i}")
         out["pooled"] = x.mean((1, 2), dtype=jnp.float32)
-        return _votes(out["pooled"], out, self.outputs, self.dropout, train, "dense"), out
+        return _votes(out["pooled"], out, self.outputs, self.dropout, train, "dense", keys), out
 
 
 class NimaVGG(nn.Module):
@@ -129,10 +136,20 @@ class NimaVGG(nn.Module):
 
 
 def _votes(
-    vectors: jax.Array, out: dict[str, jax.Array], outputs: int, dropout: float, train: bool, name: str
+    vectors: jax.Array,
+    out: dict[str, jax.Array],
+    outputs: int,
+    dropout: float,
+    train: bool,
+    name: str,
+    keys: jax.Array | None = None,
 ) -> jax.Array:
     """The last layers of the compact module that calls: [N, C] float32 -> [N, outputs]; adds their taps to `out`."""
-    vectors = nn.Dropout(dropout)(vectors, deterministic=not train)
+    if train and keys is not None:
+        kept = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - dropout, vectors.shape[1:]))(keys)
+        vectors = jnp.where(kept, vectors / (1 - dropout), 0)
+    else:
+        vectors = nn.Dropout(dropout)(vectors, deterministic=not train)
     out["logits"] = Linear(outputs, name=name)(vectors)
     out["probs"] = nn.softmax(out["logits"])
     return out["probs"]
