@@ -10,7 +10,7 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from third_party_ports import weights
-from third_party_ports.deeplabv3 import KEYS, DeepLabV3, background_vector
+from third_party_ports.deeplabv3 import KEYS, DeepLabV3, WideConv, background_vector
 from third_party_ports.parity import deeplabv3 as parity
 from third_party_ports.parity import recipe
 from third_party_ports.parity.fixture import Fixture
@@ -83,7 +83,7 @@ def test_official_size():
 
 
 def test_dilations():
-    """The first block of a dilated stage keeps the dilation of the stage before; the pyramid has 12, 24 and 36."""
+    """The first block of a dilated stage keeps the dilation of the stage before."""
     network = DeepLabV3(**(TINY | {"stage_sizes": (1, 2, 3, 3)}))
     program = jax.make_jaxpr(lambda v, x: network.apply(v, x))(shapes_of(network), images(1, 32, 32))
     rates = []
@@ -93,7 +93,7 @@ def test_dilations():
             assert same == rate
             assert padding == ((rate, rate), (rate, rate))
             rates.append(rate)
-    assert rates == [1, 1, 1, 1, 2, 2, 2, 4, 4, 12, 24, 36, 1]
+    assert rates == [1, 1, 1, 1, 2, 2, 2, 4, 4, 1]  # the last one is the head's
 
 
 def test_an_image_does_not_depend_on_its_batch(tiny):
@@ -191,3 +191,16 @@ def test_parity_takes_all_sizes_from_the_fixture_and_sees_what_differs(tiny, tmp
         "odd.npz: classes": "exact",
         "odd.npz: background": "relative",
     }
+
+
+@pytest.mark.parametrize("size", [(5, 7), (9, 4)])
+@pytest.mark.parametrize("rate", [1, 3, 6, 12])
+def test_a_wide_convolution_is_a_dilated_one(size, rate):
+    """Also where rows or columns of taps lie beyond the map everywhere."""
+    x = np.random.default_rng(0).normal(size=(2, *size, 3)).astype(np.float32)
+    kernel = np.random.default_rng(1).normal(size=(3, 3, 3, 4)).astype(np.float32)
+    out = WideConv(4, rate, jnp.float32).apply({"params": {"kernel": kernel}}, x)
+    dilated = jax.lax.conv_general_dilated(
+        x, kernel, (1, 1), [(rate, rate)] * 2, rhs_dilation=(rate, rate), dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    np.testing.assert_allclose(out, dilated, rtol=1e-4, atol=1e-5)
