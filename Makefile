@@ -3,13 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help demo demo-seeds demo-losses test lint lock clean
+.PHONY: help demo demo-seeds demo-losses test test-browser lint lock clean
 
 help:
 	@echo "make demo        set-up, then the whole job on the demo world (about 8 minutes on 2 cores)"
 	@echo "make demo-seeds  three worlds, three models each; goes on where it stopped (about 45 minutes)"
 	@echo "make demo-losses one world, each reading of the loss; goes on where it stopped (about 30 minutes)"
 	@echo "make test        set-up, then all tests"
+	@echo "make test-browser  the study page in Chromium, which has to be there"
 	@echo "make lint        ruff"
 	@echo "make .venv       set-up alone"
 
@@ -36,6 +37,9 @@ demo-losses: .venv
 
 test: .venv/.dev
 	$(BIN)/python -m pytest
+
+test-browser: .venv/.dev
+	REQUIRE_BROWSER=1 $(BIN)/python -m pytest tests/browser
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

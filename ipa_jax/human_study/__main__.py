@@ -1,0 +1,107 @@
+"""A local page where people choose, of two photos, the one with more likes; and how often they were right.
+
+    python -m ipa_jax.human_study serve --data DATA --pairs 30 [--split test] [--seed 0] [--db FILE]
+        [--host 127.0.0.1] [--port 8000]
+    python -m ipa_jax.human_study score --db FILE [--data DATA] [--incomplete] [--json]
+
+The same `serve` goes on with a study after a stop or a kill.
+"""
+
+import argparse
+import ipaddress
+import json
+import sys
+from pathlib import Path
+
+DB = Path("runs/human_study.sqlite")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _serve(args: argparse.Namespace) -> int:
+    from waitress import create_server
+
+    from data_builders.dataset import GroupDataset
+    from ipa_jax.human_study import pairs
+    from ipa_jax.human_study.answers import Answers, Study
+    from ipa_jax.human_study.web import LOOPBACK, create_app
+
+    dataset = GroupDataset(args.data, args.split, depth=False)
+    pairs.require_enough(dataset, args.pairs)
+    answers = Answers(args.db)
+    answers.create(
+        Study(str(dataset.folder.resolve()), args.split, pairs.digest(dataset), pairs=args.pairs, seed=args.seed)
+    )
+    local = _is_loopback(args.host)
+    app = create_app(dataset, answers, hosts=LOOPBACK if local else None)
+    server = create_server(app, host=args.host, port=args.port, threads=8, ident="")
+    listening = getattr(server, "effective_listen", None) or [(server.effective_host, server.effective_port)]
+    for host, port in listening:
+        print(f"study: http://{f'[{host}]' if ':' in host else host}:{port}/", flush=True)
+    if not local:
+        print("warning: anyone on the network can reach it, and nothing is encrypted (--host)", flush=True)
+    print(f"answers: {args.db} (Ctrl-C ends; each answer is saved at once)", flush=True)
+    server.run()
+    return 0
+
+
+def _score(args: argparse.Namespace) -> int:
+    from data_builders.dataset import GroupDataset
+    from ipa_jax.human_study.answers import Answers
+    from ipa_jax.human_study.score import lines, score
+
+    answers = Answers(args.db)
+    study = answers.study()
+    dataset = GroupDataset(args.data or study.data, study.split, depth=False)
+    result = score(answers, dataset, incomplete=args.incomplete, draws=args.draws, seed=args.seed)
+    print(json.dumps(result) if args.json else "\n".join(lines(result)))
+    return 0
+
+
+def _positive(text: str) -> int:
+    if int(text) < 1:
+        raise ValueError(text)
+    return int(text)
+
+
+def _from_zero(text: str) -> int:
+    if int(text) < 0:
+        raise ValueError(text)
+    return int(text)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m ipa_jax.human_study", description=__doc__.split("\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    serve = commands.add_parser("serve", help="show the page until Ctrl-C")
+    serve.add_argument("--data", type=Path, required=True, help="what data_builders.build wrote")
+    serve.add_argument("--pairs", type=_positive, default=30, help="pairs a participant (default 30, as in the paper)")
+    serve.add_argument("--split", default="test", choices=["train", "validation", "test"])
+    serve.add_argument("--seed", type=_from_zero, default=0, help="of the draw of pairs")
+    serve.add_argument("--db", type=Path, default=DB, help=f"file of the answers (default {DB})")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this computer alone)")
+    serve.add_argument("--port", type=int, default=8000, help="0: any free one")
+    serve.set_defaults(run=_serve)
+    score = commands.add_parser("score", help="print how often people were right")
+    score.add_argument("--db", type=Path, default=DB, help=f"file of the answers (default {DB})")
+    score.add_argument("--data", type=Path, help="the data set that was served, where it has moved")
+    score.add_argument("--incomplete", action="store_true", help="count people who have not answered all pairs too")
+    score.add_argument("--draws", type=_positive, default=1000, help="of the bootstrap (default 1000)")
+    score.add_argument("--seed", type=_from_zero, default=0, help="of the bootstrap")
+    score.add_argument("--json", action="store_true", help="print one JSON object")
+    score.set_defaults(run=_score)
+    args = parser.parse_args(argv)
+    try:
+        return args.run(args)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
