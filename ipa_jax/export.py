@@ -145,6 +145,8 @@ def model_card(config: ConfigDict, results: dict, data: dict, seconds: float) ->
     marks = ["trained from a random start: for tests and demonstrations"] if config.init.random else []
     if config.model.network == "xu" and "comment" in config.xu.fields:
         marks.append("reads comments, which are written after posting: it cannot score a photo before")
+    if config.data.shuffle_likes:
+        marks.append("a control, trained on likes drawn anew within each account: it knows nothing")
     if data.get("random_weights"):
         marks.append("features made with random extractor weights: scores mean nothing")
     low, high = test["accuracy_interval"]

@@ -107,6 +107,7 @@ def render(
     import jinja2
 
     from configs import full
+    from ipa_jax import paper_results
     from ipa_jax import report_tables as tables
     from ipa_jax.report_figures import run_colour
 
@@ -116,7 +117,7 @@ def render(
         _check_images(run, splits["test"])
     tests = {run.name: run.test for run in runs}
     marks = tables.yardstick_rows(yardsticks)
-    ablations = [row for row in tables.ABLATIONS if row[1] != tables.PAPER[-1][1]]
+    ablations = [row for row in paper_results.ABLATIONS if row[1] != paper_results.PAPER[-1][1]]
     lead = runs[0]
     bayes = next((row["accuracy"] for row in marks if row["key"] == "bayes"), None)
     low, high = tables.axis(
@@ -148,7 +149,7 @@ def render(
         metric_rows=tables.metric_rows(tests),
         yardstick_rows=tables.metric_rows({row["name"]: row["metrics"] for row in marks}, bold=False),
         yardsticks=marks,
-        paper=tables.PAPER,
+        paper=paper_results.PAPER,
         ablations=ablations,
         scale=_scale(low, high),
         parts_scale=_scale(parts_low, high),

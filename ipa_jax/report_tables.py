@@ -6,29 +6,17 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# Table 1 of the paper: accuracy, PLCC, SRCC, Ratio MSE, on its own data.
-PAPER = (
-    ("Human", 0.5866, None, None, None),
-    ("NIMA", 0.5160, 0.0285, 0.0259, 2.0720),
-    ("MUSIQ", 0.5284, 0.0614, 0.0540, 2.0830),
-    ("Zhang et al.", 0.6486, 0.2149, 0.2024, 1.8892),
-    ("Ding et al. (I2PA)", 0.7273, 0.3157, 0.3019, None),
-    ("Xu et al. with Swin-B", 0.7751, 0.4047, 0.3804, 1.8130),
-    ("The paper's model", 0.7948, 0.4052, 0.3871, 1.1388),
-)
-# Table 2: accuracy alone.
-ABLATIONS = (
-    ("Basic", 0.7864),
-    ("+ Retrieval", 0.7912),
-    ("+ 3D (the paper's model)", 0.7948),
-    ("Concatenation", 0.6897),
-    ("Log likes", 0.6873),
-)
 YARDSTICKS = {
     "bayes": ("Bayes ceiling", "knows everything but the noise"),
     "universal_only": ("Universal only", "true universal quality, no taste of the account"),
     "retrieval_only": ("Retrieval only", "similarity-weighted log local score, no network"),
+    "backbone_knn": ("Backbone kNN", "likes of the account's photos with the nearest features of a trained Swin"),
     "pixel_knn": ("Pixel kNN", "likes of the account's photos with the nearest pixels"),
+    "caption_only": ("Caption only", "ridge on the words and hashtags of the caption"),
+    "content_type": ("Content type", "people, carousel, sponsored: the mean local score of their kind"),
+    "newer": ("Newer post", "the later of the two"),
+    "older": ("Older post", "the earlier of the two"),
+    "account_constant": ("Account constant", "followers, or all that an account has in common: ties, 50 % exactly"),
     "chance": ("Chance", "a coin"),
 }
 METRICS = (  # key, heading, digits, percent, larger is better

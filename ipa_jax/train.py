@@ -39,6 +39,10 @@ def run(config: ConfigDict, workdir: Path) -> dict:
         jax.config.update("jax_compilation_cache_dir", config.train.compilation_cache)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     first_process = jax.process_index() == 0
+    if config.data.shuffle_likes and first_process:
+        logging.warning(
+            "data.shuffle_likes: a control run; train and validation likes are drawn anew, nothing is learned"
+        )
     cached = config.model.depth.enabled and config.model.depth.resnet == "cached"
     maps = config.model.depth.enabled  # unpacking them is most of the work of reading
     train = GroupDataset(config.data_dir, "train", depth=maps and not cached)
