@@ -202,6 +202,7 @@ def get_config(size: str = "full") -> ConfigDict:
             "images": 32,  # a device scores at once; scores do not depend on it
             "dtype": "float32",  # float32 at highest matmul precision | bfloat16
             "bootstrap": 1000,
+            "duplicate_cosine": 0.95,  # of centred backbone features, above which an image is a near-duplicate
         }
     )
 

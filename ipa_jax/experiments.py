@@ -56,13 +56,22 @@ class World(_Defined):
         """Where it is, below the folder of an experiment; see `draw`."""
         return folder / "worlds" / digest(self.definition)
 
+    @property
+    def flags(self) -> list[str]:
+        """What data_builders.demo_world is told."""
+        sizes = [f"--{name}={getattr(self, name)}" for name in ("accounts", "posts", "side", "seed")]
+        return sizes + [f"--set={name}={value}" for name, value in self.settings.items()]
+
+    @property
+    def build_command(self) -> list[str]:
+        """The module that builds a data set from it, and its first arguments."""
+        return ["data_builders.build"]
+
     def draw(self, folder: Path) -> Path:
         """Writes the world unless it is there; returns its folder. Raises StageError."""
         out = self.folder(folder)
         if not (out / "world.json").is_file():
-            sizes = [f"--{name}={getattr(self, name)}" for name in ("accounts", "posts", "side", "seed")]
-            more = [f"--set={name}={value}" for name, value in self.settings.items()]
-            command("data_builders.demo_world", str(out), *sizes, *more)
+            command("data_builders.demo_world", str(out), *self.flags)
         return out
 
 
@@ -163,7 +172,7 @@ def build(run: Run, folder: Path) -> Path:
         world = run.world.draw(folder)
         flags = [flag for flag in run.flags if flag.startswith(("--config=", "--config.data."))]
         paths = {"raw": world / "raw", "features": world / "features", "data_dir": data}
-        command("data_builders.build", *flags, *(f"--{name}={path}" for name, path in paths.items()))
+        command(*run.world.build_command, *flags, *(f"--{name}={path}" for name, path in paths.items()))
     return data
 
 

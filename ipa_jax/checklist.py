@@ -1,0 +1,158 @@
+"""The leakage checklist of a data set, and of a run on it: each line decided by a computation on what is stored.
+
+    python -m ipa_jax.checklist --data_dir=DATA [--workdir=RUN] [--shuffled=RUN] [--json]
+
+The eight types are those of Kapoor and Narayanan, "Leakage and the reproducibility crisis in machine-learning-based
+science" (Patterns 2023). Ends with 1 where a line fails.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ipa_jax.leak_checks import Line
+    from ipa_jax.stored_data import StoredData
+
+NOTE = "note"  # a line that tells and does not judge
+HIDDEN_BELOW, HIDDEN_SHARE, HIDDEN_POSTS = 10, 0.2, 10  # of an account's posts: more share one such count (posts.py)
+UNRIPE_DAYS = 7
+
+
+def make(data_dir: Path | str, workdir: Path | None = None, shuffled: Path | None = None) -> list["Line"]:
+    """The eight lines, then what a reader of the figures should know.
+
+    Args:
+      data_dir: a built data set; workdir: of a finished run on it.
+      shuffled: workdir of a finished run of the same config with data.shuffle_likes, the control.
+
+    Raises:
+      FileNotFoundError, ValueError: no data set there, or a workdir of no finished run.
+    """
+    from ipa_jax import leak_checks, run_checks, stored_data, visibility
+
+    run = run_checks.check(workdir, data_dir) if workdir else None
+    data = stored_data.read(data_dir)
+    lines = leak_checks.check(data, visibility.explain(data), run)
+    return lines + facts(data) + [shuffled_control(shuffled)]
+
+
+def facts(data: "StoredData") -> list["Line"]:
+    """Counts and choices that decide what a figure means."""
+    import polars as pl
+
+    from ipa_jax.bootstrap import MIN_ACCOUNTS
+    from ipa_jax.leak_checks import FAIL, PASS, Line
+
+    choices, test = data.choices, data.of("test")
+    accounts = test["account"].n_unique()
+    pairs = data.groups.filter(pl.col("split") == "test")["pairs"].sum()
+    extractors = data.info["features"]["extractors"]
+    named = ", ".join(f"{part}: {each['name']} {each['version']}" for part, each in extractors.items())
+    random = data.info["random_weights"]
+    over = "accounts" if accounts >= MIN_ACCOUNTS else f"groups, as there are under {MIN_ACCOUNTS} accounts"
+    return [
+        Line("split", NOTE, f"by {choices['split']['by']}, seed {choices['split']['seed']}", "the stored choices"),
+        Line(
+            "test set",
+            NOTE,
+            f"{accounts} accounts, {test['group_id'].n_unique()} groups, {len(test)} images, {pairs} "
+            f"valid pairs; intervals are over {over}",
+            "the index",
+        ),
+        Line(
+            "frozen features",
+            FAIL if random else PASS,
+            ("random weights: retrieval by them means nothing; " if random else "made before the split, ") + named,
+            "the header of the feature store",
+        ),
+        Line("unripe likes", NOTE, unripe(data), "times in the index"),
+        Line("hidden likes", NOTE, hidden(data), "likes in the index"),
+        Line("protocols", NOTE, "four protocols side by side: python -m ipa_jax.protocols, docs/protocols.md", "-"),
+    ]
+
+
+def unripe(data: "StoredData") -> str:
+    """How many images are of their account's last days, when likes still came in."""
+    import polars as pl
+
+    age = pl.col("time").max().over("account") - pl.col("time")
+    young = data.images.filter(age < UNRIPE_DAYS * 86_400).height
+    dropped = data.choices["posts"]["min_age_days"]
+    return (
+        f"{young} of {len(data.images)} images came less than {UNRIPE_DAYS} days before their account's newest; "
+        f"posts.min_age_days is {dropped:g}"
+    )
+
+
+def hidden(data: "StoredData") -> str:
+    """Accounts whose like counts look hidden."""
+    import polars as pl
+
+    posts = data.posts.filter(pl.len().over("account") >= HIDDEN_POSTS)
+    share = pl.len().over("account", "likes") / pl.len().over("account")
+    odd = posts.filter((share > HIDDEN_SHARE) & (pl.col("likes") < HIDDEN_BELOW))["account"].n_unique()
+    return f"{odd} accounts have one count below {HIDDEN_BELOW} on over {HIDDEN_SHARE:.0%} of their posts"
+
+
+def shuffled_control(workdir: Path | None) -> "Line":
+    """A model trained on shuffled likes knows nothing: 50 % must lie in its interval."""
+    from ipa_jax.leak_checks import FAIL, NOT_APPLICABLE, PASS, Line
+
+    title, by = "shuffled likes", "the 95 % interval of a run on a data set of data.shuffle_likes"
+    if workdir is None:
+        return Line(title, NOT_APPLICABLE, "no such run was given (--shuffled)", by)
+    test = json.loads((workdir / "results.json").read_text())["test"]
+    low, high = test["accuracy_interval"]
+    found = f"accuracy {test['accuracy']:.4f} (95 % {low:.4f} to {high:.4f})"
+    return Line(title, PASS if low <= 0.5 <= high else FAIL, found, by)
+
+
+def failed(lines: Sequence["Line"]) -> bool:
+    """Whether any line fails."""
+    return any(line.verdict == "fail" for line in lines)
+
+
+def as_json(lines: Sequence["Line"]) -> list[dict[str, Any]]:
+    """The lines as the report reads them."""
+    return [asdict(line) for line in lines]
+
+
+def show(lines: Sequence["Line"], title: str) -> None:
+    """Prints the lines as a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    colours = {"pass": "green", "fail": "bold red"}
+    table = Table("", "verdict", "found, and what decides", title=title, title_justify="left", show_lines=True)
+    for line in lines:
+        colour = colours.get(line.verdict, "dim")
+        table.add_row(line.title, f"[{colour}]{line.verdict}[/]", f"{line.found}\n[dim]{line.decided_by}[/]")
+    Console().print(table)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m ipa_jax.checklist", description=__doc__.split("\n")[0])
+    parser.add_argument("--data_dir", required=True, type=Path, help="what data_builders.build wrote")
+    parser.add_argument("--workdir", type=Path, help="a finished run on it, which is checked too")
+    parser.add_argument("--shuffled", type=Path, help="a finished run of the same config with data.shuffle_likes")
+    parser.add_argument("--json", action="store_true", help="print one JSON list in place of the table")
+    args = parser.parse_args(argv)
+    try:
+        lines = make(args.data_dir, args.workdir, args.shuffled)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if args.json:
+        print(json.dumps(as_json(lines)))
+    else:
+        show(lines, f"Leakage checklist of {args.data_dir}" + (f" and {args.workdir}" if args.workdir else ""))
+    return int(failed(lines))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

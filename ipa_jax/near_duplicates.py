@@ -1,0 +1,123 @@
+"""How near each test image comes to one that training or the memory bank holds: by its pixels, and to the backbone.
+
+    python -m ipa_jax.near_duplicates --export=runs/full/export --data_dir=DATA [--out=FILE.json]
+
+Pixels: bits of the 64 of the perceptual hash that differ from the nearest one. Backbone: cosine of the pooled Swin
+features, centred on their mean over the train split (uncentred ones are all alike). Of other posts of the same account,
+in train, and in the memory bank where that is more. The test protocol without near-duplicates leaves out what is within
+data.duplicates.max_bits or above eval.duplicate_cosine.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+FAR = 64  # bits, where the account holds no other image
+
+
+def nearest(export: Path, data_dir: Path | str) -> "pl.DataFrame":
+    """A row a test image, in the index's order: account, record, image_id, bits i64, cosine f64 (-1: no other image).
+
+    Raises ExportError, FileNotFoundError: no export with a Swin, no data set.
+    """
+    import numpy as np
+    import polars as pl
+
+    from data_builders.dataset import GroupDataset
+    from data_builders.duplicates import hamming_nearest
+    from ipa_jax.backbone_features import backbone_features
+
+    train, test = (GroupDataset(data_dir, name, depth=False) for name in ("train", "test"))
+    seen, asked = backbone_features(export, train), backbone_features(export, test)
+    centre = seen.mean(axis=0)
+    tables = [
+        dataset.images.select("account", "record", "image_id", "post_id").with_columns(
+            hash=pl.Series(hashes(dataset), dtype=pl.UInt64), group=pl.lit(name) + pl.col("record").cast(pl.String)
+        )
+        for name, dataset in (("train", train), ("test", test))
+    ]
+    images = pl.concat(tables).with_row_index("row")
+    vectors = unit(np.concatenate([seen, asked]) - centre)
+    bank = images if test.choices["split"]["by"] == "account" else images.head(len(seen))
+    bits, cosine = np.full(len(images), FAR), np.full(len(images), -1.0)
+    banks = bank.partition_by("account", as_dict=True)
+    for (account,), queries in images.tail(len(asked)).group_by("account"):
+        others = banks.get((account,))
+        for (group,), query in queries.group_by("group") if others is not None else ():
+            known = others.filter(pl.col("group") != group, ~pl.col("post_id").is_in(query["post_id"].implode()))
+            if known.is_empty():
+                continue
+            rows = query["row"].to_numpy()
+            bits[rows] = hamming_nearest(query["hash"].to_numpy(), known["hash"].to_numpy())[0]
+            cosine[rows] = (vectors[rows] @ vectors[known["row"].to_numpy()].T).max(axis=1)
+    found = images.with_columns(bits=pl.Series(bits), cosine=pl.Series(cosine)).tail(len(asked))
+    return found.select("account", "record", "image_id", "bits", "cosine")
+
+
+def hashes(dataset) -> "np.ndarray":
+    """u64 [I]: the perceptual hash of each image, in the index's order; 0 for one that cannot be decoded."""
+    import numpy as np
+    from tqdm import tqdm
+
+    from data_builders.images import probe_bytes
+
+    found = []
+    with tqdm(total=len(dataset.images), desc=f"hash {dataset.split}", unit="image", disable=None) as bar:
+        for example in dataset:
+            found += [(probe_bytes(data) or (0,))[0] for data in example["images"]]
+            bar.update(len(example["images"]))
+    return np.array(found, np.uint64)
+
+
+def unit(vectors: "np.ndarray") -> "np.ndarray":
+    """Rows of length 1, float64; a zero row stays."""
+    import numpy as np
+
+    vectors = vectors.astype(np.float64)
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m ipa_jax.near_duplicates", description=__doc__.split("\n")[0])
+    parser.add_argument("--export", type=Path, required=True, help="export/ folder of a run with a Swin")
+    parser.add_argument("--data_dir", required=True, help="what data_builders.build wrote")
+    parser.add_argument("--out", type=Path, help="write {image: [bits, cosine]} by account and record to this file")
+    args = parser.parse_args(argv)
+    try:
+        from ipa_jax.export import load_export
+
+        _, config, _ = load_export(args.export)
+        found = nearest(args.export, args.data_dir)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if args.out:
+        temporary = args.out.with_name(args.out.name + ".tmp")
+        temporary.write_text(json.dumps(as_lists(found)))
+        temporary.rename(args.out)
+    limits = config.data.duplicates.max_bits, config.eval.duplicate_cosine
+    counts = [int((found["bits"] <= limits[0]).sum()), int((found["cosine"] > limits[1]).sum())]
+    print(
+        f"of {len(found)} test images {counts[0]} have a near-duplicate by hash (within {limits[0]} bits), "
+        f"{counts[1]} to the backbone (cosine above {limits[1]:g})"
+    )
+    return 0
+
+
+def as_lists(found: "pl.DataFrame") -> dict[str, dict[str, list[list]]]:
+    """{account: {record: [bits, cosines]}}, images in the order of the index: as a run's record holds its scores."""
+    lists: dict[str, dict[str, list[list]]] = {}
+    for (account, record), rows in found.group_by("account", "record", maintain_order=True):
+        cosines = [round(value, 4) for value in rows["cosine"]]
+        lists.setdefault(account, {})[str(record)] = [rows["bits"].to_list(), cosines]
+    return lists
+
+
+if __name__ == "__main__":
+    sys.exit(main())

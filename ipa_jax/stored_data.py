@@ -1,0 +1,186 @@
+"""A data set as its files hold it, in arrays: who is in which split, what each image retrieved, hashes of its pixels.
+
+Read from the stored examples and their index, so that a check of it takes nobody's word: not the build's, which wrote
+them, and not the config's.
+"""
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from data_builders.dataset import GroupDataset
+
+SPLITS = ("train", "validation", "test")
+SLICE = 64  # groups read at a time
+ALONE = 20_000  # images up to which further processes cost more than they save
+EMPTY, ELSEWHERE = -1, -2  # in Queries.retrieved: no image; one that no kept group of the account holds
+
+
+@dataclass(frozen=True)
+class AccountPosts:
+    """One account: its M posts in order of (time, post id), and its Q images with what they retrieved (K slots).
+
+    A post that stands in several splits counts for the last of train, validation, test.
+
+    Attributes:
+      time, likes: i64 [M]; split: i8 [M]; group: i32 [M], numbered within the account.
+      row: [Q], of `StoredData.images`; post: [Q], of each image.
+      retrieved: i32 [Q, K], the post of each slot, EMPTY or ELSEWHERE.
+      local, count: f64 and i32 [Q, K], as stored.
+    """
+
+    time: np.ndarray
+    likes: np.ndarray
+    split: np.ndarray
+    group: np.ndarray
+    row: np.ndarray
+    post: np.ndarray
+    retrieved: np.ndarray
+    local: np.ndarray
+    count: np.ndarray
+
+
+@dataclass(frozen=True)
+class StoredData:
+    """Attributes:
+    choices, info: of the data set.
+    images: a row an image: the index's columns, split (its name), group_id, phash, sha256; by split, then record.
+    groups: a row a group: the index's columns and split.
+    retrieved: [I, K], image ids, "" for an empty slot; local f64, count i32 and mask bool [I, K].
+    """
+
+    choices: Mapping[str, Any]
+    info: Mapping[str, Any]
+    images: "pl.DataFrame"
+    groups: "pl.DataFrame"
+    retrieved: np.ndarray
+    local: np.ndarray
+    count: np.ndarray
+    mask: np.ndarray
+
+    def of(self, split: str) -> "pl.DataFrame":
+        """The images of a split."""
+        import polars as pl
+
+        return self.images.filter(pl.col("split") == split)
+
+    @cached_property
+    def posts(self) -> "pl.DataFrame":
+        """A row a post: account, post_id, group_id, split, time, likes; in several splits: in the last of them."""
+        import polars as pl
+
+        order = pl.col("split").replace_strict({name: i for i, name in enumerate(SPLITS)}, return_dtype=pl.Int8)
+        columns = ["account", "post_id", "group_id", "split", "time", "likes"]
+        posts = self.images.with_columns(order=order).sort("order", maintain_order=True)
+        return posts.select(columns).unique(["account", "post_id"], keep="last", maintain_order=True)
+
+    def accounts(self) -> Iterator[AccountPosts]:
+        """Each account in turn, names ascending."""
+        import polars as pl
+
+        posts = {name: rows.sort("time", "post_id") for (name,), rows in self.posts.group_by("account")}
+        images = self.images.with_row_index("row").select("row", "account", "image_id", "post_id")
+        for (name,), rows in sorted(images.group_by("account"), key=lambda item: item[0]):
+            table = posts[name]
+            number = dict(zip(table["post_id"], range(len(table)), strict=True))
+            post_of = dict(zip(rows["image_id"], (number[post] for post in rows["post_id"]), strict=True))
+            row = rows["row"].to_numpy()
+            known = [[post_of.get(image, ELSEWHERE) for image in slots] for slots in self.retrieved[row]]
+            retrieved = np.array(known, np.int32).reshape(len(row), -1)
+            yield AccountPosts(
+                time=table["time"].to_numpy(),
+                likes=table["likes"].to_numpy(),
+                split=table["split"].replace_strict(list(SPLITS), list(range(3)), return_dtype=pl.Int8).to_numpy(),
+                group=(table["group_id"].rank("dense").cast(pl.Int32) - 1).to_numpy(),
+                row=row,
+                post=np.array([number[post] for post in rows["post_id"]], np.int32),
+                retrieved=np.where(self.mask[row], retrieved, EMPTY),
+                local=self.local[row],
+                count=self.count[row],
+            )
+
+
+def read(data_dir: Path | str, workers: int | None = None) -> StoredData:
+    """Reads all splits once. Raises FileNotFoundError as GroupDataset; ValueError where index and examples differ."""
+    import os
+
+    import polars as pl
+    from tqdm import tqdm
+
+    from data_builders.dataset import GroupDataset
+
+    images, groups, parts = [], [], []
+    datasets = {name: GroupDataset(data_dir, name, depth=False) for name in SPLITS}
+    total = sum(len(dataset.images) for dataset in datasets.values())
+    slices = [
+        (dataset, list(range(begin, min(begin + SLICE, len(dataset)))))
+        for dataset in datasets.values()
+        for begin in range(0, len(dataset), SLICE)
+    ]
+    with tqdm(total=total, unit="image", desc="read the data set", disable=None) as bar:
+        for part in _map(slices, 1 if total <= ALONE else workers or os.cpu_count() or 1):
+            parts.append(part)
+            bar.update(len(part["local"]))
+    for name, dataset in datasets.items():
+        label = pl.lit(name).alias("split")
+        ids = dataset.groups.select("record", "group_id")
+        images.append(dataset.images.join(ids, on="record", how="left", maintain_order="left").with_columns(label))
+        groups.append(dataset.groups.with_columns(label))
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    table = pl.concat(images)
+    if table["image_id"].to_list() != columns["image_id"].tolist():
+        raise ValueError(f"{data_dir}: the index lists other images than the examples hold; build the data set again")
+    table = table.with_columns(
+        phash=pl.Series(columns["phash"], dtype=pl.UInt64), sha256=pl.Series(columns["sha256"].tolist())
+    )
+    return StoredData(
+        choices=datasets["test"].choices,
+        info=datasets["test"].info,
+        images=table,
+        groups=pl.concat(groups),
+        **{name: columns[name] for name in ("retrieved", "local", "count", "mask")},
+    )
+
+
+def _map(slices: list[tuple["GroupDataset", list[int]]], workers: int) -> Iterator[dict[str, np.ndarray]]:
+    if workers == 1:
+        yield from map(read_slice, slices)
+        return
+    # Not fork: polars keeps threads, and a forked child can wait for their locks for ever.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(read_slice, slices)
+
+
+def read_slice(task: tuple["GroupDataset", list[int]]) -> dict[str, np.ndarray]:
+    """The images of some records of a split, in order: image_id, phash, sha256 (hex), retrieved, local, count, mask.
+
+    An image that cannot be decoded has the hash 0 of nothing and the sha256 of its bytes.
+    """
+    import hashlib
+
+    from data_builders.images import probe_bytes
+
+    dataset, records = task
+    found: dict[str, list] = {
+        name: [] for name in ("image_id", "phash", "sha256", "retrieved", "local", "count", "mask")
+    }
+    for example in dataset.get(records):
+        n = len(example["likes"])
+        for data in example["images"]:
+            phash, digest = probe_bytes(data) or (0, hashlib.sha256(data).digest())
+            found["phash"].append(np.array([phash], np.uint64))
+            found["sha256"].append(np.array([digest.hex()]))
+        found["image_id"].append(np.array(example["image_ids"]))
+        found["retrieved"].append(np.array(example["retrieved_ids"], dtype=object).reshape(n, -1))
+        for name, field in (("local", "local_score"), ("count", "count"), ("mask", "mask")):
+            found[name].append(example[field])
+    return {name: np.concatenate(values) for name, values in found.items()}

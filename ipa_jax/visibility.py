@@ -1,0 +1,96 @@
+"""Which likes can have gone into the stored features: each image's are computed again under one rule after another.
+
+A rule says which posts a query sees (section 3.2). The likes of all others are replaced by random numbers before the
+local scores (eq. 2, 3) are computed; where the stored ones come out, equal to the last bit, none of those likes reached
+them. The strictest rule that does it is what the query was built under, whatever the config says.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from data_builders.groups import DAY, TRAIN
+from data_builders.local_score import local_scores
+from ipa_jax.stored_data import EMPTY, AccountPosts, StoredData
+
+UNEXPLAINED = -1
+SEED = 0  # of the random likes
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A query sees the bank (train groups; all kept ones where the split is by account), and of its own group:
+
+    sees: "bank": nothing; "siblings": all posts but its own; "itself": all; "everything": all posts of every split.
+    past: only posts older than it by more than memory.min_lag_days, on top of that.
+    """
+
+    sees: str
+    past: bool
+
+    def __str__(self) -> str:
+        what = {
+            "bank": "the bank without the own group",
+            "siblings": "the bank and the own group but for the own post",
+            "itself": "the bank and the own group",
+            "everything": "all posts of all splits",
+        }[self.sees]
+        return what + (", of the past" if self.past else "")
+
+
+def rules(memory: Mapping[str, Any]) -> list[Rule]:
+    """The rules to try, strictest first; those of the past only where the data set promises the past."""
+    times = (True, False) if memory["past_only"] else (False,)
+    named = [Rule(sees, past) for sees in ("bank", "siblings", "itself") for past in times]
+    return [*named, Rule("everything", False)]
+
+
+def explain(data: StoredData) -> np.ndarray:
+    """i8 [I]: number of the first of `rules` that gives each image's stored features; UNEXPLAINED where none does."""
+    from tqdm import tqdm
+
+    found = np.full(len(data.images), UNEXPLAINED, np.int8)
+    tried = rules(data.choices["memory"])
+    generator = np.random.default_rng(SEED)
+    with tqdm(total=len(found), unit="image", desc="features computed again", disable=None) as bar:
+        for account in data.accounts():
+            for number, rule in reversed(list(enumerate(tried))):
+                agrees = _agrees(account, rule, data.choices, generator)
+                found[account.row[agrees]] = number
+            bar.update(len(account.row))
+    return found
+
+
+def seen_posts(account: AccountPosts, rule: Rule, choices: Mapping[str, Any]) -> np.ndarray:
+    """bool [M, M]: what an image of each post sees of the account's posts."""
+    if rule.sees == "everything":
+        return np.ones((len(account.time), len(account.time)), bool)
+    own_group = account.group[:, None] == account.group
+    bank = (account.split == TRAIN) | (choices["split"]["by"] == "account")
+    seen = np.tile(bank, (len(bank), 1)) & ~own_group
+    if rule.sees != "bank":
+        seen |= own_group & ~(np.eye(len(bank), dtype=bool) & (rule.sees == "siblings"))
+    if rule.past:
+        seen &= account.time[:, None] - account.time > choices["memory"]["min_lag_days"] * DAY
+    return seen
+
+
+def _agrees(
+    account: AccountPosts, rule: Rule, choices: Mapping[str, Any], generator: np.random.Generator
+) -> np.ndarray:
+    """bool [Q]: images whose stored features come out under a rule, all likes that it hides being random."""
+    seen = seen_posts(account, rule, choices)
+    likes = np.where(seen, account.likes, generator.integers(1, 1 << 40, seen.shape))
+    local, count = local_scores(account.time, likes, seen, choices["memory"])
+    query, post = account.post[:, None], np.maximum(account.retrieved, 0)
+    same = seen[query, post] & (local[query, post] == account.local) & (count[query, post] == account.count)
+    return np.where(account.retrieved == EMPTY, account.local == 0, same).all(axis=1)
+
+
+def newer(data: StoredData) -> Iterator[np.ndarray]:
+    """Seconds by which what was retrieved is newer than its query, i64 [slots], account by account."""
+    for account in data.accounts():
+        real = account.retrieved >= 0
+        yield (account.time[np.maximum(account.retrieved, 0)] - account.time[account.post][:, None])[real]
