@@ -50,7 +50,7 @@ def create_app(
         code = store.read_code(request.cookies.get(COOKIE, ""))
         return answers.participant(code) if code else None
 
-    def start_page(error: str = "", name: str = "", status: int = 200) -> tuple[str, int]:
+    def start_page(error: str = "", name: str = "", *, resuming: bool = False) -> tuple[str, int]:
         page = render_template(
             "start.html",
             pairs=study.pairs,
@@ -60,8 +60,9 @@ def create_app(
             name=name,
             length=store.NAME_LENGTH,
             error=error,
+            resuming=resuming,
         )
-        return page, status
+        return page, 422 if error else 200
 
     def to_study(code: str) -> Response:
         response = redirect(url_for("study_page"), 303)
@@ -98,9 +99,9 @@ def create_app(
         name = " ".join(typed.split())[: store.NAME_LENGTH]
         code = store.read_code(request.form.get("code", "")) or store.new_code()
         if not name:
-            return start_page("Please give a name; a nickname will do.", status=422)
+            return start_page("Please give a name; a nickname will do.")
         if request.form.get("consent") != "yes":
-            return start_page("Please tick the box if you want to take part.", name, 422)
+            return start_page("Please tick the box if you want to take part.", name)
         seen = lambda number: pairs.draw(dataset, study.pairs, study.seed, number)  # noqa: E731
         return to_study(answers.enter(code, name, seen, time.time()))
 
@@ -108,7 +109,7 @@ def create_app(
     def resume():
         code = store.read_code(request.form.get("code", ""))
         if code is None or answers.participant(code) is None:
-            return start_page("Nobody has this code. Please look at it again.", status=422)
+            return start_page("Nobody has this code. Please look at it again.", resuming=True)
         return to_study(code)
 
     @app.get("/study")
