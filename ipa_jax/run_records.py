@@ -157,8 +157,8 @@ def pooled(records: Iterable[tuple[str, Record]], *, rescaled: bool = False) -> 
 
     parts, first = [], 0
     for world, record in records:
-        factor = (record.figures.get("rescale_factor") or 1.0) if rescaled else 1.0
+        factor = record.figures.get("rescale_factor") if rescaled else None
         columns = {"record": pl.col("record") + first, "account": pl.lit(f"{world}/") + pl.col("account")}
-        parts.append(scores(record).with_columns(**columns, z=pl.col("z") * factor))
+        parts.append(scores(record).with_columns(**columns, z=pl.col("z") * (1.0 if factor is None else factor)))
         first = int(parts[-1]["record"].max()) + 1
     return pl.concat(parts)

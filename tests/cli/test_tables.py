@@ -1,0 +1,55 @@
+"""`python -m ipa_jax.tables`: from nothing to the pages, and again from the records alone."""
+
+import csv
+import json
+
+import pytest
+
+from tests.cli.commands import fail, succeed
+
+pytestmark = pytest.mark.xdist_group("tables")
+
+WORLD = ("--accounts=20", "--posts=40", "--size=tiny", "--seeds=1", "--set", "train.eval_every=100")
+
+
+def read(out):
+    with (out / "tables.csv").open() as file:
+        return {(line["table"], line["row"]): line for line in csv.DictReader(file)}
+
+
+def test_tables_are_made_once_and_again_from_their_records_alone(tmp_path):
+    human = tmp_path / "human.json"
+    human.write_text(json.dumps({"participants": [1], "answers": 30, "mean": 0.6, "mean_interval": None,
+                                 "trimmed_mean": None}))  # fmt: skip
+    records, report = tmp_path / "records", tmp_path / "docs/results_demo.md"
+    report.parent.mkdir()
+    flags = (*WORLD, "--configs=basic,nowhere", f"--records={records}", f"--report={report}", f"--human={human}")
+    first = succeed("ipa_jax.tables", f"--out={tmp_path}/a", *flags)
+    assert "2 runs, 0 of them done" in first.stdout and "2 of 2 runs done" in first.stdout
+    assert "left out: nowhere (there is no configs/nowhere.py)" in first.stdout
+    assert sorted(file.name for file in records.iterdir()) == sorted(
+        f"{name}-seed0.json"
+        for name in ("full", "basic", "bayes", "universal_only", "retrieval_only", "backbone_knn", "pixel_knn",
+                     "caption_only", "content_type", "newer", "older", "account_constant", "chance")
+    )  # fmt: skip
+    lines = read(tmp_path / "a")
+    for name in ("full", "basic"):
+        stored = json.loads((records / f"{name}-seed0.json").read_text())
+        assert float(lines["2", name]["accuracy"]) == pytest.approx(stored["figures"]["accuracy"])
+        for metric in ("plcc", "ratio_mse_rescaled"):
+            assert float(lines["2", name][metric]) == pytest.approx(stored["figures"][metric], rel=1e-3, abs=1e-5)
+    assert lines["yardsticks", "account_constant"]["accuracy"] == "0.5"
+    assert lines["1", "zero_shot_musiq"]["missing"] == "weights not given"
+    assert float(lines["1", "human"]["accuracy"]) == 0.6
+    page = report.read_text()
+    assert f"python -m ipa_jax.tables --out={tmp_path}/a" in page and "| Basic | 78.6 |" in page
+
+    again = succeed("ipa_jax.tables", f"--out={tmp_path}/b", *flags)
+    assert "2 runs, 2 of them done" in again.stdout and "$ python -m" not in again.stdout
+    assert read(tmp_path / "b") == lines
+    assert sorted(file.name for file in (tmp_path / "b").iterdir()) == ["tables.csv", "tables.html", "tables.md"]
+
+    other = fail("ipa_jax.tables", f"--out={tmp_path}/b", *flags, "--set", "loss.name=ratio_log")
+    assert (
+        "full-seed0.json" in other.stderr and "run.fields.loss.name" in other.stderr and "--overwrite" in other.stderr
+    )

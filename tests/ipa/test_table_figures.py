@@ -1,0 +1,97 @@
+"""Figures of rows over seeds, and what a difference decides."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from ipa_jax import metrics, run_records, table_figures
+from ipa_jax.run_records import Record
+
+
+def record(skill, world=0, noise_seed=0, accounts=30, groups=3, factor=2.0):
+    """Scores that are `skill` log likes and 1 - skill noise."""
+    rng, own, rows = np.random.default_rng(world), np.random.default_rng((noise_seed, world)), []
+    for account in range(accounts):
+        for group in range(groups):
+            likes = rng.integers(1, 1000, 4)
+            z = skill * np.log(likes) + (1 - skill) * own.normal(size=4)
+            number = account * groups + group
+            rows += [(f"u{account}", number, f"i{i}", f"p{i}-{number}", int(likes[i]), z[i]) for i in range(4)]
+    scores = pl.DataFrame(rows, schema=["account", "record", "image_id", "post_id", "likes", "z"], orient="row")
+    figures = metrics.evaluate(scores, 2.0, factor=factor, draws=10)
+    return Record("x", {}, {}, figures, run_records.compact(scores), seconds=10.0 + world)
+
+
+def runs(skill, seeds=2, **more):
+    return {f"seed{s}/{s}": (f"seed{s}", record(skill, world=s, **more)) for s in range(seeds)}
+
+
+def test_figures_are_those_of_all_seeds_pooled_with_their_spread():
+    ours = runs(0.5, 3)
+    found = table_figures.figures(ours, 2.0, draws=200)
+    each = [r.figures["accuracy"] for _, r in ours.values()]
+    counts = [r.figures["pairs"] for _, r in ours.values()]
+    assert found["seeds"] == 3 and found["pairs"] == sum(counts) and found["accounts"] == 90
+    assert found["accuracy"] == pytest.approx(np.average(each, weights=counts), abs=1e-4)
+    assert found["mean"]["accuracy"] == pytest.approx(np.mean(each))
+    assert found["spread"]["accuracy"] == pytest.approx(np.std(each, ddof=1))
+    assert found["accuracy_interval"][0] < found["accuracy"] < found["accuracy_interval"][1]
+    assert found["ratio_mse_rescaled"] != found["ratio_mse"] and found["seconds"] == 11
+    one = table_figures.figures(runs(0.5, 1), 2.0, draws=50)
+    assert one["spread"] == dict.fromkeys(table_figures.METRICS)
+
+
+def test_rescaled_ratio_mse_takes_the_factor_of_each_run():
+    right = {"a": ("a", record(1.0, factor=1.0)), "b": ("b", record(1.0, factor=1.0, world=1))}
+    assert table_figures.figures(right, 2.0, draws=10)["ratio_mse_rescaled"] == pytest.approx(0, abs=1e-6)
+    wrong = right | {"b": ("b", record(1.0, factor=0.0, world=1))}
+    assert table_figures.figures(wrong, 2.0, draws=10)["ratio_mse_rescaled"] > 1
+    unknown = {"a": ("a", record(0.5, factor=None))}
+    found = table_figures.figures(unknown, 2.0, draws=10)
+    assert found["ratio_mse_rescaled"] == found["ratio_mse"] and "ratio_mse_rescaled" not in found["mean"]
+
+
+def test_seeds_of_one_data_set_do_not_narrow_an_interval():
+    """Three runs with the same scores know no more than one."""
+    one = {"data/0": ("data", record(0.3))}
+    three = {f"data/{s}": ("data", record(0.3)) for s in range(3)}
+    widths = [np.ptp(table_figures.figures(r, 2.0, draws=400)["accuracy_interval"]) for r in (one, three)]
+    assert widths[1] == pytest.approx(widths[0])
+    worlds = {f"w{s}": (f"w{s}", record(0.3)) for s in range(3)}
+    assert np.ptp(table_figures.figures(worlds, 2.0, draws=400)["accuracy_interval"]) < 0.8 * widths[0]
+
+
+def test_a_difference_is_decided_by_its_interval():
+    good, poor, same = runs(0.6), runs(0.1), runs(0.6, noise_seed=7)
+    up = table_figures.difference(good, poor, 2.0, draws=200)
+    down = table_figures.difference(poor, good, 2.0, draws=200)
+    assert (up["accuracy"]["verdict"], down["accuracy"]["verdict"]) == ("higher", "lower")
+    assert up["accuracy"]["difference"] == pytest.approx(-down["accuracy"]["difference"])
+    level = table_figures.difference(good, same, 2.0, draws=200)["accuracy"]
+    assert level["verdict"] == "undecided" and level["interval"][0] < 0 < level["interval"][1]
+    assert table_figures.claim("x", up, 0.1)["verdict"] == "holds"
+    assert "opposite" in table_figures.claim("x", down, 0.1)["verdict"]
+    assert table_figures.claim("x", {"accuracy": level}, None)["verdict"] == "undecided"
+
+
+def test_only_seeds_in_common_are_compared():
+    found = table_figures.difference(runs(0.6, 3), runs(0.2, 2), 2.0, draws=10)
+    assert found["seeds"] == 2
+    with pytest.raises(ValueError, match="no seed in common"):
+        table_figures.difference(runs(0.6), {"other": ("o", record(0.5))}, 2.0)
+    with pytest.raises(ValueError, match="same images"):
+        table_figures.difference(runs(0.6, 1), {"seed0/0": ("seed0", record(0.5, world=5))}, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("interval", "verdict"),
+    [((0.1, 0.2), "higher"), ((-0.2, -0.1), "lower"), ((-0.1, 0.1), "undecided"), ((0.0, 0.1), "undecided"),
+     (None, "undecided")],
+)  # fmt: skip
+def test_verdicts(interval, verdict):
+    assert table_figures.verdict(interval) == verdict
+
+
+def test_a_control_is_at_chance_within_its_interval():
+    assert table_figures.at_chance({"accuracy": 0.52, "accuracy_interval": [0.48, 0.56]})["passed"]
+    assert not table_figures.at_chance({"accuracy": 0.55, "accuracy_interval": [0.51, 0.59]})["passed"]
