@@ -281,6 +281,20 @@ def _peers(config: ConfigDict) -> None:
     )
 
 
+def parameter_groups(config: ConfigDict, **groups: tuple[str, float, bool]) -> None:
+    """Replaces config.optim.groups, for another network: name=(pattern, learning rate, whether weights decay)."""
+    with config.unlocked():
+        config.optim.groups = ConfigDict(
+            {name: {"pattern": p, "learning_rate": rate, "decay": decay} for name, (p, rate, decay) in groups.items()}
+        )
+
+
+def same_rate(config: ConfigDict, rate: float) -> None:
+    """One learning rate for all parameter groups."""
+    for group in config.optim.groups.values():
+        group.learning_rate = rate
+
+
 def _shrink(config: ConfigDict, size: str) -> None:
     """The sizes that fit two CPU cores. Raises ValueError for an unknown size."""
     if size not in ("demo", "tiny"):
@@ -294,8 +308,7 @@ def _shrink(config: ConfigDict, size: str) -> None:
     config.input.update({"resize": 48, "crop": 48, "workers": 0, "threads": 2})
     config.batch.update({"by": "groups", "slots": 48, "packs": 1})
     config.optim.update({"warmup_steps": 100, "ema": 0.99})
-    for group in config.optim.groups.values():
-        group.learning_rate = 1.5e-3
+    same_rate(config, 1.5e-3)
     config.train.update({"epochs": 6.0, "log_every": 50, "eval_every": 250, "checkpoint_every": 250})
     config.eval.images = 96
     if size == "tiny":

@@ -38,13 +38,15 @@ class Network:
     """A row of NETWORKS; the functions take the whole config.
 
     Attributes:
-      build: "package.module:function" of (config, *, dtype, head_bias) that gives the module.
+      build: "package.module:function" of (config, *, dtype) that gives the module.
+      bias: path of the parameter that moves all z alike; "": there is none.
       reads: names of the parts of a batch (`inputs.PARTS`).
       starts: the checkpoints of a start that is not random.
       frozen: prefixes of the parameters that are never trained.
     """
 
     build: str
+    bias: str
     reads: Callable[[ConfigDict], tuple[str, ...]]
     starts: Callable[[ConfigDict], tuple[Start, ...]]
     frozen: Callable[[ConfigDict], tuple[str, ...]] = lambda config: ()
@@ -65,6 +67,7 @@ def _popularity_reads(config: ConfigDict) -> tuple[str, ...]:
 NETWORKS = {
     "popularity": Network(
         "ipa_jax.models.popularity:build",
+        "head/bias",
         _popularity_reads,
         lambda config: (SWIN, *[DEPTH_RESNET] * config.model.depth.enabled),
         lambda config: (
@@ -73,16 +76,19 @@ NETWORKS = {
     ),
     "nima": Network(
         "ipa_jax.peers.nima:build",
+        "",
         lambda config: ("photo",),
         lambda config: (Start("peer", ("nima",), "third_party_ports.nima:KEYS"),),
     ),
     "musiq": Network(
         "ipa_jax.peers.musiq:build",
+        "musiq/head/bias",
         lambda config: ("patches",),
         lambda config: (Start("peer", ("musiq",), "third_party_ports.musiq:TRUNK_KEYS", fresh=("head",)),),
     ),
     "i2pa": Network(
         "ipa_jax.peers.i2pa:build",
+        "i2pa/fc/bias",
         lambda config: ("photo",),
         lambda config: (
             Start("peer", ("i2pa",), "third_party_ports.i2pa:KEYS") if config.i2pa.pixels == "unit" else I2PA_RESNET,
@@ -90,14 +96,16 @@ NETWORKS = {
     ),
     "uhan": Network(
         "ipa_jax.peers.uhan:build",
+        "uhan/out/bias",
         lambda config: ("photo", "texts", "account"),
         lambda config: (GRIDS[config.uhan.grid],),
         lambda config: (f"{config.uhan.grid}/",) if config.uhan.image == "frozen" else (),
     ),
     "xu": Network(
         "ipa_jax.peers.xu:build",
-        lambda config: ("photo", "texts"),
-        lambda config: (SWIN,),
+        "out/bias",
+        lambda config: (*["photo"] * ("image" in config.xu.fields), "texts"),
+        lambda config: (SWIN,) if "image" in config.xu.fields else (),
         lambda config: ("swin/",) if config.xu.image == "frozen" else (),
     ),
 }
@@ -114,9 +122,9 @@ def of(config: ConfigDict) -> Network:
     return NETWORKS[config.model.network]
 
 
-def build(config: ConfigDict, *, dtype: str | None = None, head_bias: float = 0.0) -> "nn.Module":
+def build(config: ConfigDict, *, dtype: str | None = None) -> "nn.Module":
     """The network of a config; dtype overrides its precision (evaluation runs in float32)."""
-    return attribute(of(config).build)(config, dtype=dtype or config.model.dtype, head_bias=head_bias)
+    return attribute(of(config).build)(config, dtype=dtype or config.model.dtype)
 
 
 def parts(config: ConfigDict, *, train: bool) -> tuple[str, ...]:

@@ -70,16 +70,21 @@ def example_inputs(config: ConfigDict) -> dict[str, np.ndarray]:
 
 def initial_variables(config: ConfigDict, head_bias: float = 0.0) -> dict:
     """{"params", "batch_stats"}: random from config.seed alone, then pretrained networks where config.init says.
+    head_bias: where the output starts, if the network has a bias there.
 
     A cached ResNet's parameters are there too: scoring new photos needs them.
     """
     config = with_resnet(config)
-    model, example = networks.build(config, dtype="float32", head_bias=head_bias), example_inputs(config)
+    model, example = networks.build(config, dtype="float32"), example_inputs(config)
     variables = jax.jit(lambda key: model.init(key, example, train=False))(jax.random.key(config.seed))
     variables = {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
     for start in networks.of(config).starts(config):
         if file := config.init[start.field]:
             variables = _load(variables, start, file)
+    if head_bias and (path := networks.of(config).bias):
+        params = traverse_util.flatten_dict(variables["params"], sep="/")
+        params[path] = jnp.full_like(params[path], head_bias)
+        variables["params"] = traverse_util.unflatten_dict(params, sep="/")
     return variables
 
 

@@ -25,8 +25,7 @@ def normalise(pixels: jax.Array) -> jax.Array:
 class PopularityModel(nn.Module):
     """Scores images; only differences of scores within one account mean anything.
 
-    Attributes: the fields of config.model by their names (swin, retrieval and depth as plain dicts), and
-      head_bias, where the output starts (the train mean of log likes for `log_likes`, else 0).
+    Attributes: the fields of config.model by their names (swin, retrieval and depth as plain dicts).
     """
 
     swin: Mapping[str, Any]
@@ -38,7 +37,6 @@ class PopularityModel(nn.Module):
     heads: int = 8
     mlp_ratio: int = 4
     dtype: jnp.dtype = jnp.float32
-    head_bias: float = 0.0
 
     @nn.compact
     def __call__(
@@ -89,8 +87,7 @@ class PopularityModel(nn.Module):
         else:
             raise ValueError(f"model.fusion is {self.fusion!r}: aggregation or concat")
         out |= {"tokens": jnp.concatenate(tokens, 1), "mask": jnp.concatenate(masks, 1), "embedding": embedding}
-        bias = nn.initializers.constant(self.head_bias)
-        z = nn.Dense(1, dtype=jnp.float32, bias_init=bias, name="head")(embedding.astype(jnp.float32))[:, 0]
+        z = nn.Dense(1, dtype=jnp.float32, name="head")(embedding.astype(jnp.float32))[:, 0]
         return z, out
 
     def _depth_vectors(self, inputs, pixels, *, train, axis_name):
@@ -113,12 +110,12 @@ class PopularityModel(nn.Module):
         return Linear(self.width, dtype=self.dtype, name=name)(features) + self._type(type_name, types)
 
 
-def build_model(model: ConfigDict, *, dtype: str | None = None, head_bias: float = 0.0) -> PopularityModel:
+def build_model(model: ConfigDict, *, dtype: str | None = None) -> PopularityModel:
     """The network of config.model; dtype overrides its precision (evaluation runs in float32)."""
     fields = {name: value for name, value in model.to_dict().items() if name not in ("dtype", "network")}
-    return PopularityModel(**fields, dtype=jnp.dtype(dtype or model.dtype), head_bias=head_bias)
+    return PopularityModel(**fields, dtype=jnp.dtype(dtype or model.dtype))
 
 
-def build(config: ConfigDict, *, dtype: str, head_bias: float) -> PopularityModel:
+def build(config: ConfigDict, *, dtype: str) -> PopularityModel:
     """As networks.py asks for it."""
-    return build_model(config.model, dtype=dtype, head_bias=head_bias)
+    return build_model(config.model, dtype=dtype)

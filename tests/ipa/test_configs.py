@@ -24,6 +24,8 @@ CHANGES = {  # what each variant is about, and nothing else
     "concat": {"model.fusion": "concat"},
     "log_likes": {"loss.name": "log_likes"},
 }
+PEERS = {"nima_tuned": "nima", "musiq_tuned": "musiq", "i2pa_tuned": "i2pa", "uhan": "uhan", "xu": "xu",
+         "xu_comments": "xu"}  # fmt: skip
 
 
 def load(name: str, size: str) -> ConfigDict:
@@ -35,9 +37,10 @@ def load(name: str, size: str) -> ConfigDict:
 def test_every_file_loads_at_every_size_with_the_same_fields(name, size):
     config = load(name, size)
     assert config.size == size and config.is_locked
-    sizes = re.compile(r"extract\..*fields(\..*)?")  # of the extractors, where they are not the official ones
+    # The extractors' sizes where they are not the official ones; parameter groups, which are the network's own.
+    free = re.compile(r"extract\..*fields(\..*)?|optim\.groups\..*")
     fields, defaults = (
-        {field for field in workdirs.flat(c) if not sizes.fullmatch(field)} for c in (config, full.get_config())
+        {field for field in workdirs.flat(c) if not free.fullmatch(field)} for c in (config, full.get_config())
     )
     assert fields == defaults
 
@@ -50,11 +53,30 @@ def test_demo_is_full_at_demo_size():
 @pytest.mark.parametrize("name", VARIANTS)
 def test_a_variant_is_full_but_for_its_subject(name, size):
     base, config = workdirs.flat(full.get_config(size)), workdirs.flat(load(name, size))
-    changed = {field: value for field, value in config.items() if value != base[field]}
+    changed = {field: value for field, value in config.items() if value != base.get(field)}
     if name in CHANGES:
         assert changed == CHANGES[name]
     assert changed and config["data_dir"] is None
     assert not any(field.startswith("data.") for field in changed)  # every variant trains on the same data set
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", PEERS)
+def test_a_peer_is_its_network_and_recipe(name, size):
+    base, config = workdirs.flat(full.get_config(size)), workdirs.flat(load(name, size))
+    network = PEERS[name]
+    changed = {field for field, value in config.items() if value != base.get(field)}
+    assert config["model.network"] == network
+    assert not config["model.retrieval.enabled"] and not config["model.depth.enabled"]
+    mine = (f"{network}.", "model.network", "model.retrieval.enabled", "model.depth.enabled", "loss.", "batch.",
+            "optim.", "train.epochs", "texts.", "eval.images")  # fmt: skip
+    assert {field for field in changed if not field.startswith(mine)} == set()
+
+
+def test_comments_are_the_only_difference_of_their_row():
+    one, other = (workdirs.flat(load(name, "full")) for name in ("xu", "xu_comments"))
+    assert {field for field in one if one[field] != other[field]} == {"xu.fields"}
+    assert set(other["xu.fields"]) - set(one["xu.fields"]) == {"comment"}
 
 
 def test_an_unknown_size_is_an_error():
@@ -106,7 +128,7 @@ def names_read() -> set[str]:
 def test_every_field_is_read():
     """A field that nothing reads is a lie. Group names and weights' names are keys, read by iterating."""
     read = names_read()
-    by_iteration = {"swin", "resnet", "pose", "background", "caption"}
+    by_iteration = {"swin", "resnet", "peer", "pose", "background", "caption"}
     fields = [field.split(".") for field in workdirs.flat(full.get_config())]
     unread = {".".join(field) for field in fields if field[-1] not in read | by_iteration}
     assert unread == set()
