@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-PEERS = ("nima_tuned", "musiq_tuned", "i2pa_tuned", "uhan", "xu", "xu_comments")  # files of configs/peers/
+PEERS = ("nima_tuned", "musiq_tuned", "i2pa_tuned", "uhan", "xu", "xu_comments")  # files of configs/
 ZERO_SHOT = ("nima", "musiq", "i2pa")  # scored by their public weights
 CONTROL = "shuffled_likes"
 
@@ -39,7 +39,7 @@ class Row:
 
 
 def _peer(name: str, label: str, paper: str | None = None, note: str = "") -> Row:
-    return Row(name, label, paper, f"peers/{name}", note=note)
+    return Row(name, label, paper, name, note=note)
 
 
 FULL = Row("full", "Ours, as the paper has it", "The paper's model", "full")
@@ -57,7 +57,12 @@ TABLE_1 = (
     _peer("i2pa_tuned", "Ding et al. (I2PA), trained on our pairs"),
     _peer("uhan", "Zhang et al. (UHAN)", "Zhang et al."),
     _peer("xu", "Xu et al. with Swin, without comments"),
-    _peer("xu_comments", "Xu et al. with Swin", "Xu et al. with Swin-B", "It reads comments, written after posting."),
+    _peer(
+        "xu_comments",
+        "Xu et al. with Swin",
+        "Xu et al. with Swin-B",
+        "The paper's row of Xu et al. reads comments, which are written after posting.",
+    ),
     FULL,
     Row("ours", "Ours, by the choices that measured best", config="ours"),
 )

@@ -130,7 +130,7 @@ def document(
         }
 
     marks = [
-        table_rows.Row(name, f"{YARDSTICKS[name][0]}: {YARDSTICKS[name][1]}") for name in YARDSTICKS if name in found
+        table_rows.Row(key, name, note=f"{name}: {note}.") for key, (name, note) in YARDSTICKS.items() if key in found
     ]
     marks.append(table_rows.SHUFFLED)
     others = [table_rows.find(name) for name in extra]

@@ -41,7 +41,7 @@ def flattened(made):
 def document(found):
     missing = {
         "concat": "not asked for",
-        "uhan": "there is no configs/peers/uhan.py",
+        "uhan": "there is no configs/uhan.py",
         "zero_shot_nima": "weights not given",
     }
     human = {"participants": [1, 2, 3], "answers": 90, "mean": 0.6, "mean_interval": [0.5, 0.7], "trimmed_mean": 0.61,
@@ -77,7 +77,7 @@ def test_every_row_of_the_papers_tables_has_its_place(document):
 
 def test_a_row_without_figures_says_why(document):
     assert row(document, "1", "zero_shot_nima")["missing"] == "weights not given"
-    assert row(document, "1", "uhan")["missing"] == "there is no configs/peers/uhan.py"
+    assert row(document, "1", "uhan")["missing"] == "there is no configs/uhan.py"
     page = table_pages.markdown(document)
     assert "| NIMA, public weights | 51.6 | weights not given | - | - | 0.029 |" in page
     assert "third_party_ports/README.md" in page
