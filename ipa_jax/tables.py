@@ -51,6 +51,8 @@ def choose(args: argparse.Namespace) -> tuple[list[table_rows.Row], dict[str, st
             skipped[row.name] = reason
         elif args.data_dir and row.other_resnet and not args.set.get("init.resnet"):
             skipped[row.name] = "needs --set init.resnet=FILE"
+        elif args.data_dir and (built := [name for name in row.fields if name.startswith("data.")]):
+            skipped[row.name] = f"needs a data set built with {', '.join(built)}"
     for name, reason in skipped.items():
         if reason != "not asked for":
             print(f"left out: {name} ({reason})")
@@ -144,9 +146,12 @@ def document(
          "rows": [*map(line, marks)], "notes": _notes(marks)},
     ]  # fmt: skip
     one = measured[full]
-    seeds = "1 seed" if one["seeds"] == 1 else f"{one['seeds']} seeds, test groups pooled"
+    seeds, worlds = one["seeds"], len({world for world, _ in found[full].values()})
+    of = f"{seeds} worlds pooled, " if worlds > 1 else f"{seeds} training seeds of one data set, " if seeds > 1 else ""
+    each = 1 if worlds > 1 else seeds  # seeds of one data set judge the same pairs
     lead = [
-        f"{seeds}: {one['pairs']} valid pairs of {one['groups']} groups of {one['accounts']} accounts. Intervals: 95 % "
+        f"Test split: {of}{one['pairs'] // each} valid pairs of {one['groups'] // each} groups of {one['accounts']} "
+        f"accounts. Intervals: 95 % "
         f"by bootstrap over {one['interval_over']}, differences paired; spread: standard deviation between seeds. A "
         "difference whose interval holds 0 is undecided.",
         "The paper's figures are on its own data: the order of rows may be compared, the numbers may not. "

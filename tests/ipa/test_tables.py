@@ -180,6 +180,8 @@ def test_what_cannot_be_run_is_left_out_with_its_reason(tmp_path, capsys):
     assert "left out: nowhere (there is no configs/nowhere.py)" in capsys.readouterr().out
     rows, missing = tables.choose(arguments(configs=["depth_frozen"], data_dir=tmp_path))
     assert [r.name for r in rows] == ["full"] and missing["depth_frozen"] == "needs --set init.resnet=FILE"
+    _, missing = tables.choose(arguments(data_dir=tmp_path))
+    assert missing["shuffled_likes"] == "needs a data set built with data.shuffle_likes"
     rows, _ = tables.choose(arguments(configs=["depth_frozen"], data_dir=tmp_path, set={"init.resnet": "f"}))
     assert [r.name for r in rows] == ["full", "depth_frozen"]
 

@@ -1,0 +1,97 @@
+"""What is scored once a data set: recorded, not scored twice, and refused where it is another one's."""
+
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from gray_split import Split
+
+from configs import full
+from ipa_jax import baselines, experiments, run_records, table_runs
+from ipa_jax.experiments import BuiltData, Run, World
+from ipa_jax.run_records import RecordError
+from ipa_jax.scored_pairs import score_table
+
+
+def splits():
+    choices, rng = full.get_config().data.to_dict(), np.random.default_rng(0)
+    made = {}
+    for name, prefix in (("train", "r"), ("validation", "v"), ("test", "t")):
+        groups = [(f"u{a}", [(i, int(rng.integers(1, 900)), 0) for i in range(4)]) for a in range(12)]
+        made[name] = Split(prefix, groups, choices)
+    return made
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """A run whose data set is three splits in memory; `asked` lists what was built, trained and scored."""
+    made, asked = splits(), []
+
+    def opened(run, folder, split):
+        asked.append(f"open {split}")
+        return made[split], made["train"]
+
+    def trained(run, folder):
+        asked.append("train")
+        return folder / "workdir"
+
+    def all_scores(dataset, train, world, *, export, seed):
+        names = [*(table_runs.TRUTH if world else ()), *table_runs.YARDSTICKS]
+        return {
+            n: score_table(dataset.images, dataset.images["likes"].log().to_numpy() * (i + 1))
+            for i, n in enumerate(names)
+        }
+
+    monkeypatch.setattr(table_runs, "_splits", opened)
+    monkeypatch.setattr(experiments, "train", trained)
+    monkeypatch.setattr(World, "draw", lambda self, folder: folder / "world")
+    monkeypatch.setattr(baselines, "all_scores", all_scores)
+    return Run("full", "full", {"model.width": 64}, World(0, 20, 40), size="tiny"), asked
+
+
+def test_yardsticks_are_scored_once_and_then_read(run, tmp_path):
+    run, asked = run
+    made = table_runs.yardsticks(run, tmp_path, tmp_path / "records")
+    assert list(made) == [*table_runs.TRUTH, *table_runs.YARDSTICKS]
+    assert sorted(asked) == ["open test", "open validation", "train", "train"]
+    assert table_runs.yardsticks(run, tmp_path, tmp_path / "records") == made and len(asked) == 4
+    assert made["bayes"].figures["rescale_factor"] == pytest.approx(1)
+    assert made["universal_only"].figures["rescale_factor"] == pytest.approx(1 / 2)
+    assert made["universal_only"].figures["ratio_mse_rescaled"] == pytest.approx(0, abs=1e-9)
+    assert made["chance"].figures["accuracy"] == 1  # of the stand-in
+    assert run_records.scores(made["chance"]).height == 48
+
+
+def test_only_the_backbones_neighbours_depend_on_the_model(run, tmp_path):
+    run, _ = run
+    table_runs.yardsticks(run, tmp_path, tmp_path)
+    other = Run("full", "full", {"model.width": 32}, run.world, size="tiny")
+    with pytest.raises(RecordError, match=r"backbone_knn-seed0\.json.*run\.backbone\.fields\.model\.width"):
+        table_runs.yardsticks(other, tmp_path, tmp_path)
+    again = table_runs.yardsticks(other, tmp_path, tmp_path, overwrite=True)
+    assert again["backbone_knn"].run["backbone"]["fields"] == {"model.width": 32}
+    leaky = Run("full", "full", {"data.memory.exclude": "post"}, run.world, size="tiny")
+    with pytest.raises(RecordError, match=r"bayes-seed0\.json.*data\.memory\.exclude"):
+        table_runs.yardsticks(leaky, tmp_path, tmp_path)
+
+
+def test_real_posts_have_no_truth(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(BuiltData, "definition", {"data": "0123"})
+    real = Run("full", "full", {}, BuiltData(tmp_path), size="tiny")
+    assert list(table_runs.yardsticks(real, tmp_path, tmp_path)) == list(table_runs.YARDSTICKS)
+
+
+def test_public_weights_are_scored_on_both_splits(run, tmp_path, monkeypatch):
+    run, _ = run
+    calls = []
+
+    def scores(name, weights, dataset):
+        calls.append((name, weights, dataset.split))
+        return score_table(dataset.images, np.zeros(len(dataset.images)))
+
+    monkeypatch.setitem(sys.modules, "ipa_jax.peers", SimpleNamespace(zero_shot=SimpleNamespace(scores=scores)))
+    for _ in range(2):
+        record = table_runs.zero_shot("nima", run, tmp_path / "w", tmp_path, tmp_path / "records")
+        assert record.name == "zero_shot_nima" and record.figures["accuracy"] == 0.5
+    assert calls == [("nima", tmp_path / "w", "test"), ("nima", tmp_path / "w", "validation")]
