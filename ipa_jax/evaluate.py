@@ -2,6 +2,7 @@
 
     python -m ipa_jax.evaluate --export=runs/full/export --data_dir=DATA --split=test [--json]
 
+--posts=mean adds the figures of posts, each scored as the set of its images (post_scores.py).
 float32 at highest matmul precision: an image's score does not depend on batch size or device count (to 1e-5).
 """
 
@@ -89,6 +90,15 @@ def split_metrics(
     return evaluate(scores, config.data.pairs.min_ratio, factor=factor, draws=draws, seed=config.seed)
 
 
+def post_metrics(scores: "pl.DataFrame", validation: "pl.DataFrame", config: "ConfigDict", how: str) -> dict:
+    """split_metrics of posts in the place of images, and "pooled": how (post_scores.POOLS)."""
+    from ipa_jax.metrics import rescale_factor
+    from ipa_jax.post_scores import pool_posts
+
+    factor = rescale_factor(pool_posts(validation, how), config.data.pairs.min_ratio)
+    return {"pooled": how} | split_metrics(pool_posts(scores, how), config, factor)
+
+
 def _run(args: argparse.Namespace) -> int:
     from data_builders.dataset import GroupDataset
     from ipa_jax import lookups
@@ -108,6 +118,8 @@ def _run(args: argparse.Namespace) -> int:
     dataset = GroupDataset(config.data_dir, args.split)
     scores = validation if args.split == "validation" else scorer.scores(variables, dataset)
     results = split_metrics(scores, config, rescale_factor(validation, ratio))
+    if args.posts:
+        results["posts"] = post_metrics(scores, validation, config, args.posts)
     if args.dtype == "bfloat16":  # what the precision costs, against float32 on the same images
         exact = Scorer(config, "float32", tables).scores(variables, dataset)
         difference = paired_difference(scores, exact, ratio)
@@ -122,15 +134,21 @@ def _run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(results))
         return 0
+    _show(results, args.split, "images")
+    if args.posts:
+        _show(results["posts"], args.split, f"posts (z: {args.posts} of their images')")
+    if found := results.get("bfloat16_minus_float32"):
+        print(f"  bfloat16 against float32: accuracy {found['accuracy']:+.4f}, z by at most {found['largest_z']:.4f}")
+    return 0
+
+
+def _show(results: dict, split: str, items: str) -> None:
     low, high = results["accuracy_interval"]
-    print(f"{args.split}: {results['images']} images, {results['groups']} groups, {results['pairs']} valid pairs")
+    print(f"{split}: {results['images']} {items}, {results['groups']} groups, {results['pairs']} valid pairs")
     print(
         f"  pairwise accuracy {results['accuracy']:.4f} (95 % {low:.4f} to {high:.4f}, over {results['interval_over']})"
     )
     print(f"  PLCC {results['plcc']:.4f}   SRCC {results['srcc']:.4f}   Ratio MSE {results['ratio_mse']:.4f}")
-    if found := results.get("bfloat16_minus_float32"):
-        print(f"  bfloat16 against float32: accuracy {found['accuracy']:+.4f}, z by at most {found['largest_z']:.4f}")
-    return 0
 
 
 def _positive(text: str) -> int:
@@ -146,6 +164,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--split", default="test", choices=["train", "validation", "test"])
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], help="of the computation (default: the config's)")
     parser.add_argument("--images", type=_positive, help="images a device scores at once; scores do not depend on it")
+    parser.add_argument("--posts", choices=["mean", "max", "first"], help="also score each post as the set of its "
+                        "images: pool their z (data.posts.carousel = all)")  # fmt: skip
     parser.add_argument("--scores", type=Path, help="write a row an image to this .parquet file")
     parser.add_argument("--json", action="store_true", help="print the metrics as one JSON object")
     args = parser.parse_args(argv)

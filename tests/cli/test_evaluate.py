@@ -27,9 +27,13 @@ def test_scores_depend_on_neither_batch_nor_devices(trained, tmp_path, images, d
 
 
 def test_bfloat16_tells_what_it_costs(trained):
-    done = succeed("ipa_jax.evaluate", f"--export={trained}/export", "--split=validation", "--json", "--dtype=bfloat16")
-    cost = json.loads(done.stdout)["bfloat16_minus_float32"]
+    done = succeed("ipa_jax.evaluate", f"--export={trained}/export", "--split=validation", "--json", "--dtype=bfloat16",
+                   "--posts=mean")  # fmt: skip
+    found = json.loads(done.stdout)
+    cost, posts = found["bfloat16_minus_float32"], found["posts"]
     assert 0 < cost["largest_z"] < 0.2 and abs(cost["accuracy"]) < 0.2
+    assert posts["pooled"] == "mean"  # of one image each here: the same figures beside the images'
+    assert all(posts[name] == found[name] for name in ("accuracy", "accuracy_interval", "srcc", "ratio_mse_rescaled"))
 
 
 def test_an_export_or_data_set_that_is_not_there_is_named(trained, tmp_path):
