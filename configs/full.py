@@ -127,6 +127,7 @@ def get_config(size: str = "full") -> ConfigDict:
         {
             "enabled": True,
             "resnet": "train",  # train | frozen | cached
+            "views": "tokens",  # tokens (a token a masked image) | channels (all in one pass, 15 channels)
             "stage_sizes": (3, 4, 6, 3),
             "width": 64,
             "stem": "imagenet",  # imagenet (7x7 / 2, pool) | small (3x3 / 2, no pool)

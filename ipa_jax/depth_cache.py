@@ -1,4 +1,4 @@
-"""The five depth vectors of each un-augmented image, made once: model.depth.resnet = "cached" (section 3.3)."""
+"""The depth vectors of each un-augmented image, made once: model.depth.resnet = "cached" (section 3.3)."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from data_builders.dataset import GroupDataset
 
 
 def depth_vectors(file: Path, variables: dict, config: ConfigDict) -> Path:
-    """Float16 [images of the train split, 5, C], in the index's order, in a .npy file; one that is there is kept.
+    """Float16 [images of the train split, V, C], in the index's order, in a .npy file; one that is there is kept.
 
     The first process writes it, the others of a distributed run wait for it.
     variables: {"params", "batch_stats"} with the ResNet, which stays as it is for the whole run.

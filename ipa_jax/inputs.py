@@ -9,7 +9,7 @@ slots:
   retrieval      similarity, local, count    f32 [S, K], in order of rank (eq. 1 to 4; 0 where retrieved_mask is False)
                  retrieved_mask              bool [S, K]
   depth          depth    u16  [S, side, side]  the whole stored map; the device cuts, flips and thresholds
-  depth_vectors  depth_vectors  f32 [S, 5, D]   the ResNet's five vectors of the un-augmented image
+  depth_vectors  depth_vectors  f32 [S, V, D]   the ResNet's vectors of the un-augmented image: 5, or 1 of all views
   texts          words/FIELD    i32 [S, L]      numbers of the vocabulary, 0 = padding, which stands in front
   account        account  i32  [S]           row of the table of train accounts, 0 = unknown
   patches        patches  f32  [S, T, P * P * 3];  spatial, scale  i32 [S, T];  patch_mask  bool [S, T]  (MUSIQ)
@@ -139,9 +139,10 @@ class DepthVectors:
         self._vectors: np.ndarray | None = None
         shape = self._mapped().shape
         self._vectors = None
-        if len(shape) != 3 or shape[:2] != (len(records), 5):
+        views = 5 if config.model.depth.views == "tokens" else 1
+        if len(shape) != 3 or shape[:2] != (len(records), views):
             raise ValueError(
-                f"{depth_vectors} has shape {shape}, but split {dataset.split} needs ({len(records)}, 5, D): "
+                f"{depth_vectors} has shape {shape}, but split {dataset.split} needs ({len(records)}, {views}, D): "
                 "delete the file so that it is made again from this data set"
             )
 

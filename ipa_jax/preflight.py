@@ -21,6 +21,7 @@ ALLOWED = {
     "model.dtype": ("bfloat16", "float32"),
     "model.retrieval.tokens": ("vector", "per_image"),
     "model.depth.resnet": ("train", "frozen", "cached"),
+    "model.depth.views": ("tokens", "channels"),
     "model.depth.stem": ("imagenet", "small"),
     "model.fusion": ("aggregation", "concat"),
     "nima.padding": ("symmetric", "same"),

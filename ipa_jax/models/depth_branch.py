@@ -38,13 +38,21 @@ def depth_masks(depth: jax.Array) -> jax.Array:
     return jnp.stack(masks, axis=1)
 
 
+def view_count(views: str) -> int:
+    """V of model.depth.views: the vectors an image has. Raises ValueError for another value."""
+    if views not in ("tokens", "channels"):
+        raise ValueError(f"model.depth.views is {views!r}: tokens or channels")
+    return len(LAYERS) if views == "tokens" else 1
+
+
 class DepthBranch(nn.Module):
-    """Five masked views of each image through one ResNet, a pooled vector each (eq. 6).
+    """Five masked views of each image through one ResNet (eq. 6): V pooled vectors an image.
 
     Attributes:
       stage_sizes, width, stem: of the ResNet ((3, 4, 6, 3), 64, "imagenet": ResNet50).
       side: of the masked images.
       resnet: "train" | "frozen" (inference mode, no gradient).
+      views: "tokens" runs each view by itself, V = 5; "channels" runs all at once, 15 channels deep, V = 1.
       dtype: of the computation.
     """
 
@@ -53,6 +61,7 @@ class DepthBranch(nn.Module):
     stem: str = "imagenet"
     side: int = 224
     resnet: str = "train"
+    views: str = "tokens"
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -66,22 +75,25 @@ class DepthBranch(nn.Module):
         train: bool,
         axis_name: str | None = None,
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """Vectors [N, 5, C] float32 of images float32 [N, s, s, 3] in [0, 1] and depth [N, s, s] in [0, 1].
+        """Vectors [N, V, C] float32 of images float32 [N, s, s, 3] in [0, 1] and depth [N, s, s] in [0, 1].
 
         mask bool [N] marks real images (BatchNorm counts no others); normalise maps [0, 1] pixels to the ResNet's
         input: hidden pixels are black, not mean grey.
         """
-        n = len(images)
+        n, side = images.shape[:2]
         masks = depth_masks(depth)  # [N, 5, s, s]
-        layers = images[:, None] * masks[..., None]  # [N, 5, s, s, 3]
-        flat = normalise(layers).reshape(n * len(LAYERS), *images.shape[1:])
+        layers = normalise(images[:, None] * masks[..., None])  # [N, 5, s, s, 3]
+        views = view_count(self.views)
+        if views == 1:
+            layers = jnp.moveaxis(layers, 1, 3)  # [N, s, s, 5, 3]
+        flat = layers.reshape(n * views, side, side, -1)
         pooled, taps = ResNet(self.stage_sizes, self.width, self.stem, dtype=self.dtype, name="resnet")(
             flat.astype(self.dtype),
             train=train and self.resnet == "train",
-            mask=jnp.repeat(mask, len(LAYERS)),
+            mask=jnp.repeat(mask, views),
             axis_name=axis_name,
         )
-        vectors = pooled.reshape(n, len(LAYERS), -1)
+        vectors = pooled.reshape(n, views, -1)
         if self.resnet == "frozen":
             vectors = jax.lax.stop_gradient(vectors)
         return vectors, {"masks": masks, **{f"resnet/{name}": tap for name, tap in taps.items()}}

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from ipa_jax.models.aggregation import AggregationEncoder, Concatenation
-from ipa_jax.models.depth_branch import LAYERS, DepthBranch, cut_depth
+from ipa_jax.models.depth_branch import DepthBranch, cut_depth
 from ipa_jax.models.retrieval_tokens import RetrievalTokens
 from third_party_ports.linear import Linear
 from third_party_ports.swin import Swin
@@ -52,7 +52,7 @@ class PopularityModel(nn.Module):
         Args:
           inputs: image uint8 [N, c, c, 3]; slot_mask bool [N] (False = empty slot); where the branches are on:
             similarity, local, count float32 [N, K] and retrieved_mask bool [N, K]; depth uint16 [N, d, d], window
-            float32 [N, 3] and flip bool [N], or depth_vectors float32 [N, 5, C] when they are cached.
+            float32 [N, 3] and flip bool [N], or depth_vectors float32 [N, V, C] when they are cached.
           train: BatchNorm uses (and updates) the statistics of this batch, over all devices of axis_name.
           keys: a PRNG key an image [N] for stochastic depth; None: none is dropped.
         """
@@ -74,8 +74,8 @@ class PopularityModel(nn.Module):
         if self.depth["enabled"]:
             vectors, out["depth"] = self._depth_vectors(inputs, pixels, train=train, axis_name=axis_name)
             out["depth_vectors"] = vectors
-            tokens.append(self._project(vectors.astype(self.dtype), "depth_project", "depth_type", len(LAYERS)))
-            masks.append(jnp.ones((len(vectors), len(LAYERS)), bool))
+            tokens.append(self._project(vectors.astype(self.dtype), "depth_project", "depth_type", vectors.shape[1]))
+            masks.append(jnp.ones(vectors.shape[:2], bool))
 
         if self.fusion == "aggregation":
             encoder = AggregationEncoder(self.blocks, self.heads, self.mlp_ratio, self.dtype, name="aggregation")

@@ -23,6 +23,7 @@ CHANGES = {  # what each variant is about, and nothing else
     "basic_retrieval": {"model.depth.enabled": False},
     "concat": {"model.fusion": "concat"},
     "log_likes": {"loss.name": "log_likes"},
+    "ours": {"loss.name": "ratio_log"},
 }
 PEERS = {"nima_tuned": "nima", "musiq_tuned": "musiq", "i2pa_tuned": "i2pa", "uhan": "uhan", "xu": "xu",
          "xu_comments": "xu"}  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from ipa_jax import photos
-from ipa_jax.models.depth_branch import DepthBranch, cut_depth, depth_masks
+from ipa_jax.models.depth_branch import DepthBranch, cut_depth, depth_masks, view_count
 from ipa_jax.models.popularity import MEAN, STD, normalise
 
 cut_maps = jax.jit(cut_depth, static_argnums=3)
@@ -132,3 +132,29 @@ def test_one_network_sees_the_five_layers():
     assert out["masks"].shape == (2, 5, 8, 8)
     np.testing.assert_allclose(mirrored, np.asarray(vectors)[:, [2, 1, 0, 4, 3]], rtol=1e-5)
     np.testing.assert_allclose(vectors[:, 0], vectors[:, 3], rtol=1e-5)
+
+
+def test_views_as_channels_are_one_pass_of_fifteen():
+    """One vector, and each view has channels of its own: what only one view's weights see is that view."""
+    branch = DepthBranch((1,), 2, "small", 8, views="channels")
+    images = jnp.asarray(np.random.default_rng(0).random((2, 8, 8, 3)), jnp.float32)
+    depth = jnp.asarray(np.random.default_rng(1).choice([0.1, 0.9], (2, 8, 8)), jnp.float32)
+    variables = jax.jit(
+        lambda: branch.init(jax.random.key(0), images, depth, jnp.ones(2, bool), normalise, train=False)
+    )()
+    kernel = variables["params"]["resnet"]["conv1"]["kernel"]
+    assert kernel.shape == (3, 3, 15, 2)
+    near = {"resnet": variables["params"]["resnet"] | {"conv1": {"kernel": kernel.at[:, :, 3:].set(0)}}}
+    apply = jax.jit(
+        lambda x: branch.apply(variables | {"params": near}, x, depth, jnp.ones(2, bool), normalise, train=False)[0]
+    )
+    hidden = (depth > 0.5)[..., None]
+    vectors = apply(images)
+    assert vectors.shape == (2, 1, 8)
+    np.testing.assert_array_equal(apply(jnp.where(hidden, 0.3, images)), vectors)
+    assert (np.asarray(apply(jnp.where(hidden, images, 0.3))) != np.asarray(vectors)).any()
+
+
+def test_other_views_are_refused():
+    with pytest.raises(ValueError, match="model.depth.views is 'layers': tokens or channels"):
+        view_count("layers")

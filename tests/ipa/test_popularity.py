@@ -101,11 +101,12 @@ def test_the_type_tells_two_branches_apart():
     assert shapes == {"image_type": (1, 16), "retrieval_type": (1, 16), "depth_type": (5, 16)}
 
 
-def test_cached_vectors_replace_the_network():
+@pytest.mark.parametrize("views, count", [("tokens", 5), ("channels", 1)])
+def test_cached_vectors_replace_the_network(views, count):
     """The vectors are all that is read of depth: the maps are not even there."""
-    config = tiny_config(model__depth__resnet="cached")
+    config = tiny_config(model__depth__resnet="cached", model__depth__views=views)
     inputs = flatten_packs(random_packs(config, 1, IMAGES))
-    vectors = inputs["depth_vectors"]
+    vectors = inputs["depth_vectors"][:, :count]
     inputs = {k: v for k, v in inputs.items() if k not in ("depth", "window", "flip")}
     frozen = build_model(state.with_resnet(config).model)
     assert "depth_branch" in branches(config)  # scoring new photos needs it
