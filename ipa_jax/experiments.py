@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipa_jax import run_records
+from ipa_jax import run_records, workdirs
 from ipa_jax.run_records import Record, RecordError, digest
 from ipa_jax.stages import command
 
@@ -89,9 +89,8 @@ class BuiltData(_Defined):
     @cached_property
     def definition(self) -> dict[str, Any]:
         from data_builders.dataset import GroupDataset
-        from ipa_jax.workdirs import digest as data_digest
 
-        return {"data": data_digest(GroupDataset(self.data_dir, "test"))}
+        return {"data": workdirs.digest(GroupDataset(self.data_dir, "test"))}
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,19 +176,37 @@ def build(run: Run, folder: Path) -> Path:
 
 
 def train(run: Run, folder: Path) -> Path:
-    """Trains, evaluates and exports a run unless that is done; returns its workdir. Raises StageError, WorkdirError."""
-    from ipa_jax import workdirs
-
+    """Trains, evaluates and exports a run unless that is done; returns its workdir. Raises StageError, RecordError."""
     workdir, data, config = run.workdir(folder), run.data_dir(folder), run.resolved.copy_and_resolve_references()
     more = {"data_dir": str(data), "train.compilation_cache": str(folder / "compiled")}
     if run.resnet:
         more["init.resnet"] = str(trained_resnet(run.resnet, folder))
     config.update_from_flattened_dict(more)
-    if workdirs.finished(config, workdir) is None:
+    if not finished(config, workdir):
         build(run, folder)
         flags = [f"--config.{name}={value}" for name, value in ({"seed": run.training_seed} | more).items()]
         command("ipa_jax.main", *run.flags, *flags, f"--workdir={workdir}")
     return workdir
+
+
+def finished(config: "ConfigDict", workdir: Path) -> bool:
+    """Whether a run of this config ended in the folder; fields that its config did not have yet do not count.
+
+    Raises RecordError where it is another config's.
+    """
+    from ml_collections import ConfigDict
+
+    if not (workdir / "results.json").is_file():
+        return False
+    there = workdirs.flat(ConfigDict(json.loads((workdir / "config.json").read_text())))
+    here = run_records.plain(workdirs.flat(config))
+    different = [
+        f for f in sorted(there.keys() & here.keys() - set(workdirs.FREE)) if run_records.plain(there[f]) != here[f]
+    ]
+    if different:
+        fields = "; ".join(f"config.{name} is {there[name]!r} there and {here[name]!r} here" for name in different)
+        raise RecordError(f"{workdir} holds a run of another config: {fields}. Delete it to make the run again")
+    return True
 
 
 def trained_resnet(run: Run, folder: Path) -> Path:
@@ -206,8 +223,6 @@ def trained_resnet(run: Run, folder: Path) -> Path:
 def record(run: Run, workdir: Path, extra: Mapping[str, Any]) -> Record:
     """What is kept of a run that ended in a folder."""
     import polars as pl
-
-    from ipa_jax import workdirs
 
     results = json.loads((workdir / "results.json").read_text())
     return Record(
@@ -226,8 +241,6 @@ def stored(run: Run, records: Path, *, overwrite: bool = False) -> Record | None
 
     Raises RecordError for that of another run, which `overwrite` takes for none.
     """
-    from ipa_jax import workdirs
-
     file = records / run.file
     try:
         found = run_records.load(file)

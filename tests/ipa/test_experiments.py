@@ -196,3 +196,19 @@ def test_runs_are_equal_by_what_defines_them():
     assert a == b and len({a, b}) == 1 and a != Run("x", "basic", {"seed": 0, "batch.packs": 1}, WORLD)
     assert World(0, settings={"noise": 0.5}) != World(0) and len({World(0), World(0)}) == 1
     assert run_records.digest(World(0).definition) == run_records.digest(World(0).definition)
+
+
+def test_a_finished_workdir_may_lack_new_fields_but_not_differ(commands, tmp_path):
+    _, run = commands
+    one = Run("full", "full", world=WORLD)
+    run([one], tmp_path / "made", tmp_path / "records")
+    workdir = one.workdir(tmp_path / "made")
+    stored = json.loads((workdir / "config.json").read_text())
+    del stored["model"]["fusion"]
+    (workdir / "config.json").write_text(json.dumps(stored))
+    assert experiments.finished(one.resolved, workdir)
+    stored["loss"]["name"] = "ratio_log"
+    (workdir / "config.json").write_text(json.dumps(stored))
+    with pytest.raises(RecordError, match=r"config\.loss\.name is 'ratio_log' there and 'ratio_share' here.*Delete it"):
+        experiments.finished(one.resolved, workdir)
+    assert not experiments.finished(one.resolved, tmp_path / "nowhere")
