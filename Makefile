@@ -3,13 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help demo demo-seeds demo-losses tables test test-browser lint lock clean
+.PHONY: help demo demo-seeds demo-losses tables choices test test-browser lint lock clean
 
 help:
 	@echo "make demo        set-up, then the whole job on the demo world (about 8 minutes on 2 cores)"
 	@echo "make demo-seeds  three worlds, three models each; goes on where it stopped (about 45 minutes)"
 	@echo "make demo-losses one world, each reading of the loss; goes on where it stopped (about 30 minutes)"
 	@echo "make tables      Tables 1 and 2, three worlds, every row; goes on where it stopped (under 2 hours)"
+	@echo "make choices     the paper's silent choices, two worlds; goes on where it stopped (under 2 hours)"
 	@echo "make test        set-up, then all tests"
 	@echo "make test-browser  the study page in Chromium, which has to be there"
 	@echo "make lint        ruff"
@@ -38,6 +39,9 @@ demo-losses: .venv
 
 tables: .venv
 	$(BIN)/python -m ipa_jax.tables --out=runs/tables --records=docs/runs/tables --report=docs/results_demo.md
+
+choices: .venv
+	$(BIN)/python -m ipa_jax.choices --out=runs/choices
 
 test: .venv/.dev
 	$(BIN)/python -m pytest

@@ -156,5 +156,5 @@ def test_views_as_channels_are_one_pass_of_fifteen():
 
 
 def test_other_views_are_refused():
-    with pytest.raises(ValueError, match="model.depth.views is 'layers': tokens or channels"):
+    with pytest.raises(ValueError, match="views is 'layers': tokens or channels"):
         view_count("layers")

@@ -1,0 +1,202 @@
+"""The paper's silent choices settled by experiment: one field each over full.py, on demo worlds.
+
+    python -m ipa_jax.choices --out=runs/choices          every choice; the table goes into docs/choices.md
+
+A run that is done is never made again: its record is taken, also that of another table of the same run (--others).
+"""
+
+import argparse
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ipa_jax.choice_rows import Choice
+    from ipa_jax.experiments import Run
+    from ipa_jax.run_records import Record
+
+    Records = Mapping[str, list[tuple[str, Record]]]  # name of a choice -> (name of the world, record) of each world
+
+BEGIN, END = "<!-- choices -->", "<!-- /choices -->"  # around the tables in the page
+
+
+def take_shared(runs: Sequence["Run"], records: Path, others: Sequence[Path]) -> list[str]:
+    """Copies the records of other tables' folders that are of the very same runs; returns the files' names."""
+    from ipa_jax import run_records, workdirs
+
+    taken = []
+    for run in runs:
+        for folder in others:
+            file = folder / run.file
+            if (records / run.file).is_file() or not (found := run_records.load(file)):
+                continue
+            try:
+                run_records.require_same(file, found, run.definition, workdirs.flat(run.resolved), workdirs.FREE)
+            except run_records.RecordError:
+                continue
+            run_records.save(records / run.file, found)
+            taken.append(run.file)
+    return taken
+
+
+def pooled(records: Sequence[tuple[str, "Record"]], posts: str | None = None) -> "pl.DataFrame":
+    """Test scores over the worlds, of images or of posts (post_scores.POOLS)."""
+    from ipa_jax.post_scores import pool_posts
+    from ipa_jax.run_records import pooled as pool
+
+    scores = pool(records)
+    return pool_posts(scores, posts) if posts else scores
+
+
+def cells(scores: "pl.DataFrame", base: "pl.DataFrame | None", min_ratio: float) -> list[str]:
+    """accuracy, its interval, the difference to `base` on the same draws of accounts, SRCC, Ratio MSE, pairs."""
+    from ipa_jax.metrics import evaluate
+    from ipa_jax.protocols import difference, points
+
+    found = evaluate(scores, min_ratio)
+    low, high = found["accuracy_interval"]
+    return [
+        f"{100 * found['accuracy']:.1f}",
+        f"{100 * low:.1f} to {100 * high:.1f}",
+        points(difference(scores, base, min_ratio)) if base is not None else "",
+        f"{found['srcc']:.3f}",
+        f"{found['ratio_mse']:.2f}",
+        f"{found['pairs']:,}",
+    ]
+
+
+def choice_table(records: "Records", min_ratio: float) -> list[str]:
+    """The table of choices as lines of Markdown; a choice without records says so."""
+    from ipa_jax.choice_rows import DEFAULT, OURS, QUESTIONS
+
+    base = pooled(records[DEFAULT.name])
+    worlds = {world for world, _ in records[DEFAULT.name]}
+
+    def line(question: str, default: str, choice: "Choice") -> str:
+        found = records.get(choice.name, [])
+        if {world for world, _ in found} != worlds:
+            return f"| {question} | {default} | {choice.label} | not run | | | | | | |"
+        measured = cells(pooled(found, choice.posts), None if choice is DEFAULT else base, min_ratio)
+        seconds = sum(record.seconds for _, record in found) / len(found)
+        return f"| {' | '.join([question, default, choice.label, *measured, f'{seconds:.0f}'])} |"
+
+    lines = ["| choice | full.py | instead | accuracy % | 95 % | minus full.py, points (95 %) | SRCC | Ratio MSE "
+             "| pairs | s a run |", "|---|---|---|---:|:---:|---|---:|---:|---:|---:|",
+             line("", "", DEFAULT)]  # fmt: skip
+    for question in QUESTIONS:
+        head = f"{question.text}, `{question.field}`"
+        lines += [line(head, question.default, choice) for choice in question.instead]
+    return [*lines, line("what measured best", "", OURS)]
+
+
+def carousel_table(records: "Records", min_ratio: float) -> list[str]:
+    """One model of `carousel = all`, its images and its posts judged, as lines of Markdown; [] where it was not run."""
+    from ipa_jax.choice_rows import ALL_IMAGES
+
+    if not (found := records.get(ALL_IMAGES.name)):
+        return []
+    first = pooled(found, "first")
+    rows = {"images, each by itself": (None, None), "posts by their first image": ("first", None),
+            "posts by the mean z of their images": ("mean", first),
+            "posts by their highest z": ("max", first)}  # fmt: skip
+    lines = ["| judged | accuracy % | 95 % | minus first image, points (95 %) | SRCC | Ratio MSE | pairs |",
+             "|---|---:|:---:|---|---:|---:|---:|"]  # fmt: skip
+    for text, (posts, base) in rows.items():
+        lines.append(f"| {' | '.join([text, *cells(pooled(found, posts), base, min_ratio)])} |")
+    return lines
+
+
+def between_markers(text: str, lines: Sequence[str], marks: tuple[str, str] = (BEGIN, END)) -> str:
+    """The text with what stands between its marks replaced. Raises ValueError where it has not exactly one of each."""
+    begin, end = marks
+    if text.count(begin) != 1 or text.count(end) != 1:
+        raise ValueError(f"--page: needs one line {begin} and, below it, one line {end}")
+    return text.split(begin)[0] + "\n".join([begin, *lines, end]) + text.split(end)[1]
+
+
+def write_page(file: Path, lines: Sequence[str], marks: tuple[str, str] = (BEGIN, END)) -> None:
+    """Replaces the page's part between the marks; a page that is not there becomes that part alone."""
+    text = file.read_text() if file.is_file() else f"{marks[0]}\n{marks[1]}\n"
+    made = between_markers(text, lines, marks)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.tmp")
+    temporary.write_text(made)
+    temporary.rename(file)
+    print(f"wrote {file}")
+
+
+def collect(choices: Sequence["Choice"], args: argparse.Namespace) -> "Records":
+    """Runs what is missing of args.only (all, unless given); returns every record that is there then."""
+    from ipa_jax import choice_rows, experiments
+
+    known = {choice.name: choice for choice in choices}
+    if unknown := [name for name in args.only or () if name not in known]:
+        raise ValueError(f"--only: {', '.join(unknown)} is none of {', '.join(known)}")
+    sizes = (args.seeds, args.accounts, args.posts, args.size)
+    everything = choice_rows.runs_of(choices, *sizes)
+    if taken := take_shared(everything, args.records, args.others):
+        print(f"taken from {', '.join(map(str, args.others))}: {', '.join(taken)}")
+    first = choices[0].name
+    asked = [run for run in everything if not args.only or run.name in (first, *args.only)]
+    made = experiments.run(asked, args.out, args.records, overwrite=args.overwrite)
+    found: dict[str, list] = {}
+    for run in everything:
+        if record := made.get(run) or experiments.stored(run, args.records):
+            found.setdefault(run.name, []).append((run.world.name, record))
+    return found
+
+
+def run(args: argparse.Namespace, argv: Sequence[str]) -> None:
+    from configs import full
+    from ipa_jax import choice_rows
+
+    if args.page.is_file():
+        between_markers(args.page.read_text(), [])  # before hours of runs
+    found = collect(choice_rows.CHOICES, args)
+    ratio = full.get_config(args.size).data.pairs.min_ratio
+    lines = [f"`python -m ipa_jax.choices {shlex.join(argv)}`", "", *choice_table(found, ratio)]
+    if carousels := carousel_table(found, ratio):
+        lines += ["", "The model of `carousel = all` alone, its images and its posts judged:", "", *carousels]
+    print("\n" + "\n".join(lines))
+    write_page(args.page, lines)
+
+
+def _seeds(text: str) -> list[int]:
+    return [int(word) for word in text.split(",")]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m ipa_jax.choices", description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, required=True, help="folder of all that is made")
+    parser.add_argument("--records", type=Path, default=Path("docs/runs/choices"), help="folder of the runs' records")
+    parser.add_argument("--others", type=Path, nargs="*", default=[Path("docs/runs/tables")],
+                        help="folders whose records of the same runs are taken")  # fmt: skip
+    parser.add_argument("--page", type=Path, default=Path("docs/choices.md"), help="the page that the tables go into")
+    parser.add_argument("--only", type=lambda text: text.split(","), help="choices by their records' names, by comma")
+    parser.add_argument("--seeds", type=_seeds, default=[0, 1], help="world and training seeds, by comma")
+    parser.add_argument("--accounts", type=int, default=240, help="of each demo world")
+    parser.add_argument("--posts", type=int, default=80, help="of each account")
+    parser.add_argument("--size", default="demo", choices=["demo", "tiny"], help="of the models")
+    parser.add_argument("--overwrite", action="store_true", help="make runs again whose records are of other runs")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    from ipa_jax.stages import StageError
+
+    argv = sys.argv[1:] if argv is None else argv
+    args: Any = _parser().parse_args(argv)
+    try:
+        run(args, argv)
+    except (StageError, ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

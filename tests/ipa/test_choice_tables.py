@@ -1,0 +1,94 @@
+"""The list of choices, records shared with other tables, and the tables made from records."""
+
+import pytest
+from test_table_figures import record
+
+from configs import full
+from ipa_jax import choice_rows, choices, run_records, workdirs
+from ipa_jax.experiments import Run, World
+from ipa_jax.run_records import Record
+
+
+def made(skill, **more):
+    return [(f"seed{seed}", record(skill, world=seed, **more)) for seed in (0, 1)]
+
+
+def test_every_choice_is_its_one_field_over_full():
+    base = workdirs.flat(full.get_config("tiny"))
+    owner = {choice.name: question.field for question in choice_rows.QUESTIONS for choice in question.instead}
+    runs = choice_rows.runs_of(choice_rows.CHOICES, [0], 20, 40, "tiny")
+    assert len({run.file for run in runs}) == len(runs) == len(choice_rows.CHOICES)
+    for run in runs:
+        config = workdirs.flat(run.resolved)
+        changed = {name for name, value in config.items() if value != base.get(name)}
+        if run.name in owner:
+            assert changed and all(
+                name == owner[run.name] or name.startswith(owner[run.name] + ".") for name in changed
+            )
+        else:
+            assert bool(changed) == (run.name == "ours")
+
+
+def test_the_default_is_what_full_has():
+    flat = workdirs.flat(full.get_config("demo"))
+    for question in choice_rows.QUESTIONS:
+        if question.default.startswith("`"):
+            assert flat[question.field] == question.default.strip("`")
+    assert (flat["data.retrieval.k"], flat["data.memory.window_days"]) == (5, 30)
+
+
+def test_resnets_come_from_the_other_world():
+    frozen = next(choice for choice in choice_rows.CHOICES if choice.name == "depth_frozen")
+    runs = choice_rows.runs_of([choice_rows.DEFAULT, frozen], [0, 1], 20, 40, "tiny")
+    defaults = {run.world.seed: run for run in runs if run.name == "full"}
+    assert [run.resnet for run in runs if run.name == "depth_frozen"] == [defaults[1], defaults[0]]
+    (alone,) = choice_rows.runs_of([frozen], [3], 20, 40, "tiny")
+    assert alone.resnet.world == World(4, 20, 40)
+
+
+def test_records_of_the_same_runs_are_taken_from_other_tables(tmp_path):
+    mine, same, other = Run("full", "full"), Run("log_likes", "log_likes"), Run("ours", "ours")
+    for run, definition in ((same, same.definition), (other, Run("ours", "full").definition)):
+        stored = Record(run.name, definition, {}, {"accuracy": 0.5}, {})
+        run_records.save(tmp_path / "tables" / run.file, stored)
+    folders = (tmp_path / "records", [tmp_path / "nothing", tmp_path / "tables"])
+    assert choices.take_shared([mine, same, other], *folders) == ["log_likes-seed0.json"]
+    assert run_records.load(tmp_path / "records/log_likes-seed0.json").figures == {"accuracy": 0.5}
+    assert choices.take_shared([mine, same, other], *folders) == []
+
+
+def test_the_table_decides_or_says_undecided():
+    records = {"full": made(0.5), "loss_ratio_log": made(0.5), "k_10": made(0.9), "window_90": made(0.1)[:1]}
+    lines = choices.choice_table(records, 2.0)
+    rows = {row[2]: row[3:] for row in ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:])}
+    assert len(rows) == len(lines) - 2 == len(choice_rows.CHOICES)
+    assert {len(row) for row in rows.values()} == {7}
+    assert rows["as full.py has it"][2] == ""
+    assert rows["`ratio_log`"][2] == "+0.0 (+0.0 to +0.0), undecided"
+    assert rows["10"][2].startswith("+") and "undecided" not in rows["10"][2]
+    assert rows["90 days"][0] == "not run"  # of one world alone: nothing to pool
+    assert float(rows["10"][0]) > float(rows["as full.py has it"][0]) and rows["10"][6] == "10"
+
+
+def test_carousels_are_judged_by_images_and_by_posts():
+    assert choices.carousel_table({}, 2.0) == []
+    scores = {"ann": {"0": [[9, 9, 2], [0.0, 3.0, 1.0], [0, 0, 1]]}, "bob": {"1": [[1, 5], [0.0, 1.0]]}}
+    found = [("seed0", Record("carousel_all", {}, {}, {}, scores))]
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in choices.carousel_table({"carousel_all": found}, 2.0)
+    ]
+    accuracy = {row[0]: (row[1], row[6]) for row in rows[2:]}
+    assert accuracy["images, each by itself"] == ("66.7", "3")
+    assert accuracy["posts by their first image"] == ("50.0", "2")
+    assert accuracy["posts by the mean z of their images"] == accuracy["posts by their highest z"] == ("100.0", "2")
+
+
+def test_the_page_keeps_what_stands_around_its_tables(tmp_path):
+    page = tmp_path / "docs/choices.md"
+    choices.write_page(page, ["a"])
+    page.write_text("before\n" + page.read_text() + "after\n")
+    choices.write_page(page, ["b", "c"])
+    assert page.read_text() == f"before\n{choices.BEGIN}\nb\nc\n{choices.END}\nafter\n"
+    with pytest.raises(ValueError, match="needs one line"):
+        choices.between_markers("nothing", [])
