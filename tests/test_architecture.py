@@ -16,7 +16,8 @@ ALLOWED = {  # package: the project's packages that it may import
     "configs": {"configs"},
 }
 FILES = {package: sorted((ROOT / package).rglob("*.py")) for package in ALLOWED}
-COMMANDS = ("ipa_jax.main", "ipa_jax.evaluate", "ipa_jax.report", "ipa_jax.baselines", "ipa_jax.demo", "ipa_jax.tables", "ipa_jax.choices",
+COMMANDS = ("ipa_jax.main", "ipa_jax.evaluate", "ipa_jax.report", "ipa_jax.baselines", "ipa_jax.demo", "ipa_jax.tables",
+            "ipa_jax.choices",
             "ipa_jax.checklist", "ipa_jax.near_duplicates",
             "ipa_jax.human_study", "ipa_jax.peers.zero_shot",
             "data_builders.build", "data_builders.extract", "data_builders.inspect", "data_builders.demo_world",
