@@ -69,6 +69,12 @@ class StandIn:
             "weight": weight,
         }
 
+    def __len__(self):
+        return len(self.examples)
+
+    def __getitem__(self, record):
+        return self.examples[record]
+
     def get(self, records):
         self.reads.extend(records)
         return [self.examples[r] for r in records]

@@ -10,7 +10,7 @@ import optax
 from flax import traverse_util
 from ml_collections import ConfigDict
 
-from ipa_jax import devices, networks, state, steps
+from ipa_jax import devices, inputs, networks, state, steps
 
 SIDE, DEPTH_SIDE = 24, 12  # of images and of stored depth maps
 
@@ -52,11 +52,36 @@ def random_packs(config: ConfigDict, packs: int, slots: int, *, seed: int = 0, f
         "count": (rng.integers(1, 9, (*shape, k)) * seen).astype(np.float32),
         "retrieved_mask": seen,
         "depth_vectors": flat(rng.normal(size=(*shape, 5, 4 * config.model.depth.width)), np.float32),
+        **{name: flat(value, value.dtype) for name, value in _of_peers(config, shape, rng).items()},
         "slot_mask": mask,
         "log_likes": flat(rng.normal(6, 1, shape), np.float32),
         "pair_weight": (pairs * rng.choice([0, 0.5, 1], pairs.shape)).astype(np.float32),
         "slot": np.arange(packs * slots, dtype=np.int32).reshape(shape),
     }
+
+
+def _of_peers(config: ConfigDict, shape: tuple[int, int], rng: np.random.Generator) -> dict:
+    """What the config's network reads beside photos, and image losses beside likes."""
+    parts, more = networks.parts(config, train=True), {}
+    if "texts" in parts:
+        fields, words = networks.texts(config)
+        for field in fields:
+            real = np.arange(words) >= words - rng.integers(0, words + 1, shape)[..., None]
+            numbers = rng.integers(2, config.texts.words + 2, (*shape, words)) * real
+            more[f"words/{field}"] = numbers.astype(np.int32)
+    if "account" in parts:
+        more["account"] = rng.integers(0, 9, shape).astype(np.int32)
+    if "patches" in parts:
+        tokens = inputs.token_count(inputs.layout(config, train=True))
+        more["patches"] = rng.uniform(-1, 1, (*shape, tokens, 3 * config.musiq.patch**2)).astype(np.float32)
+        more["spatial"] = rng.integers(0, config.musiq.grid**2, (*shape, tokens)).astype(np.int32)
+        more["scale"] = rng.integers(0, len(config.musiq.longer_sides) + 1, (*shape, tokens)).astype(np.int32)
+        more["patch_mask"] = rng.random((*shape, tokens)) < 0.8
+    if "image_weight" in parts:
+        more["image_weight"] = rng.choice([0.5, 1], shape).astype(np.float32)
+    if "quantile" in parts:
+        more["quantile"] = rng.uniform(0.01, 0.99, shape).astype(np.float32)
+    return more
 
 
 def random_variables(config: ConfigDict, seed: int = 1) -> dict:

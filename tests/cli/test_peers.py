@@ -1,0 +1,42 @@
+"""The peers through the commands: trained, exported, evaluated; and scored without training."""
+
+import json
+
+import pytest
+
+from ipa_jax.export import load_export
+from tests.cli.commands import fail, succeed, train_flags
+
+pytestmark = pytest.mark.xdist_group("peers")
+
+
+@pytest.mark.parametrize(
+    ("config", "files"), [("uhan", {"vocabulary.json", "accounts.json"}), ("xu_comments", {"vocabulary.json"})]
+)
+def test_a_peer_trains_and_its_export_gives_the_same_figures(config, files, demo_world, tmp_path):
+    data, workdir = demo_world / "data", tmp_path / config
+    succeed("ipa_jax.main", *train_flags(config, data, workdir, "--config.texts.min_count=2"))
+    results = json.loads((workdir / "results.json").read_text())
+    export = (workdir / "export").rename(tmp_path / "moved")  # it needs nothing else of its run
+    assert files <= {file.name for file in export.iterdir()}
+    card = (export / "README.md").read_text()
+    assert f"| network | {config.split('_')[0]} |" in card
+    assert ("written after posting" in card) == (config == "xu_comments")
+    variables, stored, _ = load_export(export)
+    assert stored.model.network == config.split("_")[0] and variables["params"].keys() >= {"swin"}
+    done = succeed("ipa_jax.evaluate", f"--export={export}", "--split=test", "--json")
+    fresh = json.loads(done.stdout)
+    for figure in ("accuracy", "plcc", "srcc", "ratio_mse"):
+        assert fresh[figure] == pytest.approx(results["test"][figure], abs=1e-5)
+    succeed("ipa_jax.report", f"--workdirs={workdir}", f"--data_dir={data}", f"--out={tmp_path}/report.html")
+    (export / "vocabulary.json").unlink()
+    assert "vocabulary.json is missing" in fail("ipa_jax.evaluate", f"--export={export}", "--split=test").stderr
+
+
+def test_zero_shot_scores_or_how_to_get_the_weights(demo_world, tmp_path):
+    flags = ("--network=nima_technical", f"--data_dir={demo_world}/data")
+    done = succeed("ipa_jax.peers.zero_shot", *flags, "--random_weights", "--json")
+    results = json.loads(done.stdout)
+    assert results["random_weights"] and results["network"] == "nima_technical" and results["pairs"] > 0
+    message = fail("ipa_jax.peers.zero_shot", *flags, f"--weights={tmp_path}").stderr
+    assert f"python -m third_party_ports.fetch nima_technical --to {tmp_path}" in message
