@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help demo demo-seeds demo-losses tables choices test test-browser lint lock clean
+.PHONY: help demo demo-seeds demo-losses tables protocols choices short-histories test test-browser lint lock clean
 
 help:
 	@echo "make demo        set-up, then the whole job on the demo world (about 8 minutes on 2 cores)"
@@ -11,6 +11,8 @@ help:
 	@echo "make demo-losses one world, each reading of the loss; goes on where it stopped (about 30 minutes)"
 	@echo "make tables      Tables 1 and 2, three worlds, every row; goes on where it stopped (under 2 hours)"
 	@echo "make choices     the paper's silent choices, two worlds; goes on where it stopped (under 2 hours)"
+	@echo "make protocols   four protocols side by side, three worlds; goes on where it stopped (under 90 minutes)"
+	@echo "make short-histories  accuracy against the size of the bank; goes on where it stopped (about 70 minutes)"
 	@echo "make test        set-up, then all tests"
 	@echo "make test-browser  the study page in Chromium, which has to be there"
 	@echo "make lint        ruff"
@@ -42,6 +44,12 @@ tables: .venv
 
 choices: .venv
 	$(BIN)/python -m ipa_jax.choices --out=runs/choices
+
+short-histories: .venv
+	$(BIN)/python -m ipa_jax.choices --out=runs/choices --short_histories
+
+protocols: .venv
+	$(BIN)/python -m ipa_jax.protocols --out=runs/protocols
 
 test: .venv/.dev
 	$(BIN)/python -m pytest

@@ -129,11 +129,14 @@ def run(args: argparse.Namespace) -> None:
     (args.out / "table.md").write_text(table(results) + "\n")
     print("\n" + table(results))
     if single:
+        from ipa_jax import checklist
         from ipa_jax.report import write_report
 
         report = args.out / "report.html"
         workdirs = {name: args.out / name for name in configs}
-        write_report(report, workdirs, args.out / "data", results["yardstick_figures"])
+        lines = checklist.make(args.out / "data", args.out / configs[0])
+        checklist.show(lines, f"Leakage checklist of {args.out}/data and {args.out}/{configs[0]}")
+        write_report(report, workdirs, args.out / "data", results["yardstick_figures"], checklist.as_json(lines))
         print(f"\nreport: {report}")
     print(f"results: {args.out / 'results.json'} ({results['seconds']:.0f} s)")
 

@@ -1,6 +1,7 @@
 """report.html: one self-contained page about one or more runs, from what their workdirs and the data set hold.
 
 Run: python -m ipa_jax.report --workdirs runs/demo/full,runs/demo/basic --data_dir DATA [--yardsticks FILE.json]
+     [--checklist FILE.json]
 """
 
 from __future__ import annotations
@@ -84,16 +85,23 @@ def read_build_report(info: Mapping) -> dict | None:
     return json.loads(file.read_text()) if file.is_file() else None
 
 
-def write_report(out: Path, runs: Mapping[str, Path], data_dir: Path, yardsticks: Mapping | None = None) -> None:
+def write_report(
+    out: Path,
+    runs: Mapping[str, Path],
+    data_dir: Path,
+    yardsticks: Mapping | None = None,
+    checklist: Sequence[Mapping] = (),
+) -> None:
     """Writes the page about `runs` (name -> workdir; the first leads: its scores are the ones shown with photos).
 
     `yardsticks` maps bayes, universal_only, retrieval_only, pixel_knn, chance to a test accuracy, or to a dict with
-    "accuracy" and perhaps other metrics (`baselines.yardsticks`). Raises what `read_run` and `render` raise.
+    "accuracy" and perhaps other metrics (`baselines.yardsticks`); `checklist`: lines as `checklist.as_json` gives them.
+    Raises what `read_run` and `render` raise.
     """
     out, data_dir = Path(out), Path(data_dir)
     loaded = [read_run(name, Path(workdir)) for name, workdir in runs.items()]
     splits = open_splits(data_dir)
-    page = render(loaded, splits, read_build_report(splits["test"].info), yardsticks or {}, str(data_dir))
+    page = render(loaded, splits, read_build_report(splits["test"].info), yardsticks or {}, str(data_dir), checklist)
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(out.name + ".tmp")
     temporary.write_text(page, encoding="utf-8")
@@ -101,7 +109,12 @@ def write_report(out: Path, runs: Mapping[str, Path], data_dir: Path, yardsticks
 
 
 def render(
-    runs: Sequence[Run], splits: Mapping[str, object], build_report: Mapping | None, yardsticks: Mapping, data_name: str
+    runs: Sequence[Run],
+    splits: Mapping[str, object],
+    build_report: Mapping | None,
+    yardsticks: Mapping,
+    data_name: str,
+    checklist: Sequence[Mapping] = (),
 ) -> str:
     """The page as text. Raises ValueError when there is no run or a run's scores are not of the test split's images."""
     import jinja2
@@ -142,6 +155,7 @@ def render(
         bayes=bayes,
         synthetic=bayes is not None,  # nobody knows the ceiling of real likes
         data_name=data_name,
+        checklist=checklist,
         random_features=bool(splits["test"].info["random_weights"]),
         split=splits["test"].choices["split"],
         min_ratio=splits["test"].choices["pairs"]["min_ratio"],
@@ -303,6 +317,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--workdirs", required=True, help="[NAME=]WORKDIR,...: runs on one data set, leading one first")
     parser.add_argument("--data_dir", required=True, type=Path, help="the data set that the runs were trained on")
     parser.add_argument("--yardsticks", type=Path, help="JSON: bayes, universal_only, ... -> test accuracy")
+    parser.add_argument("--checklist", type=Path, help="JSON of python -m ipa_jax.checklist --json")
     parser.add_argument("--out", type=Path, help="default: report.html in the leading run's folder")
     args = parser.parse_args(argv)
     yardsticks = None
@@ -312,7 +327,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             yardsticks = yardsticks.get("yardsticks", yardsticks)  # a demo's results.json does as well
         runs = parse_workdirs(args.workdirs)
         out = args.out or next(iter(runs.values()), Path()) / "report.html"
-        write_report(out, runs, args.data_dir, yardsticks)
+        checklist = json.loads(args.checklist.read_text()) if args.checklist else ()
+        write_report(out, runs, args.data_dir, yardsticks, checklist)
     except (OSError, ValueError, KeyError) as error:
         print(f"report: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
         return 1

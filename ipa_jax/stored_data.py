@@ -83,6 +83,25 @@ class StoredData:
         posts = self.images.with_columns(order=order).sort("order", maintain_order=True)
         return posts.select(columns).unique(["account", "post_id"], keep="last", maintain_order=True)
 
+    @cached_property
+    def histories(self) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Account -> time and likes i64 of its posts in order of (time, post id), and whether each is of train."""
+        tables = self.posts.sort("time", "post_id").group_by("account", maintain_order=True)
+        return {
+            name: (rows["time"].to_numpy(), rows["likes"].to_numpy(), (rows["split"] == "train").to_numpy())
+            for (name,), rows in tables
+        }
+
+    @cached_property
+    def places(self) -> dict[tuple[str, str], int]:
+        """(account, image id) -> its post's place in `histories`."""
+        import polars as pl
+
+        posts = self.posts.sort("time", "post_id").select("account", "post_id")
+        posts = posts.with_columns(place=pl.int_range(pl.len()).over("account"))
+        images = self.images.select("account", "image_id", "post_id").join(posts, on=["account", "post_id"])
+        return {(account, image): place for account, image, _, place in images.iter_rows()}
+
     def accounts(self) -> Iterator[AccountPosts]:
         """Each account in turn, names ascending."""
         import polars as pl
@@ -181,6 +200,7 @@ def read_slice(task: tuple["GroupDataset", list[int]]) -> dict[str, np.ndarray]:
             found["sha256"].append(np.array([digest.hex()]))
         found["image_id"].append(np.array(example["image_ids"]))
         found["retrieved"].append(np.array(example["retrieved_ids"], dtype=object).reshape(n, -1))
+        own = ~example.get("foreign", np.zeros((n, 1), bool))  # slots filled from other accounts are none here
         for name, field in (("local", "local_score"), ("count", "count"), ("mask", "mask")):
-            found[name].append(example[field])
+            found[name].append(np.where(own, example[field], np.zeros((), example[field].dtype)))
     return {name: np.concatenate(values) for name, values in found.items()}

@@ -13,7 +13,8 @@ import numpy as np
 
 from data_builders.groups import DAY, TRAIN
 from data_builders.local_score import local_scores
-from ipa_jax.stored_data import EMPTY, AccountPosts, StoredData
+from data_builders.memory_bank import newest
+from ipa_jax.stored_data import ELSEWHERE, EMPTY, AccountPosts, StoredData
 
 UNEXPLAINED = -1
 SEED = 0  # of the random likes
@@ -54,13 +55,18 @@ def explain(data: StoredData) -> np.ndarray:
     found = np.full(len(data.images), UNEXPLAINED, np.int8)
     tried = rules(data.choices["memory"])
     generator = np.random.default_rng(SEED)
+    filled = np.ones(len(found), bool)
     with tqdm(total=len(found), unit="image", desc="features computed again", disable=None) as bar:
         for account in data.accounts():
             for number, rule in reversed(list(enumerate(tried))):
                 agrees = _agrees(account, rule, data.choices, generator)
                 found[account.row[agrees]] = number
+            if data.choices["memory"].get("fallback", "none") != "none":
+                filled[account.row] = ~(account.retrieved == ELSEWHERE).any(axis=1)
             bar.update(len(account.row))
-    return found
+    for row in np.flatnonzero(~filled):
+        filled[row] = _fallback_agrees(data, int(row), generator)
+    return np.where(filled, found, UNEXPLAINED).astype(np.int8)
 
 
 def seen_posts(account: AccountPosts, rule: Rule, choices: Mapping[str, Any]) -> np.ndarray:
@@ -74,7 +80,7 @@ def seen_posts(account: AccountPosts, rule: Rule, choices: Mapping[str, Any]) ->
         seen |= own_group & ~(np.eye(len(bank), dtype=bool) & (rule.sees == "siblings"))
     if rule.past:
         seen &= account.time[:, None] - account.time > choices["memory"]["min_lag_days"] * DAY
-    return seen
+    return newest(seen, choices["memory"].get("max_posts", -1))
 
 
 def _agrees(
@@ -86,7 +92,30 @@ def _agrees(
     local, count = local_scores(account.time, likes, seen, choices["memory"])
     query, post = account.post[:, None], np.maximum(account.retrieved, 0)
     same = seen[query, post] & (local[query, post] == account.local) & (count[query, post] == account.count)
+    if choices["memory"].get("fallback", "none") != "none":
+        same |= account.retrieved == ELSEWHERE  # judged by _fallback_agrees
     return np.where(account.retrieved == EMPTY, account.local == 0, same).all(axis=1)
+
+
+def _fallback_agrees(data: StoredData, row: int, generator: np.random.Generator) -> bool:
+    """Whether the slots of an image that other accounts fill hold local scores of those accounts' train posts alone,
+    under past_only of posts older than the query."""
+    memory, image = data.choices["memory"], data.images.row(row, named=True)
+    for slot in np.flatnonzero(data.mask[row]):
+        name, _, image_id = data.retrieved[row, slot].partition("/")
+        if (image["account"], data.retrieved[row, slot]) in data.places:
+            continue  # of the own account
+        posts = data.histories.get(name)
+        post = data.places.get((name, image_id))
+        if posts is None or post is None or name == image["account"]:
+            return False
+        time, likes, train = posts
+        seen = train & (not memory["past_only"] or image["time"] - time > memory["min_lag_days"] * DAY)
+        likes = np.where(seen, likes, generator.integers(1, 1 << 40, len(likes)))
+        local, count = local_scores(time, likes, seen[None], memory)
+        if not (seen[post] and local[0, post] == data.local[row, slot] and count[0, post] == data.count[row, slot]):
+            return False
+    return True
 
 
 def newer(data: StoredData) -> Iterator[np.ndarray]:

@@ -131,6 +131,20 @@ def test_every_part_is_there(page, workdirs):
     assert "model.swin.width" in text
 
 
+def test_the_checklist_stands_in_the_page_where_it_is_given(page, build_report, workdirs, tmp_path):
+    assert "python -m ipa_jax.checklist" in page
+    lines = [
+        {"title": "2 illegitimate features", "verdict": "fail", "found": "3 of <9> images", "decided_by": "likes"},
+        {"title": "3.1 temporal leakage", "verdict": "not applicable", "found": "no forecast", "decided_by": "times"},
+    ]
+    report.write_report(tmp_path / "checked.html", workdirs, tmp_path, YARDSTICKS, lines)
+    checked = (tmp_path / "checked.html").read_text()
+    parsed = Page(checked)
+    assert not parsed.open and "<9>" not in checked and "3 of <9> images" in parsed.texts
+    assert {"verdict fail", "verdict not-applicable"} <= set(parsed.values("class"))
+    assert "python -m ipa_jax.checklist" not in checked
+
+
 def test_text_of_the_data_is_escaped(page):
     parsed = Page(page)
     assert "<script" not in page and "<b>&mo" not in page and "<u>x" not in page and '<i>"basic' not in page

@@ -1,0 +1,104 @@
+"""The runs behind the tables of protocols and leaks, and what is measured on each beside its scores."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_builders.demo_world.plants import PLANTS
+from ipa_jax.experiments import Run, World
+from ipa_jax.run_records import Record, digest
+from ipa_jax.stages import command
+
+PAPER, PAST, ACCOUNTS = "paper", "past_only", "account_disjoint"
+EXCLUDE_POST, EXCLUDE_NONE = "exclude_post", "exclude_none"
+SIBLING_HONEST = "sibling_honest"
+PROTOCOLS: dict[str, Mapping[str, Any]] = {  # name: fields over full.py
+    PAPER: {},
+    PAST: {"data.memory.past_only": True},
+    ACCOUNTS: {"data.split.by": "account"},
+    EXCLUDE_POST: {"data.memory.exclude": "post"},
+    EXCLUDE_NONE: {"data.memory.exclude": "none", "allow_leak": True},
+}
+PLANT_FIELDS: dict[str, Mapping[str, Any]] = {"temporal": PROTOCOLS[PAST]}
+
+
+@dataclass(frozen=True, eq=False)
+class PlantedWorld(World):
+    """A demo world with a leak: one of its posts is drawn, one of the build is built (unless `leaky` is off)."""
+
+    plant: str = ""
+    leaky: bool = True
+
+    @cached_property
+    def drawn(self) -> World:
+        """What is drawn: without a plant that acts in the build alone."""
+        sizes = {name: getattr(self, name) for name in ("seed", "accounts", "posts", "side", "settings")}
+        return World(**sizes)
+
+    def folder(self, folder: Path) -> Path:
+        if not PLANTS[self.plant].posts:
+            return self.drawn.folder(folder)
+        definition = {name: value for name, value in asdict(self).items() if name != "leaky"}
+        return folder / "worlds" / digest(definition)
+
+    @property
+    def flags(self) -> list[str]:
+        return self.drawn.flags + ([f"--plant={self.plant}"] if PLANTS[self.plant].posts else [])
+
+    @property
+    def build_command(self) -> list[str]:
+        if not (self.leaky and PLANTS[self.plant].build):
+            return super().build_command
+        return ["data_builders.demo_world.leaky_build", f"--plant={self.plant}"]
+
+
+def protocols(worlds: Sequence[World], size: str) -> list[Run]:
+    """The runs of the table of protocols, world by world."""
+    return [Run(name, "full", fields, world, size=size) for world in worlds for name, fields in PROTOCOLS.items()]
+
+
+def plants(worlds: Sequence[World], size: str) -> list[Run]:
+    """Further runs of the table of leaks: one a plant, and the honest build of the world of siblings."""
+    runs = []
+    for world in worlds:
+        sizes = asdict(world)
+        for name in PLANTS:
+            fields = PLANT_FIELDS.get(name, {})
+            runs.append(Run(f"plant_{name}", "full", fields, PlantedWorld(**sizes, plant=name), size=size))
+        honest = PlantedWorld(**sizes, plant="sibling", leaky=False)
+        runs.append(Run(SIBLING_HONEST, "full", {}, honest, size=size))
+    return runs
+
+
+def measure(run: Run, workdir: Path, data_dir: Path) -> dict[str, Any]:
+    """Record.extra: "checklist", the verdict of each line, and "near", how near each test image comes to train (where
+    the table leaves near ones out)."""
+    from ipa_jax import checklist
+
+    extra: dict[str, Any] = {"checklist": [[line.title, line.verdict] for line in checklist.make(data_dir, workdir)]}
+    if run.name in (PAPER, "plant_duplicates"):
+        file = workdir / "near_duplicates.json"
+        command("ipa_jax.near_duplicates", f"--export={workdir}/export", f"--data_dir={data_dir}", f"--out={file}")
+        extra["near"] = json.loads(file.read_text())
+    return extra
+
+
+def far_images(record: Record, *, max_bits: int | None = None, max_cosine: float | None = None) -> np.ndarray:
+    """bool [I], in the order of run_records.scores: test images without a near-duplicate, by either limit that is
+    given."""
+    keep = []
+    for account, groups in record.scores.items():
+        for group in groups:
+            bits, cosines = (np.array(values) for values in record.extra["near"][account][group])
+            far = np.ones(len(bits), bool)
+            if max_bits is not None:
+                far &= bits > max_bits
+            if max_cosine is not None:
+                far &= cosines <= max_cosine
+            keep.append(far)
+    return np.concatenate(keep)

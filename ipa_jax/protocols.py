@@ -1,0 +1,298 @@
+"""Four protocols side by side, and what leaks are worth in accuracy, on demo worlds.
+
+    python -m ipa_jax.protocols --out=runs/protocols              the table of protocols, docs/protocols.md
+    python -m ipa_jax.protocols --out=runs/protocols --plants     also the planted leaks, into docs/evaluation.md
+
+A run that is done is never made again: its record is taken, so the same command goes on where it stopped, also on
+another machine that has the records alone.
+"""
+
+import argparse
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ipa_jax.run_records import Record
+
+PROTOCOL_TEXTS = {
+    "paper": "**paper**: random groups, the bank holds past and future",
+    "no_hash": "no near-duplicates, by perceptual hash",
+    "no_cosine": "no near-duplicates, by hash or backbone cosine",
+    "past_only": "past only: bank and means end before the query, by the lag",
+    "account_disjoint": "account-disjoint: accounts never trained on",
+    "exclude_post": "a leak: `exclude = post`, train queries see their group",
+    "exclude_none": "a leak: `exclude = none`, train queries see themselves",
+}
+COMPARED = {  # plant: the run without the leak
+    "no_test": "paper",
+    "preprocessing": "paper",
+    "feature_selection": "paper",
+    "own_group": "paper",
+    "temporal": "past_only",
+    "sibling": "sibling_honest",
+    "sampling": "paper",
+}
+
+
+def pooled(records: Sequence[tuple[str, "Record"]], keeps: Sequence | None = None) -> "pl.DataFrame":
+    """Test scores over the worlds; `keeps`: bool [I] a world, the images that stay. Groups without two are dropped."""
+    import polars as pl
+
+    from ipa_jax import run_records
+    from ipa_jax.scored_pairs import pool
+
+    frames = {}
+    for number, (world, record) in enumerate(records):
+        scores = run_records.scores(record)
+        if keeps is not None:
+            scores = scores.filter(pl.Series(keeps[number])).filter(pl.len().over("record") > 1)
+        frames[world] = scores
+    return pool(frames)
+
+
+def paired_groups(scores: "pl.DataFrame", min_ratio: float) -> "pl.DataFrame":
+    """The groups that still have a valid pair."""
+    import polars as pl
+
+    return scores.filter(pl.col("likes").max().over("record") > min_ratio * pl.col("likes").min().over("record"))
+
+
+def difference(ours: "pl.DataFrame", theirs: "pl.DataFrame", min_ratio: float, seed: int = 0) -> dict[str, Any]:
+    """Ours minus theirs in accuracy; both tables drawn by the same draws of accounts, also where their pairs differ.
+
+    Returns {"difference", "interval"}.
+    """
+    import numpy as np
+
+    from ipa_jax import bootstrap, metrics
+
+    tables = [metrics.by_account(scores, min_ratio) for scores in (ours, theirs)]
+    names = sorted({name for table in tables for name in table["account"]})
+    number = {name: i for i, name in enumerate(names)}
+    times = bootstrap.draw(len(names), 1000, seed)
+    accuracies, drawn = [], []
+    for table in tables:
+        place = [number[name] for name in table["account"]]
+        pairs, correct = np.zeros(len(names)), np.zeros(len(names))
+        pairs[place] = table["pairs"].to_numpy()
+        correct[place] = np.nan_to_num(table["accuracy"].to_numpy()) * table["pairs"].to_numpy()
+        accuracies.append(correct.sum() / pairs.sum())
+        count = times @ pairs
+        drawn.append(np.divide(times @ correct, count, out=np.full(len(count), np.nan), where=count > 0))
+    return {"difference": float(accuracies[0] - accuracies[1]), "interval": bootstrap.interval(drawn[0] - drawn[1])}
+
+
+def protocol_scores(
+    records: Mapping[str, list[tuple[str, "Record"]]], limits: tuple[int, float], min_ratio: float
+) -> dict[str, "pl.DataFrame"]:
+    """Row of the table -> its test scores; limits: data.duplicates.max_bits, eval.duplicate_cosine."""
+    from ipa_jax.protocol_runs import PROTOCOLS, far_images
+
+    found = {name: pooled(records[name]) for name in PROTOCOLS if name in records}
+    bits, cosine = limits
+    paper = records["paper"]
+    by_hash = [far_images(record, max_bits=bits) for _, record in paper]
+    by_both = [far_images(record, max_bits=bits, max_cosine=cosine) for _, record in paper]
+    found["no_hash"], found["no_cosine"] = (
+        paired_groups(pooled(paper, keep), min_ratio) for keep in (by_hash, by_both)
+    )
+    return {name: found[name] for name in PROTOCOL_TEXTS if name in found}
+
+
+def table_row(text: str, scores: "pl.DataFrame", base: "pl.DataFrame | None", min_ratio: float) -> str:
+    """A row of Markdown: accuracy with its interval, SRCC, pairs, and the difference to `base`."""
+    from ipa_jax.metrics import evaluate
+
+    result = evaluate(scores, min_ratio)
+    low, high = result["accuracy_interval"]
+    cells = [
+        text,
+        f"{100 * result['accuracy']:.1f}",
+        f"{100 * low:.1f} to {100 * high:.1f}",
+        f"{result['srcc']:.3f}",
+        f"{result['ratio_mse']:.2f}",
+        f"{result['pairs']:,}",
+        "" if base is None else points(difference(scores, base, min_ratio)),
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def points(found: Mapping[str, Any]) -> str:
+    """A difference in points with its interval; one that holds 0 is undecided."""
+    low, high = (100 * value for value in found["interval"])
+    text = f"{100 * found['difference']:+.1f} ({low:+.1f} to {high:+.1f})"
+    return text + (", undecided" if low <= 0 <= high else "")
+
+
+def protocol_table(scores: Mapping[str, "pl.DataFrame"], min_ratio: float) -> list[str]:
+    """The table of protocols as lines of Markdown."""
+    base = scores["paper"]
+    head = ["| protocol | accuracy % | 95 % interval | SRCC | Ratio MSE | test pairs | minus paper, points |",
+            "|---|---:|:---:|---:|---:|---:|---|"]  # fmt: skip
+    rows = [table_row(PROTOCOL_TEXTS[name], scores[name], None if name == "paper" else base, min_ratio)
+            for name in scores]  # fmt: skip
+    return head + rows
+
+
+def leak_table(
+    records: Mapping[str, list[tuple[str, "Record"]]], limits: tuple[int, float], min_ratio: float
+) -> list[str]:
+    """What each planted leak would have been worth, as lines of Markdown."""
+    from data_builders.demo_world.plants import PLANTS
+    from ipa_jax.metrics import evaluate
+    from ipa_jax.protocol_runs import far_images
+
+    lines = ["| type of leak | planted | with it, % | without, % | worth, points | what the checklist says |",
+             "|---|---|---:|---:|---|---|"]  # fmt: skip
+    for name, plant in PLANTS.items():
+        here = records.get(f"plant_{name}")
+        if here is None:
+            continue
+        leaky = pooled(here)
+        if name == "duplicates":  # the same scores, of the images without one
+            far = [far_images(record, max_bits=limits[0]) for _, record in here]
+            honest = paired_groups(pooled(here, far), min_ratio)
+        else:
+            honest = pooled(records[COMPARED[name]])
+        with_it, without = (100 * evaluate(scores, min_ratio, draws=0)["accuracy"] for scores in (leaky, honest))
+        worth = points(difference(leaky, honest, min_ratio))
+        caught = [title.split()[0] for title, verdict in here[0][1].extra["checklist"] if verdict == "fail"]
+        verdict = f"fails: {', '.join(caught)}" if caught else "**passes**"
+        lines.append(f"| {plant.kind} | `{name}`: {plant.text} | {with_it:.1f} | {without:.1f} | {worth} | {verdict} |")
+    return lines
+
+
+def near_sentence(scores: Mapping[str, "pl.DataFrame"], limits: tuple[int, float]) -> str:
+    """How many test images the rows without near-duplicates leave out."""
+    images = {name: len(scores[name]) for name in ("paper", "no_hash", "no_cosine")}
+    hashed, both = (images["paper"] - images[name] for name in ("no_hash", "no_cosine"))
+    return (
+        f"Left out of {images['paper']:,} test images: {hashed:,} by hash (within {limits[0]} of 64 bits), {both:,} by "
+        f"hash or cosine (above {limits[1]:g}), with what is left of groups without a valid pair."
+    )
+
+
+def worlds_sentence(args: argparse.Namespace) -> str:
+    """What the runs are."""
+    seeds = ", ".join(map(str, args.seeds))
+    return (
+        f"`configs/full.py:{args.size}` on demo worlds of {args.accounts} accounts x {args.posts} posts (world seed = "
+        f"training seed = {seeds}), test groups pooled; intervals by bootstrap over accounts."
+    )
+
+
+def command_line(args: argparse.Namespace) -> str:
+    """The command that makes the page, without what is as it would be anyway."""
+    parser = _parser()
+    words = ["python", "-m", "ipa_jax.protocols"]
+    for name in ("out", "records", "seeds", "accounts", "posts", "size"):
+        value = getattr(args, name)
+        if value != parser.get_default(name) or name == "out":
+            words.append(f"--{name}={','.join(map(str, value)) if name == 'seeds' else value}")
+    return shlex.join(words + ["--plants"] * args.plants)
+
+
+def run(args: argparse.Namespace) -> None:
+    from configs import full
+    from ipa_jax import experiments, protocol_runs
+
+    for file, name in ((args.page, "protocols"), *[(args.evaluation, "leaks")] * args.plants):
+        fill(file, name, None)
+    config = full.get_config(args.size)
+    limits = config.data.duplicates.max_bits, config.eval.duplicate_cosine
+    ratio = config.data.pairs.min_ratio
+    worlds = [experiments.World(seed, args.accounts, args.posts) for seed in args.seeds]
+    runs = protocol_runs.protocols(worlds, args.size)
+    if args.plants:
+        runs += protocol_runs.plants(worlds, args.size)
+    if args.only:
+        runs = [run for run in runs if run.name in needed(args.only)]
+    made = experiments.run(runs, args.out, args.records, overwrite=args.overwrite, measure=protocol_runs.measure)
+    records: dict[str, list] = {}
+    for each, record in made.items():
+        records.setdefault(each.name, []).append((each.world.name, record))
+    scores = protocol_scores(records, limits, ratio)
+    head = [f"    {command_line(args)}", "", worlds_sentence(args), ""]
+    table = protocol_table(scores, ratio)
+    fill(args.page, "protocols", [*head, *table, "", near_sentence(scores, limits)])
+    if args.plants:
+        fill(args.evaluation, "leaks", [*head, *leak_table(records, limits, ratio)])
+
+
+def needed(rows: Sequence[str]) -> set[str]:
+    """Names of the runs behind rows: protocols, or plants by their name. Raises ValueError for an unknown one."""
+    from ipa_jax.protocol_runs import PROTOCOLS
+
+    known = {*PROTOCOLS, *COMPARED, "duplicates"}
+    if unknown := set(rows) - known:
+        raise ValueError(f"--only {', '.join(sorted(unknown))}: must be of {', '.join(sorted(known))}")
+    plants = {f"plant_{row}" for row in rows if row not in PROTOCOLS}
+    return {"paper"} | set(rows) | plants | {COMPARED[row] for row in rows if row in COMPARED}
+
+
+def fill(file: Path, name: str, lines: Sequence[str] | None) -> None:
+    """Replaces what stands in a page between <!-- name --> and <!-- /name -->; None: only looks whether it could.
+
+    Raises ValueError where the page has not exactly one of each.
+    """
+    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    text = file.read_text()
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise ValueError(f"{file}: needs one line {begin} and, below it, one line {end}; the table goes between them")
+    if lines is None:
+        return
+    print("\n" + "\n".join(lines))
+    temporary = file.with_name(f".{file.name}.tmp")
+    temporary.write_text(text.split(begin)[0] + "\n".join([begin, "", *lines, "", end]) + text.split(end)[1])
+    temporary.rename(file)
+    print(f"\nwrote {file}")
+
+
+def _seeds(text: str) -> list[int]:
+    return [int(word) for word in text.split(",")]
+
+
+def _names(text: str) -> list[str]:
+    return text.split(",")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m ipa_jax.protocols", description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, required=True, help="folder of all that is made")
+    parser.add_argument("--records", type=Path, default=Path("docs/runs/protocols"), help="folder of the runs' records")
+    parser.add_argument(
+        "--page", type=Path, default=Path("docs/protocols.md"), help="the page that the table goes into"
+    )
+    parser.add_argument(
+        "--evaluation", type=Path, default=Path("docs/evaluation.md"), help="where the table of leaks goes"
+    )
+    parser.add_argument("--seeds", type=_seeds, default=[0, 1, 2], help="world and training seeds, by comma")
+    parser.add_argument("--accounts", type=int, default=240)
+    parser.add_argument("--posts", type=int, default=80, help="of each account")
+    parser.add_argument("--size", default="demo", choices=["demo", "tiny"], help="of the models")
+    parser.add_argument("--plants", action="store_true", help="also one run a planted leak and world")
+    parser.add_argument(
+        "--only", type=_names, default=[], help="rows of both tables to make, by comma; what they are compared with too"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="make runs again whose records are of other runs")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    from ipa_jax.stages import StageError
+
+    try:
+        run(_parser().parse_args(argv))
+    except (StageError, ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+"""`python -m ipa_jax.checklist` on a trained run: it passes as it is, and each thing that a run can get wrong fails."""
+
+import json
+import shutil
+
+import polars as pl
+import pytest
+
+from configs import full
+from data_builders.dataset import GroupDataset
+from ipa_jax import run_checks
+from ipa_jax.leak_checks import FEATURE_SELECTION, ILLEGITIMATE, NO_TEST_SET
+from ipa_jax.run_checks import check
+from tests.cli.commands import succeed
+
+pytestmark = pytest.mark.xdist_group("devices")
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    """A copy of a finished run, to be changed."""
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder, ignore=shutil.ignore_patterns("checkpoints"))
+    return folder
+
+
+def rewrite(file, change):
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+
+
+def faults(run, data):
+    return {title: found for title, (found, _) in check(run, data).items() if found}
+
+
+def test_the_command_passes_a_run(trained, demo_world, tmp_path):
+    arguments = (f"--data_dir={demo_world}/data", f"--workdir={trained}")
+    lines = json.loads(succeed("ipa_jax.checklist", *arguments, "--json").stdout)
+    verdicts = {line["title"]: line["verdict"] for line in lines}
+    assert list(verdicts.values())[:8].count("pass") == 7 and "fail" not in verdicts.values()
+    assert "the network's inputs stay the same" in next(x["found"] for x in lines if x["title"] == ILLEGITIMATE)
+    (tmp_path / "lines.json").write_text(json.dumps(lines))
+    succeed("ipa_jax.report", f"--workdirs={trained}", f"--data_dir={demo_world}/data", f"--out={tmp_path}/page.html",
+            f"--checklist={tmp_path}/lines.json")  # fmt: skip
+    assert "illegitimate features" in (tmp_path / "page.html").read_text()
+
+
+def test_a_run_as_it_is_has_no_faults(run, demo_world):
+    assert faults(run, demo_world / "data") == {}
+
+
+def test_figures_that_its_scores_do_not_give(run, demo_world):
+    rewrite(run / "results.json", lambda content: content["test"].update(accuracy=0.99))
+    assert list(faults(run, demo_world / "data")) == [NO_TEST_SET]
+
+
+def test_scores_of_other_images(run, demo_world):
+    shutil.copy(run / "scores-validation.parquet", run / "scores-test.parquet")
+    assert "other images" in faults(run, demo_world / "data")[NO_TEST_SET][0]
+
+
+def test_a_step_that_validation_does_not_choose(run, demo_world):
+    curve = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    worst = min((x["scalars"]["validation/accuracy"], x["step"]) for x in curve
+                if "validation/accuracy" in x.get("scalars", {}))[1]  # fmt: skip
+    best = json.loads((run / "results.json").read_text())["best_step"]
+    if worst != best:
+        rewrite(run / "results.json", lambda content: content.update(best_step=worst))
+        assert "not the best on validation" in faults(run, demo_world / "data")[FEATURE_SELECTION][0]
+    rewrite(run / "results.json", lambda content: content.update(best_step=4))
+    assert "not the best on validation" in faults(run, demo_world / "data")[FEATURE_SELECTION][0]
+
+
+def test_a_factor_that_validation_does_not_give(run, demo_world):
+    rewrite(run / "results.json", lambda content: content["test"].update(rescale_factor=2.5))
+    assert "rescaled by 2.5" in faults(run, demo_world / "data")[FEATURE_SELECTION][0]
+
+
+def test_test_figures_during_training(run, demo_world):
+    with open(run / "metrics.jsonl", "a") as file:
+        file.write(json.dumps({"step": 5, "scalars": {"test/accuracy": 0.9}}) + "\n")
+    assert "at step 5" in faults(run, demo_world / "data")[FEATURE_SELECTION][0]
+
+
+def test_a_network_that_reads_what_comes_later(demo_world, monkeypatch):
+    """A part of the batch that holds comments."""
+
+    class Leak:
+        def __init__(self, *_, **__):
+            pass
+
+        def empty(self, slots):
+            import numpy as np
+
+            return {"comments": np.zeros(slots, np.int32)}
+
+        def fill(self, batch, slots, example, positions, step):
+            batch["comments"][slots] = [len(example["comments"][p]) for p in positions]
+
+    from ipa_jax import inputs
+
+    made = inputs.make
+    monkeypatch.setattr(inputs, "make", lambda *args, **more: [*made(*args, **more), Leak()])
+    config = full.get_config("tiny")
+    test = GroupDataset(demo_world / "data", "test")
+    assert run_checks.reads_the_future(test, config, demo_world) == [
+        "the network reads what is known after posting: comments"
+    ]
+
+
+def test_near_duplicates_of_a_run(trained, demo_world, tmp_path):
+    """Every test image has its line; an image's own group is not looked at."""
+    file = tmp_path / "near.json"
+    done = succeed(
+        "ipa_jax.near_duplicates", f"--export={trained}/export", f"--data_dir={demo_world}/data", f"--out={file}"
+    )
+    found = json.loads(file.read_text())
+    test = pl.read_parquet(next((demo_world / "data").rglob("images-test.parquet")))
+    assert f"of {len(test)} test images 0 have a near-duplicate by hash" in done.stdout
+    sizes = {(account, record): len(bits) for account, groups in found.items() for record, (bits, _) in groups.items()}
+    assert sizes == {(a, str(r)): n for a, r, n in test.group_by("account", "record").len().iter_rows()}
+    assert all(
+        -1 <= c <= 1.0001 and 4 < b <= 64
+        for g in found.values()
+        for b_c in g.values()
+        for b, c in zip(*b_c, strict=True)
+    )

@@ -1,0 +1,169 @@
+"""The checklist: each planted leak fails its line and no other than named here; honest data sets fail none."""
+
+import contextlib
+import io
+import json
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from configs import full
+from data_builders.build import build
+from data_builders.demo_world import leaky_build
+from data_builders.demo_world.account import Arguments
+from data_builders.demo_world.parameters import Parameters
+from data_builders.demo_world.write import write_world
+from ipa_jax import checklist, leak_checks, stored_data, visibility
+from ipa_jax.leak_checks import FAIL, NOT_APPLICABLE, PASS
+from tests.data import tiny_world
+from tests.data.built import build_quietly, config
+
+pytestmark = pytest.mark.xdist_group("built")
+
+TEMPORAL = "3.1"
+FAILING = {  # plant: lines that fail
+    "no_test": {"1.1", "3.3"},  # the copies are not where their hash puts them
+    "preprocessing": {"1.2", "2"},  # means over the whole account hold the query's likes too
+    "feature_selection": {"1.3", "3.3"},
+    "own_group": {"2"},
+    "temporal": {"3.1"},
+    "sibling": {"3.2"},
+    "sampling": {"3.3"},
+}
+HONEST = {
+    "group": ({}, set()),
+    "account": ({"split": {"by": "account", "seed": 2}}, set()),
+    "past": ({"memory": {"past_only": True}}, set()),
+    "all images": ({"posts": {"carousel": "all"}}, set()),
+    "others alone in the mean": ({"memory": {"mean_includes_retrieved": False}}, set()),
+    "exclude post": ({"memory": {"exclude": "post"}}, {"2"}),
+    "exclude none": ({"memory": {"exclude": "none"}}, {"2"}),
+    "exclude none, past": ({"memory": {"exclude": "none", "past_only": True}}, set()),  # by its lag
+}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("leaks")
+    tiny_world.write(folder, accounts=12, posts=50, side=16, carousels=True)
+    return folder
+
+
+def lines_of(folder):
+    data = stored_data.read(folder)
+    return {line.title.split()[0]: line for line in leak_checks.check(data, visibility.explain(data))}
+
+
+def failing(lines):
+    return {name for name, line in lines.items() if line.verdict == FAIL}
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_honest_data_sets_fail_no_line(world, tmp_path, name):
+    """But for those of `exclude = post` and `none`, where a train query's own likes reach it: the leak itself."""
+    changes, expected = HONEST[name]
+    lines = lines_of(build_quietly(world, tmp_path, config=config(**changes)))
+    assert failing(lines) == expected, [line.found for line in lines.values()]
+    promised = changes.get("memory", {}).get("past_only", False)
+    assert lines[TEMPORAL].verdict == (PASS if promised else NOT_APPLICABLE)
+    assert len(lines) == 8
+
+
+@pytest.mark.parametrize("name", leaky_build.LEAKS)
+def test_a_leak_planted_in_the_build_is_caught(world, tmp_path, name):
+    if name == "sampling":  # what is missing shows among many
+        world = tmp_path
+        tiny_world.write(world, accounts=30, posts=60, side=8)
+    changes = {"memory": {"past_only": True}} if name == "temporal" else {}
+    with leaky_build.planted(name):
+        folder = build_quietly(world, tmp_path / "data", config=config(**changes))
+    lines = lines_of(folder)
+    assert failing(lines) == FAILING[name], [line.found for line in lines.values()]
+
+
+def test_planted_leaks_end_with_the_build(world, tmp_path):
+    with leaky_build.planted("own_group"):
+        pass
+    assert not failing(lines_of(build_quietly(world, tmp_path)))
+
+
+def test_a_temporal_leak_needs_a_promise(world, tmp_path):
+    with leaky_build.planted("temporal"), pytest.raises(ValueError, match=r"--config\.data\.memory\.past_only=True"):
+        build_quietly(world, tmp_path)
+
+
+def build_drawn(out, plant, leaky=False):
+    """A planted demo world, and its data set."""
+    write_world(out, Arguments(10, 40, 32, 8, 0, plant), Parameters(no_features=0), processes=1)
+    chosen = full.get_config("tiny")
+    chosen.data.depth.side = 8
+    planted = leaky_build.planted(plant) if leaky else contextlib.nullcontext()
+    with contextlib.redirect_stdout(io.StringIO()), planted:
+        return build(chosen, out / "raw", out / "features", out / ("leaky" if leaky else "data"))
+
+
+def test_photos_posted_again_are_caught(tmp_path):
+    folder = build_drawn(tmp_path / "world", "duplicates")
+    lines = lines_of(folder)
+    assert failing(lines) == {"1.4"}
+    found = leak_checks.duplicate_images(stored_data.read(folder))
+    assert found["either"]["share"] > 0.1
+
+
+def test_siblings_are_caught_where_the_split_parts_them(tmp_path):
+    """Rows of one post in one group: no leak. Dealt to groups of their own: one."""
+    assert not failing(lines_of(build_drawn(tmp_path / "world", "sibling")))
+    assert failing(lines_of(build_drawn(tmp_path / "world", "sibling", leaky=True))) == {"3.2"}
+
+
+def test_local_scores_of_no_rule_are_seen(world, tmp_path):
+    """One stored number of one image, moved by its last bit."""
+    data = stored_data.read(build_quietly(world, tmp_path))
+    explained = visibility.explain(data)
+    assert (explained == 0).all()
+    row = int(np.flatnonzero(data.mask[:, 0])[-1])
+    data.local[row, 0] = np.nextafter(data.local[row, 0], 0)
+    again = visibility.explain(data)
+    assert np.flatnonzero(again == visibility.UNEXPLAINED).tolist() == [row]
+    assert failing({line.title.split()[0]: line for line in leak_checks.check(data, again)}) == {"1.2", "2"}
+
+
+def test_a_fitted_number_of_other_posts_is_seen(world, tmp_path):
+    data = stored_data.read(build_quietly(world, tmp_path))
+    data.info["statistics"]["mean_log_likes"] += 1e-6
+    assert leak_checks.preprocessing(data, np.zeros(len(data.images), np.int8)).verdict == FAIL
+
+
+def test_the_command_tells_by_its_status(world, tmp_path, capsys):
+    data = build_quietly(world, tmp_path / "fine")
+    assert checklist.main(["--data_dir", str(data), "--json"]) == 0
+    lines = json.loads(capsys.readouterr().out)
+    assert len(lines) > 12 and {line["verdict"] for line in lines} == {"pass", "note", "not applicable"}
+    leak = build_quietly(world, tmp_path / "leak", config=config(memory={"exclude": "none"}))
+    assert checklist.main(["--data_dir", str(leak)]) == 1
+    assert "illegitimate" in capsys.readouterr().out
+    assert checklist.main(["--data_dir", str(tmp_path / "nowhere")]) == 2
+    assert "no data set" in capsys.readouterr().err
+    assert checklist.main(["--data_dir", str(data), "--workdir", str(tmp_path)]) == 2
+    assert "--workdir must name the folder of a finished run" in capsys.readouterr().err
+
+
+def test_the_shuffled_control(tmp_path):
+    for low, high, verdict in ((0.45, 0.55, PASS), (0.51, 0.6, FAIL)):
+        results = {"test": {"accuracy": (low + high) / 2, "accuracy_interval": [low, high]}}
+        (tmp_path / "results.json").write_text(json.dumps(results))
+        assert checklist.shuffled_control(tmp_path).verdict == verdict
+    assert checklist.shuffled_control(None).verdict == NOT_APPLICABLE
+
+
+def test_groups_within_each_others_days(world, tmp_path):
+    data = stored_data.read(build_quietly(world, tmp_path))
+    assert leak_checks.interleaved(data) == 0
+    test = data.images.filter(pl.col("split") == "test").row(0, named=True)
+    mine = (pl.col("split") == "test") & (pl.col("record") == test["record"])
+    account = data.images.filter((pl.col("account") == test["account"]) & (pl.col("split") == "train"))
+    middle = int(account["time"].min()) + 1  # behind the first post of some train group
+    wide = data.images.with_columns(time=pl.when(mine & (pl.col("position") == 0)).then(middle).otherwise("time"))
+    assert leak_checks.interleaved(replace(data, images=wide)) >= 1
