@@ -16,6 +16,7 @@ A shard is complete or absent (it is renamed into place), so a killed writer los
 The header names each part's extractor, its version and the hash of its weights; a part not named there is lacking.
 """
 
+import fcntl
 import json
 import os
 import zlib
@@ -57,7 +58,8 @@ class FeatureWriter:
       journal: keeps each row on disk at once, until its shard is full: for rows that cost seconds each.
 
     Raises:
-      ValueError: a part is unknown or incompletely described, or the folder was written with another header.
+      ValueError: a part is unknown or incompletely described, or the folder was written with another header, or
+        another process is writing to it.
     """
 
     def __init__(
@@ -82,14 +84,20 @@ class FeatureWriter:
         self._rows: list[dict] = []
         self._dims: dict[str, int] = {}
         self._keys: set[tuple[str, str]] = set()
+        self._journal: feature_journal.Journal | None = None
         self.path.mkdir(parents=True, exist_ok=True)
-        if (self.path / "header.json").exists():
-            self._resume()
-        else:
-            _write_atomically(self.path / "header.json", json.dumps(self.header, indent=2).encode())
-        self._shards = len(shard_paths(self.path))
+        self._lock: int | None = _lock(self.path)
+        try:
+            if any(shard_paths(self.path)) or feature_journal.read(self.path):
+                self._resume()
+            else:  # also where a run ended before its first row
+                _write_atomically(self.path / "header.json", json.dumps(self.header, indent=2).encode())
+            self._shards = len(shard_paths(self.path))
+            self._recover()
+        except BaseException:
+            self.close()
+            raise
         self._journal = feature_journal.Journal(self.path) if journal else None
-        self._recover()
 
     def _recover(self) -> None:
         """Rows that a killed writer had only in its journal become a shard."""
@@ -118,6 +126,15 @@ class FeatureWriter:
 
     def __exit__(self, *exc) -> None:
         self.flush()
+        self.close()
+
+    def close(self) -> None:
+        """Lets another writer have the store; rows that were not flushed are lost, or in the journal."""
+        if self._journal:
+            self._journal.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def __contains__(self, key: tuple[str, str]) -> bool:
         return key in self._keys
@@ -204,6 +221,20 @@ class FeatureWriter:
 
     def _schema(self) -> "pa.Schema":
         return shard_schema(self.header["extractors"], self._dims)
+
+
+def _lock(path: Path) -> int:
+    """A descriptor of the folder that holds it alone until it is closed or the process ends.
+
+    Raises ValueError where another writer holds it.
+    """
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(folder)
+        raise ValueError(f"{path}: another process is writing to this store; wait for it, or end it") from error
+    return folder
 
 
 def _write_atomically(path: Path, data) -> None:

@@ -26,11 +26,24 @@ def how_to_get(folder: str, name: str) -> str:
 
 
 def source_sha256(folder: str, name: str) -> str:
-    """sha256 of the official file that a converted one was made from, as it says itself."""
-    from safetensors import safe_open
+    """sha256 of the official file that a converted one was made from, as it says itself.
 
-    with safe_open(weights_path(folder, name), "numpy") as file:
-        return file.metadata()["source_sha256"]
+    Raises WeightsError for a file that is broken or that the converter did not write.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    from third_party_ports.weights import WeightsError
+
+    path = weights_path(folder, name)
+    remedy = f"Make it again: {how_to_get(folder, name)}"
+    try:
+        with safe_open(path, "numpy") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path}: not a readable safetensors file ({error}). {remedy}") from error
+    if "source_sha256" not in metadata:
+        raise WeightsError(f"{path}: does not say what it was converted from. {remedy}")
+    return metadata["source_sha256"]
 
 
 def load(

@@ -10,7 +10,7 @@ import pytest
 
 from data_builders import feature_journal
 from data_builders.feature_store import FeatureReader, FeatureWriter
-from tests.data.test_feature_store import open_writer, person, row
+from tests.data.test_feature_store import EXTRACTORS, open_writer, person, row
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,7 +24,7 @@ def written(path, count, first=0, **options):
 
 def abandoned(path, count):
     """As a killed process leaves the store; its file handle goes with it."""
-    written(path, count)._journal.close()
+    written(path, count).close()
 
 
 def test_rows_of_an_abandoned_writer_come_back(tmp_path):
@@ -64,7 +64,8 @@ def test_a_row_cut_short_is_left_out_alone(tmp_path, cut):
 def test_a_journal_left_beside_its_shard_adds_nothing(tmp_path):
     abandoned(tmp_path, 3)
     journal = (tmp_path / feature_journal.NAME).read_bytes()
-    open_writer(tmp_path).flush()  # the rows are in a shard now
+    with open_writer(tmp_path):
+        pass  # the rows are in a shard now
     (tmp_path / feature_journal.NAME).write_bytes(journal)  # as if killed before it was deleted
     with open_writer(tmp_path, journal=True):
         pass
@@ -83,6 +84,25 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
     done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, env=os.environ)
     assert done.returncode == -signal.SIGKILL
-    with FeatureWriter(tmp_path, extractors=open_writer(tmp_path).header["extractors"], depth_side=6):
+    with FeatureWriter(tmp_path, extractors=EXTRACTORS, depth_side=6):
         pass
     assert sorted(FeatureReader(tmp_path).keys()) == [("a", f"i{n}") for n in range(7)]
+
+
+def test_two_writers_are_refused(tmp_path):
+    """A writer that is stopped, not dead, still has its rows: a second one would write them twice."""
+    first = written(tmp_path, 3)
+    with pytest.raises(ValueError, match="another process is writing"):
+        open_writer(tmp_path)
+    first.close()
+    with open_writer(tmp_path):
+        pass
+    assert len(FeatureReader(tmp_path)) == 3
+
+
+def test_a_store_without_rows_takes_another_header(tmp_path):
+    """A first run that failed leaves a header and nothing else: the corrected command may use the folder."""
+    open_writer(tmp_path, journal=True).close()
+    with open_writer(tmp_path, depth_side=3) as writer:
+        writer.write("a", "i", 30, 40, **row())
+    assert FeatureReader(tmp_path).header["depth_side"] == 3

@@ -82,6 +82,7 @@ def test_a_killed_writer_is_resumed_and_known_keys_are_skipped(tmp_path):
     writer = open_writer(tmp_path)
     for number in range(5):  # two shards of two; the fifth row dies with the process
         assert writer.write("a", f"i{number}", 30, 40, **row(number))
+    writer.close()
     (tmp_path / ".part-00002.arrow.tmp").write_bytes(b"torn")
     with open_writer(tmp_path) as again:
         assert ("a", "i3") in again and ("a", "i4") not in again
@@ -95,7 +96,8 @@ def test_a_killed_writer_is_resumed_and_known_keys_are_skipped(tmp_path):
 
 
 def test_another_header_is_refused_by_field(tmp_path):
-    open_writer(tmp_path)
+    with open_writer(tmp_path) as writer:
+        writer.write("a", "i", 30, 40, **row())
     with pytest.raises(ValueError, match="random_weights is False"):
         open_writer(tmp_path, random_weights=True)
     with pytest.raises(ValueError, match="depth_side is 6"):
