@@ -32,6 +32,9 @@ def get_config(size: str = "full") -> ConfigDict:
             "min_lag_days": 7.0,
             "window_days": 30.0,  # X of eq. 2
             "mean_includes_retrieved": True,
+            "max_posts": -1,  # the newest posts of what a query may see; -1: all
+            "fallback": "none",  # none | cross_account: similar images of others fill free slots,
+            "fallback_below": 5,  # where a query sees fewer posts than this
         }
     )
     config.data.similarity = ConfigDict({"pose": 1 / 3, "background": 1 / 3, "caption": 1 / 3})  # eq. 1

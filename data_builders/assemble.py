@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from data_builders import shuffled_likes
+from data_builders.fallback import Pool, fill
 from data_builders.feature_store import FeatureReader
 from data_builders.groups import SPLITS, KeptGroups, image_weights
 from data_builders.memory_bank import AccountImages, account_images
@@ -105,9 +106,16 @@ def require_parts(reader: FeatureReader, choices: Mapping[str, Any]) -> None:
 
 
 def examples(
-    account: Account, split: int, raw: Path, reader: FeatureReader, choices: Mapping[str, Any]
+    account: Account,
+    split: int,
+    raw: Path,
+    reader: FeatureReader,
+    choices: Mapping[str, Any],
+    pool: Pool | None = None,
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """(group id, example) of one account's groups of one split; see top3000's features for the fields.
+
+    pool: what fills the free slots of short banks, under memory.fallback = "cross_account".
 
     Raises:
       FileNotFoundError, KeyError: an image file or its features are gone since they were checked.
@@ -118,11 +126,19 @@ def examples(
     ids = account.images.image_id
     features = reader.load(account.name, ids.tolist())
     retrieved = retrieve(account.images, features, choices, split)
+    keys = None
+    if pool:
+        retrieved, keys = fill(retrieved, account.name, account.images, features, pool, choices, split)
     people = np.full(len(ids), PEOPLE_UNKNOWN, np.int32) if features.people is None else features.people
     columns = account.posts.to_dict(as_series=False)
     paths = [path for post in columns["image_paths"] for path in post]
     for group, positions in groups:
         example = _example(account, group, positions, columns, retrieved)
+        if keys is not None:
+            foreign = keys[positions] != ""
+            own = np.array(example["retrieved_ids"], object).reshape(foreign.shape)
+            example["retrieved_ids"] = np.where(foreign, keys[positions], own).ravel().tolist()
+            example["foreign"] = foreign
         example["people"] = people[positions]
         texts = reader.caption_texts(account.name, ids[positions].tolist())
         example["machine_captions"] = [text or "" for text in texts]

@@ -8,6 +8,7 @@ ALLOWED = {
     "posts.carousel": ("first", "skip", "all"),
     "split.by": ("group", "account"),
     "memory.exclude": ("group", "post", "none"),
+    "memory.fallback": ("none", "cross_account"),
 }
 AT_LEAST = {
     "top_n": 1,
@@ -18,6 +19,8 @@ AT_LEAST = {
     "pairs.min_ratio": 1,
     "memory.min_lag_days": 0,
     "memory.window_days": 1e-9,  # eq. 2 asks for strictly less
+    "memory.max_posts": -1,
+    "memory.fallback_below": 1,
     "similarity.pose": 0,
     "similarity.background": 0,
     "similarity.caption": 0,

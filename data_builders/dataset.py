@@ -121,7 +121,8 @@ class GroupDataset:
         between), comments (newline between), machine_captions (absent from data sets of version 1.0.0): N str; post [N]
         i32; likes, times [N] i64; pairs [V, 2] i32, i < j;
         retrieved_ids: N * K str ("" empty); similarity [N, K, 4] f64 (total, pose, background, caption); local_score
-        [N, K] f64; count [N, K] i32; mask [N, K] bool; sponsored [N] bool; people, carousel_length [N] i32; weight
+        [N, K] f64; count [N, K] i32; mask [N, K] bool; foreign [N, K] bool, of another account, its id as account/image
+        (only where memory.fallback is on); sponsored [N] bool; people, carousel_length [N] i32; weight
         [N] f32; depth [N, side, side] u16, absent when the data set was built with depth.side = 0.
 
         Raises:
@@ -166,7 +167,9 @@ class GroupDataset:
         n, k = len(group["likes"]), self.choices["retrieval"]["k"]
         group["pairs"] = group["pairs"].reshape(-1, 2)
         group["similarity"] = group["similarity"].reshape(n, k, 4)
-        for name in ("local_score", "count", "mask"):
+        if "foreign" in values:
+            group["foreign"] = np.frombuffer(values["foreign"][0], np.bool_)
+        for name in ("local_score", "count", "mask", *["foreign"] * ("foreign" in group)):
             group[name] = group[name].reshape(n, k)
         side = self.choices["depth"]["side"]
         if side and self._depth:

@@ -127,6 +127,13 @@ def visible(query: AccountImages, bank: AccountImages, memory: Mapping[str, Any]
     return seen
 
 
+def newest(seen: np.ndarray, most: int) -> np.ndarray:
+    """The `most` newest of the posts that each kind of query sees, bool [V, M], posts in order of time; -1: all."""
+    if most < 0:
+        return seen
+    return seen & (np.cumsum(seen[:, ::-1], axis=1)[:, ::-1] <= most)
+
+
 def viewers(query: AccountImages, memory: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     """Queries that see the same bank: the members of a group, or the images of a post where times or posts matter.
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from data_builders.groups import TEST
 from data_builders.local_score import local_scores
-from data_builders.memory_bank import AccountImages, in_bank, viewers, visible
+from data_builders.memory_bank import AccountImages, in_bank, newest, viewers, visible
 from data_builders.similarity import Features, similarity
 
 DECIMALS = 6  # of S in the ranking: below that, differences are rounding noise
@@ -25,6 +25,7 @@ class Retrieved:
       local_score: f64 [Q, K], eq. 3.
       count: i32 [Q, K], |A_r| of eq. 2.
       mask: bool [Q, K], False for an empty slot; all its values are 0.
+      bank: i32 [Q], posts of the bank that the query sees.
     """
 
     index: np.ndarray
@@ -32,6 +33,7 @@ class Retrieved:
     local_score: np.ndarray
     count: np.ndarray
     mask: np.ndarray
+    bank: np.ndarray
 
 
 def retrieve(
@@ -107,6 +109,8 @@ def _search(
         rows = slice(begin, begin + chunk)
         kinds, viewer = viewers(query.rows(rows), memory)
         seen = visible(query.rows(rows).rows(kinds), posts, memory, split_by)  # [V, posts]
+        seen = newest(seen, memory["max_posts"])
+        result.bank[rows] = seen.sum(axis=1)[viewer]
         local, count = local_scores(posts.time, posts.likes, seen, memory)
         parts = similarity(
             query_features.rows(rows), bank_features, choices["similarity"], choices["pose"]["keypoint_threshold"]
@@ -133,4 +137,5 @@ def _empty(queries: int, k: int) -> Retrieved:
         local_score=np.zeros((queries, k)),
         count=np.zeros((queries, k), np.int32),
         mask=np.zeros((queries, k), bool),
+        bank=np.zeros(queries, np.int32),
     )

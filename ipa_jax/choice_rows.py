@@ -84,6 +84,23 @@ QUESTIONS = (
 )  # fmt: skip
 CHOICES = (DEFAULT, *(choice for question in QUESTIONS for choice in question.instead), OURS)
 
+BANKS = (0, 1, 5, 20, 80)  # data.memory.max_posts of the runs of short histories
+
+
+def _capped(posts: int, fallback: str) -> Choice:
+    fields = {"data.memory.max_posts": posts}
+    if fallback == "none":
+        return Choice(f"bank_{posts}", f"{posts} posts", fields)
+    return Choice(f"bank_{posts}_filled", f"{posts} posts, filled", fields | {"data.memory.fallback": fallback})
+
+
+# What is filled are free slots: of a bank of K posts or more there is none, and nothing to run.
+SHORT_HISTORIES = (
+    DEFAULT,
+    *(_capped(posts, "none") for posts in BANKS),
+    *(_capped(posts, "cross_account") for posts in BANKS if posts < 5),
+)
+
 
 def runs_of(choices: Sequence[Choice], seeds: Sequence[int], accounts: int, posts: int, size: str) -> list[Run]:
     """The runs of some choices, one a choice and world, world by world; training seed = world seed."""

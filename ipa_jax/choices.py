@@ -1,6 +1,7 @@
 """The paper's silent choices settled by experiment: one field each over full.py, on demo worlds.
 
-    python -m ipa_jax.choices --out=runs/choices          every choice; the table goes into docs/choices.md
+    python -m ipa_jax.choices --out=runs/choices                     every choice, into docs/choices.md
+    python -m ipa_jax.choices --out=runs/choices --short_histories   accuracy against the size of the bank
 
 A run that is done is never made again: its record is taken, also that of another table of the same run (--others).
 """
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     Records = Mapping[str, list[tuple[str, Record]]]  # name of a choice -> (name of the world, record) of each world
 
 BEGIN, END = "<!-- choices -->", "<!-- /choices -->"  # around the tables in the page
+SHORT = ("<!-- short histories -->", "<!-- /short histories -->")
 
 
 def take_shared(runs: Sequence["Run"], records: Path, others: Sequence[Path]) -> list[str]:
@@ -110,6 +112,28 @@ def carousel_table(records: "Records", min_ratio: float) -> list[str]:
     return lines
 
 
+def history_table(records: "Records", min_ratio: float) -> list[str]:
+    """Accuracy against the posts of the bank, free slots empty or filled from other accounts, as lines of Markdown."""
+    from ipa_jax.choice_rows import BANKS
+    from ipa_jax.protocols import difference, points
+
+    lines = ["| posts of the bank | slots empty: accuracy % | 95 % | filled: accuracy % | 95 % "
+             "| filled minus empty, points (95 %) |", "|---:|---:|:---:|---:|:---:|---|"]  # fmt: skip
+    for posts in BANKS:
+        scores = [pooled(records[name]) for name in (f"bank_{posts}", f"bank_{posts}_filled") if name in records]
+        measured = [cells(each, None, min_ratio)[:2] for each in scores]
+        if len(scores) == 2:
+            row = [*measured[0], *measured[1], points(difference(*reversed(scores), min_ratio))]
+        elif f"bank_{posts}" in records:
+            row = [*measured[0], "no slot to fill" if posts >= 5 else "not run", "", ""]
+        else:
+            row = ["not run", "", "", "", ""]
+        lines.append(f"| {' | '.join([str(posts), *row])} |")
+    if "full" in records:
+        lines.append(f"| all | {' | '.join([*cells(pooled(records['full']), None, min_ratio)[:2], '', '', ''])} |")
+    return lines
+
+
 def between_markers(text: str, lines: Sequence[str], marks: tuple[str, str] = (BEGIN, END)) -> str:
     """The text with what stands between its marks replaced. Raises ValueError where it has not exactly one of each."""
     begin, end = marks
@@ -140,8 +164,8 @@ def collect(choices: Sequence["Choice"], args: argparse.Namespace) -> "Records":
     everything = choice_rows.runs_of(choices, *sizes)
     if taken := take_shared(everything, args.records, args.others):
         print(f"taken from {', '.join(map(str, args.others))}: {', '.join(taken)}")
-    first = choices[0].name
-    asked = [run for run in everything if not args.only or run.name in (first, *args.only)]
+    always = () if args.short_histories else (choices[0].name,)  # what all others are compared with
+    asked = [run for run in everything if not args.only or run.name in (*always, *args.only)]
     made = experiments.run(asked, args.out, args.records, overwrite=args.overwrite)
     found: dict[str, list] = {}
     for run in everything:
@@ -154,15 +178,20 @@ def run(args: argparse.Namespace, argv: Sequence[str]) -> None:
     from configs import full
     from ipa_jax import choice_rows
 
+    marks = SHORT if args.short_histories else (BEGIN, END)
     if args.page.is_file():
-        between_markers(args.page.read_text(), [])  # before hours of runs
-    found = collect(choice_rows.CHOICES, args)
+        between_markers(args.page.read_text(), [], marks)  # before hours of runs
+    found = collect(choice_rows.SHORT_HISTORIES if args.short_histories else choice_rows.CHOICES, args)
     ratio = full.get_config(args.size).data.pairs.min_ratio
-    lines = [f"`python -m ipa_jax.choices {shlex.join(argv)}`", "", *choice_table(found, ratio)]
-    if carousels := carousel_table(found, ratio):
-        lines += ["", "The model of `carousel = all` alone, its images and its posts judged:", "", *carousels]
+    lines = [f"`python -m ipa_jax.choices {shlex.join(argv)}`", ""]
+    if args.short_histories:
+        lines += history_table(found, ratio)
+    else:
+        lines += choice_table(found, ratio)
+        if carousels := carousel_table(found, ratio):
+            lines += ["", "The model of `carousel = all` alone, its images and its posts judged:", "", *carousels]
     print("\n" + "\n".join(lines))
-    write_page(args.page, lines)
+    write_page(args.page, lines, marks)
 
 
 def _seeds(text: str) -> list[int]:
@@ -177,6 +206,7 @@ def _parser() -> argparse.ArgumentParser:
                         help="folders whose records of the same runs are taken")  # fmt: skip
     parser.add_argument("--page", type=Path, default=Path("docs/choices.md"), help="the page that the tables go into")
     parser.add_argument("--only", type=lambda text: text.split(","), help="choices by their records' names, by comma")
+    parser.add_argument("--short_histories", action="store_true", help="the runs of short histories instead")
     parser.add_argument("--seeds", type=_seeds, default=[0, 1], help="world and training seeds, by comma")
     parser.add_argument("--accounts", type=int, default=240, help="of each demo world")
     parser.add_argument("--posts", type=int, default=80, help="of each account")

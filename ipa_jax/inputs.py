@@ -8,6 +8,7 @@ slots:
                  flip     bool [S]           flipped left to right after the cut
   retrieval      similarity, local, count    f32 [S, K], in order of rank (eq. 1 to 4; 0 where retrieved_mask is False)
                  retrieved_mask              bool [S, K]
+                 foreign                     bool [S, K]    of another account; only where memory.fallback is on
   depth          depth    u16  [S, side, side]  the whole stored map; the device cuts, flips and thresholds
   depth_vectors  depth_vectors  f32 [S, V, D]   the ResNet's vectors of the un-augmented image: 5, or 1 of all views
   texts          words/FIELD    i32 [S, L]      numbers of the vocabulary, 0 = padding, which stands in front
@@ -97,16 +98,20 @@ class Retrieval:
 
     def __init__(self, dataset: GroupDataset, config: ConfigDict, **_):
         self.k = dataset.choices["retrieval"]["k"]
+        self.flagged = config.data.memory.get("fallback", "none") != "none"
 
     def empty(self, slots: int) -> Batch:
         batch = {key: np.zeros((slots, self.k), np.float32) for key in ("similarity", "local", "count")}
-        return batch | {"retrieved_mask": np.zeros((slots, self.k), bool)}
+        flags = ("retrieved_mask", *["foreign"] * self.flagged)
+        return batch | {key: np.zeros((slots, self.k), bool) for key in flags}
 
     def fill(self, batch: Batch, slots: np.ndarray, example: dict, positions: np.ndarray, step: int) -> None:
         batch["similarity"][slots] = example["similarity"][positions, :, 0]
         batch["local"][slots] = example["local_score"][positions]
         batch["count"][slots] = example["count"][positions]
         batch["retrieved_mask"][slots] = example["mask"][positions]
+        if self.flagged:
+            batch["foreign"][slots] = example["foreign"][positions]
 
 
 class Depth:

@@ -149,8 +149,11 @@ def retrieval_cards(scores: pl.DataFrame, test: object, album: Album, count: int
         retrieved = []
         for slot in np.flatnonzero(group["mask"][at]).tolist():
             total, pose, background, caption = (float(part) for part in group["similarity"][at][slot])
+            owner, name = account, group["retrieved_ids"][at * k + slot]
+            if "foreign" in group and group["foreign"][at][slot]:
+                owner, name = name.split("/", 1)
             retrieved.append(
-                album.photo(account, group["retrieved_ids"][at * k + slot])
+                album.photo(owner, name)
                 | {
                     "similarity": total,
                     "parts": {"pose": pose, "background": background, "caption": caption},

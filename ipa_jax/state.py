@@ -52,6 +52,8 @@ def example_inputs(config: ConfigDict) -> dict[str, np.ndarray]:
     if "retrieval" in parts:
         example |= {name: np.ones((1, k), np.float32) for name in ("similarity", "local", "count")}
         example["retrieved_mask"] = np.ones((1, k), bool)
+        if config.data.memory.get("fallback", "none") != "none":
+            example["foreign"] = np.zeros((1, k), bool)
     if "depth" in parts:
         example["depth"] = np.zeros((1, d, d), np.uint16)
         example["window"] = np.float32([[0, 0, 1]])

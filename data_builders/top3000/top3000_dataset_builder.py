@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import polars as pl
 import tensorflow_datasets as tfds
 
 from configs import full
-from data_builders import build_report, duplicates, group_index
+from data_builders import build_report, duplicates, fallback, group_index
 from data_builders.assemble import accounts, examples
 from data_builders.groups import SPLITS
 from data_builders.prepare import Prepared, prepare
@@ -51,12 +52,21 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     ):
         self._choices = dict(choices) if choices is not None else full.get_config().data.to_dict()
         self._raw, self._features, self._beam = raw, features, beam
+        if beam and self._choices["memory"]["fallback"] != "none":
+            raise ValueError(
+                "config.data.memory.fallback searches all accounts at once, which a build through Beam does not: build "
+                "on one host, without --beam_pipeline_options"
+            )
         self.report: dict[str, Any] | None = None
         super().__init__(file_format=file_format or "array_record", **tfds_options)
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(
-            features=example_features(self._choices["retrieval"]["k"], self._choices["depth"]["side"]),
+            features=example_features(
+                self._choices["retrieval"]["k"],
+                self._choices["depth"]["side"],
+                foreign=self._choices["memory"]["fallback"] != "none",
+            ),
             metadata=tfds.core.MetadataDict(),
         )
 
@@ -81,12 +91,21 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self, split: int) -> Iterator[tuple[str, dict[str, Any]]]:
         from tqdm import tqdm
 
+        prepared = self._prepared
         groups = len(self._index.groups[SPLITS[split]])
         with tqdm(total=groups, desc=SPLITS[split], unit=" groups", mininterval=1, disable=None) as progress:
-            for account in accounts(self._prepared.table, self._choices):
-                for key, example in examples(account, split, self._prepared.root, self._prepared.reader, self._choices):
+            for account in accounts(prepared.table, self._choices):
+                for key, example in examples(account, split, prepared.root, prepared.reader, self._choices, self._pool):
                     yield key, example
                     progress.update()
+
+    @cached_property
+    def _pool(self) -> fallback.Pool | None:
+        """What short banks are filled from, made once for all splits."""
+        if self._choices["memory"]["fallback"] == "none":
+            return None
+        prepared = self._prepared
+        return fallback.make_pool(accounts(prepared.table, self._choices), prepared.reader)
 
     def _log_download_bytes(self) -> None:
         """Nothing is downloaded, and the build's own command says where the data set goes."""
@@ -130,8 +149,9 @@ def metadata(prepared: Prepared, index: group_index.Index, choices: dict[str, An
     }
 
 
-def example_features(k: int, depth_side: int) -> tfds.features.FeaturesDict:
-    """Fields of one group of N images; K retrieved images each; "depth" only with a side above 0.
+def example_features(k: int, depth_side: int, *, foreign: bool = False) -> tfds.features.FeaturesDict:
+    """Fields of one group of N images; K retrieved images each; "depth" only with a side above 0, "foreign" only
+    where free slots may be filled from other accounts.
 
     Numbers are stored as bytes: tf.Example itself would round float64 to float32, which moves a local score.
     """
@@ -168,6 +188,8 @@ def example_features(k: int, depth_side: int) -> tfds.features.FeaturesDict:
         "carousel_length": numbers(np.int32),
         "weight": numbers(np.float32),
     }
+    if foreign:
+        fields["foreign"] = numbers(np.bool_, k)  # a slot filled from another account; its id: account/image id
     if depth_side:
         fields["depth"] = numbers(np.uint16, depth_side, depth_side, encoding="zlib")
     return tfds.features.FeaturesDict(fields)

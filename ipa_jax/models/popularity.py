@@ -51,7 +51,8 @@ class PopularityModel(nn.Module):
 
         Args:
           inputs: image uint8 [N, c, c, 3]; slot_mask bool [N] (False = empty slot); where the branches are on:
-            similarity, local, count float32 [N, K] and retrieved_mask bool [N, K]; depth uint16 [N, d, d], window
+            similarity, local, count float32 [N, K] and retrieved_mask bool [N, K], and where memory.fallback is on
+            foreign bool [N, K]; depth uint16 [N, d, d], window
             float32 [N, 3] and flip bool [N], or depth_vectors float32 [N, V, C] when they are cached.
           train: BatchNorm uses (and updates) the statistics of this batch, over all devices of axis_name.
           keys: a PRNG key an image [N] for stochastic depth; None: none is dropped.
@@ -67,7 +68,11 @@ class PopularityModel(nn.Module):
         if self.retrieval["enabled"]:
             fields = {name: value for name, value in self.retrieval.items() if name != "enabled"}
             retrieved, seen = RetrievalTokens(self.width, **fields, dtype=self.dtype, name="retrieval")(
-                inputs["similarity"], inputs["local"], inputs["count"], inputs["retrieved_mask"]
+                inputs["similarity"],
+                inputs["local"],
+                inputs["count"],
+                inputs["retrieved_mask"],
+                inputs.get("foreign"),
             )
             tokens.append(retrieved + self._type("retrieval_type", 1))
             masks.append(seen)

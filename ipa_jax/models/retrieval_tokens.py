@@ -25,14 +25,24 @@ class RetrievalTokens(nn.Module):
 
     @nn.compact
     def __call__(
-        self, similarity: jax.Array, local: jax.Array, count: jax.Array, mask: jax.Array
+        self,
+        similarity: jax.Array,
+        local: jax.Array,
+        count: jax.Array,
+        mask: jax.Array,
+        foreign: jax.Array | None = None,
     ) -> tuple[jax.Array, jax.Array]:
-        """All arguments [N, K], mask bool (False = fewer than K candidates): (tokens [N, T, D], mask [N, T])."""
+        """All arguments [N, K], mask bool (False = fewer than K candidates): (tokens [N, T, D], mask [N, T]).
+
+        foreign bool: retrieved from another account (memory.fallback), fed as one more number behind each pair.
+        """
         score = jnp.log(jnp.where(mask, local, 1.0)) if self.log_local else local
         features = [similarity, score]
         if self.feed_count:
             features.append(jnp.log(jnp.maximum(count, 1.0)))
-        pairs = jnp.where(mask[..., None], jnp.stack(features, -1), 0.0)  # [N, K, 2 or 3]
+        if foreign is not None:
+            features.append(foreign.astype(similarity.dtype))
+        pairs = jnp.where(mask[..., None], jnp.stack(features, -1), 0.0)  # [N, K, 2 to 4]
         project = nn.Dense(self.width, dtype=self.dtype, name="project")
         if self.tokens == "per_image":
             return project(pairs), mask

@@ -2,6 +2,7 @@
 
 import pytest
 
+from data_builders.dataset import GroupDataset
 from tests.cli.commands import fail, succeed
 
 pytestmark = pytest.mark.xdist_group("tables")
@@ -22,3 +23,13 @@ def test_choices_are_run_once_and_their_page_is_made_again_from_records(tmp_path
     assert page.read_text() == text
     wrong = fail("ipa_jax.choices", f"--out={tmp_path}/a", *flags, "--only=k_11")
     assert "--only: k_11 is none of full, loss_ratio_log" in wrong.stderr
+
+
+def test_a_bank_that_is_empty_is_filled_from_other_accounts(tmp_path):
+    """From the config field to a model that reads the flag."""
+    flags = (*WORLD[:-1], "--only=bank_0_filled", f"--page={tmp_path}/page.md", f"--records={tmp_path}/records")
+    done = succeed("ipa_jax.choices", f"--out={tmp_path}/a", *flags, "--short_histories", f"--others={tmp_path}/none")
+    assert "1 of 1 runs done" in done.stdout and "| 0 | not run |" in (tmp_path / "page.md").read_text()
+    (data,) = (tmp_path / "a/data").iterdir()
+    group = GroupDataset(data, "test")[0]
+    assert group["foreign"].all() and group["mask"].all()

@@ -84,6 +84,35 @@ def test_carousels_are_judged_by_images_and_by_posts():
     assert accuracy["posts by the mean z of their images"] == accuracy["posts by their highest z"] == ("100.0", "2")
 
 
+def test_short_histories_are_banks_cut_short_and_filled():
+    runs = choice_rows.runs_of(choice_rows.SHORT_HISTORIES, [0], 20, 40, "tiny")
+    memory = {run.name: run.resolved.data.memory for run in runs}
+    assert {name: m.max_posts for name, m in memory.items() if m.fallback == "none"} == {
+        "full": -1, "bank_0": 0, "bank_1": 1, "bank_5": 5, "bank_20": 20, "bank_80": 80,
+    }  # fmt: skip
+    assert {name: m.max_posts for name, m in memory.items() if m.fallback != "none"} == {
+        "bank_0_filled": 0,
+        "bank_1_filled": 1,
+    }
+    k = runs[0].resolved.data.retrieval.k
+    assert k == runs[0].resolved.data.memory.fallback_below == 5  # a bank of 5 posts leaves no slot free
+
+
+def test_the_table_of_short_histories():
+    records = {
+        "full": made(0.7),
+        "bank_0": made(0.2),
+        "bank_0_filled": made(0.6),
+        "bank_1": made(0.3),
+        "bank_5": made(0.5),
+    }
+    lines = choices.history_table(records, 2.0)
+    rows = {row[0]: row[1:] for row in ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:])}
+    assert {len(row) for row in rows.values()} == {5} and list(rows) == ["0", "1", "5", "20", "80", "all"]
+    assert float(rows["0"][2]) > float(rows["0"][0]) and rows["0"][4].startswith("+")
+    assert (rows["1"][2], rows["5"][2], rows["20"][0]) == ("not run", "no slot to fill", "not run")
+
+
 def test_the_page_keeps_what_stands_around_its_tables(tmp_path):
     page = tmp_path / "docs/choices.md"
     choices.write_page(page, ["a"])

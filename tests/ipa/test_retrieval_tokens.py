@@ -67,3 +67,15 @@ def test_what_lies_in_a_missing_slot_is_never_read(tokens):
 def test_an_unknown_layout_is_refused():
     with pytest.raises(ValueError, match=r"model.retrieval.tokens is 'list': vector or per_image"):
         apply(RetrievalTokens(9, "list"), features=9)
+
+
+@pytest.mark.parametrize("tokens", ["vector", "per_image"])
+def test_an_image_of_another_account_is_flagged(tokens):
+    """One more number behind each pair, 0 in a masked slot whatever stands there."""
+    foreign = np.array([[False, True, True], [False, False, False]])
+    module = RetrievalTokens(12 if tokens == "vector" else 3, tokens)
+    variables = {"params": {"project": {"kernel": jnp.eye(module.width), "bias": jnp.zeros(module.width)}}}
+    found, _ = module.apply(variables, SIMILARITY, LOCAL, COUNT, MASK, foreign)
+    rows = [0.9, 2, 0, 0.5, 0.25, 1, 0, 0, 0]
+    expected = [[*rows, 1, 1, 0]] if tokens == "vector" else np.reshape(rows, (3, 3))
+    np.testing.assert_allclose(found[0], expected, rtol=1e-6)

@@ -1,0 +1,181 @@
+"""Short histories: similar train images of other accounts fill the slots that an account's own bank leaves free.
+
+The paper's future work; `memory.fallback = "cross_account"`. Exact search over the cosine parts of eq. 1, in blocks;
+the best CANDIDATES are then ranked by the whole of S, pose included. The local score of a foreign post is its likes
+over the mean of its own account near it in time, so that it says the same as one's own: how well such a photo does.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from data_builders.groups import DAY, TRAIN
+from data_builders.local_score import local_scores
+from data_builders.memory_bank import AccountImages
+from data_builders.retrieval import DECIMALS, Retrieved
+from data_builders.similarity import Features, cosine_similarity, similarity
+
+if TYPE_CHECKING:
+    from data_builders.assemble import Account
+    from data_builders.feature_store import FeatureReader
+
+CANDIDATES = 64  # images ranked anew with the pose, for each query
+BLOCK = 1 << 14  # images of the pool compared at once
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The M train images of all accounts, newest first, then by account and image id: the order that decides ties.
+
+    Held in memory with their features, 4 * (D + E) bytes and the people of each.
+
+    Attributes:
+      names: of the accounts, ascending.
+      account: i32 [M], index into `names`.
+      post: i32 [M], the image's post among its account's train posts, which `histories` holds.
+      time: i64 [M], UTC seconds.
+      image_id: str [M].
+      features: of the M images.
+      histories: (time, likes) i64 of each account's train posts, in order of time.
+    """
+
+    names: list[str]
+    account: np.ndarray
+    post: np.ndarray
+    time: np.ndarray
+    image_id: np.ndarray
+    features: Features
+    histories: list[tuple[np.ndarray, np.ndarray]]
+
+    def key(self, image: int) -> str:
+        """account/image_id, which names an image in an example of another account."""
+        return f"{self.names[self.account[image]]}/{self.image_id[image]}"
+
+
+def make_pool(accounts: Iterable["Account"], reader: "FeatureReader") -> Pool:
+    """Of all accounts, names ascending. Raises KeyError where features are gone since they were checked."""
+    names, columns, loaded, histories = [], [], [], []
+    for account in accounts:
+        images = account.images.rows(account.images.split == TRAIN)
+        if not len(images):
+            continue
+        _, first, post = np.unique(images.post, return_index=True, return_inverse=True)
+        number = np.full(len(images), len(names), np.int32)
+        columns.append((number, post.astype(np.int32), images.time, images.image_id))
+        loaded.append(reader.load(account.name, images.image_id.tolist()))
+        histories.append((images.time[first], images.likes[first]))
+        names.append(account.name)
+    account, post, time, image_id = (np.concatenate(column) for column in zip(*columns, strict=True))
+    order = np.lexsort((image_id, account, -time))
+    return Pool(
+        names, account[order], post[order], time[order], image_id[order], _together(loaded).rows(order), histories
+    )
+
+
+def fill(
+    retrieved: Retrieved,
+    account: str,
+    images: AccountImages,
+    features: Features,
+    pool: Pool,
+    choices: Mapping[str, Any],
+    split: int | None = None,
+) -> tuple[Retrieved, np.ndarray]:
+    """Fills the free slots of queries whose bank holds fewer than `memory.fallback_below` posts, behind their own.
+
+    No image of the query's own account is taken, a post at most once, and under `past_only` nothing that is not older
+    than the query by more than `min_lag_days`, neither as an image nor in a mean.
+
+    Args:
+      retrieved: of all I images of the account, as retrieval.retrieve gives it for `split`.
+      images, features: the account's, in the same order.
+      choices: `config.data` as nested dict; reads memory, similarity and pose.
+    Returns:
+      Retrieved, `index` staying -1 in a filled slot, and the filled slots' keys (Pool.key), str objects [I, K], ""
+      elsewhere.
+    """
+    free = retrieved.mask.shape[1] - retrieved.mask.sum(axis=1)
+    short = retrieved.bank < choices["memory"]["fallback_below"]
+    asked = (images.group >= 0) & (split is None or images.split == split)
+    queries = np.flatnonzero(asked & short & (free > 0))
+    keys = np.full(retrieved.mask.shape, "", object)
+    filled = replace(retrieved, **{name: getattr(retrieved, name).copy() for name in _FILLED})
+    if not len(queries):
+        return filled, keys
+    candidates = _nearest(account, images.time[queries], features.rows(queries), pool, choices)
+    for query, near in zip(queries.tolist(), candidates, strict=True):
+        asks = features.rows(np.array([query]))
+        parts = similarity(
+            asks, pool.features.rows(near), choices["similarity"], choices["pose"]["keypoint_threshold"]
+        )[:, 0]
+        slot, taken = int(retrieved.mask[query].sum()), set()
+        for at in np.argsort(-np.round(parts[0], DECIMALS), kind="stable").tolist():
+            post = (int(pool.account[near[at]]), int(pool.post[near[at]]))
+            if slot == filled.mask.shape[1]:
+                break
+            if post in taken:
+                continue
+            taken.add(post)
+            keys[query, slot] = pool.key(near[at])
+            filled.similarity[query, slot] = parts[:, at]
+            local, count = _local(*post, int(images.time[query]), pool, choices["memory"])
+            filled.local_score[query, slot], filled.count[query, slot] = local, count
+            filled.mask[query, slot] = True
+            slot += 1
+    return filled, keys
+
+
+_FILLED = ("similarity", "local_score", "count", "mask")
+
+
+def _nearest(
+    account: str, times: np.ndarray, query: Features, pool: Pool, choices: Mapping[str, Any]
+) -> list[np.ndarray]:
+    """Images of the pool that come closest to each query by the cosine parts, at most CANDIDATES, in its order."""
+    weights, memory = choices["similarity"], choices["memory"]
+    own = pool.names.index(account) if account in pool.names else -1
+    best = np.zeros((len(query), 0), np.int64)
+    scores = np.zeros((len(query), 0))
+    for begin in range(0, len(pool.time), BLOCK):
+        rows = slice(begin, begin + BLOCK)
+        block = pool.features.rows(rows)
+        score = np.zeros((len(query), len(block)))
+        for part in ("background", "caption"):
+            if weights[part] > 0:
+                score += weights[part] * cosine_similarity(getattr(query, part), getattr(block, part))
+        seen = np.broadcast_to(pool.account[rows] != own, score.shape)
+        if memory["past_only"]:
+            seen = seen & (times[:, None] - pool.time[rows] > memory["min_lag_days"] * DAY)
+        here = np.broadcast_to(np.arange(begin, begin + len(block)), score.shape)
+        best = np.concatenate([best, here], axis=1)
+        scores = np.concatenate([scores, np.where(seen, np.round(score, DECIMALS), -np.inf)], axis=1)
+        kept = np.sort(np.argsort(-scores, axis=1, kind="stable")[:, :CANDIDATES], axis=1)
+        best, scores = (np.take_along_axis(values, kept, axis=1) for values in (best, scores))
+    return [images[np.isfinite(score)] for images, score in zip(best, scores, strict=True)]
+
+
+def _local(account: int, post: int, time: int, pool: Pool, memory: Mapping[str, Any]) -> tuple[float, int]:
+    """Local score and |A_r| (eq. 2, 3) of a post among its own account's train posts, for a query of this time."""
+    times, likes = pool.histories[account]
+    seen = np.ones((1, len(times)), bool)
+    if memory["past_only"]:
+        seen = (time - times > memory["min_lag_days"] * DAY)[None]
+    local, count = local_scores(times, likes, seen, memory)
+    return float(local[0, post]), int(count[0, post])
+
+
+def _together(parts: Sequence[Features]) -> Features:
+    """Features of several loads as one; people are padded to the most of any."""
+
+    def joined(name: str) -> np.ndarray | None:
+        arrays = [getattr(part, name) for part in parts]
+        if arrays[0] is None:
+            return None
+        if name in ("keypoints", "boxes"):
+            most = max(array.shape[1] for array in arrays)
+            arrays = [np.pad(a, [(0, 0), (0, most - a.shape[1])] + [(0, 0)] * (a.ndim - 2)) for a in arrays]
+        return np.concatenate(arrays)
+
+    return Features(**{field.name: joined(field.name) for field in fields(Features)})
