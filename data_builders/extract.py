@@ -53,11 +53,14 @@ def extract(
 
     Raises:
       RawDataError: nothing to read.
-      ValueError: an unknown part, missing weights (naming the command that gets each), a store with another header.
+      ValueError: an unknown part, a choice out of its range, missing weights (naming the command that gets each), a
+        store with another header.
     """
     from data_builders import extract_beam, extract_job, posts
+    from data_builders.extract_choices import check
     from data_builders.extractors import require_weights
 
+    check(config.extract.to_dict())
     choices = config.extract.to_dict() | {"keypoint_threshold": config.data.pose.keypoint_threshold}
     parts = _parts(config, parts)
     if not random_weights:
@@ -78,6 +81,7 @@ def extract(
         report = extract_beam.extract(job, images, out, beam_pipeline_options)
     else:
         report = extract_job.run(job, images, out)
+    report.posts = {reason: count for reason, count in skips.counts.items() if count}
     extract_job.write_report(report, out)
     return report
 
@@ -100,6 +104,8 @@ def show(report: "Report", out: Path) -> None:
     print(f"wrote {report.written} images to {out} ({report.already} were there already)")
     for reason, count in report.skipped.most_common():
         print(f"  left out, {reason}: {count} (such as {report.examples[reason][0]})")
+    for reason, count in report.posts.items():
+        print(f"  not looked at, {reason}: {count} records of the raw data")
 
 
 def main(argv: list[str]) -> None:

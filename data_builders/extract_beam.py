@@ -62,4 +62,5 @@ def gather(job: Job, out: Path) -> Report:
         if (folder / REPORT).exists():
             report.add(json.loads((folder / REPORT).read_text()))
         shutil.rmtree(folder)
+    shutil.rmtree(out / CHUNKS, ignore_errors=True)
     return report

@@ -81,11 +81,13 @@ def read(path: Path) -> np.ndarray:
     from PIL import Image as Photo
     from PIL import ImageOps
 
+    from data_builders.photo_modes import rgb
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # odd EXIF and the like do no harm here
         warnings.simplefilter("error", Photo.DecompressionBombWarning)
         with Photo.open(path, formats=FORMATS) as photo:
-            return np.asarray(ImageOps.exif_transpose(photo).convert("RGB"))
+            return np.asarray(rgb(ImageOps.exif_transpose(photo)))
 
 
 def prepare_pose(photo: np.ndarray, choices: Mapping[str, Any]) -> dict[str, Any] | None:

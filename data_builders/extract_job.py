@@ -41,10 +41,14 @@ class Job:
 
 @dataclass
 class Report:
-    """How many images were written now, were there already, and were left out by reason, with examples."""
+    """How many images were written now, were there already, and were left out by reason, with examples.
+
+    `posts` counts, by reason, what the reader of the raw data left out before: its records hold no image to extract.
+    """
 
     written: int = 0
     already: int = 0
+    posts: dict[str, int] = field(default_factory=dict)
     skipped: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
 
@@ -58,6 +62,7 @@ class Report:
         return {
             "written": self.written,
             "already": self.already,
+            "posts_left_out": self.posts,
             "skipped": dict(self.skipped),
             "examples": self.examples,
         }

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
+from data_builders.photo_modes import rgb
+
 FORMATS = ("JPEG", "PNG", "WEBP")
 
 
@@ -59,12 +61,3 @@ def cut_out(image: np.ndarray, cut: Cut, crop: int) -> np.ndarray:
     """A view u8 [crop, crop, 3] of a squeezed image [resize, resize, 3]."""
     square = image[cut.top : cut.top + crop, cut.left : cut.left + crop]
     return square[:, ::-1] if cut.flip else square
-
-
-def rgb(image: Image.Image) -> Image.Image:
-    """The image in mode RGB, whatever its mode."""
-    if image.mode == "P":  # a palette with transparency warns unless it goes through RGBA
-        image = image.convert("RGBA")
-    elif image.mode.startswith("I"):  # 16-bit gray: Pillow would clip it at 255
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    return image if image.mode == "RGB" else image.convert("RGB")

@@ -4,7 +4,8 @@ import io
 
 from PIL import Image, ImageOps
 
-from ipa_jax.photos import FORMATS, rgb
+from data_builders.photo_modes import rgb
+from ipa_jax.photos import FORMATS
 
 SIDE = 1440  # px, the longer one: no screen shows more of half its width
 QUALITY = 90

@@ -1,0 +1,87 @@
+"""What reading processes make of a file: upright, in RGB, or a reason."""
+
+import numpy as np
+import pytest
+from PIL import Image as Photo
+
+from configs.full import get_config
+from data_builders.extract_choices import check
+from data_builders.extract_inputs import Image, Prepare, read
+
+CHOICES = get_config("tiny").extract.to_dict()
+PARTS = ("pose", "background", "caption", "depth")
+
+
+def ramp(height=60, width=90):
+    return np.linspace(0, 1, height * width).reshape(height, width)
+
+
+def test_a_turned_photo_is_upright(tmp_path):
+    exif = Photo.Exif()
+    exif[0x0112] = 6  # the camera was turned: rows are to be columns
+    pixels = np.zeros((40, 60, 3), np.uint8)
+    pixels[:, 30:] = 255
+    Photo.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+    assert read(tmp_path / "a.png").shape == (60, 40, 3)
+    inputs = Prepare(tmp_path, CHOICES, PARTS)(Image("ann", "a", "a.png"))
+    assert (inputs.width, inputs.height, inputs.reason) == (40, 60, "")
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp", "jpg"])
+def test_grey_is_the_same_in_all_channels(tmp_path, suffix):
+    Photo.fromarray((255 * ramp()).astype(np.uint8)).save(tmp_path / f"a.{suffix}")
+    pixels = read(tmp_path / f"a.{suffix}").astype(int)
+    assert np.abs(pixels - (255 * ramp())[..., None]).max() < 12
+    assert np.ptp(pixels, axis=2).max() <= 1  # WebP stores colours
+
+
+def test_sixteen_bits_become_eight(tmp_path):
+    """Pillow alone would clip all but the darkest 255 of 65,536 values to white."""
+    Photo.fromarray((65535 * ramp()).astype(np.uint16)).save(tmp_path / "a.png")
+    assert np.abs(read(tmp_path / "a.png")[..., 0] - 255 * ramp()).max() <= 1
+
+
+def test_reasons(tmp_path):
+    (tmp_path / "text.jpg").write_text("no photo")
+    whole = tmp_path / "whole.jpg"
+    Photo.fromarray((255 * ramp()).astype(np.uint8)).save(whole)
+    (tmp_path / "cut.jpg").write_bytes(whole.read_bytes()[:-40])
+    Photo.new("RGB", (1, 5000)).save(tmp_path / "narrow.png")
+    Photo.new("RGB", (8, 8)).save(tmp_path / "other.png", format="GIF")
+    prepare = Prepare(tmp_path, CHOICES, PARTS)
+    reasons = {name: prepare(Image("ann", name, name)).reason
+               for name in ("text.jpg", "cut.jpg", "narrow.png", "other.png", "absent.jpg", "whole.jpg")}  # fmt: skip
+    assert reasons == {
+        "text.jpg": "image unreadable",
+        "cut.jpg": "image unreadable",
+        "narrow.png": "image too narrow",
+        "other.png": "image unreadable",
+        "absent.jpg": "image missing",
+        "whole.jpg": "",
+    }
+
+
+def test_a_photo_too_long_for_poses_has_none(tmp_path):
+    Photo.new("RGB", (20, 100)).save(tmp_path / "long.png")
+    assert Prepare(tmp_path, CHOICES, ("pose",))(Image("ann", "long", "long.png")).parts == {"pose": None}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("dtype", "float16", "config.extract.dtype is 'float16': set it to one of float32, bfloat16"),
+        ("batch", 0, "config.extract.batch is 0"),
+        ("background.network", "dekr_w32", "config.extract.background.network is 'dekr_w32'"),
+        ("pose.scales", (0.75, 1.0), "config.extract.pose.scales is"),
+        ("pose.scales", (2.0,), "config.extract.pose.scales is"),
+        ("caption.min_boxes", 101, "config.extract.caption.min_boxes is 101"),
+    ],
+)
+def test_choices_out_of_their_range_are_named(path, value, message):
+    choices = get_config().extract.to_dict()
+    check(choices)
+    *owner, name = path.split(".")
+    part = choices[owner[0]] if owner else choices
+    part[name] = value
+    with pytest.raises(ValueError, match=message.replace(".", r"\.")):
+        check(choices)
