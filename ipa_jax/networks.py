@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ml_collections import ConfigDict
 
-from third_party_ports.zoo import attribute
+from third_party_ports.checkpoint import attribute
 
 if TYPE_CHECKING:
     import flax.linen as nn

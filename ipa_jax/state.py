@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from ipa_jax import networks
 from third_party_ports import weights
-from third_party_ports.zoo import attribute
+from third_party_ports.checkpoint import attribute
 
 FROZEN = "frozen"
 

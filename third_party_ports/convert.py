@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from third_party_ports import __version__, zoo
+from third_party_ports.checkpoint import Checkpoint, attribute
 from third_party_ports.weights import KeyMap, WeightsError, from_state_dict
-from third_party_ports.zoo import Checkpoint
 
 Tensors = Mapping[str, np.ndarray]
 
@@ -109,8 +109,8 @@ def convert_row(row: Checkpoint, checkpoint: str | Path, out: str | Path) -> Con
         row.key_map(),
         row.shapes(),
         source={"port": row.name, "licence": row.licence, "page": row.page},
-        layouts=zoo.attribute(row.layouts) if row.layouts else None,
-        checks=[signature, *([zoo.attribute(row.check)] if row.check else [])],
+        layouts=attribute(row.layouts) if row.layouts else None,
+        checks=[signature, *([attribute(row.check)] if row.check else [])],
         sha256=sha256,
     )
     if row.sha256 and not sha256.startswith(row.sha256):

@@ -69,10 +69,6 @@ class Geometry:
         (rows, columns), (x, y), k = self.canvas(scale), self.centre, self.factor(scale)
         return np.array([[1 / k, 0, x - columns / 2 / k], [0, 1 / k, y - rows / 2 / k]])
 
-    def to_base(self, points: np.ndarray) -> np.ndarray:
-        """Points [..., 2] (x, y) of the photo in pixels of the base canvas, float64."""
-        return np.asarray(points, np.float64) * self.factor() + self.forward()[:, 2]
-
     def to_image(self, points: np.ndarray) -> np.ndarray:
         """Points [..., 2] (x, y) of the base canvas in the photo's pixels, float64; outside points stay outside."""
         return np.asarray(points, np.float64) / self.factor() + self.inverse()[:, 2]

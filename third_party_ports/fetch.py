@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from third_party_ports import zoo
-from third_party_ports.zoo import Checkpoint
+from third_party_ports.checkpoint import Checkpoint
 
 
 class Outcome(NamedTuple):

@@ -28,22 +28,3 @@ def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """[H, W, 3] uint8 -> [*size, 3] uint8, bilinear and antialiased; rounded after each of the two axes."""
     height, width = size
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
-
-
-def shorter_side(image: np.ndarray, side: int) -> np.ndarray:
-    """[H, W, 3] uint8 resized so that the shorter side is `side` and the longer one in proportion, truncated."""
-    short, long = sorted(image.shape[:2])
-    long = int(side * long / short)
-    return resize(image, (side, long) if image.shape[0] <= image.shape[1] else (long, side))
-
-
-def centre_crop(image: np.ndarray, side: int) -> np.ndarray:
-    """[H, W, ...] -> [side, side, ...]; half a pixel is rounded to the even offset, as `round` does.
-
-    Raises ValueError for an image that is smaller than the crop.
-    """
-    height, width = image.shape[:2]
-    if min(height, width) < side:
-        raise ValueError(f"centre_crop: an image of {height} x {width} px has no crop of {side} px; resize it first")
-    top, left = round((height - side) / 2), round((width - side) / 2)
-    return image[top : top + side, left : left + side]

@@ -5,9 +5,10 @@ from contextlib import suppress
 
 import numpy as np
 
+from third_party_ports.checkpoint import Checkpoint, Shape
 from third_party_ports.layouts import official_swin
 from third_party_ports.weights import WeightsError
-from third_party_ports.zoo import CHECKPOINTS, Checkpoint, Shape
+from third_party_ports.zoo import CHECKPOINTS
 
 WRAPPERS = ("", "model.", "state_dict.", "best_state_dict.", "opt.target.")
 ANY = (None,) * 4

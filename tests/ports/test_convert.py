@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from tests.ports import swin_layouts
 from third_party_ports import __version__, checkpoint_checks, convert, recognise, swin, weights, zoo
+from third_party_ports.checkpoint import Checkpoint
 from third_party_ports.layouts import official_swin
 from third_party_ports.parity import recipe, torch_zip
 from third_party_ports.regions import ANCHORS
@@ -42,7 +43,7 @@ def rescorer(folder: Path, name: str = "final_rescore_coco_kpt.pth", **changes) 
 
 
 @pytest.fixture
-def tiny_row(monkeypatch) -> zoo.Checkpoint:
+def tiny_row(monkeypatch) -> Checkpoint:
     """The zoo's row for a tiny Swin."""
     row = replace(
         zoo.checkpoint("swin_base_22k"),

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from third_party_ports.imagenet import centre_crop, normalise, resize, shorter_side
+from third_party_ports.imagenet import normalise, resize
 
 
 def noise(*size: int) -> np.ndarray:
@@ -46,25 +46,6 @@ def test_a_range_that_nobody_knows(dtype):
         normalise(np.zeros((2, 2, 3), dtype))
 
 
-@pytest.mark.parametrize(
-    ("size", "side", "expected"),
-    [
-        ((480, 640), 256, (256, 341)),  # 341.33
-        ((640, 480), 256, (341, 256)),
-        ((100, 133), 520, (520, 691)),  # 691.6
-        ((3, 5), 2, (2, 3)),  # 3.33
-        ((7, 7), 4, (4, 4)),
-    ],
-)
-def test_the_longer_side_is_truncated(size, side, expected):
-    assert shorter_side(noise(*size), side).shape == (*expected, 3)
-
-
-def test_an_image_of_the_right_size_stays_as_it_is():
-    image = noise(6, 9)
-    np.testing.assert_array_equal(shorter_side(image, 6), image)
-
-
 def test_resize_is_antialiased():
     """Half the side: each pixel is the mean of what a triangle of four pixels covers, not of the two nearest."""
     row = np.array([0, 0, 0, 0, 240, 0, 0, 0], np.uint8)  # pixel 4, seen by output pixels 1 and 2
@@ -80,21 +61,6 @@ def test_resize_stays_close_to_a_float_resize(size, target):
     image = noise(*size)
     exact = jax.image.resize(jnp.asarray(image, jnp.float32), (*target, 3), "bilinear", antialias=True)
     assert np.abs(resize(image, target) - np.asarray(exact)).max() <= 1.01
-
-
-@pytest.mark.parametrize(("side", "offset"), [(224, 0), (225, 0), (226, 1), (227, 2), (231, 4), (256, 16)])
-def test_offset_of_the_crop(side, offset):
-    """Halves go to the even offset: 0.5 to 0, 1.5 to 2, 3.5 to 4."""
-    places = np.stack(np.indices((side, 230)), -1)  # each pixel holds its row and its column
-    crop = centre_crop(places, 224)
-    assert crop.shape == (224, 224, 2)
-    assert crop[0, 0].tolist() == [offset, 3]
-    assert crop[-1, -1].tolist() == [offset + 223, 226]
-
-
-def test_no_room_for_a_crop():
-    with pytest.raises(ValueError, match="223 x 400 px has no crop of 224 px"):
-        centre_crop(np.zeros((223, 400, 3), np.uint8), 224)
 
 
 def test_a_reading_process_loads_no_jax():

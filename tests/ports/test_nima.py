@@ -11,7 +11,7 @@ import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
 from tests.ports.slow_resnet import convolved, normed
-from third_party_ports import convert, imagenet, nima_input, recognise, weights, zoo
+from third_party_ports import convert, nima_input, recognise, weights, zoo
 from third_party_ports.nima import KEYS, VGG_KEYS, Nima, NimaVGG, deviation, emd, emd_squared, mean_score
 from third_party_ports.parity import nima as parity
 from third_party_ports.parity import recipe
@@ -303,12 +303,6 @@ def test_vgg_against_a_slow_one(prefix):
     np.testing.assert_allclose(out["features"], features.transpose(0, 2, 3, 1), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(out["logits"], logits, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(votes, np.exp(logits) / np.exp(logits).sum(-1, keepdims=True), rtol=1e-4)
-
-
-def test_vggs_photo():
-    assert (
-        imagenet.centre_crop(imagenet.shorter_side(np.zeros((311, 480, 3), np.uint8), 256), 224).shape[:2] == (224,) * 2
-    )
 
 
 # Scores and losses

@@ -21,7 +21,7 @@ def drawn(people, scale: float = 1.0, *, height: float = 0.9, mirrored: bool = F
     heat, offset = np.zeros((rows, columns, 18)), np.zeros((rows, columns, 17, 2))
     nearest = np.full((rows, columns), np.inf)
     for person in people:
-        points = GEOMETRY.to_base(person) * scale / 4
+        points = (person * GEOMETRY.factor() + GEOMETRY.forward()[:, 2]) * scale / 4
         if mirrored:
             points = points[MIRROR] * (-1, 1) + (columns - 1, 0)
         for j, (px, py) in enumerate([*points, points.mean(axis=0)]):

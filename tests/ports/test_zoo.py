@@ -8,6 +8,7 @@ import jax
 import pytest
 
 from third_party_ports import zoo
+from third_party_ports.checkpoint import attribute
 from third_party_ports.weights import KeyMap, WeightsError
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -41,7 +42,7 @@ def test_each_row_is_whole(row):
         assert {name: getattr(network, name) for name in row.fields} == dict(row.fields)
         assert set(row.optional) <= row.signature.keys()
     for path in (row.layouts, row.check):
-        assert path is None or callable(zoo.attribute(path))
+        assert path is None or callable(attribute(path))
 
 
 @pytest.mark.parametrize("name", FIXTURES)
