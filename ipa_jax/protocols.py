@@ -49,10 +49,9 @@ def pooled(records: Sequence[tuple[str, "Record"]], keeps: Sequence | None = Non
     frames = {}
     for number, (world, record) in enumerate(records):
         scores = run_records.scores(record)
-        if keeps is not None:
-            scores = scores.filter(pl.Series(keeps[number])).filter(pl.len().over("record") > 1)
-        frames[world] = scores
-    return pool(frames)
+        frames[world] = scores.with_columns(keep=pl.Series(keeps[number]) if keeps is not None else pl.lit(True))
+    kept = pool(frames).filter("keep").drop("keep")
+    return kept.filter(pl.len().over("record") > 1)
 
 
 def paired_groups(scores: "pl.DataFrame", min_ratio: float) -> "pl.DataFrame":
@@ -108,6 +107,8 @@ def table_row(text: str, scores: "pl.DataFrame", base: "pl.DataFrame | None", mi
     """A row of Markdown: accuracy with its interval, SRCC, pairs, and the difference to `base`."""
     from ipa_jax.metrics import evaluate
 
+    if scores.is_empty():
+        return f"| {text} | | | | | 0 | no pair is left |"
     result = evaluate(scores, min_ratio)
     low, high = result["accuracy_interval"]
     cells = [
@@ -190,10 +191,10 @@ def command_line(args: argparse.Namespace) -> str:
     """The command that makes the page, without what is as it would be anyway."""
     parser = _parser()
     words = ["python", "-m", "ipa_jax.protocols"]
-    for name in ("out", "records", "seeds", "accounts", "posts", "size"):
+    for name in ("out", "records", "page", "evaluation", "seeds", "accounts", "posts", "size", "only"):
         value = getattr(args, name)
-        if value != parser.get_default(name) or name == "out":
-            words.append(f"--{name}={','.join(map(str, value)) if name == 'seeds' else value}")
+        if value != parser.get_default(name):
+            words.append(f"--{name}={','.join(map(str, value)) if isinstance(value, list) else value}")
     return shlex.join(words + ["--plants"] * args.plants)
 
 
