@@ -200,7 +200,6 @@ def read_slice(task: tuple["GroupDataset", list[int]]) -> dict[str, np.ndarray]:
             found["sha256"].append(np.array([digest.hex()]))
         found["image_id"].append(np.array(example["image_ids"]))
         found["retrieved"].append(np.array(example["retrieved_ids"], dtype=object).reshape(n, -1))
-        own = ~example.get("foreign", np.zeros((n, 1), bool))  # slots filled from other accounts are none here
         for name, field in (("local", "local_score"), ("count", "count"), ("mask", "mask")):
-            found[name].append(np.where(own, example[field], np.zeros((), example[field].dtype)))
+            found[name].append(example[field])
     return {name: np.concatenate(values) for name, values in found.items()}

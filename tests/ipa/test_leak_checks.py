@@ -38,6 +38,8 @@ HONEST = {
     "past": ({"memory": {"past_only": True}}, set()),
     "all images": ({"posts": {"carousel": "all"}}, set()),
     "others alone in the mean": ({"memory": {"mean_includes_retrieved": False}}, set()),
+    "newest posts alone": ({"memory": {"max_posts": 3, "past_only": True}}, set()),
+    "filled from others": ({"memory": {"max_posts": 2, "fallback": "cross_account", "past_only": True}}, set()),
     "exclude post": ({"memory": {"exclude": "post"}}, {"2"}),
     "exclude none": ({"memory": {"exclude": "none"}}, {"2"}),
     "exclude none, past": ({"memory": {"exclude": "none", "past_only": True}}, set()),  # by its lag
@@ -128,6 +130,15 @@ def test_local_scores_of_no_rule_are_seen(world, tmp_path):
     again = visibility.explain(data)
     assert np.flatnonzero(again == visibility.UNEXPLAINED).tolist() == [row]
     assert failing({line.title.split()[0]: line for line in leak_checks.check(data, again)}) == {"1.2", "2"}
+
+
+def test_slots_of_other_accounts_are_checked_too(world, tmp_path):
+    chosen = config(memory={"max_posts": 2, "fallback": "cross_account"})
+    data = stored_data.read(build_quietly(world, tmp_path, config=chosen))
+    assert (visibility.explain(data) == 0).all()
+    row = int(np.flatnonzero(data.mask[:, -1])[0])
+    data.local[row, -1] = np.nextafter(data.local[row, -1], 0)
+    assert np.flatnonzero(visibility.explain(data) == visibility.UNEXPLAINED).tolist() == [row]
 
 
 def test_a_fitted_number_of_other_posts_is_seen(world, tmp_path):
