@@ -20,9 +20,10 @@ import numpy as np
 
 from third_party_ports import __version__, zoo
 from third_party_ports.checkpoint import Checkpoint, attribute
-from third_party_ports.weights import KeyMap, WeightsError, from_state_dict
+from third_party_ports.weights import KeyMap, WeightsError, from_state_dict, some
 
 Tensors = Mapping[str, np.ndarray]
+WRAPPERS = ("state_dict", "model")  # those that people put around any network's tensors
 
 
 class Converted(NamedTuple):
@@ -56,22 +57,23 @@ def convert(
       checks: given the tensors by official name, return a remark or None, or raise WeightsError.
       sha256: of `checkpoint`, where it is known already.
 
-    Raises WeightsError that names the file, and all tensors that do not fit.
+    Raises WeightsError that names the file and the tensors that do not fit, OSError if `out` cannot be written.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     from third_party_ports import checkpoint_files, recognise
 
     checkpoint, out = Path(checkpoint), Path(out)
-    tensors = checkpoint_files.read(checkpoint, keys.wrappers)
+    tensors = checkpoint_files.read(checkpoint, (*keys.wrappers, *WRAPPERS))
     try:
         official, layout = (tensors, "official") if layouts is None else layouts(tensors)
         kept = _canonical(keys, official)
-        from_state_dict(keys, kept, shapes, resize=False)
+        from_state_dict(keys, official, shapes, resize=False)  # by the names in the file, for the message
         remarks = [remark for check in checks if (remark := check(_without_module(official)))]
     except WeightsError as error:
         looks = recognise.looks_like(tensors)
-        raise WeightsError(f"{checkpoint}: {error}" + (f" The file looks like {looks}." if looks else "")) from error
+        raise WeightsError(f"{checkpoint}: {f'looks like {looks}; ' if looks else ''}{error}") from error
     sha256 = sha256 or file_sha256(checkpoint)
     metadata = {"source": checkpoint.name, "source_sha256": sha256, "port_version": __version__, **(source or {})}
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -82,6 +84,8 @@ def convert(
         save_file(kept, part, metadata)
         part.chmod(mode)  # save_file gives all rights to the owner alone
         os.replace(part, out)
+    except SafetensorError as error:  # a full disk
+        raise OSError(str(error)) from error
     finally:
         part.unlink(missing_ok=True)
     numbers = sum(tensor.size for tensor in kept.values())
@@ -155,9 +159,9 @@ def _canonical(keys: KeyMap, tensors: Tensors) -> dict[str, np.ndarray]:
         if not np.isfinite(kept[canonical]).all():
             broken.append(name)
     if twice:
-        raise WeightsError(f"two tensors for one place: {', '.join(twice)} and those of the same name beside them.")
+        raise WeightsError(f"two tensors for one place: {some(twice)} and those of the same name beside them.")
     if broken:
-        raise WeightsError(f"values that are no numbers (NaN or infinite) in {', '.join(broken)}.")
+        raise WeightsError(f"values that are no numbers (NaN or infinite) in {some(broken)}.")
     return kept
 
 
@@ -177,15 +181,21 @@ def main() -> None:
     kind = ".safetensors" if row.module else ".json"
     if given.out.suffix != kind:
         parser.error(f"--out {given.out}: {row.name} becomes a {kind} file")
-    if given.out.exists() and given.checkpoint.exists() and given.out.samefile(given.checkpoint):
-        parser.error(f"--out {given.out}: this is the checkpoint itself")
     try:
+        if given.out.exists() and given.checkpoint.exists() and given.out.samefile(given.checkpoint):
+            parser.error(f"--out {given.out}: this is the checkpoint itself")
         if row.module is None:
             print(f"{row.name}: {convert_vocabulary(given.checkpoint, given.out):,} words -> {given.out}")
             return
         done = convert_row(row, given.checkpoint, given.out)
     except WeightsError as error:
         raise SystemExit(str(error)) from error
+    except OSError as error:
+        of = "" if error.filename is None else f" {error.filename}:"
+        raise SystemExit(
+            f"{given.checkpoint} -> {given.out}:{of} {error.strerror or error}. Give a file that can be read and an "
+            "--out that can be written."
+        ) from error
     for remark in done.remarks:
         print(f"{row.name}: note: {remark}", file=sys.stderr)
     print(

@@ -35,6 +35,7 @@ DTYPES = {
     "BoolStorage": np.dtype(np.bool_),
     "UntypedStorage": np.dtype(np.uint8),
 }
+ZIP = b"PK"
 AGAIN = "Download the file again."
 STATE_DICT = "Only tensors are read: save the state dict alone, torch.save(network.state_dict(), FILE)."
 
@@ -51,6 +52,8 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
         with path.open("rb") as file:
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             old = mapped[: len(STREAM)] == STREAM
+            if not old and not mapped[:2] == ZIP:
+                raise _RefusedError(_foreign(mapped))
             content, storages = _stream(mapped) if old else _archive(file, mapped)
         return {name: _view(name, tensor, storages) for name, tensor in _flatten(content).items()}
     except FileNotFoundError as error:
@@ -59,6 +62,17 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
         raise WeightsError(f"{path}: {error}") from error
     except Exception as error:  # a damaged pickle can raise anything
         raise WeightsError(f"{path}: not a readable PyTorch file ({type(error).__name__}: {error}). {AGAIN}") from error
+
+
+def _foreign(mapped: mmap.mmap) -> str:
+    """What is wrong with a file that begins as no file of PyTorch does."""
+    whole = len(mapped) > len(STREAM)  # what was cut to less may have been anything
+    if (whole and mapped[:1] == b"\x80") or (mapped[-1:] == b"." and mapped[:1] in b"(]}cl"):
+        return (
+            "a pickle that torch.save did not write. It is not opened, for a pickle is a program. "
+            f"{STATE_DICT} A file of numpy.savez(FILE, **arrays) will do too."
+        )
+    return f"not a readable PyTorch file: it begins as none does. {AGAIN} Or give a .safetensors, .npz or HDF5 file."
 
 
 class _Storage(NamedTuple):
@@ -171,6 +185,8 @@ def _stream(mapped: mmap.mmap) -> tuple[Any, dict[str, np.ndarray]]:
     (_, _), (_, _), (machine, _), (content, named), (keys, _) = (_load(mapped) for _ in range(5))
     data, place = np.frombuffer(mapped, np.uint8), mapped.tell()
     storages = {}
+    if not (isinstance(machine, dict) and "little_endian" in machine and isinstance(keys, list)):
+        raise _RefusedError(f"it begins as PyTorch's older files do, and goes on as none of them. {STATE_DICT}")
     for key in keys:
         storage = named[key]
         (numel,) = struct.unpack_from("<q", data, place)

@@ -6,7 +6,7 @@ names need beyond that rule is its KeyMap, written beside the network.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from third_party_ports.position_tables import resize_table
 
 STATISTICS = {"running_mean": "mean", "running_var": "var"}  # PyTorch's name in batch_stats: ours
 TABLE = "relative_position_bias_table"
+LISTED = 10  # names of a kind in a message
 
 
 class WeightsError(ValueError):
@@ -71,7 +72,7 @@ def load(path: str | Path, keys: KeyMap, variables: Mapping[str, Any]) -> dict[s
     try:
         return from_state_dict(keys, tensors, variables)
     except WeightsError as error:
-        raise WeightsError(f"{path}: {error}") from error
+        raise WeightsError(f"{path}: {error}\nDo the network's size fields fit the file?") from error
 
 
 def from_state_dict(
@@ -80,27 +81,26 @@ def from_state_dict(
     """`variables` with every leaf replaced by the official tensor of its name, as numpy arrays of the leaf's dtype.
 
     The leaves of `variables` only give shapes and dtypes (`jax.eval_shape` of init will do); a relative position
-    table of another window is resized, unless `resize` is False. Raises WeightsError that lists all missing, extra
-    and misshapen tensors.
+    table of another window is resized, unless `resize` is False. Raises WeightsError that counts and names the missing,
+    extra and misshapen tensors, one kind a line.
     """
     from flax.traverse_util import flatten_dict, unflatten_dict
 
     leaves = flatten_dict(dict(variables))
-    named = {keys.canonical(name): np.asarray(tensor) for name, tensor in tensors.items()}
+    named = {keys.canonical(name): (name, np.asarray(tensor)) for name, tensor in tensors.items()}
     named.pop(None, None)
     found, wrong, extra, misshapen = {}, set(), [], []
     parts: dict[tuple[str, ...], dict[int, np.ndarray]] = {}  # of the stacked tensors
-    for name, tensor in named.items():
-        match = keys.stacked and re.fullmatch(keys.stacked, name)
-        canonical = match[1] + match[3] if match else name
-        path = _path(canonical, leaves)
+    for canonical, (name, tensor) in named.items():
+        match = keys.stacked and re.fullmatch(keys.stacked, canonical)
+        path = _path(match[1] + match[3] if match else canonical, leaves)
         if path not in leaves:
             extra.append(name)
             continue
         shape = leaves[path].shape[1:] if match else leaves[path].shape
         arranged = _like(tensor, shape) if keys.order == "flax" else _arranged(tensor, path[-1], shape, resize)
         if arranged.shape != shape:
-            misshapen.append(f"{name} (gives {arranged.shape}, {'/'.join(path)} needs {shape})")
+            misshapen.append(f"{name} (gives {arranged.shape}, {shape} is needed)")
             wrong.add(path)
         elif match:
             parts.setdefault(path, {})[int(match[2])] = arranged
@@ -109,11 +109,11 @@ def from_state_dict(
     for path, numbered in parts.items():
         if sorted(numbered) == list(range(leaves[path].shape[0])):
             found[path] = np.stack([numbered[n] for n in sorted(numbered)]).astype(leaves[path].dtype)
-    missing = ["/".join(path) for path in leaves if path not in found and path not in wrong]
+    missing = [_published(path, keys) for path in leaves if path not in found and path not in wrong]
     problems = {"missing": missing, "extra": extra, "misshapen": misshapen}
     if any(problems.values()):
-        lists = "; ".join(f"{len(names)} {kind}: {', '.join(names)}" for kind, names in problems.items() if names)
-        raise WeightsError(f"not a checkpoint of this network: {lists}. Do the network's size fields fit the file?")
+        lines = [f"  {len(names)} {kind}: {some(names)}" for kind, names in problems.items() if names]
+        raise WeightsError("\n".join(["not a checkpoint of this network:", *lines]))
     return unflatten_dict(found)
 
 
@@ -125,6 +125,29 @@ def _path(name: str, leaves: Mapping[tuple[str, ...], Any]) -> tuple[str, ...]:
     if last == "weight":  # of a matrix, a table or a norm: the module's own parameters tell
         last = next((leaf for leaf in ("kernel", "embedding") if ("params", *owner, leaf) in leaves), "scale")
     return ("params", *owner, last)
+
+
+def _published(path: tuple[str, ...], keys: KeyMap) -> str:
+    """A leaf's canonical name, which is the official one but for `keys.renames`; "*" for the number of a branch."""
+    *owner, last = path[1:]
+    if path[0] == "batch_stats":
+        last = next(theirs for theirs, ours in STATISTICS.items() if ours == last)
+    if keys.order == "flax":
+        return ".".join([*owner, last])
+    last = "weight" if last in ("kernel", "embedding", "scale") else last
+    parts = [*re.sub(r"_(\d+)(?=\.|$)", r".\1", ".".join(owner)).split("."), last]
+    for place in range(1, len(parts)) if keys.stacked else ():
+        before, after = ".".join(parts[:place]), ".".join(parts[place:])
+        match = re.fullmatch(keys.stacked, f"{before}.0.{after}")
+        if match and match[1] == before:
+            return f"{before}.*.{after}"
+    return ".".join(parts)
+
+
+def some(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = len(names) - LISTED
+    return ", ".join(names[:LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _like(tensor: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

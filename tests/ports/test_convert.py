@@ -128,7 +128,7 @@ def test_every_tensor_is_accounted_for(tmp_path):
     del tensors["norm.bias"]
     tensors |= {"absolute_pos_embed": np.ones(3), "patch_embed.norm.weight": np.ones(5, np.float32)}
     message = refused(tensors, tmp_path)
-    for words in ("1 missing: params/norm/bias", "1 extra: absolute_pos_embed", "1 misshapen: patch_embed.norm.weight"):
+    for words in ("\n  1 missing: norm.bias\n", "1 extra: absolute_pos_embed", "1 misshapen: patch_embed.norm.weight"):
         assert words in message
 
 
@@ -136,6 +136,26 @@ def test_tables_of_another_window_are_not_resized(tmp_path):
     """The file of another window is another file; only a network that asks for it resizes, when it loads."""
     message = refused(swin_layouts.official(), tmp_path, shapes=swin_shapes(window=4))
     assert "3 misshapen: layers.0.blocks.0.attn.relative_position_bias_table (gives (9, 1)" in message
+
+
+def test_another_networks_file_is_told_in_a_few_lines(tmp_path):
+    """What it looks like comes first, a few names of each kind follow; nothing is asked about our fields."""
+    tensors = {f"m{n}.weight": np.ones(3, np.float32) for n in range(500)}
+    tensors |= {name: recipe.tensor(name, shape) for name, shape in RESCORE.items()}
+    message = refused(tensors, tmp_path)
+    start, *lines = message.splitlines()
+    assert start.endswith("a.pth: looks like dekr_rescore; not a checkpoint of this network:")
+    assert [line.split(":")[0].split()[1] for line in lines] == ["missing", "extra"]
+    assert lines[1].endswith(" and 496 more") and len(message) < 1500 and "fields" not in message
+
+
+@pytest.mark.parametrize("wrapper", ["state_dict", "model", None])
+def test_wrappers_that_people_use(tmp_path, wrapper):
+    """Also around a network whose published file has none."""
+    tensors = {name: recipe.tensor(name, shape) for name, shape in RESCORE.items()}
+    shapes = zoo.checkpoint("dekr_rescore").shapes()
+    convert.convert(pth(tmp_path / "a.pth", tensors, wrapper), tmp_path / "a.safetensors", weights.KeyMap(), shapes)
+    assert load_file(tmp_path / "a.safetensors").keys() == RESCORE.keys()
 
 
 def test_two_tensors_for_one_place(tmp_path):
@@ -273,6 +293,17 @@ def test_the_command_ends_with_a_sentence(tmp_path, monkeypatch, capsys):
             command(monkeypatch, *given)
         assert words in capsys.readouterr().err
     assert [file.name for file in tmp_path.iterdir()] == [crowd.name]
+
+
+@pytest.mark.parametrize("out", ["file/a.safetensors", "folder.safetensors", f"{'a' * 300}.safetensors"])
+def test_a_place_that_cannot_be_written(tmp_path, monkeypatch, out):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.safetensors").mkdir()
+    checkpoint = rescorer(tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        command(monkeypatch, "dekr_rescore", checkpoint, "--out", tmp_path / out)
+    message = str(caught.value)
+    assert str(tmp_path / out) in message and "\n" not in message and "--out that can be written" in message
 
 
 def test_the_checkpoint_is_never_overwritten(tmp_path, monkeypatch, capsys):

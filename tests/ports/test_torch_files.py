@@ -293,6 +293,16 @@ def test_what_is_no_file_of_pytorch(tmp_path):
         refused(tmp_path / "a.pth", "not a readable PyTorch file")
 
 
+def test_other_pickles_are_called_so(tmp_path):
+    """Nothing is wrong with the download: it has to be saved in another way."""
+    for protocol in (0, 1, 2, 5):
+        (tmp_path / "a.pth").write_bytes(pickle.dumps({"a": [1.0]}, protocol))
+        refused(tmp_path / "a.pth", "a pickle that torch.save did not write")
+    machine = pickle.dumps(1001, 2) + pickle.dumps({"a": [1.0]}, 2) * 3
+    (tmp_path / "a.pth").write_bytes(pickle.dumps(0x1950A86A20F9469CFC6C, 2) + machine)
+    refused(tmp_path / "a.pth", "goes on as none of them. Only tensors are read")
+
+
 def test_bfloat16_is_exact(tmp_path):
     torch_zip.write(tmp_path / "a.pth", {"a": np.array([1.5, -(2**-120), 3e38], ml_dtypes.bfloat16)})
     read = torch_files.read(tmp_path / "a.pth")["a"]

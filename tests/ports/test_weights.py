@@ -1,13 +1,15 @@
 """Official checkpoints into our variables: names, axis orders, tables of another window, and every complaint."""
 
+import re
 from functools import partial
 
 import jax
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 from safetensors.numpy import save_file
 
-from third_party_ports import resnet, swin, weights
+from third_party_ports import resnet, swin, weights, zoo
 from third_party_ports.position_tables import resize_table
 from third_party_ports.resnet import ResNet
 from third_party_ports.swin import Swin
@@ -142,18 +144,40 @@ def test_every_problem_is_listed():
     with pytest.raises(weights.WeightsError) as caught:
         weights.from_state_dict(swin.KEYS, tensors, swin_shapes())
     message = str(caught.value)
-    assert "2 missing: " in message
-    assert "2 extra: " in message
-    assert "2 misshapen: " in message
+    assert [line.split(":")[0] for line in message.splitlines()] == [
+        "not a checkpoint of this network", "  2 missing", "  2 extra", "  2 misshapen"
+    ]  # fmt: skip
     for name in (
-        "params/norm/bias",
-        "params/layers_1/blocks_0/mlp/fc1/kernel",
+        "norm.bias",
+        "layers.1.blocks.0.mlp.fc1.weight",
         "absolute_pos_embed",
         "layers.0.blocks.1.norm1.weight",
         "patch_embed.norm.weight",
         "layers.0.blocks.0.attn.qkv.weight",
     ):
         assert name in message
+
+
+def test_many_names_are_counted():
+    with pytest.raises(weights.WeightsError) as caught:
+        weights.from_state_dict(resnet.KEYS, {f"a.{n}": numbers(2) for n in range(30)}, resnet_shapes())
+    missing, extra = str(caught.value).splitlines()[1:]
+    assert extra.endswith("a.8, a.9 and 20 more") and extra.startswith("  30 extra: a.0, ")
+    assert missing.startswith("  25 missing: ") and missing.endswith(" and 15 more")
+    names = set(missing.split(": ")[1].split(" and ")[0].split(", "))
+    assert len(names) == 10 and names <= official_resnet().keys()
+
+
+@pytest.mark.parametrize("row", [row for row in zoo.CHECKPOINTS.values() if row.module], ids=lambda row: row.name)
+def test_missing_tensors_have_names_that_the_network_takes(row):
+    """Each leaf's name leads back to it; a number in place of * does for parallel branches."""
+    keys, leaves = row.key_map(), flatten_dict(row.shapes())
+    for path in leaves:
+        name = weights._published(path, keys)
+        canonical = keys.canonical(name.replace("*", "3"))
+        match = keys.stacked and re.fullmatch(keys.stacked, canonical)
+        assert ("*" in name) == bool(match)
+        assert weights._path(match[1] + match[3] if match else canonical, leaves) == path
 
 
 def test_another_network_is_refused():
@@ -167,7 +191,7 @@ def test_load_from_files(tmp_path):
     assert set(weights.load(tmp_path / "swin.safetensors", swin.KEYS, swin_shapes())) == {"params"}
     loaded = weights.load(str(tmp_path / "resnet.safetensors"), resnet.KEYS, resnet_shapes())
     assert set(loaded) == {"params", "batch_stats"}
-    with pytest.raises(weights.WeightsError, match=r"swin\.safetensors: .* missing"):
+    with pytest.raises(weights.WeightsError, match=r"(?s)swin\.safetensors: .* missing.*size fields fit the file\?$"):
         weights.load(tmp_path / "swin.safetensors", resnet.KEYS, resnet_shapes())
 
 
