@@ -3,12 +3,14 @@
 import hashlib
 import os
 import re
+import sys
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import requests
 from tqdm import tqdm
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError
 
 LARGEST = 4 << 30  # bytes, of a file whose size nobody published: a server must not fill the disk
 CHUNK = 1 << 16  # bytes; what is left of one is lost when the connection is cut
@@ -20,6 +22,10 @@ class DownloadError(OSError):
     """A file that cannot be had, or is not the published one; the message names it and the remedy."""
 
 
+class UnknownHostError(DownloadError):
+    """No address for the host's name: most likely there is no network at all."""
+
+
 def download(url: str, target: Path, *, size: int | None = None, sha256: str = "", retries: int = 5) -> str:
     """Fetches `url` into the file `target` and returns its whole sha256; a file that is there is checked alone.
 
@@ -29,9 +35,11 @@ def download(url: str, target: Path, *, size: int | None = None, sha256: str = "
     Args:
       url: https; plain http from this machine alone (127.0.0.1, ::1, localhost).
       size: in bytes, where published. sha256: hexadecimal, whole or its first digits, where published.
-      retries: after cut connections and busy servers, with growing pauses; a try that brought bytes is not counted.
+      retries: after cut connections and busy servers, with growing pauses that stderr tells of; a try that brought
+        bytes is not counted. A server that cannot be reached at all is asked once more.
 
-    Raises DownloadError, also for another size or hash: what came is removed then, what was there before is left.
+    Raises DownloadError, also for another size or hash: what came is removed then, what was there before is left;
+    UnknownHostError for a name without an address.
     """
     if not _allowed(url, url):
         raise DownloadError(f"{target.name}: {url} is not https. Give an https address.")
@@ -43,12 +51,13 @@ def download(url: str, target: Path, *, size: int | None = None, sha256: str = "
     state = part.with_name(f"{part.name}.validator")  # what the server called the file that `part` is the start of
     failures = 0
     while True:
-        before = _length(part)
+        before, absent = _length(part), None
         try:
             _receive(url, part, state, size)
             break
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
-            reason = str(error)
+            absent = _unreachable(error)
+            reason = str(absent).partition("): ")[2] or str(absent) if absent else str(error)
         except requests.HTTPError as error:
             reason = str(error)
             if error.response.status_code not in WORTH_A_RETRY:
@@ -56,9 +65,12 @@ def download(url: str, target: Path, *, size: int | None = None, sha256: str = "
         except requests.RequestException as error:
             raise DownloadError(f"{target.name}: {error}. Does the file's page still have it there?") from error
         failures = 0 if _length(part) > before else failures + 1
-        if failures > retries:
-            raise DownloadError(f"{target.name}: {reason}. Run the command again: it goes on where it stopped.")
-        time.sleep(min(2.0**failures - 1, 30))
+        if failures > (min(retries, 1) if absent else retries):
+            kind = UnknownHostError if isinstance(absent, NameResolutionError) else DownloadError
+            raise kind(f"{target.name}: {reason}. Run the command again: it goes on where it stopped.")
+        pause = min(2.0**failures - 1, 30)
+        tqdm.write(f"{target.name}: retrying in {pause:g} s ({reason})", file=sys.stderr)
+        time.sleep(pause)
     again = "What came is removed: run the command again. If it stays so, the published file has changed."
     try:
         digest = _checked(part, target.name, size, sha256, again)
@@ -111,6 +123,13 @@ def _receive(url: str, part: Path, state: Path, size: int | None) -> None:
                 bar.update(len(chunk))
     if total and have < total:
         raise requests.ConnectionError(f"{have} of {total} bytes came")
+
+
+def _unreachable(error: requests.RequestException) -> ConnectTimeoutError | None:
+    """Why no connection came about: the name is unknown, the port closed, nobody answers; None if one did."""
+    cause = getattr(error.args[0] if error.args else None, "reason", None)
+    cause = getattr(cause, "original_error", cause)  # of a proxy
+    return cause if isinstance(cause, ConnectTimeoutError) else None
 
 
 def _allowed(url: str, first: str) -> bool:

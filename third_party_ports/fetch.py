@@ -5,7 +5,8 @@
 A file with a direct public link is downloaded into the folder under its published name (a cut download goes on where
 it stopped, also in a later run), checked against its published size and sha256, and converted to NAME.safetensors
 (m2_vocab.json). For a file behind a form or a drive folder the command tells the page, the file's name and what to
-run next; put into the folder by hand, it is converted too. What is converted already is left alone.
+run next; put into the folder by hand, it is converted too. What is converted already is left alone. If the first
+server's name is not known, there is no network: no other is asked.
 
 The exit status is 1 if a file with a direct link could not be had, or a file that is there could not be converted.
 """
@@ -25,31 +26,41 @@ class Outcome(NamedTuple):
     name: str
     state: Literal["ready", "by hand", "failed"]
     text: str
+    offline: str | None = None  # why no server can be reached
 
 
-def fetch(row: Checkpoint, folder: Path, base_url: str | None = None) -> Outcome:
-    """One row, as far as it can be had. `base_url`: of a folder that holds the published files, in place of row.url."""
-    from third_party_ports.download import DownloadError, download
+def fetch(row: Checkpoint, folder: Path, base_url: str | None = None, offline: str | None = None) -> Outcome:
+    """One row, as far as it can be had.
+
+    Args:
+      base_url: of a folder that holds the published files, in place of row.url.
+      offline: why no server can be reached, where that is known: none is asked then.
+    """
+    from third_party_ports.download import DownloadError, UnknownHostError, download
     from third_party_ports.weights import WeightsError
 
     out = folder / f"{row.name}{'.safetensors' if row.module else '.json'}"
     source = folder / row.file
     if source.parent != folder or out.parent != folder:
         raise ValueError(f"zoo: {row.name}: {row.file!r} is not the bare name of a file")
-    if out.exists():
-        return Outcome(row.name, "ready", f"{out} is there already; remove it to fetch it again")
     url = f"{base_url.rstrip('/')}/{row.file}" if base_url else row.url
     try:
+        if out.exists():
+            return Outcome(row.name, "ready", f"{out} is there already; remove it to fetch it again")
         if url is None and not source.exists():
             return Outcome(row.name, "by hand", by_hand(row, source, out))
         if url is None:
             return Outcome(row.name, "ready", converted(row, source, out))
+        if offline and not source.exists():
+            return Outcome(row.name, "failed", f"not tried: {offline}")
         folder.mkdir(parents=True, exist_ok=True)
         digest = download(url, source, size=row.bytes, sha256=row.sha256 or "")
         known = "as published" if row.sha256 else "nobody published one: note it"
         return Outcome(row.name, "ready", f"{converted(row, source, out)}; sha256 of {row.file}: {digest} ({known})")
     except WeightsError as error:
-        return Outcome(row.name, "failed", f"{error} Get the file anew: {row.page}")
+        return Outcome(row.name, "failed", f"{error}\n  Get the file anew: {row.page}")
+    except UnknownHostError as error:
+        return Outcome(row.name, "failed", str(error), offline=str(error))
     except DownloadError as error:
         return Outcome(row.name, "failed", f"{error} Or download it with a browser into {folder}: {row.page}")
     except OSError as error:  # a full disk, a folder that cannot be written
@@ -90,13 +101,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--base-url", metavar="URL", help="a mirror that holds the files under their published names")
     given = parser.parse_args(arguments)
     names = list(zoo.CHECKPOINTS) if "all" in given.names else list(dict.fromkeys(given.names))
-    outcomes = []
-    for name in names:
-        outcomes.append(fetch(zoo.checkpoint(name), given.to, given.base_url))
-        print(f"{name}: {outcomes[-1].text}", flush=True)
-    for state in ("ready", "by hand", "failed"):
-        if found := [outcome.name for outcome in outcomes if outcome.state == state]:
-            print(f"{len(found)} {state}: {', '.join(found)}")
+    outcomes: list[Outcome] = []
+    try:
+        for name in names:
+            reached = any(outcome.state == "ready" for outcome in outcomes)
+            offline = next((outcome.offline for outcome in outcomes if outcome.offline), None)
+            outcomes.append(fetch(zoo.checkpoint(name), given.to, given.base_url, None if reached else offline))
+            print(f"{name}: {outcomes[-1].text}", flush=True)
+    finally:  # also when interrupted
+        for state in ("ready", "by hand", "failed"):
+            if found := [outcome.name for outcome in outcomes if outcome.state == state]:
+                print(f"{len(found)} {state}: {', '.join(found)}")
+        if left := names[len(outcomes) :]:
+            print(f"{len(left)} not reached: {', '.join(left)}")
     return int(any(outcome.state == "failed" for outcome in outcomes))
 
 
