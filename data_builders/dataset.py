@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +32,8 @@ _NUMBERS = {
     "carousel_length": np.int32,
     "weight": np.float32,
 }
+
+_IMPORTING = Lock()  # two reading threads that are the first to import TFDS wait for each other for ever
 
 
 def version_folder(data_dir: Path | str, *, missing_ok: bool = False) -> Path | None:
@@ -178,6 +181,7 @@ class GroupDataset:
 
 
 def _example_class():
-    from tensorflow_datasets.proto import tf_example_pb2
+    with _IMPORTING:
+        from tensorflow_datasets.proto import tf_example_pb2
 
     return tf_example_pb2.Example

@@ -3,6 +3,9 @@
 import csv
 import itertools
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -152,3 +155,19 @@ def test_what_is_not_there_is_said(tmp_path, data_dir):
         GroupDataset(tmp_path, "train")
     with pytest.raises(ValueError, match="'dev'"):
         GroupDataset(data_dir, "dev")
+
+
+def test_threads_that_read_first_do_not_wait_for_each_other(data_dir):
+    """In fresh processes: the libraries are imported by the first reads, which come from several threads at once."""
+    program = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from data_builders.dataset import GroupDataset
+dataset = GroupDataset(sys.argv[1], "train")
+len(dataset), dataset.choices
+with ThreadPoolExecutor(4) as threads:
+    list(threads.map(lambda record: dataset.get([record]), range(8)))
+"""
+    for _ in range(5):
+        command = [sys.executable, "-c", program, str(data_dir)]
+        subprocess.run(command, check=True, timeout=60, cwd=Path(__file__).parents[2])
