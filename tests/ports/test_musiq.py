@@ -186,7 +186,7 @@ def test_without_a_head(tmp_path):
 
 def test_the_single_scale_files_fit_one_scale_alone(tmp_path):
     convert(npz(tmp_path, scales=1), tmp_path / "a.safetensors", KEYS, shapes(scales=1))
-    with pytest.raises(WeightsError, match=r"scale_embedding \(gives \(1, 1, 12\), .* needs \(1, 3, 12\)"):
+    with pytest.raises(WeightsError, match=r"scale_embedding \(gives \(1, 1, 12\), \(1, 3, 12\) is needed"):
         convert(npz(tmp_path, scales=1), tmp_path / "b.safetensors", KEYS, shapes())
     from third_party_ports.recognise import looks_like
 
@@ -200,7 +200,7 @@ def test_missing_and_extra_names_are_listed(tmp_path):
     parity.write(tmp_path / "a.npz", tensors | {"opt/target/pre_logits/kernel": np.zeros((2, 2), np.float32)})
     with pytest.raises(WeightsError) as caught:
         convert(tmp_path / "a.npz", tmp_path / "a.safetensors", KEYS, shapes())
-    for words in ("1 missing: params/Transformer/encoderblock_1/Dense_0/bias", "1 extra: pre_logits.kernel"):
+    for words in ("1 missing: Transformer.encoderblock_1.Dense_0.bias", "1 extra: pre_logits.kernel"):
         assert words in str(caught.value)
 
 

@@ -191,7 +191,7 @@ def test_any_grid_of_regions(tiny):
     assert apply(variables, regions()[:, :3], WORDS, USERS)[1]["image_weights"].shape == (N, 3)
     wide = {"region.weight": np.zeros((6, 11), np.float32)}
     shapes = jax.eval_shape(UHAN(**TINY).init, jax.random.key(0), regions(), WORDS, USERS)
-    with pytest.raises(WeightsError, match=r"region\.weight \(gives \(11, 6\), params/region/kernel needs \(10, 6\)"):
+    with pytest.raises(WeightsError, match=r"region\.weight \(gives \(11, 6\), \(10, 6\) is needed"):
         from_state_dict(KEYS, recipe.state_dict(MANIFEST) | wide, shapes)
 
 
