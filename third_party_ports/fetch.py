@@ -8,7 +8,8 @@ it stopped, also in a later run), checked against its published size and sha256,
 run next; put into the folder by hand, it is converted too. What is converted already is left alone. If the first
 server's name is not known, there is no network: no other is asked.
 
-The exit status is 1 if a file with a direct link could not be had, or a file that is there could not be converted.
+A summary ends the output in every case, also of Ctrl-C. The exit status is 1 if a file with a direct link could not be
+had, or a file that is there could not be converted.
 """
 
 import argparse
@@ -26,7 +27,7 @@ class Outcome(NamedTuple):
     name: str
     state: Literal["ready", "by hand", "failed"]
     text: str
-    offline: str | None = None  # why no server can be reached
+    network: Literal["unused", "used", "absent"] = "unused"
 
 
 def fetch(row: Checkpoint, folder: Path, base_url: str | None = None, offline: str | None = None) -> Outcome:
@@ -44,6 +45,7 @@ def fetch(row: Checkpoint, folder: Path, base_url: str | None = None, offline: s
     if source.parent != folder or out.parent != folder:
         raise ValueError(f"zoo: {row.name}: {row.file!r} is not the bare name of a file")
     url = f"{base_url.rstrip('/')}/{row.file}" if base_url else row.url
+    network: Literal["unused", "used"] = "unused"
     try:
         if out.exists():
             return Outcome(row.name, "ready", f"{out} is there already; remove it to fetch it again")
@@ -53,18 +55,22 @@ def fetch(row: Checkpoint, folder: Path, base_url: str | None = None, offline: s
             return Outcome(row.name, "ready", converted(row, source, out))
         if offline and not source.exists():
             return Outcome(row.name, "failed", f"not tried: {offline}")
+        network = "unused" if source.exists() else "used"
         folder.mkdir(parents=True, exist_ok=True)
         digest = download(url, source, size=row.bytes, sha256=row.sha256 or "")
         known = "as published" if row.sha256 else "nobody published one: note it"
-        return Outcome(row.name, "ready", f"{converted(row, source, out)}; sha256 of {row.file}: {digest} ({known})")
+        text = f"{converted(row, source, out)}; sha256 of {row.file}: {digest} ({known})"
+        return Outcome(row.name, "ready", text, network)
     except WeightsError as error:
-        return Outcome(row.name, "failed", f"{error}\n  Get the file anew: {row.page}")
+        return Outcome(row.name, "failed", f"{error}\n  Get the file anew: {row.page}", network)
     except UnknownHostError as error:
-        return Outcome(row.name, "failed", str(error), offline=str(error))
+        return Outcome(row.name, "failed", str(error), "absent")
     except DownloadError as error:
-        return Outcome(row.name, "failed", f"{error} Or download it with a browser into {folder}: {row.page}")
+        text = f"{error} Or download it with a browser into {folder}: {row.page}"
+        return Outcome(row.name, "failed", text, network)
     except OSError as error:  # a full disk, a folder that cannot be written
-        return Outcome(row.name, "failed", f"{source}: {error}. Make room, or give another folder with --to")
+        text = f"{source}: {error}. Make room, or give another folder with --to"
+        return Outcome(row.name, "failed", text, network)
 
 
 def by_hand(row: Checkpoint, source: Path, out: Path) -> str:
@@ -104,16 +110,19 @@ def main(arguments: list[str] | None = None) -> int:
     outcomes: list[Outcome] = []
     try:
         for name in names:
-            reached = any(outcome.state == "ready" for outcome in outcomes)
-            offline = next((outcome.offline for outcome in outcomes if outcome.offline), None)
-            outcomes.append(fetch(zoo.checkpoint(name), given.to, given.base_url, None if reached else offline))
+            first = next((outcome for outcome in outcomes if outcome.network != "unused"), None)
+            offline = first.text if first and first.network == "absent" else None
+            outcomes.append(fetch(zoo.checkpoint(name), given.to, given.base_url, offline))
             print(f"{name}: {outcomes[-1].text}", flush=True)
-    finally:  # also when interrupted
+    except KeyboardInterrupt:
+        print("\ninterrupted; run the command again, it goes on where it stopped", file=sys.stderr)
+        return 130
+    finally:
         for state in ("ready", "by hand", "failed"):
             if found := [outcome.name for outcome in outcomes if outcome.state == state]:
                 print(f"{len(found)} {state}: {', '.join(found)}")
         if left := names[len(outcomes) :]:
-            print(f"{len(left)} not reached: {', '.join(left)}")
+            print(f"{len(left)} not tried: {', '.join(left)}")
     return int(any(outcome.state == "failed" for outcome in outcomes))
 
 

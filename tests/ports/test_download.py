@@ -1,6 +1,7 @@
 """Downloads from a server on this machine that cuts, forgets, changes, lies and redirects."""
 
 import hashlib
+import socket
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -196,6 +197,24 @@ def test_busy_for_too_long(server, target):
     server.statuses = [503] * 3
     with pytest.raises(DownloadError, match=r"503 .*Run the command again"):
         download.download(server.url, target, retries=2)
+
+
+def test_retries_are_told(server, target, capsys):
+    server.statuses = [503]
+    download.download(server.url, target)
+    assert "weights.pth: retrying in 1 s (503 Server Error" in capsys.readouterr().err
+
+
+def test_a_closed_port_is_tried_twice(target, monkeypatch, capsys):
+    pauses = []
+    monkeypatch.setattr(download.time, "sleep", pauses.append)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/weights.pth"
+        with pytest.raises(DownloadError, match=r"weights\.pth: .*\[Errno 111\] Connection refused\. Run"):
+            download.download(url, target)
+    assert pauses == [1]
+    assert "HTTP" not in capsys.readouterr().err
 
 
 def test_https_alone(server, target):

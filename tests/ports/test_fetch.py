@@ -1,6 +1,7 @@
 """The command: direct links, files by hand, what is there already, failures; from a server on this machine."""
 
 import hashlib
+import socket
 from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -103,6 +104,58 @@ def test_a_folder_that_cannot_be_written(row, tmp_path, mirror, capsys):
     (tmp_path / "file").touch()
     assert fetch.main([row.name, "--to", str(tmp_path / "file"), "--base-url", mirror[1]]) == 1
     assert "--to" in capsys.readouterr().out
+
+
+def without_network(monkeypatch) -> list[str]:
+    """No name but this machine's has an address; the other hosts that are asked for."""
+    asked, known = [], socket.getaddrinfo
+
+    def fails(host, *arguments, **named):
+        if host == "127.0.0.1":
+            return known(host, *arguments, **named)
+        asked.append(host)
+        raise socket.gaierror(-3, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fails)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    return asked
+
+
+def test_without_network_one_file_is_tried_alone(row, tmp_path, monkeypatch, capsys):
+    """The others fail with its reason; what needs no network is done all the same."""
+    rows = [replace(row, name=name, file=f"{name}.pth", url=f"https://{name}.invalid/{name}.pth") for name in "abc"]
+    monkeypatch.setattr(zoo, "CHECKPOINTS", {each.name: each for each in (*rows, row)})
+    asked = without_network(monkeypatch)
+    save_file(scoring_net(), tmp_path / "c.pth")
+    assert fetch.main(["all", "--to", str(tmp_path)]) == 1
+    shown = capsys.readouterr()
+    assert asked == ["a.invalid"] * 2
+    assert shown.err.count("a.pth: retrying in 1 s (Failed to resolve 'a.invalid'") == 1
+    assert "b: not tried: a.pth: Failed to resolve 'a.invalid' ([Errno -3] Temp" in shown.out
+    assert "1 ready: c\n1 by hand: dekr_rescore\n2 failed: a, b\n" in shown.out
+
+
+def test_one_unknown_name_among_others_is_that_servers(row, mirror, tmp_path, monkeypatch, capsys):
+    folder, url = mirror
+    save_file(scoring_net(), folder / "a.pth")
+    rows = [replace(row, name=name, file=f"{name}.pth", url=f"https://{name}.invalid/{name}.pth") for name in "abc"]
+    rows[0] = replace(rows[0], url=f"{url}/a.pth")
+    monkeypatch.setattr(zoo, "CHECKPOINTS", {each.name: each for each in rows})
+    asked = without_network(monkeypatch)
+    assert fetch.main(["all", "--to", str(tmp_path / "to")]) == 1
+    assert "not tried" not in capsys.readouterr().out
+    assert set(asked) == {"b.invalid", "c.invalid"}
+
+
+def test_a_summary_ends_an_interrupted_run(row, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(zoo, "CHECKPOINTS", {name: replace(row, name=name) for name in "abc"})
+    monkeypatch.setattr(fetch, "by_hand", lambda each, *_: interrupt() if each.name == "b" else "")
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    assert fetch.main(["all", "--to", str(tmp_path)]) == 130
+    assert capsys.readouterr().out.endswith("1 by hand: a\n2 not tried: b, c\n")
 
 
 def test_the_vocabulary_becomes_json(mirror, tmp_path, monkeypatch):
