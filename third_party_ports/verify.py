@@ -3,11 +3,12 @@
     python -m third_party_ports.verify FIXTURE_DIR... [--json | --markdown | --readme FILE]
 
 Prints one row an array: error, kind, limit, pass. A FIXTURE_DIR may also be a folder of fixtures. Times go to stderr.
-The exit status is 1 if an array misses its limit or a fixture cannot be run; the others are run all the same.
+The exit status is 1 if an array misses its limit, if a fixture cannot be run, lacks an array that its format has, or
+holds one that was not compared; the others are run all the same.
 
 --json prints one list of {"fixture", "array", "error", "kind", "limit", "passed", "problem"}. An error that is not
 finite (another shape, a NaN) is null, as JSON has no such number; "passed" is false then. A fixture that cannot be run
-has one such object in which "problem" says why; it is null in all others.
+or is not whole has one more object in which "problem" says why; it is null in all others.
 """
 
 import argparse
@@ -26,11 +27,6 @@ if TYPE_CHECKING:
     from third_party_ports.parity.fixture import Comparison, Fixture
 
 BEGIN, END = "<!-- parity -->", "<!-- /parity -->"  # around the table in a README
-REMEDY = "A fixture is manifest.json with the .npz files of its format: copy the whole folder again."
-
-
-class UnknownFormat(ValueError):
-    """A fixture that no parity module serves; the message names file, field and remedy."""
 
 
 class Row(NamedTuple):
@@ -49,22 +45,33 @@ def verify(folder: Path) -> list[Row]:
     """The rows of one fixture. Whatever goes wrong becomes a row of its own after those that were reached."""
     import jax
 
-    from third_party_ports.parity.fixture import Fixture
+    from third_party_ports.parity.fixture import REMEDY, Fixture
+    from third_party_ports.weights import some
 
-    rows = []
+    rows, problems, absent = [], [], []
     try:
         fixture = Fixture(folder)
+        module = parity_module(fixture)
+        absent = fixture.absent(module.needed(fixture))
         with jax.default_matmul_precision("highest"):  # accelerators round the factors otherwise
-            for comparison in parity_module(fixture).compare(fixture):
+            for comparison in module.compare(fixture):
                 rows.append(Row(str(folder), comparison))
+        if unread := fixture.unread():
+            problems.append(f"{folder}: not compared: {some(unread)}. Nothing in the manifest tells of them.")
     except Exception as error:  # a broken fixture must not keep the others from being run
-        rows.append(Row(str(folder), None, problem(folder, error)))
-    return rows or [Row(str(folder), None, f"{folder}: no array was compared. {REMEDY}")]
+        if not absent:  # else the array that it stumbled over is among them
+            problems.append(problem(folder, error))
+    if absent:
+        problems.append(f"{folder}: without the arrays {some(absent)}. {REMEDY}")
+    if not rows and not problems:
+        problems.append(f"{folder}: no array was compared. {REMEDY}")
+    return rows + [Row(str(folder), None, text) for text in problems]
 
 
 def parity_module(fixture: "Fixture") -> ModuleType:
-    """The module of third_party_ports/parity for the fixture's format. Raises UnknownFormat if there is none."""
+    """The module of third_party_ports/parity for the fixture's format. Raises FixtureError if there is none."""
     from third_party_ports import parity
+    from third_party_ports.parity.fixture import FixtureError
 
     if (fixture.folder / "geometry.json").is_file():
         return importlib.import_module(f"{parity.__name__}.dekr_post")
@@ -72,10 +79,11 @@ def parity_module(fixture: "Fixture") -> ModuleType:
         return importlib.import_module(f"{parity.__name__}.torch_files")
     model = fixture.manifest.get("model")
     known = models(Path(parity.__path__[0]))
-    if model not in known:
-        raise UnknownFormat(
-            f"{fixture.folder / 'manifest.json'}: no port of model {model!r}; there are {', '.join(sorted(known))}. "
-            "Correct the field, or add a module with this name in its MODELS to third_party_ports/parity."
+    if not isinstance(model, str) or model not in known:
+        raise FixtureError(
+            f"{fixture.folder / 'manifest.json'}: no port of model {model!r}; there are {', '.join(sorted(known))} "
+            "(and fixtures with a geometry.json, or a field `files`). Correct the field, or add a module with this name in "
+            "its MODELS to third_party_ports/parity."
         )
     return importlib.import_module(f"{parity.__name__}.{known[model]}")
 
@@ -91,12 +99,16 @@ def models(folder: Path) -> dict[str, str]:
 
 def problem(folder: Path, error: Exception) -> str:
     """Why a fixture cannot be run: the folder, the field or file, the remedy."""
-    if isinstance(error, UnknownFormat):
-        return str(error)
-    text = f"there is no field or array {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
-    if not isinstance(error, KeyError | ValueError | OSError):
+    from third_party_ports.parity.fixture import REMEDY, FixtureError
+
+    text = " ".join(str(error).split())
+    if isinstance(error, FixtureError):
+        return text
+    if isinstance(error, KeyError):
+        text = f"nothing in its port is called {text}, which is stored or asked for"
+    elif not isinstance(error, ValueError | OSError):
         text = f"{type(error).__name__}: {text}"
-    return f"{text if str(folder) in text else f'{folder}: {text}'}. {REMEDY}"
+    return f"{text if str(folder) in text else f'{folder}: {text}'}".rstrip(".") + f". {REMEDY}"
 
 
 def fixtures(folder: Path) -> list[Path]:

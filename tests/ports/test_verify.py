@@ -14,6 +14,7 @@ import pytest
 from tests.ports import slow_resnet, slow_swin
 from third_party_ports import swin, verify
 from third_party_ports.parity import recipe
+from third_party_ports.parity.fixture import Fixture
 from third_party_ports.parity.images import stored_names
 
 ROOT = Path(__file__).parents[2]
@@ -107,8 +108,63 @@ def test_no_stored_answer_goes_unread(tmp_path, name, given):
                 arrays[key] = ~array if array.dtype == bool else array + array.dtype.type(1)
                 spoilt.add(key)
         np.savez(file, **arrays)
-    failed = " ".join(row.comparison.array for row in verify.verify(folder) if not row.passed)
+    failed = " ".join(row.problem or row.comparison.array for row in verify.verify(folder) if not row.passed)
     assert {key for key in spoilt if key not in failed} == set()
+
+
+@pytest.mark.parametrize("folder", GOLDEN, ids=lambda folder: folder.name)
+def test_no_array_of_a_golden_fixture_may_be_absent(folder):
+    fixture, stored = Fixture(folder), set()
+    for file in folder.glob("*.npz"):
+        names = {name.removeprefix("tap_") for name in stored_names(fixture.arrays(file.name))}
+        stored |= names if file.name == "io.npz" else {f"{file.name}: {name}" for name in names}
+    assert set(verify.parity_module(fixture).needed(fixture)) == stored
+
+
+def edited(folder: Path, file: str, remove: str = "", **added) -> list[verify.Row]:
+    """The fixture's rows once the arrays that match are gone."""
+    with np.load(folder / file) as old:
+        arrays = {name: array for name, array in old.items() if not (remove and re.fullmatch(remove, name))}
+    np.savez(folder / file, **arrays, **added)
+    return verify.verify(folder)
+
+
+def test_removed_arrays_are_named(copy):
+    """All but the logits: their row is there and passes, and the fixture fails."""
+    *rows, last = edited(copy, "io.npz", "(?!logits).*")
+    assert [row.comparison.array for row in rows] == ["logits"] and rows[0].passed
+    assert last.problem.startswith(f"{copy}: without the arrays input, layer1, layer2, pooled, stem. A fix")
+    assert not last.passed
+
+
+@pytest.fixture
+def post(tmp_path):
+    """dekr_post, to spoil."""
+    return Path(shutil.copytree(ROOT / "tests/golden/dekr_post", tmp_path / "post"))
+
+
+def test_arrays_that_nobody_looks_at_are_named(post):
+    (post / "four.npz").write_bytes((post / "two.npz").read_bytes())
+    *rows, last = edited(post, "two.npz", scale9_heatmap=np.zeros(3))
+    assert all(row.passed for row in rows)
+    assert last.problem.startswith(f"{post}: not compared: four.npz, two.npz: scale9_heatmap. ")
+
+
+def test_a_case_that_is_gone(post):
+    """From the manifest alone; a single array of it; from the folder alone; all of them."""
+    manifest = json.loads((post / "manifest.json").read_text())
+    (post / "manifest.json").write_text(json.dumps({name: manifest[name] for name in manifest if name != "two"}))
+    assert "not compared: two.npz." in verify.verify(post)[-1].problem
+    (post / "manifest.json").write_text(json.dumps(manifest))
+    assert "without the arrays two.npz: keep. " in edited(post, "two.npz", "keep")[-1].problem
+    (post / "two.npz").unlink()
+    assert "two.npz: there is no such file" in verify.verify(post)[-1].problem
+    (post / "manifest.json").write_text("{}")
+    assert "no case in" in verify.verify(post)[-1].problem
+
+
+def test_a_stored_array_that_the_port_does_not_have(copy):
+    assert "nothing in its port is called 'bottom'" in edited(copy, "io.npz", bottom=np.ones(3))[-1].problem
 
 
 @pytest.mark.parametrize(("window", "side"), [(3, 24), (4, 32), (6, 24)])
@@ -173,13 +229,18 @@ def spoil_tensors(folder):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
+        (lambda folder: (folder / "manifest.json").write_text("[1]"), r"spoilt/manifest\.json: a list where an object"),
+        (lambda folder: (folder / "manifest.json").write_text("3"), r"spoilt/manifest\.json: a int where an object"),
         (spoil_model, r"manifest\.json: no port of model 'resnet5'; there are .*resnet50.*swin_b.*Correct the field"),
-        (spoil_field, r"spoilt: there is no field or array 'mean'\. A fixture is"),
-        (spoil_tensors, r"spoilt: .*1 missing: layer1.0.bn2.weight"),
+        (spoil_field, r"spoilt/manifest\.json: there is no field 'mean'\. A fixture is"),
+        (spoil_tensors, r"spoilt/manifest\.json: its tensors: .*1 missing: layer1\.0\.bn2\.weight\. A fix"),
         (lambda folder: (folder / "manifest.json").unlink(), r"spoilt/manifest\.json.*A fixture is"),
-        (lambda folder: (folder / "manifest.json").write_text("{"), r"spoilt: .*A fixture is"),
+        (lambda folder: (folder / "manifest.json").write_text("{"), r"spoilt/manifest\.json: not JSON.*A fixture is"),
         (lambda folder: (folder / "io.npz").unlink(), r"spoilt/io\.npz.*A fixture is"),
-        (lambda folder: (folder / "io.npz").write_bytes(b"PK\3\4 cut"), r"spoilt: .*A fixture is"),
+        (
+            lambda folder: (folder / "io.npz").write_bytes(b"PK\3\4 cut"),
+            r"spoilt/io\.npz: not a readable .*A fixture",
+        ),
     ],
 )
 def test_fixtures_that_cannot_be_run(copy, spoil, message):
@@ -189,6 +250,7 @@ def test_fixtures_that_cannot_be_run(copy, spoil, message):
     (line,) = verify.text_lines(rows[-1:])
     assert line.endswith("FAIL")
     assert re.search(message, line), line
+    assert ".." not in line and "Errno" not in line and "checkpoint:" not in line
 
 
 def test_json_from_the_command(resnet, copy):

@@ -27,6 +27,13 @@ INPUT_LIMIT = 1e-6  # the recipe on another machine
 MAP_SCALE = 1.5  # root mean square of the maps that these limits were found with
 
 
+def needed(fixture: Fixture) -> set[str]:
+    depth = {f"{name}{end}" for end in RANGES for name in ("bin_edges", "pred", "final")}
+    masked = {"masks", "masks_final_packed", "masks_final_shape"}
+    encoder = {f"enc_{name}" for name in ("blocks0", "blocks2", "blocks4", "conv_head")}
+    return {"centers", "bin_widths", "dec_conv2", "dec_out", "tokens", "range_attention", *depth, *masked, *encoder}
+
+
 def compare(fixture: Fixture) -> Iterator[Comparison]:
     """Maps and tokens, bins, depth and masks of one pass over the images and their mirror images."""
     answers = fixture.answers

@@ -20,7 +20,25 @@ LIMIT = 2e-5  # of networks; 1e-6 is seen, and an epsilon of 1e-3 gives 6e-4 and
 DECODED, RESIZED = 1e-5, 1e-5
 BOXES, SCORES = 2e-3, 1e-6  # px and probability, from recorded maps; 1.2e-4 and 1.2e-7 are seen
 OWN_BOXES, OWN_SCORES = 0.02, 1e-5  # from our own maps
+HEADS = ("roi_pooled", "res5", "roi_feature", "class_logits", "box_deltas", "attribute_probs")
+CASES = (  # how the arrays' names begin, the manifest's list, how they end
+    ("rpn_case", "rpn_cases", ("_boxes", "_scores")),
+    ("select", "select_cases", ("_keep",)),
+    ("select_boost", "select_boost_cases", ("_keep",)),
+    ("preprocess", "preprocess_cases", ("", "_scale")),
+)
 SWAPPED = 1e-5  # relative difference of scores whose order is left to rounding
+
+
+def needed(fixture: Fixture) -> set[str]:
+    trunk = {"stem", "res2", "res3", "res4", "rpn_logits", "rpn_deltas", "proposals", "proposal_scores"}
+    heads = {*HEADS, "decoded_boxes", "decode_case"}
+    chosen = {f"e2e_{name}" for name in ("keep", "features", "max_prob", "bbox")}
+    chosen |= {f"e2e_{kind}_{what}" for kind in ("objects", "attrs") for what in ("id", "conf")}
+    cases = {
+        f"{start}{i}{end}" for start, field, ends in CASES for i in range(len(fixture.manifest[field])) for end in ends
+    }
+    return trunk | heads | chosen | cases
 
 
 def compare(fixture: Fixture) -> Iterator[Comparison]:
@@ -49,7 +67,7 @@ def compare(fixture: Fixture) -> Iterator[Comparison]:
     heads = jax.jit(lambda v, x, boxes, cells: _heads(network, v, x, boxes, cells))
     fixed = np.array(fixture.manifest["fixed_boxes"], np.float32)
     described = heads(variables, maps[0], fixed, cells[0])
-    for name in ("roi_pooled", "res5", "roi_feature", "class_logits", "box_deltas", "attribute_probs"):
+    for name in HEADS:
         yield fixture.relative(name, _nchw(described[name]), LIMIT)
     decoded = _decoded(described["box_deltas"], fixed)
     yield fixture.relative("decoded_boxes", decoded, DECODED)

@@ -9,10 +9,17 @@ import numpy as np
 from third_party_ports.deeplabv3 import KEYS, DeepLabV3, background_vector
 from third_party_ports.parity import recipe
 from third_party_ports.parity.fixture import Comparison, Fixture
+from third_party_ports.parity.images import recorded
 
 MODELS = ("deeplabv3_resnet101",)
 LIMIT = 1e-5  # seen: at most 1.5e-6; a BatchNorm epsilon of 1e-3 gives 1e-2
 EXACT = ("classes", "background_count")
+ALWAYS = ("input", "layer4", "aspp", "logits", "upsampled", "background", *EXACT)
+
+
+def needed(fixture: Fixture) -> set[str]:
+    others = {f"{extra['io']}: {name}" for extra in fixture.manifest.get("extra", ()) for name in ALWAYS}
+    return {*ALWAYS, *others, *recorded(fixture)}
 
 
 def compare(fixture: Fixture) -> Iterator[Comparison]:

@@ -17,6 +17,12 @@ LIMIT = 2e-5  # about 1e-6 is seen; the mildest mistake that is known, a BatchNo
 LARGEST = 2e-3  # of any one value of the two maps, which go up to about 20; 1e-4 is seen
 
 
+def needed(fixture: Fixture) -> set[str]:
+    maps = {"heatmap", "heatmap_stats", "offset", "offset_stats", "adapt0_offsets", "adapt0_out"}
+    branches = {"stage2_branch1", "stage3_branch2", "stage4_branch0", "stage4_branch3"}
+    return {"stem", "layer1", *branches, *maps}
+
+
 def compare(fixture: Fixture) -> Iterator[Comparison]:
     """A row for each stored array (NCHW), and for the two maps a second one of the largest difference."""
     name, shape, *seed = fixture.manifest["input"]

@@ -1,6 +1,5 @@
 """DEKR around its network against the original: canvases, and post-processing of stored network outputs."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
@@ -10,7 +9,7 @@ import numpy as np
 from third_party_ports import poses
 from third_party_ports.dekr_canvas import Geometry, warp
 from third_party_ports.parity import recipe
-from third_party_ports.parity.fixture import Comparison, Fixture
+from third_party_ports.parity.fixture import REMEDY, Comparison, Fixture, FixtureError
 from third_party_ports.parity.fixture import compare as compare_arrays
 from third_party_ports.pose_maps import whole_mean_heat
 
@@ -20,6 +19,25 @@ MATRIX, HEAT, PIXELS, MATCHED_PIXELS = 1e-6, 1e-5, 1e-3, 1e-2
 EXACT = ("n_candidates_per_scale", "keep")
 
 
+def needed(fixture: Fixture) -> set[str]:
+    """Also FixtureError if there is nothing to hold the canvases or the poses to."""
+    geometry = fixture.document("geometry.json")
+    if not (geometry["geometry"] and geometry["warp"] and fixture.manifest):
+        raise FixtureError(f"{fixture.folder}: no case in manifest.json, or in a part of geometry.json. {REMEDY}")
+    names = {f"warp.npz: {name}" for name in geometry["warp"]}
+    for case, given in fixture.manifest.items():
+        answers = fixture.arrays(f"{case}.npz")
+        parts = {"n_candidates_per_scale", "heatmap_avg", "scores", "final_poses"}
+        if "n_candidates_per_scale" in answers and answers["n_candidates_per_scale"].any():
+            parts |= {"candidates", "candidate_heat_score", "keep", "poses_nms"}
+            parts |= {"poses_matched"} if given["match_hmp"] else set()
+        flips = ("", "_flip") if given["flip"] else ("",)
+        maps = {f"{part}{flip}" for part in ("heatmap", "offset") for flip in flips}
+        parts |= {f"scale{scale:g}_{name}" for scale in given["scales"] for name in maps}
+        names |= {f"{case}.npz: {part}" for part in parts}
+    return names
+
+
 def compare(fixture: Fixture) -> Iterator[Comparison]:
     yield from _geometry(fixture)
     for case, given in fixture.manifest.items():
@@ -27,7 +45,7 @@ def compare(fixture: Fixture) -> Iterator[Comparison]:
 
 
 def _geometry(fixture: Fixture) -> Iterator[Comparison]:
-    stored = json.loads((fixture.folder / "geometry.json").read_text())
+    stored = fixture.document("geometry.json")
     rows = [(row, Geometry(*row["image_hw"], row["input_size"]), row["scale"]) for row in stored["geometry"]]
     ours = {
         "resized_wh": lambda geometry, scale: geometry.canvas(scale)[::-1],

@@ -5,9 +5,10 @@ whatever its seed, image size or batch.
 """
 
 import json
-from collections.abc import Callable, Mapping
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, NamedTuple
@@ -16,7 +17,52 @@ import numpy as np
 
 from third_party_ports.convert import convert
 from third_party_ports.parity import recipe, torch_zip
-from third_party_ports.weights import KeyMap, load
+from third_party_ports.weights import KeyMap, WeightsError, load
+
+REMEDY = "A fixture is manifest.json with the .npz files of its format: copy the whole folder again."
+
+
+class FixtureError(ValueError):
+    """A fixture that is not whole, or of a format that no port serves; the message names file, field and remedy."""
+
+
+class Fields(dict):
+    """A JSON object of `file`. Raises FixtureError for a field that is absent."""
+
+    def __init__(self, file: Path, fields: Mapping[str, Any]):
+        super().__init__(fields)
+        self.file = file
+
+    def __missing__(self, name: str):
+        raise FixtureError(f"{self.file}: there is no field {name!r}. {REMEDY}")
+
+
+class Stored(Mapping[str, np.ndarray]):
+    """The arrays of `file`, which remember those that were looked at. Raises FixtureError for one that is absent."""
+
+    def __init__(self, file: Path, arrays: Mapping[str, np.ndarray]):
+        self.file, self._arrays = file, arrays
+        self.read: set[str] = set()
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self._arrays:
+            raise FixtureError(f"{self.file}: there is no array {name!r}. {REMEDY}")
+        self.read.add(name)
+        return self._arrays[name]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        if name not in self:
+            return default
+        return self[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._arrays
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
 
 
 class Comparison(NamedTuple):
@@ -35,22 +81,63 @@ class Comparison(NamedTuple):
 
 @dataclass(frozen=True)
 class Fixture:
-    """`folder` holds manifest.json and .npz files. Raises FileNotFoundError, or KeyError for a field that is absent."""
+    """`folder` holds manifest.json and .npz files. Raises FixtureError where one of them or its content is absent."""
 
     folder: Path
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
-        return json.loads((self.folder / "manifest.json").read_text())
+        return self.document("manifest.json")
+
+    def document(self, file: str) -> dict[str, Any]:
+        """A file that holds one JSON object."""
+        path = self.folder / file
+        if not path.is_file():
+            raise FixtureError(f"{path}: there is no such file. {REMEDY}")
+        try:
+            document = json.loads(path.read_text(), object_hook=partial(Fields, path))
+        except ValueError as error:
+            raise FixtureError(f"{path}: not JSON ({error}). {REMEDY}") from error
+        if not isinstance(document, dict):
+            raise FixtureError(f"{path}: a {type(document).__name__} where an object of fields is needed. {REMEDY}")
+        return document
 
     @cached_property
-    def answers(self) -> dict[str, np.ndarray]:
+    def answers(self) -> Stored:
         """The arrays of io.npz."""
         return self.arrays("io.npz")
 
-    def arrays(self, file: str) -> dict[str, np.ndarray]:
-        with (self.folder / file).open("rb") as opened, np.load(opened) as stored:  # a broken file is closed too
-            return dict(stored)
+    @cached_property
+    def _files(self) -> dict[str, Stored]:
+        return {}
+
+    def arrays(self, file: str) -> Stored:
+        """The arrays of an .npz file, read once."""
+        path = self.folder / file
+        if file not in self._files:
+            if not path.is_file():
+                raise FixtureError(f"{path}: there is no such file. {REMEDY}")
+            try:
+                with path.open("rb") as opened, np.load(opened) as stored:  # a broken file is closed too
+                    self._files[file] = Stored(path, dict(stored))
+            except (ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile) as error:
+                raise FixtureError(f"{path}: not a readable .npz file ({error}). {REMEDY}") from error
+        return self._files[file]
+
+    def absent(self, needed: Iterable[str]) -> list[str]:
+        """Those of the names that no file holds: NAME of io.npz, and FILE: NAME of another."""
+        found = []
+        for name in sorted(needed):
+            file, _, array = name.rpartition(": ")
+            if not {array, f"tap_{array}"} & set(self.arrays(file or "io.npz")):
+                found.append(name)
+        return found
+
+    def unread(self) -> list[str]:
+        """What nobody looked at so far: arrays as FILE: NAME, and .npz files."""
+        files = [path.name for path in sorted(self.folder.glob("*.npz")) if path.name not in self._files]
+        arrays = (f"{file}: {name}" for file, stored in self._files.items() for name in stored.keys() - stored.read)
+        return [*files, *sorted(arrays)]
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """All tensors of the manifest by official name."""
@@ -81,7 +168,11 @@ class Fixture:
                 torch_zip.write(checkpoint, official, wrapper=wrapper, extra={"epoch": 25} if wrapper else None)
             else:
                 write(checkpoint, official)
-            convert(checkpoint, converted, keys, shapes)
+            try:
+                convert(checkpoint, converted, keys, shapes)
+            except WeightsError as error:
+                text = str(error).removeprefix(f"{checkpoint}: ")
+                raise FixtureError(f"{self.folder / 'manifest.json'}: its tensors: {text}. {REMEDY}") from error
             return load(converted, keys, shapes)
 
     def expected(self, name: str, answers: Mapping[str, np.ndarray] | None = None):

@@ -8,12 +8,18 @@ import numpy as np
 from third_party_ports import imagenet
 from third_party_ports.i2pa import I2PA, KEYS, scaled
 from third_party_ports.parity.fixture import Comparison, Fixture
-from third_party_ports.parity.images import photo, stored_names
+from third_party_ports.parity.images import photo, recorded, stored_names
 from third_party_ports.parity.resnet50 import stage_sizes
 
 MODELS = ("i2pa",)
 LIMITS = {"pooled": 1e-5, "score": 1e-5}  # 9e-7 and 2e-7 are seen; ImageNet's mean and deviation give 4e-3
 MAP = 5e-5  # of the maps; 4e-6 is seen
+
+
+def needed(fixture: Fixture) -> set[str]:
+    stages = stage_sizes(dict.fromkeys(name for name, *_ in fixture.manifest["tensors"]))
+    layers = {f"layer{s}" for s in range(1, len(stages) + 1)}
+    return {"input", "resized", "maxpool", "pooled", "score", *layers, *recorded(fixture)}
 
 
 def compare(fixture: Fixture) -> Iterator[Comparison]:

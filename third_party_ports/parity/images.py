@@ -30,3 +30,8 @@ def stored_names(answers: Iterable[str]) -> list[str]:
     names = set(answers)
     samples = {f"{name}{end}" for name in names for end in ("_index", "_shape")}
     return [name.removeprefix("tap_") for name in answers if name not in samples]
+
+
+def recorded(fixture: Fixture) -> list[str]:
+    """The taps whose rounding error the manifest tells, by the names they are stored under."""
+    return list(fixture.manifest.get("float32_error", ()))

@@ -38,6 +38,25 @@ def _compiled(method: str):
 CALL, ENCODE, DECODE = map(_compiled, ("__call__", "encode", "decode"))
 
 
+def needed(fixture: Fixture) -> set[str]:
+    found = (re.match(r"(en|de)coder\.layers\.(\d+)\.", name) for name, *_ in fixture.manifest["tensors"])
+    layers = {f"{m[1]}coder_layer{m[2]}{'_step0' * (m[1] == 'de')}" for m in found if m}
+    encoded = {"projection", "attention_mask_any", "teacher_logprobs", *layers}
+    vectors = {f"{prefix}{name}" for prefix in ("", "masked_") for name in ("first_step_logprobs", "caption_feature")}
+    last = f"encoder_layer{sum(name.startswith('encoder') for name in layers) - 1}"
+    names = encoded | vectors | {f"masked_{last}", "greedy_tokens", *_searched("beam")}
+    if "small_vocab" in fixture.manifest:
+        beams = {*_searched("small_beam"), "small_beam3_tokens", "small_beam3_logprobs"}
+        names |= {"small_first_step_logprobs", *beams}
+    if "batch" in fixture.manifest:
+        names |= {"batch_caption_feature", "batch_greedy_tokens", *_searched("batch_beam")}
+    return names
+
+
+def _searched(name: str) -> set[str]:
+    return {f"{name}_{field}" for field in ("tokens", "logprobs", "scores")}
+
+
 def compare(fixture: Fixture) -> Iterator[Comparison]:
     """A row for each stored array and each of its limits; one for the text if the words of its indices are at hand (in
     the manifest, or in a vocab.pkl beside it)."""

@@ -12,7 +12,7 @@ from third_party_ports.musiq import KEYS, MUSIQ, score
 from third_party_ports.musiq_patches import Layout, Tokens, batch, resize, resized_size, scaled, sequence
 from third_party_ports.parity import recipe
 from third_party_ports.parity.fixture import Comparison, Fixture
-from third_party_ports.parity.images import stored_names
+from third_party_ports.parity.images import recorded, stored_names
 
 MODELS = ("musiq",)
 LIMITS = (  # full match of an array's name without its photo: the limit
@@ -27,6 +27,13 @@ LIMITS = (  # full match of an array's name without its photo: the limit
     (r"logits", 2e-4),
     (r"score", 1e-4),
 )
+
+
+def needed(fixture: Fixture) -> set[str]:
+    names = {"input", "patches", "spatial", "scale", "mask", "conv_root", "root_pool", "block1", "embedding"}
+    names |= {"tokens_in", "encoded", "cls", "logits", "score", *recorded(fixture)}
+    names |= {f"resized{side}" for side in fixture.manifest["config"]["longer_sides"]}
+    return {f"{photo['tag']}_{name}" for photo in fixture.manifest["inputs"] for name in names}
 
 
 def compare(fixture: Fixture) -> Iterator[Comparison]:

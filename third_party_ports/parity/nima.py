@@ -12,11 +12,17 @@ from third_party_ports import nima_input
 from third_party_ports.nima import KEYS, Nima, deviation, emd, mean_score
 from third_party_ports.parity.fixture import Comparison, Fixture
 from third_party_ports.parity.fixture import compare as compared
-from third_party_ports.parity.images import photo, stored_names
+from third_party_ports.parity.images import photo, recorded, stored_names
 
 MODELS = ("nima",)
 TAP, LOGITS, PROBS, SCORE = 5e-5, 2e-5, 5e-6, 5e-5  # limits; 6e-6, 1e-6, 1e-7 and 1e-6 are seen
 LOSS, SUM = 1e-6, 1e-5
+
+
+def needed(fixture: Fixture) -> set[str]:
+    both = {f"{prefix}{name}" for prefix in ("", "same_") for name in ("conv1", "pooled", "probs", "mean", "std")}
+    loss = {"loss_target", "loss_estimate", "loss_rms_cdf"}
+    return {"input", "resized", "logits", *both, *loss, *recorded(fixture)}
 
 
 def compare(fixture: Fixture) -> Iterator[Comparison]:

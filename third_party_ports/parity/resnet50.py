@@ -7,12 +7,18 @@ import jax
 import numpy as np
 
 from third_party_ports.parity.fixture import Comparison, Fixture
-from third_party_ports.parity.images import normalised, stored_names, unit_images
+from third_party_ports.parity.images import normalised, recorded, stored_names, unit_images
 from third_party_ports.resnet import KEYS, ResNet
 
 MODELS = ("resnet50",)
 LIMIT = 1e-5  # about 1e-6 is seen; a BatchNorm epsilon of 1e-3 gives 7e-4 and more
 INPUT_LIMIT = 1e-6  # the recipe on another machine
+
+
+def needed(fixture: Fixture) -> set[str]:
+    stages = stage_sizes(dict.fromkeys(name for name, *_ in fixture.manifest["tensors"]))
+    layers = {f"layer{s}" for s in range(1, len(stages) + 1)}
+    return {"input", "stem", "pooled", "logits", *layers, *recorded(fixture)}
 
 
 def compare(fixture: Fixture) -> Iterator[Comparison]:

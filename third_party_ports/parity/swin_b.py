@@ -7,12 +7,17 @@ import jax
 import numpy as np
 
 from third_party_ports.parity.fixture import Comparison, Fixture
-from third_party_ports.parity.images import normalised, stored_names, unit_images
+from third_party_ports.parity.images import normalised, recorded, stored_names, unit_images
 from third_party_ports.swin import KEYS, Swin, grids, relative_position_index, shift_mask
 
 MODELS = ("swin_b",)
 LIMIT = 5e-6  # about 1e-6 is seen; a LayerNorm epsilon of 1e-6 gives 5e-6 to 2e-5
 INPUT_LIMIT = 1e-6  # the recipe on another machine
+
+
+def needed(fixture: Fixture) -> set[str]:
+    stages = {f"stage{s}" for s in range(len(fixture.manifest["config"]["depths"]))}
+    return {"input", "patch_embed", "tokens", "pooled", *stages, *recorded(fixture)}
 
 
 def compare(fixture: Fixture) -> Iterator[Comparison]:

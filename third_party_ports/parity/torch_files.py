@@ -12,13 +12,17 @@ MODELS: tuple[str, ...] = ()  # the format is known by the manifest's "files"
 WRAPPERS = ("model", "state_dict")
 
 
+def needed(fixture: Fixture) -> set[str]:
+    return {f"expected.npz: {name}" for name in fixture.manifest["dtypes"]}
+
+
 def compare(fixture: Fixture) -> Iterator[Comparison]:
     """A row for each file and tensor of expected.npz, "FILE NAME".
 
     Files of parameters hold `p`, and buffers of ones that expected.npz does not list; all others hold the rest.
     """
     expected = fixture.arrays("expected.npz")
-    for file in fixture.manifest["files"]:
+    for file in sorted({*fixture.manifest["files"], *(path.name for path in fixture.folder.glob("*.pth"))}):
         read = checkpoint_files.read(fixture.folder / file, WRAPPERS)
         read = {name.removeprefix("module."): tensor for name, tensor in read.items()}
         parameters = "p" in read

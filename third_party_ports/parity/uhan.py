@@ -16,6 +16,12 @@ INPUTS = ("user", "words")
 LIMIT, WEIGHT_LIMIT = 1e-5, 1e-6
 
 
+def needed(fixture: Fixture) -> set[str]:
+    weights = {f"{name}_weights" for name in ("text", "image", "modality")}
+    parts = {f"{name}_{end}" for name in ("text", "image") for end in ("mean", "attended")}
+    return {*INPUTS, "word_states", "merged", "joint", "z", "z_hard_sigmoid", *weights, *parts}
+
+
 def compare(fixture: Fixture) -> Iterator[Comparison]:
     """Every array; the two inputs are compared with themselves as the network reads them."""
     given, answers = fixture.manifest["config"], fixture.answers
