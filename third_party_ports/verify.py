@@ -82,8 +82,8 @@ def parity_module(fixture: "Fixture") -> ModuleType:
     if not isinstance(model, str) or model not in known:
         raise FixtureError(
             f"{fixture.folder / 'manifest.json'}: no port of model {model!r}; there are {', '.join(sorted(known))} "
-            "(and fixtures with a geometry.json, or a field `files`). Correct the field, or add a module with this name in "
-            "its MODELS to third_party_ports/parity."
+            "(and fixtures with a geometry.json, or a field `files`). Correct the field, or add a module with this "
+            "name in its MODELS to third_party_ports/parity."
         )
     return importlib.import_module(f"{parity.__name__}.{known[model]}")
 

@@ -11,7 +11,7 @@ import pytest
 from third_party_ports import musiq, verify, zoo
 from third_party_ports.convert import convert
 from third_party_ports.musiq import KEYS, MUSIQ, TRUNK_KEYS, Bottleneck, StandardisedConv, score
-from third_party_ports.musiq_patches import Layout, Tokens, batch, sequence
+from third_party_ports.musiq_patches import Layout, Tokens, batch, resize, resized_size, scaled, sequence
 from third_party_ports.parity import musiq as parity
 from third_party_ports.parity import recipe
 from third_party_ports.parity.images import stored_names
@@ -254,6 +254,11 @@ def other_fixture(tmp_path_factory):
     for tag, own in tokens.items():
         values |= {f"{tag}_spatial": own.spatial.astype(np.int16), f"{tag}_scale": own.scale.astype(np.int8)}
         values |= {f"{tag}_mask": own.mask, f"tap_{tag}_patches": own.patches}
+    for one in inputs:
+        image = parity.decoded(one)
+        values[f"{one['tag']}_input"] = image
+        for side in config["longer_sides"]:
+            values[f"{one['tag']}_resized{side}"] = resize(scaled(image), resized_size(image.shape[:2], side))
     np.savez(folder / "io.npz", **values)
     return folder
 
@@ -262,7 +267,7 @@ def test_parity_holds_for_other_fixtures(other_fixture):
     rows = verify.verify(other_fixture)
     assert not [row for row in rows if not row.passed], rows
     with np.load(other_fixture / "io.npz") as stored:
-        assert len(rows) == len(list(stored_names(stored.files))) == 3 * 15
+        assert len(rows) == len(list(stored_names(stored.files))) == 3 * 18
 
 
 def test_a_wrong_epsilon_is_seen(other_fixture, monkeypatch):
