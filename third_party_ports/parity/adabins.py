@@ -1,4 +1,7 @@
-"""AdaBins: both ranges, the mirror average and the masks, for any image size, batch and seed."""
+"""AdaBins: both ranges, the mirror average and the masks, for any image size, batch and seed.
+
+The limits are those of maps of the size MAP_SCALE and grow with larger ones (`growth`), as rounding errors do.
+"""
 
 from collections.abc import Iterator
 from functools import partial
