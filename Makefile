@@ -40,16 +40,16 @@ demo-losses: .venv
 	$(BIN)/python -m ipa_jax.demo --out=runs/losses --configs=full,ratio_log,ratio_raw,log_likes,concat
 
 tables: .venv
-	$(BIN)/python -m ipa_jax.tables --out=runs/tables --records=docs/runs/tables --report=docs/results_demo.md
+	$(BIN)/python -m ipa_jax.tables --out=runs/experiments --records=docs/runs/tables --report=docs/results_demo.md
 
 choices: .venv
-	$(BIN)/python -m ipa_jax.choices --out=runs/choices
+	$(BIN)/python -m ipa_jax.choices --out=runs/experiments
 
 short-histories: .venv
-	$(BIN)/python -m ipa_jax.choices --out=runs/choices --short_histories
+	$(BIN)/python -m ipa_jax.choices --out=runs/experiments --short_histories
 
 protocols: .venv
-	$(BIN)/python -m ipa_jax.protocols --out=runs/protocols
+	$(BIN)/python -m ipa_jax.protocols --out=runs/experiments
 
 test: .venv/.dev
 	$(BIN)/python -m pytest

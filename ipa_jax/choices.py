@@ -1,7 +1,7 @@
 """The paper's silent choices settled by experiment: one field each over full.py, on demo worlds.
 
-    python -m ipa_jax.choices --out=runs/choices                     every choice, into docs/choices.md
-    python -m ipa_jax.choices --out=runs/choices --short_histories   accuracy against the size of the bank
+    python -m ipa_jax.choices --out=runs/experiments                     every choice, into docs/choices.md
+    python -m ipa_jax.choices --out=runs/experiments --short_histories   accuracy against the size of the bank
 
 A run that is done is never made again: its record is taken, also that of another table of the same run (--others).
 """

@@ -30,14 +30,12 @@ from ml_collections import ConfigDict
 
 from ipa_jax import networks, photos
 from ipa_jax.lookups import Lookups
-from ipa_jax.texts import field_text
-from third_party_ports import musiq_patches
+from ipa_jax.peers import inputs as peers
 
 if TYPE_CHECKING:
     from data_builders.dataset import GroupDataset
 
 Batch = dict[str, np.ndarray]
-_UNKNOWN, _PATCHES = 3, 4  # fourth word of a draw's key: apart from the cut's (none) and from packing's
 
 
 class Part(Protocol):
@@ -87,7 +85,7 @@ class Photo:
             try:
                 image = photos.decode(example["images"][position], self.resize)
             except ValueError as error:
-                raise unreadable(self.dataset, int(batch["record"][slot]), example, position, error) from error
+                raise photos.unreadable(self.dataset, int(batch["record"][slot]), example, position, error) from error
             batch["image"][slot] = photos.cut_out(image, cut, self.crop)
             batch["window"][slot] = np.array([cut.top, cut.left, self.crop]) / self.resize
             batch["flip"][slot] = cut.flip
@@ -163,77 +161,6 @@ class DepthVectors:
         return self._vectors
 
 
-class Texts:
-    """The words of the posts' texts."""
-
-    def __init__(self, dataset: GroupDataset, config: ConfigDict, *, lookups: Lookups, **_):
-        self.fields, self.words = networks.texts(config)
-        self.comments, self.vocabulary, self.folder = config.texts.comments, lookups.vocabulary, dataset.folder
-        if self.vocabulary is None:
-            raise ValueError(f"model.network is {config.model.network!r}, but no vocabulary was given")
-
-    def empty(self, slots: int) -> Batch:
-        return {f"words/{field}": np.zeros((slots, self.words), np.int32) for field in self.fields}
-
-    def fill(self, batch: Batch, slots: np.ndarray, example: dict, positions: np.ndarray, step: int) -> None:
-        for slot, position in zip(slots.tolist(), positions.tolist(), strict=True):
-            for field in self.fields:
-                text = field_text(example, position, field, self.comments, self.folder)
-                batch[f"words/{field}"][slot] = self.vocabulary.numbers(text, self.words)
-
-
-class Account:
-    """The account's row; in training a share of the images has that of unknown accounts, so that it is trained."""
-
-    def __init__(self, dataset: GroupDataset, config: ConfigDict, *, train: bool, lookups: Lookups, **_):
-        self.seed, self.share = config.seed, config.uhan.unknown if train else 0.0
-        if lookups.accounts is None:
-            raise ValueError(f"model.network is {config.model.network!r}, but no table of accounts was given")
-        self.row = {name: row for row, name in enumerate(lookups.accounts, 1)}
-
-    def empty(self, slots: int) -> Batch:
-        return {"account": np.zeros(slots, np.int32)}
-
-    def fill(self, batch: Batch, slots: np.ndarray, example: dict, positions: np.ndarray, step: int) -> None:
-        row = self.row.get(example["account"], 0)
-        for slot in slots.tolist():
-            key = (self.seed, step, int(batch["slot"][slot]), _UNKNOWN)
-            unknown = self.share and np.random.default_rng(key).random() < self.share
-            batch["account"][slot] = 0 if unknown else row
-
-
-class Patches:
-    """MUSIQ's tokens: in training, some of the photo's own drawn at random, and half of the photos flipped."""
-
-    def __init__(self, dataset: GroupDataset, config: ConfigDict, *, train: bool, **_):
-        self.dataset, self.seed, self.train = dataset, config.seed, train
-        self.flip = config.input.flip and train
-        self.layout = layout(config, train=train)
-        self.length = token_count(self.layout)
-
-    def empty(self, slots: int) -> Batch:
-        shape = (slots, self.length)
-        return {
-            "patches": np.zeros((*shape, 3 * self.layout.patch**2), np.float32),
-            "spatial": np.zeros(shape, np.int32),
-            "scale": np.zeros(shape, np.int32),
-            "patch_mask": np.zeros(shape, bool),
-        }
-
-    def fill(self, batch: Batch, slots: np.ndarray, example: dict, positions: np.ndarray, step: int) -> None:
-        for slot, position in zip(slots.tolist(), positions.tolist(), strict=True):
-            rng = np.random.default_rng((self.seed, step, int(batch["slot"][slot]), _PATCHES)) if self.train else None
-            try:
-                photo = photos.decode_whole(example["images"][position])
-                if self.flip and rng.integers(2):
-                    photo = photo[:, ::-1]
-                tokens = musiq_patches.padded(musiq_patches.sequence(photo, self.layout, rng), self.length)
-            except ValueError as error:
-                raise unreadable(self.dataset, int(batch["record"][slot]), example, position, error) from error
-            for key, value in zip(("patches", "spatial", "scale", "patch_mask"), tokens, strict=True):
-                batch[key][slot] = value
-
-
 class ImageWeight:
     """The weight of an image in losses of single images."""
 
@@ -247,68 +174,14 @@ class ImageWeight:
         batch["image_weight"][slots] = example["weight"][positions]
 
 
-class Quantile:
-    """A label: where an image's likes stand among those of its account's images in this (the train) split."""
-
-    def __init__(self, dataset: GroupDataset, config: ConfigDict, **_):
-        images = dataset.images
-        self.first = np.searchsorted(images["record"].to_numpy(), np.arange(len(dataset.groups)))
-        self.quantiles = quantiles(images["account"].to_numpy(), images["likes"].to_numpy())
-
-    def empty(self, slots: int) -> Batch:
-        return {"quantile": np.zeros(slots, np.float32)}
-
-    def fill(self, batch: Batch, slots: np.ndarray, example: dict, positions: np.ndarray, step: int) -> None:
-        batch["quantile"][slots] = self.quantiles[self.first[batch["record"][slots]] + positions]
-
-
 PARTS: dict[str, type[Part]] = {
     "photo": Photo,
     "retrieval": Retrieval,
     "depth": Depth,
     "depth_vectors": DepthVectors,
-    "texts": Texts,
-    "account": Account,
-    "patches": Patches,
+    "texts": peers.Texts,
+    "account": peers.Account,
+    "patches": peers.Patches,
     "image_weight": ImageWeight,
-    "quantile": Quantile,
+    "quantile": peers.Quantile,
 }
-
-
-def layout(config: ConfigDict, *, train: bool) -> musiq_patches.Layout:
-    """The copies of a photo that config.musiq asks for."""
-    musiq = config.musiq
-    return musiq_patches.Layout(
-        longer_sides=musiq.longer_sides,
-        native_tokens=musiq.train_tokens if train else musiq.score_tokens,
-        patch=musiq.patch,
-        grid=musiq.grid,
-    )
-
-
-def token_count(layout: musiq_patches.Layout) -> int:
-    """T: of the largest photos."""
-    return sum((-(-side // layout.patch)) ** 2 for side in layout.longer_sides) + layout.native_tokens
-
-
-def quantiles(accounts: np.ndarray, likes: np.ndarray) -> np.ndarray:
-    """float32 [I] in (0, 1): (rank - 1/2) / n of each image's likes among its account's n images, ties sharing theirs.
-
-    Args: accounts [I], of any type that sorts; likes int [I].
-    """
-    from scipy.stats import rankdata
-
-    out = np.empty(len(likes), np.float32)
-    order = np.argsort(accounts, kind="stable")
-    for rows in np.split(order, np.flatnonzero(accounts[order][1:] != accounts[order][:-1]) + 1):
-        out[rows] = (rankdata(likes[rows]) - 0.5) / max(len(rows), 1)
-    return out
-
-
-def unreadable(dataset: GroupDataset, record: int, example: dict, position: int, error: ValueError) -> ValueError:
-    """The error of an image, with its place and the remedy."""
-    return ValueError(
-        f"record {record} (group {example['group_id']}), image {example['image_ids'][position]} in "
-        f"{dataset.folder}, split {dataset.split}: {error}. Rebuild the data set with "
-        "data_builders.build, which leaves unreadable images out by name"
-    )

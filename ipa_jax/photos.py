@@ -3,13 +3,18 @@
 Imports Pillow and numpy only: reading processes start quickly and stay small.
 """
 
+from __future__ import annotations
+
 import io
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from data_builders.photo_modes import rgb
+
+if TYPE_CHECKING:
+    from data_builders.dataset import GroupDataset
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 
@@ -61,3 +66,12 @@ def cut_out(image: np.ndarray, cut: Cut, crop: int) -> np.ndarray:
     """A view u8 [crop, crop, 3] of a squeezed image [resize, resize, 3]."""
     square = image[cut.top : cut.top + crop, cut.left : cut.left + crop]
     return square[:, ::-1] if cut.flip else square
+
+
+def unreadable(dataset: GroupDataset, record: int, example: dict, position: int, error: ValueError) -> ValueError:
+    """The error of an image, with its place and the remedy."""
+    return ValueError(
+        f"record {record} (group {example['group_id']}), image {example['image_ids'][position]} in "
+        f"{dataset.folder}, split {dataset.split}: {error}. Rebuild the data set with "
+        "data_builders.build, which leaves unreadable images out by name"
+    )

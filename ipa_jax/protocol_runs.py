@@ -14,7 +14,8 @@ from ipa_jax.experiments import Run, World
 from ipa_jax.run_records import Record, digest
 from ipa_jax.stages import command
 
-PAPER, PAST, ACCOUNTS = "paper", "past_only", "account_disjoint"
+PAPER = "full"  # the very run of Table 1: trained once where both commands have the same --out
+PAST, ACCOUNTS = "past_only", "account_disjoint"
 EXCLUDE_POST, EXCLUDE_NONE = "exclude_post", "exclude_none"
 SIBLING_HONEST = "sibling_honest"
 PROTOCOLS: dict[str, Mapping[str, Any]] = {  # name: fields over full.py

@@ -1,7 +1,7 @@
 """Four protocols side by side, and what leaks are worth in accuracy, on demo worlds.
 
-    python -m ipa_jax.protocols --out=runs/protocols              the table of protocols, docs/protocols.md
-    python -m ipa_jax.protocols --out=runs/protocols --plants     also the planted leaks, into docs/evaluation.md
+    python -m ipa_jax.protocols --out=runs/experiments            the table of protocols, docs/protocols.md
+    python -m ipa_jax.protocols --out=runs/experiments --plants   also the planted leaks, into docs/evaluation.md
 
 A run that is done is never made again: its record is taken, so the same command goes on where it stopped, also on
 another machine that has the records alone.
@@ -14,13 +14,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ipa_jax.protocol_runs import PAPER
+
 if TYPE_CHECKING:
     import polars as pl
 
     from ipa_jax.run_records import Record
 
 PROTOCOL_TEXTS = {
-    "paper": "**paper**: random groups, the bank holds past and future",
+    PAPER: "**paper**: random groups, the bank holds past and future",
     "no_hash": "no near-duplicates, by perceptual hash",
     "no_cosine": "no near-duplicates, by hash or backbone cosine",
     "past_only": "past only: bank and means end before the query, by the lag",
@@ -29,13 +31,13 @@ PROTOCOL_TEXTS = {
     "exclude_none": "a leak: `exclude = none`, train queries see themselves",
 }
 COMPARED = {  # plant: the run without the leak
-    "no_test": "paper",
-    "preprocessing": "paper",
-    "feature_selection": "paper",
-    "own_group": "paper",
+    "no_test": PAPER,
+    "preprocessing": PAPER,
+    "feature_selection": PAPER,
+    "own_group": PAPER,
     "temporal": "past_only",
     "sibling": "sibling_honest",
-    "sampling": "paper",
+    "sampling": PAPER,
 }
 
 
@@ -94,7 +96,7 @@ def protocol_scores(
 
     found = {name: pooled(records[name]) for name in PROTOCOLS if name in records}
     bits, cosine = limits
-    paper = records["paper"]
+    paper = records[PAPER]
     by_hash = [far_images(record, max_bits=bits) for _, record in paper]
     by_both = [far_images(record, max_bits=bits, max_cosine=cosine) for _, record in paper]
     found["no_hash"], found["no_cosine"] = (
@@ -132,10 +134,10 @@ def points(found: Mapping[str, Any]) -> str:
 
 def protocol_table(scores: Mapping[str, "pl.DataFrame"], min_ratio: float) -> list[str]:
     """The table of protocols as lines of Markdown."""
-    base = scores["paper"]
+    base = scores[PAPER]
     head = ["| protocol | accuracy % | 95 % interval | SRCC | Ratio MSE | test pairs | minus paper, points |",
             "|---|---:|:---:|---:|---:|---:|---|"]  # fmt: skip
-    rows = [table_row(PROTOCOL_TEXTS[name], scores[name], None if name == "paper" else base, min_ratio)
+    rows = [table_row(PROTOCOL_TEXTS[name], scores[name], None if name == PAPER else base, min_ratio)
             for name in scores]  # fmt: skip
     return head + rows
 
@@ -170,10 +172,10 @@ def leak_table(
 
 def near_sentence(scores: Mapping[str, "pl.DataFrame"], limits: tuple[int, float]) -> str:
     """How many test images the rows without near-duplicates leave out."""
-    images = {name: len(scores[name]) for name in ("paper", "no_hash", "no_cosine")}
-    hashed, both = (images["paper"] - images[name] for name in ("no_hash", "no_cosine"))
+    images = {name: len(scores[name]) for name in (PAPER, "no_hash", "no_cosine")}
+    hashed, both = (images[PAPER] - images[name] for name in ("no_hash", "no_cosine"))
     return (
-        f"Left out of {images['paper']:,} test images: {hashed:,} by hash (within {limits[0]} of 64 bits), {both:,} by "
+        f"Left out of {images[PAPER]:,} test images: {hashed:,} by hash (within {limits[0]} of 64 bits), {both:,} by "
         f"hash or cosine (above {limits[1]:g}), with what is left of groups without a valid pair."
     )
 
@@ -233,7 +235,7 @@ def needed(rows: Sequence[str]) -> set[str]:
     if unknown := set(rows) - known:
         raise ValueError(f"--only {', '.join(sorted(unknown))}: must be of {', '.join(sorted(known))}")
     plants = {f"plant_{row}" for row in rows if row not in PROTOCOLS}
-    return {"paper"} | set(rows) | plants | {COMPARED[row] for row in rows if row in COMPARED}
+    return {PAPER} | set(rows) | plants | {COMPARED[row] for row in rows if row in COMPARED}
 
 
 def fill(file: Path, name: str, lines: Sequence[str] | None) -> None:

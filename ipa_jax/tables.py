@@ -1,6 +1,6 @@
 """Tables 1 and 2 with every row: trains, evaluates, and sets ours beside the paper's.
 
-    python -m ipa_jax.tables --out=runs/tables --records=docs/runs/tables --seeds=3           demo worlds, pooled
+    python -m ipa_jax.tables --out=runs/experiments --records=docs/runs/tables --seeds=3           demo worlds, pooled
     python -m ipa_jax.tables --data_dir=DATA --size=full --configs=full,basic --seeds=3 --set init.swin=FILE ...
 
 A run that is done is never made again: its record is taken. So the same command goes on where it stopped, also on
@@ -270,7 +270,7 @@ def main(argv: list[str] | None = None) -> int:
                         "or other files of configs/; full is always there")  # fmt: skip
     parser.add_argument("--seeds", type=int, default=3, help="demo worlds, or with --data_dir training seeds")
     parser.add_argument("--first_seed", type=int, default=0, help="of the demo worlds")
-    parser.add_argument("--out", type=Path, default=Path("runs/tables"), help="folder of worlds, runs and pages")
+    parser.add_argument("--out", type=Path, default=Path("runs/experiments"), help="folder of worlds, runs and pages")
     parser.add_argument("--records", type=Path, help="folder of the runs' records (default: OUT/records); what "
                         "remarks.md there says ends the page")  # fmt: skip
     parser.add_argument("--report", type=Path, help="a copy of the Markdown page")

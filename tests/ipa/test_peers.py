@@ -10,7 +10,8 @@ from group_stand_in import StandIn
 from safetensors.numpy import save_file
 from tiny_models import random_packs, random_variables, tiny_config, train
 
-from ipa_jax import batches, inputs, lookups, losses, networks, packing, photos, preflight, state, steps
+from ipa_jax import batches, lookups, losses, networks, packing, photos, preflight, state, steps
+from ipa_jax.peers import inputs as peer_inputs
 from ipa_jax.peers import zero_shot
 from third_party_ports import imagenet, musiq_patches
 
@@ -135,7 +136,7 @@ def test_the_scale_of_image_losses():
 
 def test_quantiles_by_hand():
     accounts, likes = np.array(["b", "a", "b", "b", "a", "b"], object), np.array([5, 1, 9, 5, 2, 1])
-    np.testing.assert_allclose(inputs.quantiles(accounts, likes), [2 / 4, 1 / 4, 3.5 / 4, 2 / 4, 3 / 4, 0.5 / 4])
+    np.testing.assert_allclose(peer_inputs.quantiles(accounts, likes), [2 / 4, 1 / 4, 3.5 / 4, 2 / 4, 3 / 4, 0.5 / 4])
 
 
 def read(config, dataset, tables=batches.NONE, start=0):
@@ -148,7 +149,7 @@ def read(config, dataset, tables=batches.NONE, start=0):
 def test_a_batch_of_nima_holds_quantiles_of_its_accounts_images():
     dataset = StandIn([3, 2, 4])
     config = tiny_config("nima_tuned", input__resize=48, input__crop=24, batch__slots=5)
-    expected = inputs.quantiles(dataset.images["account"].to_numpy(), dataset.images["likes"].to_numpy())
+    expected = peer_inputs.quantiles(dataset.images["account"].to_numpy(), dataset.images["likes"].to_numpy())
     row = {key: i for i, key in enumerate(dataset.images.select("record", "position").iter_rows())}
     for batch in read(config, dataset):
         for at in np.argwhere(batch["slot_mask"]):
@@ -206,7 +207,7 @@ def stand_in_with_texts(sizes):
 def test_patches_are_drawn_and_flipped_in_training_and_whole_in_scoring():
     dataset = StandIn([3, 2], side=48)  # 48 px: nine patches of 16
     config = tiny_config("musiq_tuned", batch__slots=5, musiq__train_tokens=4)
-    layout = inputs.layout(config, train=False)
+    layout = peer_inputs.layout(config, train=False)
     scored = next(batches.score_batches(dataset, config, 5))
     assert scored["patches"].shape == (1, 5, 4 + 16 + 9, 768) and "image" not in scored
     whole = [

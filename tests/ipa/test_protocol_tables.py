@@ -38,8 +38,8 @@ def records(**runs):
 def test_images_with_a_near_duplicate_are_left_out_of_the_pairs():
     """The liked one of every even group is a duplicate by hash, that of all groups by cosine."""
     paper = record(0.9, near=lambda group, image: 2 if int(group) % 2 == 0 and image == 2 else 30)
-    found = protocols.protocol_scores(records(paper=paper), (4, 0.95), 2)
-    assert list(found) == ["paper", "no_hash", "no_cosine"]
+    found = protocols.protocol_scores(records(full=paper), (4, 0.95), 2)
+    assert list(found) == ["full", "no_hash", "no_cosine"]
     assert [len(scores) for scores in found.values()] == [180, 150, 120]
     assert found["no_cosine"]["likes"].unique().sort().to_list() == [1, 3]
     text = protocols.near_sentence(found, (4, 0.95))
@@ -50,7 +50,7 @@ def test_groups_without_a_valid_pair_go_too():
     scores = pl.DataFrame({"record": [0, 0, 1, 1], "likes": [10, 21, 10, 20]})
     assert protocols.paired_groups(scores, 2)["record"].to_list() == [0, 0]
     near = record(1.0, near=lambda group, image: 0 if image else 30)  # two of three: one image alone is no group
-    found = protocols.protocol_scores(records(paper=near), (4, 2.0), 2)
+    found = protocols.protocol_scores(records(full=near), (4, 2.0), 2)
     assert found["no_hash"].is_empty()
     assert "no pair is left" in protocols.protocol_table(found, 2)[3]
 
@@ -73,7 +73,7 @@ def test_differences_draw_accounts_together():
 
 def test_the_table_of_protocols_says_what_is_undecided():
     near = lambda group, image: 30  # noqa: E731
-    made = records(paper=record(0.9, near=near), past_only=record(0.9, 1), account_disjoint=record(0.4, 2))
+    made = records(full=record(0.9, near=near), past_only=record(0.9, 1), account_disjoint=record(0.4, 2))
     lines = protocols.protocol_table(protocols.protocol_scores(made, (4, 1.0), 2), 2)
     assert [line.count("|") for line in lines] == [8] * 7
     rows = {line.split("|")[1].split(":")[0].strip("* "): line for line in lines[2:]}
@@ -82,7 +82,7 @@ def test_the_table_of_protocols_says_what_is_undecided():
 
 
 def test_the_table_of_leaks():
-    made = records(paper=record(0.7), plant_own_group=record(0.95, 1, failing=["2"]), plant_no_test=record(0.7))
+    made = records(full=record(0.7), plant_own_group=record(0.95, 1, failing=["2"]), plant_no_test=record(0.7))
     lines = protocols.leak_table(made, (4, 0.95), 2)
     assert len(lines) == 4
     assert "`no_test`" in lines[2] and "undecided" in lines[2] and "**passes**" in lines[2]
@@ -96,8 +96,8 @@ def test_duplicates_are_compared_with_the_same_scores_without_them():
 
 
 def test_only_some_rows():
-    assert protocols.needed(["past_only"]) == {"paper", "past_only"}
-    assert protocols.needed(["temporal"]) >= {"paper", "past_only", "plant_temporal"}
+    assert protocols.needed(["past_only"]) == {"full", "past_only"}
+    assert protocols.needed(["temporal"]) >= {"full", "past_only", "plant_temporal"}
     assert protocols.needed(["sibling"]) >= {"sibling_honest", "plant_sibling"}
     assert protocols.needed(["duplicates"]) >= {"plant_duplicates"}
     with pytest.raises(ValueError, match="--only typo: must be of"):
@@ -116,8 +116,8 @@ def test_pages_are_filled_between_their_markers(tmp_path):
 
 def test_the_command_of_the_page_is_the_one_that_was_run():
     parser = protocols._parser()
-    plain = parser.parse_args(["--out=runs/protocols"])
-    assert protocols.command_line(plain) == "python -m ipa_jax.protocols --out=runs/protocols"
+    plain = parser.parse_args(["--out=runs/experiments"])
+    assert protocols.command_line(plain) == "python -m ipa_jax.protocols --out=runs/experiments"
     words = ["--out=o", "--seeds=0,4", "--size=tiny", "--only=past_only", "--plants"]
     again = protocols.command_line(parser.parse_args(words)).split()[3:]
     assert parser.parse_args(again) == parser.parse_args(words)

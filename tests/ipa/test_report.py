@@ -16,7 +16,7 @@ from PIL import Image
 from stand_in_data import CAPTION, splits, write_workdir
 
 from configs import full
-from ipa_jax import report, report_examples, report_figures, report_tables
+from ipa_jax import report, report_examples, report_figures, report_runs, report_tables
 
 ACCOUNTS = ["rosa.travels", "tim_eats", "<b>&mo</b>", "ana"]
 YARDSTICKS = {
@@ -173,7 +173,7 @@ def test_real_data_gets_no_demo_label_and_may_lack_curves_intervals_and_build_re
 
 
 def test_retrieved_photos_are_the_bank_s(world, workdirs):
-    run = report.read_run("full", workdirs["full"])
+    run = report_runs.read_run("full", workdirs["full"])
     album = report_examples.Album(world, ("test", "train", "validation"))
     cards = report_examples.retrieval_cards(run.scores, world["test"], album, count=3, seed=0)
     assert len({card["account"] for card in cards}) == 3
@@ -197,7 +197,7 @@ def test_an_image_of_no_split_is_named(world):
 
 
 def test_pair_examples_against_a_loop_over_all_pairs(workdirs):
-    scores = report.read_run("full", workdirs["full"]).scores
+    scores = report_runs.read_run("full", workdirs["full"]).scores
     rows = scores.rows(named=True)
     margins = {
         (i, j): a["z"] - b["z"]
@@ -218,7 +218,7 @@ def test_pair_examples_against_a_loop_over_all_pairs(workdirs):
 
 
 def test_scores_of_another_split_are_refused(world, workdirs):
-    run = report.read_run("full", workdirs["full"])
+    run = report_runs.read_run("full", workdirs["full"])
     with pytest.raises(ValueError, match=r"full: scores-test.parquet .* --data_dir"):
         report.render([run], world | {"test": world["validation"]}, None, {}, "data")
 
@@ -248,7 +248,7 @@ def test_command_takes_the_demo_s_results_as_yardsticks(build_report, workdirs, 
     assert report.main([*arguments, "--out", str(out)]) == 0
     assert "Bayes ceiling" in out.read_text() and "again" in out.read_text()
     with pytest.raises(ValueError, match="NAME=PATH"):
-        report.parse_workdirs("a/full,b/full")
+        report_runs.parse_workdirs("a/full,b/full")
 
 
 def test_help_loads_nothing_heavy():
@@ -265,7 +265,7 @@ def test_log_lines_of_other_kinds_are_passed_over(tmp_path):
         {"step": 2, "time": 0, "scalars": {"train/loss": 1.5}},
     ]
     (tmp_path / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
-    assert report.read_log(tmp_path / "metrics.jsonl") == [{"step": 2, "train/loss": 1.5}]
+    assert report_runs.read_log(tmp_path / "metrics.jsonl") == [{"step": 2, "train/loss": 1.5}]
 
 
 def test_group_sizes_are_pooled_by_pairs():

@@ -10,7 +10,8 @@ import optax
 from flax import traverse_util
 from ml_collections import ConfigDict
 
-from ipa_jax import devices, inputs, networks, state, steps
+from ipa_jax import devices, networks, state, steps
+from ipa_jax.peers import inputs as peer_inputs
 
 SIDE, DEPTH_SIDE = 24, 12  # of images and of stored depth maps
 
@@ -72,7 +73,7 @@ def _of_peers(config: ConfigDict, shape: tuple[int, int], rng: np.random.Generat
     if "account" in parts:
         more["account"] = rng.integers(0, 9, shape).astype(np.int32)
     if "patches" in parts:
-        tokens = inputs.token_count(inputs.layout(config, train=True))
+        tokens = peer_inputs.token_count(peer_inputs.layout(config, train=True))
         more["patches"] = rng.uniform(-1, 1, (*shape, tokens, 3 * config.musiq.patch**2)).astype(np.float32)
         more["spatial"] = rng.integers(0, config.musiq.grid**2, (*shape, tokens)).astype(np.int32)
         more["scale"] = rng.integers(0, len(config.musiq.longer_sides) + 1, (*shape, tokens)).astype(np.int32)
