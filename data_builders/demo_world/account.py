@@ -15,7 +15,8 @@ from data_builders.demo_world.likes import LAYERS, OBJECTS, POSES, SCENES, Post,
 from data_builders.demo_world.parameters import Parameters
 
 CONSTANT_LIKES = 3
-_ACCOUNT_WORDS, _POST, _IMAGE = 4, 5, 6  # streams of random numbers, beside those of likes, defects, features
+# Streams of random numbers, beside those of likes, defects, features, write and plants.
+_ACCOUNT_WORDS, _POST, _IMAGE, _COMMENTS = 4, 5, 6, 9
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,11 @@ class _Writer:
 
     def _info(self, post: Post, post_id: str, ids: list[str], defect: Defect | None) -> str:
         p = self.parameters
-        rng = np.random.default_rng([self.arguments.seed, _POST, self.number, post.number])
+        rng, texts = (
+            np.random.default_rng([self.arguments.seed, stream, self.number, post.number])
+            for stream in (_POST, _COMMENTS)
+        )
+        success = post.effects / p.effects_sd if p.effects_sd else 0.0
         likes = CONSTANT_LIKES if self.constant else post.likes
         counted = {Defect.LIKES_HIDDEN: -1, Defect.LIKES_MISSING: None, Defect.LIKES_BELOW_1: 0}.get(defect, likes)
         text = instagram.info(
@@ -185,7 +190,7 @@ class _Writer:
             likes=counted,
             images=ids,
             caption=captions.caption(post.kind, p.wrong_words, rng),
-            comments=captions.comments(likes, rng),
+            comments=captions.comments(likes, success, rng, texts),
             video=defect is Defect.VIDEO,
             sponsor=f"brand_{rng.integers(50)}" if rng.uniform() < p.sponsored else None,
             tagged=[f"friend.{n}" for n in rng.integers(500, size=rng.poisson(p.tagged))],

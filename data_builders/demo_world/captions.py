@@ -36,20 +36,10 @@ WORDS = (SCENE_WORDS, POSE_WORDS, OBJECT_WORDS)
 _OPENINGS = ("", "today: ", "finally, ", "throwback to ", "can't get enough of ", "mood: ", "weekend plans: ")
 _CLOSINGS = ("", " ❤️", " ✨", " 😂", "!", " ...", " 🙌🏽")
 _TAGS = ("love", "instagood", "photooftheday", "life", "ootd", "happy", "nofilter")
-_COMMENTS = (
-    "love this!",
-    "so beautiful 😍",
-    "wow",
-    "where is this?",
-    "goals",
-    "🔥🔥🔥",
-    "miss you!",
-    "great shot",
-    "haha",
-    "need this",
-    "amazing",
-    "❤️",
-)
+PRAISE = ("love this!", "so beautiful 😍", "wow", "goals", "🔥🔥🔥", "great shot", "need this", "amazing", "❤️")
+LUKEWARM = ("where is this?", "miss you!", "haha", "first", "hm ok", "old pic?")
+_STEEPNESS = 1.5  # of praise over success
+_MOST_SHOWN = 4
 _ACTIVITY = ("standing", "cheering", "walking", "sitting", "doing yoga", "lying")
 
 
@@ -64,10 +54,23 @@ def caption(kind: Sequence[int], wrong: float, rng: np.random.Generator) -> str:
     return (text + " " + " ".join(f"#{tag}" for tag in tags)).strip()
 
 
-def comments(likes: int, rng: np.random.Generator) -> tuple[int, list[str]]:
-    """Number of comments, following likes, and the texts of the first few."""
+def comments(likes: int, success: float, rng: np.random.Generator, texts: np.random.Generator) -> tuple[int, list[str]]:
+    """Number of comments, and the texts of the first few: who reads them learns how the post did, chance included.
+
+    Args:
+      likes: what the number follows.
+      success: the post's effects on log likes, in their standard deviations: the better it did, the more of the texts
+        are PRAISE and not LUKEWARM, and the more of them are shown, 1 to 4.
+      rng: of the number. It moves on as if random texts came from it too, as they once did: so whatever is drawn from
+        it later, and every world but for its comments, stays as it was.
+      texts: of the texts.
+    """
     count = int(rng.poisson(0.012 * likes * np.exp(0.3 * rng.normal())))
-    return count, [_pick(_COMMENTS, rng) for _ in range(min(count, int(rng.integers(0, 4))))]
+    for _ in range(min(count, int(rng.integers(0, 4)))):
+        rng.integers(12)
+    praise = 1 / (1 + np.exp(-_STEEPNESS * success))
+    shown = min(count, 1 + int(texts.binomial(_MOST_SHOWN - 1, praise)))
+    return count, [_pick(PRAISE if texts.uniform() < praise else LUKEWARM, texts) for _ in range(shown)]
 
 
 def machine_caption(kind: Sequence[int], wrong: float, rng: np.random.Generator) -> str:

@@ -53,6 +53,11 @@ class Post:
     drawn_as: int | None = None
 
     @property
+    def effects(self) -> float:
+        """Log likes without the account's level: what the post itself adds, chance included."""
+        return self.universal + self.taste + self.depth + self.noise
+
+    @property
     def likes(self) -> int:
         return max(1, round(float(np.exp(self.followers + self.universal + self.taste + self.depth + self.noise))))
 

@@ -1,5 +1,6 @@
 """Every size of the demo world; `--set name=value` changes one."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 
@@ -62,6 +63,11 @@ class Parameters:
         for name in ("followers", "engagement", "posts_per_day", "vector_size"):
             if getattr(self, name) == 0:
                 raise ValueError(f"--set {name}=0: must be above 0")
+
+    @property
+    def effects_sd(self) -> float:
+        """Standard deviation of a post's log likes around its account's level."""
+        return math.hypot(self.universal, self.taste, self.depth, self.noise)
 
 
 def parse(settings: Iterable[str]) -> Parameters:

@@ -20,7 +20,7 @@ from data_builders.demo_world.features import EXTRACTORS
 from data_builders.demo_world.parameters import Parameters
 from data_builders.feature_store import FeatureWriter
 
-FORMAT = 1  # raised when the same arguments come to draw another world
+FORMAT = 2  # raised when the same arguments come to draw another world
 _SILENT = 7  # stream of random numbers of the accounts without posts
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from configs import full
 from data_builders import images, posts
-from data_builders.demo_world import truth
+from data_builders.demo_world import captions, truth
 from data_builders.demo_world.__main__ import main
 from data_builders.demo_world.account import Arguments
 from data_builders.demo_world.defects import Defect, expected_skips, plan
@@ -299,3 +299,32 @@ def test_the_command_tells_its_sizes_and_the_next_command(tmp_path, capsys):
     assert main([*command[:-2], "--seed", "4"]) == 1
     assert "choose another folder" in capsys.readouterr().err
     assert main([*command[:1], "--posts", "1"]) == 1
+
+
+def test_comments_tell_how_the_post_did(world):
+    """Over the posts of which two or more are shown: praise follows the effects, chance among them."""
+    table, _ = _read(world, "first")
+    rows = table.select("account", "comments", image_id=pl.col("image_ids").list.first()).join(
+        truth.load(world), on=truth.KEY
+    )
+    rows = rows.filter(pl.col("comments").list.len() > 1)
+    effects = rows.select(pl.sum_horizontal("universal", "taste", "depth", "noise")).to_series().to_numpy()
+    praise = [np.mean([text in captions.PRAISE for text in texts]) for texts in rows["comments"]]
+    assert len(rows) > 100 and np.corrcoef(praise, effects)[0, 1] > 0.4
+    assert set(rows["comments"].explode()) == {*captions.PRAISE, *captions.LUKEWARM}
+
+
+def test_nothing_but_the_comments_hangs_on_their_texts():
+    """The number is drawn, and the generator that the post's other words come from left, as without them."""
+    found = []
+    for success in (-3.0, 3.0):
+        rng, texts = np.random.default_rng(4), np.random.default_rng(5)
+        posts_of_it = [captions.comments(900, success, rng, texts) for _ in range(50)]
+        found.append(
+            ([count for count, _ in posts_of_it], [t for _, shown in posts_of_it for t in shown], rng.random())
+        )
+    (counts, low, after), (same, high, also) = found
+    assert counts == same and after == also and len(high) > 2 * len(low)
+    praise = lambda texts: np.mean([text in captions.PRAISE for text in texts])  # noqa: E731
+    assert praise(low) < 0.1 < 0.9 < praise(high)
+    assert captions.comments(0, 3.0, np.random.default_rng(0), np.random.default_rng(0)) == (0, [])
