@@ -121,7 +121,7 @@ class GroupDataset:
         """One group of N images, K retrieved each (arrays are read-only):
 
         group_id, account, first_post, category: str; images: N bytes; image_ids, post_ids, captions, hashtags (space
-        between), comments (newline between), machine_captions (absent from data sets of version 1.0.0): N str; post [N]
+        between), comments (a line each), machine_captions (absent from data sets of version 1.0.0): N str; post [N]
         i32; likes, times [N] i64; pairs [V, 2] i32, i < j;
         retrieved_ids: N * K str ("" empty); similarity [N, K, 4] f64 (total, pose, background, caption); local_score
         [N, K] f64; count [N, K] i32; mask [N, K] bool; foreign [N, K] bool, of another account, its id as account/image

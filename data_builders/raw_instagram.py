@@ -138,13 +138,25 @@ def parse_info(data: bytes, row: Row) -> Post | str:
         likes=_integer(_at(node, "edge_media_preview_like", "count")),
         images=[(os.path.splitext(name)[0], f"image/{row.account}-{name}") for name in row.images],
         caption=_text(_at(caption[0], "node", "text")) if caption else "",
-        comments=[text for edge in _edges(node, comments) if (text := _text(_at(edge, "node", "text")))],
+        comments=_comments(_edges(node, comments)),
         comment_count=_integer(_at(node, comments, "count")) or 0,
         sponsored=bool(_edges(node, "edge_media_to_sponsor_user")),
         tagged=len(_edges(node, "edge_media_to_tagged_user")),
         video=_at(node, "is_video") is True or _at(node, "__typename") == "GraphVideo",
         shortcode=_text(_at(node, "shortcode")),
     )
+
+
+def _comments(edges: list) -> list[str]:
+    """The comments, a line each: the earliest first where every one tells its time, else as the file has them."""
+    found = []
+    for edge in edges:
+        # The data set keeps a post's comments as lines, so that a break within one would make two of it.
+        if text := " ".join(_text(_at(edge, "node", "text")).splitlines()):
+            found.append((_integer(_at(edge, "node", "created_at")), text))
+    if all(time is not None for time, _ in found):
+        found.sort(key=lambda comment: comment[0])
+    return [text for _, text in found]
 
 
 def _refuse_broken_root(raw: Path) -> None:

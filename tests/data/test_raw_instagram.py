@@ -250,6 +250,22 @@ def test_comments_may_stand_under_either_key():
     assert preview.comment_count == 4 and preview.comments == []
 
 
+def commented(*comments) -> list[str]:
+    edges = [{"node": comment} for comment in comments]
+    return parse_info(json.dumps(node(edge_media_to_comment={"count": 9, "edges": edges})).encode(), ROW).comments
+
+
+def test_the_earliest_comments_come_first_where_all_tell_their_time():
+    late, early, same = ({"text": text, "created_at": time} for text, time in (("b", 9), ("a", 3), ("c", 3)))
+    assert commented(late, early, same) == ["a", "c", "b"]
+    assert commented(late, early, {"text": "no time"}) == ["b", "a", "no time"]
+    assert commented(late, {"text": "", "created_at": None}, early) == ["a", "b"]  # one without text is none
+
+
+def test_a_comment_is_one_line():
+    assert commented({"text": "so\r\nnice\n\u2028here"}, {"text": "\n"}, {"text": "wow\n"}) == ["so nice  here", "wow"]
+
+
 TEXT = st.text(list("aé#\ud83d\0 '\"[],\\/.\t\n=12"), max_size=12)  # a short list: all of Unicode is slow to set up
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT,
@@ -281,7 +297,7 @@ def test_any_json_gives_a_typed_post(value):
     for number in (post.time, post.likes):
         assert number is None or (type(number) is int and abs(number) < 2**63)
     assert type(post.comment_count) is int and type(post.caption) is str
-    assert all(type(text) is str for text in post.comments)
+    assert all(type(text) is str and len(text.splitlines()) == 1 for text in post.comments)
 
 
 @settings(deadline=None)
