@@ -1,6 +1,6 @@
 """Table 1, "Xu": photo and texts, joined by attention, to log likes; without comments.
 
-The paper's row (77.50 %) probably reads comments, which are written after posting: xu_comments.py. At the small sizes
+The paper's row (77.51 %) probably reads comments, which are written after posting: xu_comments.py. At the small sizes
 Swin is trained too: there is no pretrained one for 48 px.
 Run: python -m ipa_jax.main --config=configs/xu.py --workdir=runs/xu --config.data_dir=DATA
      --config.init.swin=swin_base_22k.safetensors (sizes: FILE:demo)

@@ -1,4 +1,4 @@
-"""Table 1, "Xu", with the earliest comments too, which are written after posting (paper: 77.50 %, probably this row).
+"""Table 1, "Xu", with the earliest comments too, which are written after posting (paper: 77.51 %, probably this row).
 
 Run: python -m ipa_jax.main --config=configs/xu_comments.py --workdir=runs/xu_comments --config.data_dir=DATA
      --config.init.swin=swin_base_22k.safetensors (sizes: FILE:demo)
