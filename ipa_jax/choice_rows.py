@@ -105,10 +105,9 @@ SHORT_HISTORIES = (
 def runs_of(choices: Sequence[Choice], seeds: Sequence[int], accounts: int, posts: int, size: str) -> list[Run]:
     """The runs of some choices, one a choice and world, world by world; training seed = world seed."""
     worlds = [World(seed, accounts, posts) for seed in seeds]
-    others = [*worlds[1:], worlds[0]] if len(worlds) > 1 else [World(seeds[0] + 1, accounts, posts)]
     runs = []
-    for world, other in zip(worlds, others, strict=True):
+    for world in worlds:
         for choice in choices:
-            source = Run(DEFAULT.name, DEFAULT.config, {}, other, size=size) if choice.other_resnet else None
+            source = Run(DEFAULT.name, DEFAULT.config, {}, world.next, size=size) if choice.other_resnet else None
             runs.append(Run(choice.name, choice.config, choice.fields, world, size=size, resnet=source))
     return runs

@@ -45,12 +45,12 @@ def take_shared(runs: Sequence["Run"], records: Path, others: Sequence[Path]) ->
     return taken
 
 
-def pooled(records: Sequence[tuple[str, "Record"]], posts: str | None = None) -> "pl.DataFrame":
-    """Test scores over the worlds, of images or of posts (post_scores.POOLS)."""
+def pooled(records: Sequence[tuple[str, "Record"]], posts: str | None = None, split: str = "test") -> "pl.DataFrame":
+    """Scores of a split over the worlds, of images or of posts (post_scores.POOLS)."""
     from ipa_jax.post_scores import pool_posts
     from ipa_jax.run_records import pooled as pool
 
-    scores = pool(records)
+    scores = pool(records, split=split)
     return pool_posts(scores, posts) if posts else scores
 
 
@@ -72,23 +72,30 @@ def cells(scores: "pl.DataFrame", base: "pl.DataFrame | None", min_ratio: float)
 
 
 def choice_table(records: "Records", min_ratio: float) -> list[str]:
-    """The table of choices as lines of Markdown; a choice without records says so."""
-    from ipa_jax.choice_rows import DEFAULT, OURS, QUESTIONS
+    """The table of choices as lines of Markdown; a choice without records says so.
 
-    base = pooled(records[DEFAULT.name])
+    Validation decides (configs/ours.py is chosen by it), test reports.
+    """
+    from ipa_jax.choice_rows import DEFAULT, OURS, QUESTIONS
+    from ipa_jax.protocols import difference, points
+
+    base, default = pooled(records[DEFAULT.name]), records[DEFAULT.name]
     worlds = {world for world, _ in records[DEFAULT.name]}
 
-    def line(question: str, default: str, choice: "Choice") -> str:
+    def line(question: str, preset: str, choice: "Choice") -> str:
         found = records.get(choice.name, [])
         if {world for world, _ in found} != worlds:
-            return f"| {question} | {default} | {choice.label} | not run | | | | | | |"
+            return f"| {question} | {preset} | {choice.label} | not run | | | | | | |"
+        apart = ""
+        if choice is not DEFAULT:
+            scores = [pooled(each, posts, "validation") for each, posts in ((found, choice.posts), (default, None))]
+            apart = points(difference(*scores, min_ratio))
         measured = cells(pooled(found, choice.posts), None if choice is DEFAULT else base, min_ratio)
-        seconds = sum(record.seconds for _, record in found) / len(found)
-        return f"| {' | '.join([question, default, choice.label, *measured, f'{seconds:.0f}'])} |"
+        return f"| {' | '.join([question, preset, choice.label, apart, *measured])} |"
 
-    lines = ["| choice | full.py | instead | accuracy % | 95 % | minus full.py, points (95 %) | SRCC | Ratio MSE "
-             "| pairs | s a run |", "|---|---|---|---:|:---:|---|---:|---:|---:|---:|",
-             line("", "", DEFAULT)]  # fmt: skip
+    lines = ["| choice | full.py | instead | validation: minus full.py, points (95 %) | test: accuracy % | 95 % "
+             "| minus full.py, points (95 %) | SRCC | Ratio MSE | pairs |",
+             "|---|---|---|---|---:|:---:|---|---:|---:|---:|", line("", "", DEFAULT)]  # fmt: skip
     for question in QUESTIONS:
         head = f"{question.text}, `{question.field}`"
         lines += [line(head, question.default, choice) for choice in question.instead]
@@ -169,7 +176,7 @@ def collect(choices: Sequence["Choice"], args: argparse.Namespace) -> "Records":
     made = experiments.run(asked, args.out, args.records, overwrite=args.overwrite)
     found: dict[str, list] = {}
     for run in everything:
-        if record := made.get(run) or experiments.stored(run, args.records):
+        if record := made.get(run) or experiments.stored(run, args.records, overwrite=args.overwrite):
             found.setdefault(run.name, []).append((run.world.name, record))
     return found
 

@@ -6,9 +6,10 @@ leaves a record (run_records.py); where its record is there, nothing of it is ma
 
 import importlib
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,11 @@ class World(_Defined):
     @property
     def name(self) -> str:
         return f"seed{self.seed}"
+
+    @property
+    def next(self) -> "World":
+        """The world whose full run gives this one's frozen ResNet: of seeds 0, 1, 2 the next, around; so of 3, 4, 5."""
+        return replace(self, seed=self.seed - self.seed % 3 + (self.seed + 1) % 3)
 
     @cached_property
     def definition(self) -> dict[str, Any]:
@@ -175,24 +181,27 @@ def build(run: Run, folder: Path) -> Path:
     return data
 
 
-def train(run: Run, folder: Path) -> Path:
-    """Trains, evaluates and exports a run unless that is done; returns its workdir. Raises StageError, RecordError."""
+def train(run: Run, folder: Path, *, overwrite: bool = False) -> Path:
+    """Trains, evaluates and exports a run unless that is done; returns its workdir.
+
+    Raises StageError, and RecordError where the workdir is another config's, which `overwrite` removes.
+    """
     workdir, data, config = run.workdir(folder), run.data_dir(folder), run.resolved.copy_and_resolve_references()
     more = {"data_dir": str(data), "train.compilation_cache": str(folder / "compiled")}
     if run.resnet:
         more["init.resnet"] = str(trained_resnet(run.resnet, folder))
     config.update_from_flattened_dict(more)
-    if not finished(config, workdir):
+    if not finished(config, workdir, overwrite=overwrite):
         build(run, folder)
         flags = [f"--config.{name}={value}" for name, value in ({"seed": run.training_seed} | more).items()]
         command("ipa_jax.main", *run.flags, *flags, f"--workdir={workdir}")
     return workdir
 
 
-def finished(config: "ConfigDict", workdir: Path) -> bool:
+def finished(config: "ConfigDict", workdir: Path, *, overwrite: bool = False) -> bool:
     """Whether a run of this config ended in the folder; fields that its config did not have yet do not count.
 
-    Raises RecordError where it is another config's.
+    Raises RecordError where it is another config's; `overwrite` removes that in place of it.
     """
     from ml_collections import ConfigDict
 
@@ -203,9 +212,12 @@ def finished(config: "ConfigDict", workdir: Path) -> bool:
     different = [
         f for f in sorted(there.keys() & here.keys() - set(workdirs.FREE)) if run_records.plain(there[f]) != here[f]
     ]
+    if different and overwrite:
+        shutil.rmtree(workdir)
+        return False
     if different:
         fields = "; ".join(f"config.{name} is {there[name]!r} there and {here[name]!r} here" for name in different)
-        raise RecordError(f"{workdir} holds a run of another config: {fields}. Delete it to make the run again")
+        raise RecordError(f"{workdir} holds a run of another config: {fields}. Make it again with --overwrite")
     return True
 
 
@@ -231,6 +243,7 @@ def record(run: Run, workdir: Path, extra: Mapping[str, Any]) -> Record:
         config=run_records.plain(workdirs.flat(run.resolved)),
         figures=results["test"],
         scores=run_records.compact(pl.read_parquet(workdir / "scores-test.parquet")),
+        validation=run_records.compact(pl.read_parquet(workdir / "scores-validation.parquet")),
         extra=dict(extra),
         **{name: results[name] for name in ("steps", "best_step", "parameters", "seconds")},
     )
@@ -273,7 +286,7 @@ def run(
         print("to run: " + ", ".join(run.file.removesuffix(".json") for run in missing), flush=True)
     began = time.monotonic()
     for number, run in enumerate(missing, 1):
-        workdir = train(run, folder)
+        workdir = train(run, folder, overwrite=overwrite)
         extra = measure(run, workdir, build(run, folder)) if measure else {}
         found[run] = record(run, workdir, extra)
         run_records.save(records / run.file, found[run])

@@ -1,4 +1,4 @@
-"""What is kept of a finished run: one small JSON file with what defines it, its figures and its test scores.
+"""What is kept of a finished run: one small JSON file with what defines it, its figures and its scores.
 
 From these files alone a table is made again, or gone on with, on a machine that holds no data set.
 """
@@ -31,8 +31,10 @@ class Record:
       run: what defines it; two runs of one definition are the same run.
       config: every field of its config and its value ({"model.width": 64, ...}); {} where nothing was trained.
       figures: metrics of the test split, as ipa_jax.metrics.evaluate returns them.
-      scores: {account: {group: [likes, z]}}, lists of one length; a third list numbers the posts where a post has
-        several images in the group.
+      scores: of the test split, {account: {group: [likes, z]}}, lists of one length; a third list numbers the posts
+        where a post has several images in the group.
+      validation: the same of the validation split, by which one choice is preferred to another; {} where nothing was
+        trained.
       steps, best_step, parameters: of the training, 0 where nothing was trained.
       seconds: of the training alone.
       extra: what the table's own measurement added.
@@ -48,6 +50,7 @@ class Record:
     parameters: int = 0
     seconds: float = 0.0
     extra: dict[str, Any] = field(default_factory=dict)
+    validation: dict[str, dict[str, list[list]]] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -68,19 +71,23 @@ def digest(definition: Mapping[str, Any]) -> str:
 def save(file: Path, record: Record) -> None:
     """Writes a record whole: scores a group a line, so that differences between two versions can be read."""
     fields = asdict(record)
-    scores = fields.pop("scores")
+    splits = {name: _lines(fields.pop(name)) for name in ("validation", "scores")}
+    head = json.dumps({"digest": record.digest} | fields, indent=1)
+    text = head.removesuffix("\n}") + "".join(f',\n "{name}": {lines}' for name, lines in splits.items()) + "\n}\n"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.tmp")
+    temporary.write_text(text)
+    temporary.rename(file)
+
+
+def _lines(scores: Mapping[str, Mapping[str, list[list]]]) -> str:
     accounts = [
         f"  {json.dumps(account)}: {{\n"
         + ",\n".join(f"   {json.dumps(group)}: {json.dumps(columns)}" for group, columns in groups.items())
         + "}"
         for account, groups in scores.items()
     ]
-    head = json.dumps({"digest": record.digest} | fields, indent=1)
-    text = head.removesuffix("\n}") + ',\n "scores": {\n' + ",\n".join(accounts) + "}\n}\n"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.tmp")
-    temporary.write_text(text)
-    temporary.rename(file)
+    return "{\n" + ",\n".join(accounts) + "}"
 
 
 def load(file: Path) -> Record | None:
@@ -127,15 +134,17 @@ def compact(scores: "pl.DataFrame") -> dict[str, dict[str, list[list]]]:
     return found
 
 
-def scores(record: Record) -> "pl.DataFrame":
-    """Test scores as ipa_jax.metrics and scored_pairs read them: account, record, image_id, post_id, likes, z.
+def scores(record: Record, split: str = "test") -> "pl.DataFrame":
+    """Scores of a split as ipa_jax.metrics and scored_pairs read them: account, record, image_id, post_id, likes, z.
+
+    Args: split: "test" or "validation".
 
     Ids of images and posts are numbers within their group: equal in two runs of the same data set.
     """
     import polars as pl
 
     rows = []
-    for account, groups in record.scores.items():
+    for account, groups in (record.scores if split == "test" else record.validation).items():
         for group, (likes, z, *more) in groups.items():
             posts = more[0] if more else range(len(likes))
             for number, (count, score, post) in enumerate(zip(likes, z, posts, strict=True)):
@@ -145,7 +154,7 @@ def scores(record: Record) -> "pl.DataFrame":
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def pooled(records: Iterable[tuple[str, Record]], *, rescaled: bool = False) -> "pl.DataFrame":
+def pooled(records: Iterable[tuple[str, Record]], *, rescaled: bool = False, split: str = "test") -> "pl.DataFrame":
     """Scores of several runs of one method as one frame: groups are numbered through.
 
     Args:
@@ -159,6 +168,6 @@ def pooled(records: Iterable[tuple[str, Record]], *, rescaled: bool = False) -> 
     for world, record in records:
         factor = record.figures.get("rescale_factor") if rescaled else None
         columns = {"record": pl.col("record") + first, "account": pl.lit(f"{world}/") + pl.col("account")}
-        parts.append(scores(record).with_columns(**columns, z=pl.col("z") * (1.0 if factor is None else factor)))
+        parts.append(scores(record, split).with_columns(**columns, z=pl.col("z") * (1.0 if factor is None else factor)))
         first = int(parts[-1]["record"].max()) + 1
     return pl.concat(parts)

@@ -68,7 +68,15 @@ def claim(text: str, found: Mapping[str, Any], paper: float | None) -> dict[str,
     }
 
 
-def at_chance(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Whether a control's accuracy is 50 % within its interval: {"passed", "accuracy", "interval"}."""
-    low, high = found["accuracy_interval"]
-    return {"passed": low <= 0.5 <= high, "accuracy": found["accuracy"], "interval": [low, high]}
+def over_runs(values: Sequence[float]) -> list[float] | None:
+    """95 % interval (Student's t) of the mean over runs; None below three, whose interval would hold anything.
+
+    The interval of a control on shuffled likes: what one shuffle happens to teach shows on all accounts alike, so the
+    accuracy of one run lies further from 50 % than a bootstrap over accounts expects.
+    """
+    from scipy.stats import t
+
+    if len(values) < 3:
+        return None
+    half = float(t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / len(values) ** 0.5
+    return [statistics.mean(values) - half, statistics.mean(values) + half]

@@ -48,7 +48,8 @@ ZERO_SHOT_ROWS = (
         note="Public weights are not shipped: third_party_ports/README.md says where each file is and how to convert "
         "it; then --weights=FOLDER."),
     Row("zero_shot_musiq", "MUSIQ, public weights", "MUSIQ"),
-    Row("zero_shot_i2pa", "Ding et al. (I2PA), public weights", "Ding et al. (I2PA)"),
+    Row("zero_shot_i2pa", "Ding et al. (I2PA), public weights", "Ding et al. (I2PA)",
+        note="I2PA's output stands for log likes; the paper prints no Ratio MSE of it, any here is our own."),
 )  # fmt: skip
 TABLE_1 = (
     *ZERO_SHOT_ROWS,
@@ -73,7 +74,7 @@ TABLE_2 = (
     Row("concat", "Concatenation", "Concatenation", "concat"),
     Row("log_likes", "Log likes", "Log likes", "log_likes"),
     Row("depth_frozen", "Depth ResNet frozen", None, "full", {"model.depth.resnet": "frozen"}, True,
-        "Frozen and cached ResNets are those of the full run of another world."),
+        "Frozen and cached ResNets are those of the full run of another world; with --data_dir that of init.resnet."),
     Row("depth_cached", "Depth ResNet cached", None, "full", {"model.depth.resnet": "cached"}, True),
 )  # fmt: skip
 SHUFFLED = Row(CONTROL, "Trained on shuffled likes", None, "full", {"data.shuffle_likes": True}, False,

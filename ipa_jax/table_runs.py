@@ -1,5 +1,6 @@
 """What stands in a table beside the trained rows: yardsticks and public weights, scored once a data set, recorded."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,12 +47,19 @@ def yardsticks(run: Run, folder: Path, records: Path, *, overwrite: bool = False
 def zero_shot(name: str, run: Run, weights: Path, folder: Path, records: Path, *, overwrite: bool = False) -> Record:
     """The record of a peer's public weights on the data set of a run. Raises as the peer's own reader of weights."""
 
+    from data_builders.frozen_network import weights_path
+    from ipa_jax.peers.zero_shot import NAMES
+
     def scores(_: str, split: str) -> "pl.DataFrame":
         from ipa_jax.peers import zero_shot
 
         return zero_shot.scores(name, weights, _splits(run, folder, split)[0])
 
-    return _scored(f"zero_shot_{name}", {"zero_shot": name}, scores, run, records, overwrite=overwrite)
+    with weights_path(str(weights), NAMES[name]).open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return _scored(
+        f"zero_shot_{name}", {"zero_shot": name, "sha256": sha256}, scores, run, records, overwrite=overwrite
+    )
 
 
 def _splits(run: Run, folder: Path, split: str) -> tuple:

@@ -12,33 +12,59 @@ import ast
 import json
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ipa_jax import table_rows
 from ipa_jax.stages import StageError
 
-METRICS = ("accuracy", "plcc", "srcc", "ratio_mse", "ratio_mse_rescaled")
-
 
 def runs_of(row: table_rows.Row, args: argparse.Namespace) -> list:
     """The runs of a row, one a seed: a demo world each, or training seeds of one data set."""
     from ipa_jax.experiments import BuiltData, Run, World
 
-    fields = args.set | dict(row.fields)
+    fields = args.set | dict(row.fields) | own_weights(row, args)
     if args.data_dir:
         data = BuiltData(args.data_dir)
         return [Run(row.name, row.config, fields, data, seed, args.size) for seed in range(args.seeds)]
-    seeds = [args.first_seed + number for number in range(args.seeds)]
-    others = [*seeds[1:], seeds[0]] if args.seeds > 1 else [seeds[0] + 1]
-    runs = []
-    for seed, other in zip(seeds, others, strict=True):
-        world, source = (World(s, args.accounts, args.posts) for s in (seed, other))
-        full = table_rows.FULL
-        resnet = Run(full.name, full.config, args.set, source, size=args.size) if row.other_resnet else None
+    runs, full = [], table_rows.FULL
+    for number in range(args.seeds):
+        world = World(args.first_seed + number, args.accounts, args.posts)
+        resnet = Run(full.name, full.config, args.set, world.next, size=args.size) if row.other_resnet else None
         runs.append(Run(row.name, row.config, fields, world, size=args.size, resnet=resnet))
     return runs
+
+
+def own_weights(row: table_rows.Row, args: argparse.Namespace) -> dict[str, str]:
+    """init.peer of a peer that is trained at full size: the public weights of its own, where --weights has them."""
+    from data_builders.frozen_network import weights_path
+    from ipa_jax.peers.zero_shot import NAMES
+
+    name = (row.config or "").removesuffix("_tuned")
+    if args.size != "full" or not args.weights or name not in NAMES or "init.peer" in args.set:
+        return {}
+    file = weights_path(str(args.weights), NAMES[name])
+    return {"init.peer": str(file)} if file.is_file() else {}
+
+
+def unfit(row: table_rows.Row, args: argparse.Namespace) -> str | None:
+    """Why a row cannot be trained on this data and with these weights, None where it can."""
+    from data_builders.choices import differences
+    from ipa_jax.preflight import PreflightError, check_weights
+
+    if reason := row.missing():
+        return reason
+    if args.data_dir and row.other_resnet and not args.set.get("init.resnet"):
+        return "needs --set init.resnet=FILE"
+    config, full = (runs_of(each, args)[0].resolved for each in (row, table_rows.FULL))
+    if args.data_dir and (other := differences(full.data.to_dict(), config.data.to_dict(), "data")):
+        return f"needs a data set built with {', '.join(name for name, _, _ in other)}"
+    try:
+        check_weights(config)
+    except PreflightError as error:
+        return str(error)
+    return None
 
 
 def choose(args: argparse.Namespace) -> tuple[list[table_rows.Row], dict[str, str]]:
@@ -47,16 +73,37 @@ def choose(args: argparse.Namespace) -> tuple[list[table_rows.Row], dict[str, st
     rows = list({row.name: row for row in (table_rows.FULL, *rows)}.values())
     skipped = {row.name: "not asked for" for row in table_rows.TRAINED if row not in rows}
     for row in rows:
-        if reason := row.missing():
+        if reason := unfit(row, args):
+            if row is table_rows.FULL:  # what every other row is compared with
+                raise ValueError(f"{row.name}: {reason} (in a table: --set init.NAME=FILE)")
             skipped[row.name] = reason
-        elif args.data_dir and row.other_resnet and not args.set.get("init.resnet"):
-            skipped[row.name] = "needs --set init.resnet=FILE"
-        elif args.data_dir and (built := [name for name in row.fields if name.startswith("data.")]):
-            skipped[row.name] = f"needs a data set built with {', '.join(built)}"
     for name, reason in skipped.items():
         if reason != "not asked for":
             print(f"left out: {name} ({reason})")
     return [row for row in rows if row.name not in skipped], skipped
+
+
+def no_weights(name: str, folder: Path | None) -> str | None:
+    """Why a peer's public weights are not scored, None where they are."""
+    from ipa_jax.peers import zero_shot
+
+    if reason := zero_shot.missing(name, folder):
+        print(f"left out: zero_shot_{name} ({reason})")
+        return reason.split(";")[0]
+    return None
+
+
+def human_score(file: Path) -> dict[str, Any]:
+    """What ipa_jax.human_study score --json gave. Raises ValueError for anything else, or for another split."""
+    try:
+        score = json.loads(file.read_text())
+        if not {"participants", "answers", "mean", "trimmed_mean", "mean_interval", "split", "data"} <= score.keys():
+            raise ValueError("fields are missing")
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"--human: {file} is not what ipa_jax.human_study score --json prints ({error})") from error
+    if score["split"] != "test":
+        raise ValueError(f"--human: {file} is of split {score['split']}, the other rows of test: serve --split test")
+    return score
 
 
 def collect(args: argparse.Namespace) -> tuple[dict[str, dict], dict[str, str], float]:
@@ -64,6 +111,7 @@ def collect(args: argparse.Namespace) -> tuple[dict[str, dict], dict[str, str], 
     from ipa_jax import experiments, table_runs
 
     rows, missing = choose(args)
+    absent = {name: reason for name in table_rows.ZERO_SHOT if (reason := no_weights(name, args.weights))}
     runs = {row.name: runs_of(row, args) for row in rows}
     full = runs[table_rows.FULL.name]
     if args.data_dir:  # one data set: what is not trained is scored once
@@ -81,158 +129,23 @@ def collect(args: argparse.Namespace) -> tuple[dict[str, dict], dict[str, str], 
     for run in full:
         marks = table_runs.yardsticks(run, args.out, args.records, overwrite=args.overwrite)
         for name in table_rows.ZERO_SHOT:
-            if args.weights:
+            if name not in absent:
                 record = table_runs.zero_shot(name, run, args.weights, args.out, args.records, overwrite=args.overwrite)
                 marks[f"zero_shot_{name}"] = record
         for name, record in marks.items():
             found.setdefault(name, {})[key(run)] = (run.world.name, record)
-    missing |= {row.name: "weights not given" for row in table_rows.ZERO_SHOT_ROWS if not args.weights}
+    missing |= {f"zero_shot_{name}": reason for name, reason in absent.items()}
     return found, missing, full[0].resolved.data.pairs.min_ratio
 
 
-def document(
-    found: Mapping[str, dict],
-    missing: Mapping[str, str],
-    min_ratio: float,
-    *,
-    command: str,
-    title: str,
-    extra: Sequence[str] = (),
-    human: Mapping[str, Any] | None = None,
-    remarks: str = "",
-    draws: int = 1000,
-) -> dict[str, Any]:
-    """All that the pages say, as table_pages reads it.
-
-    Args:
-      found, missing, min_ratio: of `collect`; extra: names of rows that no table lists.
-      human: what ipa_jax.human_study score --json gave.
-    """
-    from ipa_jax import paper_results, table_figures
-    from ipa_jax.report_tables import YARDSTICKS
-
-    full = table_rows.FULL.name
-    measured = {name: table_figures.figures(runs, min_ratio, draws=draws) for name, runs in found.items()}
-
-    def apart(name: str) -> dict[str, Any] | None:
-        try:
-            return table_figures.difference(found[full], found[name], min_ratio, draws=draws)["accuracy"]
-        except ValueError:
-            return None  # on other test images
-
-    def line(row: table_rows.Row) -> dict[str, Any]:
-        name, ours = row.name, measured.get(row.name)
-        return {
-            "name": name,
-            "label": row.label,
-            "paper": paper_results.figures(row.paper) if row.paper else {},
-            "ours": ours,
-            "missing": "" if ours else missing.get(name, "not run"),
-            "difference": apart(name) if ours and name != full else None,
-        }
-
-    marks = [
-        table_rows.Row(key, name, note=f"{name}: {note}.") for key, (name, note) in YARDSTICKS.items() if key in found
-    ]
-    marks.append(table_rows.SHUFFLED)
-    others = [table_rows.find(name) for name in extra]
-    paper = paper_results.METRICS
-    tables = [
-        {"name": "1", "title": "Table 1", "metrics": METRICS, "paper": paper,
-         "rows": [_human(human), *map(line, table_rows.TABLE_1)], "notes": _notes(table_rows.TABLE_1)},
-        {"name": "2", "title": "Table 2", "metrics": METRICS, "paper": ("accuracy",),
-         "rows": [*map(line, (*table_rows.TABLE_2, *others))], "notes": _notes(table_rows.TABLE_2)},
-        {"name": "yardsticks", "title": "Yardsticks", "metrics": METRICS, "paper": (),
-         "rows": [*map(line, marks)], "notes": _notes(marks)},
-    ]  # fmt: skip
-    one = measured[full]
-    seeds, worlds = one["seeds"], len({world for world, _ in found[full].values()})
-    of = f"{seeds} worlds pooled, " if worlds > 1 else f"{seeds} training seeds of one data set, " if seeds > 1 else ""
-    each = 1 if worlds > 1 else seeds  # seeds of one data set judge the same pairs
-    lead = [
-        f"Test split: {of}{one['pairs'] // each} valid pairs of {one['groups'] // each} groups of {one['accounts']} "
-        f"accounts. Intervals: 95 % "
-        f"by bootstrap over {one['interval_over']}, differences paired; spread: standard deviation between seeds. A "
-        "difference whose interval holds 0 is undecided.",
-        "The paper's figures are on its own data: the order of rows may be compared, the numbers may not. "
-        "Ratio MSE rescaled: after one factor on each model's log score, fitted on validation pairs.",
-    ]
-    return {
-        "title": title,
-        "command": command,
-        "lead": lead,
-        "tables": tables,
-        "claims": _claims(found, measured, min_ratio, draws),
-        "checks": _checks(measured, missing),
-        "remarks": remarks,
-    }
-
-
-def _notes(rows: Sequence[table_rows.Row]) -> list[str]:
-    return [row.note for row in rows if row.note]
-
-
-def _human(score: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The human row: people's mean without the highest and the lowest, as the paper's; the plain mean below three."""
-    from ipa_jax import paper_results
-
-    row = {"name": "human", "label": "Human", "paper": paper_results.figures("Human"), "ours": None,
-           "missing": "no study given", "difference": None}  # fmt: skip
-    if score:
-        name = "trimmed_mean" if score["trimmed_mean"] is not None else "mean"
-        ours = {metric: None for metric in METRICS} | {f"{metric}_interval": None for metric in METRICS}
-        ours |= {"accuracy": score[name], "accuracy_interval": score[f"{name}_interval"], "spread": {}, "mean": {}}
-        row |= {
-            "ours": ours | {"pairs": score["answers"]},
-            "missing": "",
-            "label": f"Human ({len(score['participants'])} people)",
-        }
-    return row
-
-
-def _claims(found: Mapping, measured: Mapping, min_ratio: float, draws: int) -> list[dict[str, Any]]:
-    from ipa_jax import paper_results, table_figures
-
-    named = {row.name: row.paper for row in table_rows.TRAINED if row.paper}
-    claims = []
-    for text, ours, theirs in table_rows.CLAIMS:
-        paper = None
-        if ours in named and theirs in named:
-            paper = paper_results.figures(named[ours])["accuracy"] - paper_results.figures(named[theirs])["accuracy"]
-        if ours in found and theirs in found:
-            apart = table_figures.difference(found[ours], found[theirs], min_ratio, draws=draws)
-            claims.append(table_figures.claim(text, apart, paper))
-        else:
-            absent = " and ".join(name for name in (ours, theirs) if name not in measured)
-            claims.append({"claim": text, "verdict": f"not tested: no {absent}", "difference": None, "paper": paper})
-    return claims
-
-
-def _checks(measured: Mapping[str, Mapping], missing: Mapping[str, str]) -> list[str]:
-    from ipa_jax import table_figures
-    from ipa_jax.table_pages import interval, number
-
-    lines = []
-    for name, what in ((table_rows.CONTROL, "shuffled likes"), ("chance", "a coin")):
-        if name in measured:
-            found = table_figures.at_chance(measured[name])
-            told = f"{number(found['accuracy'], 'accuracy')} % (95 % {interval(found['interval'], 'accuracy')})"
-            lines.append(f"{'pass' if found['passed'] else 'fail'}: {what} at 50 % within the interval: {told}")
-        else:
-            lines.append(f"not run: {what} ({missing.get(name, 'not run')})")
-    constant = measured["account_constant"]["accuracy"]
-    lines.append(f"{'pass' if constant == 0.5 else 'fail'}: an account's constant gives 50 % exactly: {constant:.6f}")
-    return lines
-
-
 def run(args: argparse.Namespace, argv: Sequence[str]) -> None:
-    from ipa_jax import table_pages
+    from ipa_jax import table_document, table_pages
 
-    human = json.loads(args.human.read_text()) if args.human else None
+    human = human_score(args.human) if args.human else None
     remarks = args.records / "remarks.md"
     found, missing, min_ratio = collect(args)
     listed = {row.name for row in table_rows.TRAINED}
-    made = document(
+    made = table_document.document(
         found, missing, min_ratio,
         command=f"python -m ipa_jax.tables {shlex.join(argv)}",
         title="Tables 1 and 2 on " + (f"{args.data_dir.name}" if args.data_dir else "the demo world"),

@@ -37,13 +37,14 @@ def test_the_default_is_what_full_has():
     assert (flat["data.retrieval.k"], flat["data.memory.window_days"]) == (5, 30)
 
 
-def test_resnets_come_from_the_other_world():
+def test_resnets_come_from_the_next_world_as_those_of_the_tables():
     frozen = next(choice for choice in choice_rows.CHOICES if choice.name == "depth_frozen")
     runs = choice_rows.runs_of([choice_rows.DEFAULT, frozen], [0, 1], 20, 40, "tiny")
-    defaults = {run.world.seed: run for run in runs if run.name == "full"}
-    assert [run.resnet for run in runs if run.name == "depth_frozen"] == [defaults[1], defaults[0]]
-    (alone,) = choice_rows.runs_of([frozen], [3], 20, 40, "tiny")
-    assert alone.resnet.world == World(4, 20, 40)
+    sources = [run.resnet for run in runs if run.name == "depth_frozen"]
+    assert [source.world for source in sources] == [World(1, 20, 40), World(2, 20, 40)]
+    assert sources[0] == next(run for run in runs if (run.name, run.world.seed) == ("full", 1))
+    (alone,) = choice_rows.runs_of([frozen], [5], 20, 40, "tiny")
+    assert alone.resnet.world == World(3, 20, 40)
 
 
 def test_records_of_the_same_runs_are_taken_from_other_tables(tmp_path):
@@ -58,16 +59,18 @@ def test_records_of_the_same_runs_are_taken_from_other_tables(tmp_path):
 
 
 def test_the_table_decides_or_says_undecided():
-    records = {"full": made(0.5), "loss_ratio_log": made(0.5), "k_10": made(0.9), "window_90": made(0.1)[:1]}
+    records = {"full": made(0.5), "loss_ratio_log": made(0.5), "k_10": made(0.9, validation=0.1)}
+    records["window_90"] = made(0.1)[:1]
     lines = choices.choice_table(records, 2.0)
     rows = {row[2]: row[3:] for row in ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:])}
     assert len(rows) == len(lines) - 2 == len(choice_rows.CHOICES)
     assert {len(row) for row in rows.values()} == {7}
-    assert rows["as full.py has it"][2] == ""
-    assert rows["`ratio_log`"][2] == "+0.0 (+0.0 to +0.0), undecided"
-    assert rows["10"][2].startswith("+") and "undecided" not in rows["10"][2]
+    assert rows["as full.py has it"][0] == rows["as full.py has it"][3] == ""
+    assert rows["`ratio_log`"][3] == "+0.0 (+0.0 to +0.0), undecided"
+    assert rows["10"][3].startswith("+") and "undecided" not in rows["10"][3]
+    assert rows["10"][0].startswith("-") and "undecided" not in rows["10"][0]  # validation has its own scores
     assert rows["90 days"][0] == "not run"  # of one world alone: nothing to pool
-    assert float(rows["10"][0]) > float(rows["as full.py has it"][0]) and rows["10"][6] == "10"
+    assert float(rows["10"][1]) > float(rows["as full.py has it"][1])
 
 
 def test_carousels_are_judged_by_images_and_by_posts():

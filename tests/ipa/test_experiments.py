@@ -43,6 +43,7 @@ def commands(monkeypatch):
             columns = {"account": ["a", "a"], "record": [0, 0], "image_id": ["i", "j"], "post_id": ["p", "q"]}
             scores = pl.DataFrame(columns | {"likes": [1, 5], "z": [0.25, 1 / 3]})
             scores.write_parquet(folder / "scores-test.parquet")
+            scores.with_columns(likes=pl.Series([7, 2])).write_parquet(folder / "scores-validation.parquet")
             results = {"test": {"accuracy": 0.75}, "steps": 9, "best_step": 8, "parameters": 7, "seconds": 6.0}
             (folder / "results.json").write_text(json.dumps(results))
 
@@ -209,6 +210,7 @@ def test_a_finished_workdir_may_lack_new_fields_but_not_differ(commands, tmp_pat
     assert experiments.finished(one.resolved, workdir)
     stored["loss"]["name"] = "ratio_log"
     (workdir / "config.json").write_text(json.dumps(stored))
-    with pytest.raises(RecordError, match=r"config\.loss\.name is 'ratio_log' there and 'ratio_share' here.*Delete it"):
+    with pytest.raises(RecordError, match=r"config\.loss\.name is 'ratio_log' there and 'ratio_share' here.*--over"):
         experiments.finished(one.resolved, workdir)
     assert not experiments.finished(one.resolved, tmp_path / "nowhere")
+    assert not experiments.finished(one.resolved, workdir, overwrite=True) and not workdir.exists()

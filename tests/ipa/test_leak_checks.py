@@ -162,11 +162,13 @@ def test_the_command_tells_by_its_status(world, tmp_path, capsys):
 
 
 def test_the_shuffled_control(tmp_path):
-    for low, high, verdict in ((0.45, 0.55, PASS), (0.51, 0.6, FAIL)):
-        results = {"test": {"accuracy": (low + high) / 2, "accuracy_interval": [low, high]}}
-        (tmp_path / "results.json").write_text(json.dumps(results))
-        assert checklist.shuffled_control(tmp_path).verdict == verdict
-    assert checklist.shuffled_control(None).verdict == NOT_APPLICABLE
+    for accuracies, verdict in (((0.47, 0.5, 0.54), PASS), ((0.61, 0.63, 0.62), FAIL), ((0.62,), checklist.NOTE)):
+        runs = [tmp_path / f"run{number}" for number in range(len(accuracies))]
+        for run, accuracy in zip(runs, accuracies, strict=True):
+            run.mkdir(exist_ok=True)
+            (run / "results.json").write_text(json.dumps({"test": {"accuracy": accuracy}}))
+        assert checklist.shuffled_control(runs).verdict == verdict
+    assert checklist.shuffled_control([]).verdict == NOT_APPLICABLE
 
 
 def test_groups_within_each_others_days(world, tmp_path):

@@ -1,8 +1,5 @@
 """What is scored once a data set: recorded, not scored twice, and refused where it is another one's."""
 
-import sys
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from gray_split import Split
@@ -10,6 +7,7 @@ from gray_split import Split
 from configs import full
 from ipa_jax import baselines, experiments, run_records, table_runs
 from ipa_jax.experiments import BuiltData, Run, World
+from ipa_jax.peers import zero_shot
 from ipa_jax.run_records import RecordError
 from ipa_jax.scored_pairs import score_table
 
@@ -90,8 +88,13 @@ def test_public_weights_are_scored_on_both_splits(run, tmp_path, monkeypatch):
         calls.append((name, weights, dataset.split))
         return score_table(dataset.images, np.zeros(len(dataset.images)))
 
-    monkeypatch.setitem(sys.modules, "ipa_jax.peers", SimpleNamespace(zero_shot=SimpleNamespace(scores=scores)))
+    monkeypatch.setattr(zero_shot, "scores", scores)
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w/nima_aesthetic.safetensors").write_bytes(b"one")
     for _ in range(2):
         record = table_runs.zero_shot("nima", run, tmp_path / "w", tmp_path, tmp_path / "records")
         assert record.name == "zero_shot_nima" and record.figures["accuracy"] == 0.5
     assert calls == [("nima", tmp_path / "w", "test"), ("nima", tmp_path / "w", "validation")]
+    (tmp_path / "w/nima_aesthetic.safetensors").write_bytes(b"two")
+    with pytest.raises(RecordError, match="sha256"):
+        table_runs.zero_shot("nima", run, tmp_path / "w", tmp_path, tmp_path / "records")

@@ -9,13 +9,13 @@ import pytest
 from test_table_figures import record, runs
 
 from configs import full
-from ipa_jax import paper_results, table_pages, table_rows, tables
+from ipa_jax import paper_results, table_document, table_pages, table_rows, tables
 from ipa_jax.experiments import World
 
 
 def arguments(**changes):
     plain = {"configs": None, "seeds": 3, "first_seed": 0, "data_dir": None, "accounts": 20, "posts": 40,
-             "size": "tiny", "set": {}}  # fmt: skip
+             "size": "tiny", "set": {}, "weights": None}  # fmt: skip
     return Namespace(**(plain | changes))
 
 
@@ -45,8 +45,8 @@ def document(found):
         "zero_shot_nima": "weights not given",
     }
     human = {"participants": [1, 2, 3], "answers": 90, "mean": 0.6, "mean_interval": [0.5, 0.7], "trimmed_mean": 0.61,
-             "trimmed_mean_interval": None}  # fmt: skip
-    return tables.document(
+             "trimmed_mean_interval": None, "data": "runs/data/met"}  # fmt: skip
+    return table_document.document(
         found,
         missing,
         2.0,
@@ -101,27 +101,34 @@ def test_claims_and_checks_have_a_line_each(document):
     assert verdicts["Aggregation beats concatenation"] == "not tested: no concat"
     page = table_pages.markdown(document)
     assert "| Retrieval helps | holds | +" in page and "| +0.48 |" in page
-    assert [check.split(":")[0] for check in document["checks"]] == ["pass", "pass", "pass"]
+    assert [check.split(":")[0] for check in document["checks"]] == ["pass", "not decided", "pass"]
     assert "50 % exactly: 0.500000" in page and page.rstrip().endswith("Why: <b>.")
     assert "python -m ipa_jax.tables --x" in page
 
 
 def test_a_failed_check_says_fail(found):
-    worse = found | {"shuffled_likes": runs(0.5, noise_seed=9)}
-    checks = tables.document(worse, {}, 2.0, command="", title="", draws=50)["checks"]
-    assert checks[0].startswith("fail: shuffled likes") and checks[1].startswith("pass: a coin")
+    worse = found | {"shuffled_likes": runs(0.5, 3, noise_seed=9)}
+    checks = table_document.document(worse, {}, 2.0, command="", title="", draws=50)["checks"]
+    assert checks[0].startswith("pass: a coin") and checks[1].startswith("fail: shuffled likes")
+    alone = worse | {"shuffled_likes": dict(list(worse["shuffled_likes"].items())[:1])}
+    checks = table_document.document(alone, {}, 2.0, command="", title="", draws=50)["checks"]
+    assert checks[1].startswith("not decided: shuffled likes") and checks[1].endswith(
+        "fewer than three shuffles decide nothing"
+    )
     del worse["shuffled_likes"]
-    checks = tables.document(worse, {"shuffled_likes": "not asked for"}, 2.0, command="", title="", draws=50)["checks"]
-    assert checks[0] == "not run: shuffled likes (not asked for)"
+    absent = {"shuffled_likes": "not asked for"}
+    checks = table_document.document(worse, absent, 2.0, command="", title="", draws=50)["checks"]
+    assert checks[1] == "not run: shuffled likes (not asked for)"
 
 
 def test_the_human_row_is_the_trimmed_mean_where_there_is_one(document, found):
     human = row(document, "1", "human")
-    assert human["label"] == "Human (3 people)" and human["ours"]["accuracy"] == 0.61
-    two = {"participants": [1, 2], "answers": 60, "mean": 0.6, "mean_interval": [0.5, 0.7], "trimmed_mean": None}
-    made = tables.document(found, {}, 2.0, command="", title="", human=two, draws=10)
+    assert human["label"] == "Human (3 people on met)" and human["ours"]["accuracy"] == 0.61
+    two = {"participants": [1, 2], "answers": 60, "mean": 0.6, "mean_interval": [0.5, 0.7], "trimmed_mean": None,
+           "data": "met"}  # fmt: skip
+    made = table_document.document(found, {}, 2.0, command="", title="", human=two, draws=10)
     assert row(made, "1", "human")["ours"]["accuracy_interval"] == [0.5, 0.7]
-    none = row(tables.document(found, {}, 2.0, command="", title="", draws=10), "1", "human")
+    none = row(table_document.document(found, {}, 2.0, command="", title="", draws=10), "1", "human")
     assert none["ours"] is None and none["missing"] == "no study given" and none["paper"]["accuracy"] == 0.5866
 
 
@@ -143,13 +150,13 @@ def test_the_page_is_self_contained_and_escaped(document):
 
 def test_a_row_that_no_table_lists_stands_in_table_2(found):
     more = found | {"ratio_log": runs(0.6, noise_seed=3)}
-    made = tables.document(more, {}, 2.0, command="", title="", extra=["ratio_log"], draws=10)
+    made = table_document.document(more, {}, 2.0, command="", title="", extra=["ratio_log"], draws=10)
     assert row(made, "2", "ratio_log")["label"] == "configs/ratio_log.py"
 
 
 def test_a_row_on_other_test_images_has_no_difference(found):
     odd = found | {"ours": {"seed0/0": ("seed0", record(0.6, world=9))}}
-    made = row(tables.document(odd, {}, 2.0, command="", title="", draws=10), "1", "ours")
+    made = row(table_document.document(odd, {}, 2.0, command="", title="", draws=10), "1", "ours")
     assert made["ours"] and made["difference"] is None
 
 
@@ -182,7 +189,13 @@ def test_what_cannot_be_run_is_left_out_with_its_reason(tmp_path, capsys):
     assert [r.name for r in rows] == ["full"] and missing["depth_frozen"] == "needs --set init.resnet=FILE"
     _, missing = tables.choose(arguments(data_dir=tmp_path))
     assert missing["shuffled_likes"] == "needs a data set built with data.shuffle_likes"
-    rows, _ = tables.choose(arguments(configs=["depth_frozen"], data_dir=tmp_path, set={"init.resnet": "f"}))
+    rows, missing = tables.choose(arguments(size="full", set={"init.random": True}))
+    assert not missing and len(rows) == len(table_rows.TRAINED)
+    with pytest.raises(ValueError, match=r"full: config.init.\w+ is not set"):
+        tables.choose(arguments(size="full"))
+    (tmp_path / "f").touch()
+    start = {"init.resnet": str(tmp_path / "f")}
+    rows, _ = tables.choose(arguments(configs=["depth_frozen"], data_dir=tmp_path, set=start))
     assert [r.name for r in rows] == ["full", "depth_frozen"]
 
 
