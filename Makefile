@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help demo demo-seeds demo-losses tables protocols choices short-histories test test-browser lint lock clean
+.PHONY: help demo demo-seeds demo-losses tables protocols leaks choices short-histories test test-browser lint lock clean
 
 help:
 	@echo "make demo        set-up, then the whole job on the demo world (about 8 minutes on 2 cores)"
@@ -12,6 +12,7 @@ help:
 	@echo "make tables      Tables 1 and 2, three worlds, every row; goes on where it stopped (under 2 hours)"
 	@echo "make choices     the paper's silent choices, two worlds; goes on where it stopped (under 2 hours)"
 	@echo "make protocols   four protocols side by side, three worlds; goes on where it stopped (under 90 minutes)"
+	@echo "make leaks       what each planted leak is worth, three worlds; goes on where it stopped (under 2 hours)"
 	@echo "make short-histories  accuracy against the size of the bank; goes on where it stopped (about 70 minutes)"
 	@echo "make test        set-up, then all tests"
 	@echo "make test-browser  the study page in Chromium, which has to be there"
@@ -50,6 +51,9 @@ short-histories: .venv
 
 protocols: .venv
 	$(BIN)/python -m ipa_jax.protocols --out=runs/experiments
+
+leaks: .venv
+	$(BIN)/python -m ipa_jax.protocols --out=runs/experiments --plants
 
 test: .venv/.dev
 	$(BIN)/python -m pytest

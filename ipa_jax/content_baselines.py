@@ -21,10 +21,13 @@ PENALTIES = (0.3, 1.0, 3.0, 10.0)  # of the ridge; the one that does best on the
 
 
 def newer(dataset: "GroupDataset", sign: int = 1) -> "pl.DataFrame":
-    """z = the time of the post in years; the later post of a pair wins. With sign -1 the older one does."""
+    """z = years from the first post of the group; the later post of a pair wins. With sign -1 the older one does."""
+    import polars as pl
+
     from ipa_jax.scored_pairs import score_table
 
-    return score_table(dataset.images, sign * dataset.images["time"].to_numpy() / YEAR)
+    since = dataset.images.select(pl.col("time") - pl.col("time").min().over("record"))["time"]
+    return score_table(dataset.images, sign * since.to_numpy() / YEAR)
 
 
 def account_constant(dataset: "GroupDataset", train: "GroupDataset") -> "pl.DataFrame":

@@ -89,17 +89,17 @@ def measure(run: Run, workdir: Path, data_dir: Path) -> dict[str, Any]:
     return extra
 
 
-def far_images(record: Record, *, max_bits: int | None = None, max_cosine: float | None = None) -> np.ndarray:
-    """bool [I], in the order of run_records.scores: test images without a near-duplicate, by either limit that is
-    given."""
+def far_images(
+    record: Record, max_bits: int, *, max_cosine: float | None = None, any_account: bool = False
+) -> np.ndarray:
+    """bool [I], in the order of run_records.scores: test images without a near-duplicate by hash and, where a limit is
+    given, by cosine: in their account, or in all of train."""
     keep = []
     for account, groups in record.scores.items():
         for group in groups:
-            bits, cosines = (np.array(values) for values in record.extra["near"][account][group])
-            far = np.ones(len(bits), bool)
-            if max_bits is not None:
-                far &= bits > max_bits
+            bits, own, anywhere = (np.array(values) for values in record.extra["near"][account][group])
+            far = bits > max_bits
             if max_cosine is not None:
-                far &= cosines <= max_cosine
+                far &= (anywhere if any_account else own) <= max_cosine
             keep.append(far)
     return np.concatenate(keep)

@@ -26,7 +26,8 @@ def record(quality, seed=0, accounts=12, groups=5, near=None, failing=()):
     extra = {"checklist": [[f"{name} something", "fail"] for name in failing] + [["1.1 fine", "pass"]]}
     if near is not None:
         extra["near"] = {
-            a: {g: [[near(g, i) for i in range(3)], [0.1, 0.2, 0.99]] for g in gs} for a, gs in scores.items()
+            a: {g: [[near(g, i) for i in range(3)], [0.1, 0.2, 0.99], [0.1, 0.97, 0.99]] for g in gs}
+            for a, gs in scores.items()
         }
     return Record("run", {"seed": seed}, {}, {}, scores, extra=extra)
 
@@ -39,8 +40,8 @@ def test_images_with_a_near_duplicate_are_left_out_of_the_pairs():
     """The liked one of every even group is a duplicate by hash, that of all groups by cosine."""
     paper = record(0.9, near=lambda group, image: 2 if int(group) % 2 == 0 and image == 2 else 30)
     found = protocols.protocol_scores(records(full=paper), (4, 0.95), 2)
-    assert list(found) == ["full", "no_hash", "no_cosine"]
-    assert [len(scores) for scores in found.values()] == [180, 150, 120]
+    assert list(found) == ["full", "no_hash", "no_cosine", "no_cosine_any"]
+    assert [len(scores) for scores in found.values()] == [180, 150, 120, 0]
     assert found["no_cosine"]["likes"].unique().sort().to_list() == [1, 3]
     text = protocols.near_sentence(found, (4, 0.95))
     assert "of 180 test images: 30 by hash (within 4 of 64 bits), 60 by hash or cosine (above 0.95)" in text
@@ -75,7 +76,7 @@ def test_the_table_of_protocols_says_what_is_undecided():
     near = lambda group, image: 30  # noqa: E731
     made = records(full=record(0.9, near=near), past_only=record(0.9, 1), account_disjoint=record(0.4, 2))
     lines = protocols.protocol_table(protocols.protocol_scores(made, (4, 1.0), 2), 2)
-    assert [line.count("|") for line in lines] == [8] * 7
+    assert [line.count("|") for line in lines] == [8] * 8
     rows = {line.split("|")[1].split(":")[0].strip("* "): line for line in lines[2:]}
     assert rows["paper"].endswith("|  |") and "undecided" in rows["past only"]
     assert "undecided" not in rows["account-disjoint"] and "+0.0 (+0.0 to +0.0), undecided" in lines[3]
@@ -86,7 +87,7 @@ def test_the_table_of_leaks():
     lines = protocols.leak_table(made, (4, 0.95), 2)
     assert len(lines) == 4
     assert "`no_test`" in lines[2] and "undecided" in lines[2] and "**passes**" in lines[2]
-    assert "`own_group`" in lines[3] and "fails: 2 |" in lines[3] and "undecided" not in lines[3]
+    assert "`own_group`" in lines[3] and "fails: 2 (1 of 1 worlds) |" in lines[3] and "undecided" not in lines[3]
 
 
 def test_duplicates_are_compared_with_the_same_scores_without_them():
