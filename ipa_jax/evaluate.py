@@ -3,6 +3,8 @@
     python -m ipa_jax.evaluate --export=runs/full/export --data_dir=DATA --split=test [--json]
 
 --posts=mean adds the figures of posts, each scored as the set of its images (post_scores.py).
+--export=A,B,C scores with several exports, of whatever networks, as one ensemble: an image's z is the mean of theirs as
+they are. Those of one loss have z of one scale; else the wider spread weighs more.
 float32 at highest matmul precision: an image's score does not depend on batch size or device count (to 1e-5).
 """
 
@@ -13,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
     import polars as pl
@@ -99,29 +101,52 @@ def post_metrics(scores: "pl.DataFrame", validation: "pl.DataFrame", config: "Co
     return {"pooled": how} | split_metrics(pool_posts(scores, how), config, factor)
 
 
-def _run(args: argparse.Namespace) -> int:
+def mean_scores(members: "Sequence[pl.DataFrame]") -> "pl.DataFrame":
+    """An ensemble's scores: frames of Scorer.scores, all of one split -> one of the same columns, z the mean."""
+    z = sum(member["z"] for member in members) / len(members)
+    return members[0].with_columns(z.alias("z"))
+
+
+def _score(
+    export: Path, args: argparse.Namespace, first: "ConfigDict | None"
+) -> "tuple[dict[str, pl.DataFrame], ConfigDict]":
+    """An export's scores: of validation, of the split, and "exact", of the split in float32; and the config under which
+    they are judged: `first`, of the first export, unless this is it."""
     from data_builders.dataset import GroupDataset
     from ipa_jax import lookups
     from ipa_jax.export import load_export
-    from ipa_jax.metrics import paired_difference, rescale_factor
     from ipa_jax.preflight import check_data
 
-    variables, config, _ = load_export(args.export)
+    variables, config, _ = load_export(export)
     with config.unlocked():
-        config.data_dir = args.data_dir or config.data_dir
+        config.data_dir = args.data_dir or (first or config).data_dir
         config.eval.images = args.images or config.eval.images
     check_data(config)
-    ratio = config.data.pairs.min_ratio
-    tables = lookups.load(args.export, config)
+    tables = lookups.load(export, config)
     scorer = Scorer(config, args.dtype, tables)
     validation = scorer.scores(variables, GroupDataset(config.data_dir, "validation"))
     dataset = GroupDataset(config.data_dir, args.split)
-    scores = validation if args.split == "validation" else scorer.scores(variables, dataset)
+    scores = exact = validation if args.split == "validation" else scorer.scores(variables, dataset)
+    if args.dtype == "bfloat16":
+        exact = Scorer(config, "float32", tables).scores(variables, dataset)
+    return {"validation": validation, "split": scores, "exact": exact}, first or config
+
+
+def _run(args: argparse.Namespace) -> int:
+    from ipa_jax.metrics import paired_difference, rescale_factor
+
+    members, config = [], None
+    for export in args.export:
+        found, config = _score(export, args, config)
+        members.append(found)
+    validation, scores, exact = (mean_scores([found[name] for found in members]) for name in members[0])
+    ratio = config.data.pairs.min_ratio
     results = split_metrics(scores, config, rescale_factor(validation, ratio))
+    if len(members) > 1:
+        results["exports"] = [str(export) for export in args.export]
     if args.posts:
         results["posts"] = post_metrics(scores, validation, config, args.posts)
     if args.dtype == "bfloat16":  # what the precision costs, against float32 on the same images
-        exact = Scorer(config, "float32", tables).scores(variables, dataset)
         difference = paired_difference(scores, exact, ratio)
         results["bfloat16_minus_float32"] = {
             "accuracy": difference["accuracy"]["difference"],
@@ -151,6 +176,10 @@ def _show(results: dict, split: str, items: str) -> None:
     print(f"  PLCC {results['plcc']:.4f}   SRCC {results['srcc']:.4f}   Ratio MSE {results['ratio_mse']:.4f}")
 
 
+def _paths(text: str) -> list[Path]:
+    return [Path(part) for part in text.split(",")]
+
+
 def _positive(text: str) -> int:
     if int(text) < 1:
         raise ValueError(text)
@@ -159,7 +188,8 @@ def _positive(text: str) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ipa_jax.evaluate", description=__doc__.split("\n")[0])
-    parser.add_argument("--export", type=Path, required=True, help="export/ folder of a finished workdir")
+    parser.add_argument("--export", type=_paths, required=True, help="export/ folder of a finished workdir; several, "
+                        "with commas between, are one ensemble")  # fmt: skip
     parser.add_argument("--data_dir", help="data set (default: the one that the run trained on)")
     parser.add_argument("--split", default="test", choices=["train", "validation", "test"])
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], help="of the computation (default: the config's)")

@@ -1,6 +1,7 @@
 """`python -m ipa_jax.evaluate`: the run's metrics again from its export, whatever the batch and the devices."""
 
 import json
+import shutil
 
 import numpy as np
 import polars as pl
@@ -34,6 +35,28 @@ def test_bfloat16_tells_what_it_costs(trained):
     assert 0 < cost["largest_z"] < 0.2 and abs(cost["accuracy"]) < 0.2
     assert posts["pooled"] == "mean"  # of one image each here: the same figures beside the images'
     assert all(posts[name] == found[name] for name in ("accuracy", "accuracy_interval", "srcc", "ratio_mse_rescaled"))
+
+
+def test_several_exports_are_one_ensemble(trained, tmp_path):
+    """The mean of z: of an export and itself it is the export's; of two that differ it is between them."""
+    from safetensors.numpy import load_file, save_file
+
+    other = tmp_path / "other"
+    shutil.copytree(trained / "export", other)
+    arrays = load_file(other / "model.safetensors")
+    arrays["params/head/kernel"] = -3 * arrays["params/head/kernel"]
+    save_file(arrays, other / "model.safetensors")
+    z, figures = {}, {}
+    for name, exports in (("one", [trained / "export"]), ("other", [other]), ("both", [trained / "export", other])):
+        flags = [f"--export={','.join(map(str, exports))}", f"--scores={tmp_path}/{name}.parquet", "--json"]
+        figures[name] = json.loads(succeed("ipa_jax.evaluate", *flags).stdout)
+        z[name] = pl.read_parquet(tmp_path / f"{name}.parquet")
+    assert z["both"].drop("z").equals(z["one"].drop("z"))
+    np.testing.assert_allclose(z["both"]["z"], (z["one"]["z"] + z["other"]["z"]) / 2, atol=1e-5)
+    assert figures["both"].keys() - figures["one"].keys() == {"exports"} and len(figures["both"]["exports"]) == 2
+    assert figures["both"]["accuracy"] == pytest.approx(figures["other"]["accuracy"])  # -3 z + z is -2 z
+    done = run("ipa_jax.evaluate", f"--export={trained}/export,{tmp_path}/none")
+    assert done.returncode == 1 and f"{tmp_path}/none/config.json" in done.stderr
 
 
 def test_an_export_or_data_set_that_is_not_there_is_named(trained, tmp_path):
