@@ -103,6 +103,7 @@ def get_config(size: str = "full") -> ConfigDict:
     config.init.swin = placeholder(str)  # converted ImageNet-22K Swin-B, .safetensors
     config.init.resnet = placeholder(str)  # converted ImageNet ResNet50, .safetensors
     config.init.peer = placeholder(str)  # converted file of nima, musiq or i2pa itself, .safetensors
+    config.init.words = placeholder(str)  # word vectors as text (GloVe, fastText's .vec) for xu's word table
     config.init.random = False  # allow a random start; the export's card says so
 
     config.model = ConfigDict()
@@ -254,6 +255,9 @@ def _peers(config: ConfigDict) -> None:
             "stage_sizes": (3, 4, 6, 3),
             "width": 64,
             "pixels": "unit",  # unit ([0, 1]: the released file) | imagenet (normalised: a start from ImageNet's)
+            "caption_filter": False,  # train on pairs of short captions alone: of at most
+            "caption_words": 10,  # words
+            "caption_tags": 1,  # and hashtags and mentions
         }
     )
     config.uhan = ConfigDict(
@@ -270,7 +274,8 @@ def _peers(config: ConfigDict) -> None:
     )
     config.xu = ConfigDict(
         {
-            "fields": ("image", "description", "hashtag", "caption"),  # and comment: written after the post
+            # And comment: written after the post. "description=post" puts another text (texts.FIELDS) under a name.
+            "fields": ("image", "description", "hashtag", "caption"),
             "attention": "modality",  # modality | concat | mean
             "image": "frozen",  # frozen | train: Swin
             "words": 64,  # of a field

@@ -15,19 +15,21 @@ This module, and what reading processes import through it, never imports jax its
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grain
 import numpy as np
-from absl import flags
+from absl import flags, logging
 from ml_collections import ConfigDict
 
 from data_builders.reading_processes import end_with_parent
 from ipa_jax import inputs, packing
 from ipa_jax.inputs import Batch
 from ipa_jax.lookups import Lookups
+from ipa_jax.peers import caption_filter
+from ipa_jax.peers.caption_filter import CaptionFilter
 
 if TYPE_CHECKING:
     from data_builders.dataset import GroupDataset
@@ -101,10 +103,13 @@ class ScorePacks:
 
 
 class LoadPack(grain.transforms.Map):
-    """Pack -> batch of that pack alone, without the leading B. Raises ValueError naming an unreadable image."""
+    """Pack -> batch of that pack alone, without the leading B. Raises ValueError naming an unreadable image.
 
-    def __init__(self, dataset: GroupDataset, parts: Sequence[inputs.Part]):
-        self.dataset, self.parts = dataset, parts
+    pairs: which valid pairs have a weight; all, unless given.
+    """
+
+    def __init__(self, dataset: GroupDataset, parts: Sequence[inputs.Part], pairs: CaptionFilter | None = None):
+        self.dataset, self.parts, self.pairs = dataset, parts, pairs
         self.record = dataset.images["record"].to_numpy().astype(np.int32)
         self.position = dataset.images["position"].to_numpy().astype(np.int32)
 
@@ -146,12 +151,15 @@ class LoadPack(grain.transforms.Map):
         slot_of[positions] = slots
         pairs = example["pairs"].reshape(-1, 2)
         pairs = pairs[(slot_of[pairs] >= 0).all(axis=1)]  # in a pack of one pair: that pair alone
+        if self.pairs:
+            pairs = pairs[self.pairs.short(example["captions"])[pairs].all(axis=1)]
         weight = example["weight"]
         batch["pair_weight"][tuple(slot_of[pairs].T)] = weight[pairs[:, 0]] * weight[pairs[:, 1]]
 
 
 def train_plan(dataset: GroupDataset, config: ConfigDict) -> packing.TrainPlan:
-    """The plan of a training split under `config.batch` and `config.seed`. Raises ValueError as packing.train_plan."""
+    """The plan of a training split under `config.batch` and `config.seed`; see caption_filter.py for what it may leave
+    out. Raises ValueError as packing.train_plan."""
     images = dataset.images
     index = packing.group_index(
         images["record"].to_numpy(),
@@ -165,6 +173,15 @@ def train_plan(dataset: GroupDataset, config: ConfigDict) -> packing.TrainPlan:
             f"the index of {dataset.folder}, split {dataset.split}, lists {listed} valid pairs, but its likes give "
             f"{len(index.pairs)}: build the data set again"
         )
+    if chosen := caption_filter.of(config):
+        kept = chosen.short_images(dataset)[index.pairs].all(axis=1)
+        logging.warning("i2pa.caption_filter keeps %d of %d train pairs", kept.sum(), len(kept))
+        if not kept.any():
+            raise ValueError(
+                f"config.i2pa.caption_filter leaves none of the {len(kept)} train pairs: raise i2pa.caption_words "
+                f"({chosen.words}) or i2pa.caption_tags ({chosen.tags})"
+            )
+        index = replace(index, pairs=index.pairs[kept], pair_weights=index.pair_weights[kept])
     return packing.train_plan(index, config.batch, config.seed)
 
 
@@ -177,22 +194,23 @@ def train_batches(
     process_count: int,
     depth_vectors: Path | None = None,
     lookups: Lookups = NONE,
+    plan: packing.TrainPlan | None = None,
 ) -> Iterator[Batch]:
     """This process's share of steps start_step, start_step + 1, ... until `config.train.epochs` are over.
 
     Step t holds what it holds whether or not training was stopped before it. `depth_vectors`: a .npy file, float
     [images of the split, 5, D] in order of the index; used where model.depth.resnet is "cached". `lookups`: of the
-    networks that read texts or accounts.
+    networks that read texts or accounts. `plan`: what `train_plan` gives, where it is there already.
 
     Raises ValueError as packing.train_plan, and where the processes do not divide the packs of a step.
     """
-    plan = train_plan(dataset, config)
+    plan = plan or train_plan(dataset, config)
     if plan.packs_per_step % process_count:
         name = "batch.pairs" if config.batch.by == "pairs" else "batch.packs"
         raise ValueError(f"{name} is {plan.packs_per_step}: set it to a multiple of the {process_count} processes")
     source = TrainPacks(plan, config.train.epochs, start_step, process_index, process_count)
     parts = inputs.make(dataset, config, train=True, depth_vectors=depth_vectors, lookups=lookups)
-    load = LoadPack(dataset, parts)
+    load = LoadPack(dataset, parts, caption_filter.of(config))
     return _read(source, load, config)
 
 

@@ -143,7 +143,9 @@ def model_card(config: ConfigDict, results: dict, data: dict, seconds: float) ->
     started = [STARTS[start.field] for start in networks.of(config).starts(config)]
     start = "random weights" if config.init.random else f"pretrained {' and '.join(started)}"
     marks = ["trained from a random start: for tests and demonstrations"] if config.init.random else []
-    if config.model.network == "xu" and "comment" in config.xu.fields:
+    if config.init.words:
+        start += f", word vectors of {Path(config.init.words).name}"
+    if "texts" in networks.of(config).reads(config) and "comment" in networks.texts(config)[0].values():
         marks.append("reads comments, which are written after posting: it cannot score a photo before")
     if config.data.shuffle_likes:
         marks.append("a control, trained on likes drawn anew within each account: it knows nothing")

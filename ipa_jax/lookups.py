@@ -60,7 +60,8 @@ def make(dataset: GroupDataset, config: ConfigDict) -> Lookups:
     vocabulary = accounts = None
     if "texts" in reads:
         fields, _ = networks.texts(config)
-        found = texts.corpus(dataset, fields, config.texts.comments)
+        held = tuple(dict.fromkeys(fields.values()))  # each text once, though two fields may hold it
+        found = texts.corpus(dataset, held, config.texts.comments)
         vocabulary = texts.train(found, config.texts.words, config.texts.min_count)
     if "account" in reads:
         accounts = tuple(sorted(dataset.images["account"].unique().to_list()))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ml_collections import ConfigDict
 
+from ipa_jax.texts import sources
 from third_party_ports.checkpoint import attribute
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Network:
       reads: names of the parts of a batch (`inputs.PARTS`).
       starts: the checkpoints of a start that is not random.
       frozen: prefixes of the parameters that are never trained.
+      words: path of the word table that config.init.words may fill; "": there is none.
     """
 
     build: str
@@ -50,6 +52,7 @@ class Network:
     reads: Callable[[ConfigDict], tuple[str, ...]]
     starts: Callable[[ConfigDict], tuple[Start, ...]]
     frozen: Callable[[ConfigDict], tuple[str, ...]] = lambda config: ()
+    words: str = ""
 
 
 SWIN = Start("swin", ("swin",), "third_party_ports.swin:KEYS")
@@ -107,6 +110,7 @@ NETWORKS = {
         lambda config: (*["photo"] * ("image" in config.xu.fields), "texts"),
         lambda config: (SWIN,) if "image" in config.xu.fields else (),
         lambda config: ("swin/",) if config.xu.image == "frozen" else (),
+        words="word/embedding",
     ),
 }
 IMAGE_LOSSES = {  # loss.name of the losses of single images: the parts of a batch that they read
@@ -132,7 +136,7 @@ def parts(config: ConfigDict, *, train: bool) -> tuple[str, ...]:
     return of(config).reads(config) + (IMAGE_LOSSES.get(config.loss.name, ()) if train else ())
 
 
-def texts(config: ConfigDict) -> tuple[tuple[str, ...], int]:
-    """(the text fields that the network reads, the most words of each)."""
+def texts(config: ConfigDict) -> tuple[dict[str, str], int]:
+    """(the text fields that the network reads and the text that each holds, the most words of each)."""
     section = config[config.model.network]
-    return tuple(field for field in section.fields if field != "image"), section.words
+    return sources(section.fields), section.words

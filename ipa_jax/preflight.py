@@ -8,7 +8,7 @@ from data_builders.choices import check_fields, require_equal
 from data_builders.dataset import GroupDataset
 from ipa_jax import networks
 from ipa_jax.losses import IMAGE_LOSSES, PAIR_LOSSES
-from ipa_jax.texts import FIELDS
+from ipa_jax.texts import FIELDS, names
 from ipa_jax.writers import import_clu_writers
 
 
@@ -58,6 +58,8 @@ AT_LEAST = {
     "train.log_every": 1,
     "train.eval_every": 1,
     "train.checkpoint_every": 1,
+    "i2pa.caption_words": 0,
+    "i2pa.caption_tags": 0,
     "texts.words": 1,
     "texts.min_count": 1,
     "texts.comments": 0,
@@ -79,6 +81,7 @@ def check(config: ConfigDict, devices: int) -> None:
     check_model(config)
     check_data(config)
     check_weights(config)
+    check_words(config)
     check_batch(config, devices)
 
 
@@ -110,8 +113,16 @@ def _check_network(config: ConfigDict) -> None:
         raise PreflightError(f"config.loss.name {config.loss.name!r} needs votes, which nima gives and {name} does not")
     if "texts" in networks.of(config).reads(config):
         fields, _ = networks.texts(config)
-        if unknown := sorted(set(fields) - set(FIELDS)):
+        if unknown := sorted(set(fields.values()) - set(FIELDS)):
             raise PreflightError(f"config.{name}.fields: {unknown} are no texts: take from {', '.join(FIELDS)}")
+        called = names(config[name].fields)
+        if len(set(called)) < len(called) or any(field.startswith("image=") for field in config[name].fields):
+            raise PreflightError(f"config.{name}.fields: {called}: give each text a name of its own, and none 'image'")
+    if name == "i2pa" and config.i2pa.caption_filter and config.loss.name in IMAGE_LOSSES:
+        raise PreflightError(
+            f"config.i2pa.caption_filter chooses pairs, but config.loss.name {config.loss.name!r} has none: take "
+            f"one of {', '.join(PAIR_LOSSES)}, or set --config.i2pa.caption_filter=False"
+        )
 
 
 def check_data(config: ConfigDict) -> None:
@@ -152,6 +163,20 @@ def check_weights(config: ConfigDict) -> None:
                 f"config.init.{name} is not set: name a converted .safetensors file, or allow a random start by "
                 "--config.init.random=True"
             )
+
+
+def check_words(config: ConfigDict) -> None:
+    if (file := config.init.words) and not networks.of(config).words:
+        having = ", ".join(name for name, network in networks.NETWORKS.items() if network.words)
+        raise PreflightError(
+            f"config.init.words: model.network {config.model.network!r} has no word table for it, which {having} has: "
+            "leave it unset"
+        )
+    if file and not Path(file).is_file():
+        raise PreflightError(
+            f"config.init.words: {file} is not there; name a text file of `word number number ...` lines, as GloVe and "
+            "fastText publish"
+        )
 
 
 def check_batch(config: ConfigDict, devices: int) -> None:

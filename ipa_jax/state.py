@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,8 @@ import optax
 from flax import struct, traverse_util
 from ml_collections import ConfigDict
 
-from ipa_jax import networks
+from ipa_jax import networks, word_vectors
+from ipa_jax.texts import Vocabulary
 from third_party_ports import weights
 from third_party_ports.checkpoint import attribute
 
@@ -102,6 +104,17 @@ def _load(variables: dict, start: networks.Start, file: str) -> dict:
     for kind, tree in weights.load(file, keys, inside).items():
         flat[kind] |= {at + path: leaf for path, leaf in traverse_util.flatten_dict(tree).items()}
     return {kind: traverse_util.unflatten_dict(leaves) for kind, leaves in flat.items()}
+
+
+def with_words(variables: dict, config: ConfigDict, vocabulary: Vocabulary) -> tuple[dict, int]:
+    """The variables with the vectors of config.init.words in the word table, and how many words have one there.
+
+    Raises ValueError as word_vectors.fill.
+    """
+    path, field = networks.of(config).words, f"config.{config.model.network}.word_width"
+    params = traverse_util.flatten_dict(variables["params"], sep="/")
+    params[path], found = word_vectors.fill(params[path], Path(config.init.words), vocabulary, field)
+    return variables | {"params": traverse_util.unflatten_dict(params, sep="/")}, found
 
 
 def parameter_labels(params: Mapping, config: ConfigDict) -> Mapping:

@@ -29,6 +29,16 @@ PADDING, UNKNOWN = 0, 1  # numbers; words begin at 2
 _WORD = r"[\p{L}\p{N}_][\p{L}\p{N}\p{M}_]*|[^\s\p{P}\p{Z}\p{C}\p{L}\p{N}\p{M}]"
 
 
+def names(fields: Iterable[str]) -> tuple[str, ...]:
+    """The fields' names, in order, the image's too: what stands before the "=" where an entry has one."""
+    return tuple(field.partition("=")[0] for field in fields)
+
+
+def sources(fields: Iterable[str]) -> dict[str, str]:
+    """Field -> which text of FIELDS it holds, without the image: "description=post" says both, "post" is both."""
+    return {name: text or name for name, _, text in (field.partition("=") for field in fields) if name != "image"}
+
+
 class Vocabulary:
     """Words and their numbers, most frequent first."""
 

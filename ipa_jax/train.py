@@ -54,7 +54,15 @@ def run(config: ConfigDict, workdir: Path) -> dict:
     if config.loss.name in networks.IMAGE_LOSSES:
         scale = packing.image_loss_scale(plan, train.images["weight"].to_numpy())
 
+    position = {"step": 0, "seconds": 0.0, "seed": config.seed, "data": workdirs.digest(train)}
+    tables = lookups.of_run(train, config, workdir / f"lookups/{position['data']}", write=first_process)
     variables = state.initial_variables(config, head_bias)
+    if config.init.words:
+        variables, known = state.with_words(variables, config, tables.vocabulary)
+        logging.warning(
+            "%s holds %d of the vocabulary's %d words; the others start at random",
+            config.init.words, known, len(tables.vocabulary),
+        )  # fmt: skip
     tx = state.optimizer(variables["params"], config, total)
     initial = jax.tree.map(np.asarray, state.create(variables, tx, config.optim.ema))
     parameters = state.parameter_count(variables["params"])
@@ -62,18 +70,16 @@ def run(config: ConfigDict, workdir: Path) -> dict:
         workdirs.start(config, variables["params"], workdir)
 
     checkpoints = Checkpoints(workdir)
-    position = {"step": 0, "seconds": 0.0, "seed": config.seed, "data": workdirs.digest(train)}
     host_state, stored = checkpoints.restore(initial) or (initial, position)
     position = workdirs.same_data(position, stored, workdir)
     start, spent = position["step"], position["seconds"]
 
     vectors = depth_vectors(workdir / f"depth_vectors/{position['data']}.npy", variables, config) if cached else None
-    tables = lookups.of_run(train, config, workdir / f"lookups/{position['data']}", write=first_process)
     train_step = make_train_step(networks.build(config), tx, config, scale)
     scorer = Scorer(config, lookups=tables)
     reader = batches.train_batches(
         train, config, start_step=start, process_index=jax.process_index(), process_count=jax.process_count(),
-        depth_vectors=vectors, lookups=tables,
+        depth_vectors=vectors, lookups=tables, plan=plan,
     )  # fmt: skip
     writer = create_writer(workdir, config.train.writers, resume_step=start or None, first_process=first_process)
     writer.write_hparams(workdirs.flat(config))

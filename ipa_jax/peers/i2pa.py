@@ -4,8 +4,9 @@ The paper's row is zero-shot (zero_shot.py). Its loss, two streams of one networ
 order [public], is `loss.name = "bce"`. Its recipe beyond "ImageNet ResNet-50, fine-tuned" [recalled] is unknown. Ours
 [choice]: our valid pairs, which share an account and a week as its pairs share an account and ten days, all layers,
 AdamW 1e-4, flips, random crops; pixels in [0, 1] when starting from the released file (config.init.peer, i2pa.pixels
-"unit": it knows no normalisation), normalised when starting from ImageNet's (config.init.resnet, "imagenet"). Its pairs
-were also chosen for short captions and few hashtags; no caption filter here.
+"unit": it knows no normalisation), normalised when starting from ImageNet's (config.init.resnet, "imagenet"). The rate
+falls by the one train loop's cosine, which stands for a drop to 1e-5 at the first plateau. Its pairs were also chosen
+for short captions and few hashtags: an option here, off by default (caption_filter.py).
 """
 
 from collections.abc import Mapping

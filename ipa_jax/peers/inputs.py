@@ -36,8 +36,8 @@ class Texts:
 
     def fill(self, batch: Batch, slots: np.ndarray, example: dict, positions: np.ndarray, step: int) -> None:
         for slot, position in zip(slots.tolist(), positions.tolist(), strict=True):
-            for field in self.fields:
-                text = field_text(example, position, field, self.comments, self.folder)
+            for field, held in self.fields.items():
+                text = field_text(example, position, held, self.comments, self.folder)
                 batch[f"words/{field}"][slot] = self.vocabulary.numbers(text, self.words)
 
 

@@ -9,9 +9,12 @@ number and tone follow popularity: a model that reads them cannot be used before
 is never a feature.
 
 Every text but the hashtags goes through a bidirectional GRU of its own, states averaged over the words; hashtags are
-the mean of their word vectors; one word table serves all. Squared error of log likes of single images (or
-`image_huber`), AdamW 1e-3, batch 256, cosine to 0 over 20 epochs, decay 1e-4, the best checkpoint by validation pair
-accuracy; one model, no ensemble. Unknown: the original's extractors, sizes, numeric and user features, optimiser.
+the mean of their word vectors; one word table serves all, at random or from a file (config.init.words), and trained on.
+Which text a field holds can be chosen (config.xu.fields: "description=post"); its name decides how it is read. Squared
+error of log likes of single images (or `image_huber`), AdamW 1e-3, batch 256, cosine to 0 over 20 epochs, decay 1e-4,
+the best checkpoint by validation pair accuracy. The original's last entry was an ensemble; the rows that we report are
+single models, and `ipa_jax.evaluate --export=A,B,C` gives the figures of several. Unknown: the original's extractors,
+sizes, numeric and user features, optimiser.
 Shapes: N posts, F fields, L words, D width.
 """
 
@@ -23,6 +26,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from ipa_jax import texts
 from third_party_ports.imagenet import normalise
 from third_party_ports.linear import Linear
 from third_party_ports.swin import Swin
@@ -164,6 +168,7 @@ def build(config: ConfigDict, *, dtype: str) -> XuPeer:
     xu = config.xu
     sizes = ("word_width", "text_width", "width", "attention_width", "head", "dropout", "field_dropout")
     return XuPeer(
-        swin=config.model.swin.to_dict(), words=config.texts.words + 2, fields=xu.fields, attention=xu.attention,
-        frozen=xu.image == "frozen", dtype=jnp.dtype(dtype), **{name: xu[name] for name in sizes},
+        swin=config.model.swin.to_dict(), words=config.texts.words + 2, fields=texts.names(xu.fields),
+        attention=xu.attention, frozen=xu.image == "frozen", dtype=jnp.dtype(dtype),
+        **{name: xu[name] for name in sizes},
     )  # fmt: skip

@@ -14,14 +14,19 @@ pytestmark = pytest.mark.xdist_group("peers")
     ("config", "files"), [("uhan", {"vocabulary.json", "accounts.json"}), ("xu_comments", {"vocabulary.json"})]
 )
 def test_a_peer_trains_and_its_export_gives_the_same_figures(config, files, demo_world, tmp_path):
-    data, workdir = demo_world / "data", tmp_path / config
-    succeed("ipa_jax.main", *train_flags(config, data, workdir, "--config.texts.min_count=2"))
+    data, workdir, flags = demo_world / "data", tmp_path / config, ["--config.texts.min_count=2"]
+    if config == "xu_comments":
+        (tmp_path / "glove.txt").write_text("beach 1 2 3 4\nunheard 0 0 0 0\n")
+        flags.append(f"--config.init.words={tmp_path}/glove.txt")
+    told = succeed("ipa_jax.main", *train_flags(config, data, workdir, *flags)).stderr
+    assert ("glove.txt holds 1 of the vocabulary's" in told) == (config == "xu_comments")
     results = json.loads((workdir / "results.json").read_text())
     export = (workdir / "export").rename(tmp_path / "moved")  # it needs nothing else of its run
     assert files <= {file.name for file in export.iterdir()}
     card = (export / "README.md").read_text()
     assert f"| network | {config.split('_')[0]} |" in card
     assert ("written after posting" in card) == (config == "xu_comments")
+    assert ("word vectors of glove.txt" in card) == (config == "xu_comments")
     variables, stored, _ = load_export(export)
     assert stored.model.network == config.split("_")[0] and variables["params"].keys() >= {"swin"}
     done = succeed("ipa_jax.evaluate", f"--export={export}", "--split=test", "--json")

@@ -195,6 +195,24 @@ def test_words_of_a_batch_are_those_of_the_post():
         read(config, dataset)
 
 
+def test_a_field_holds_the_text_that_its_entry_names():
+    """Description=post: the whole text under the name, in batch, parameters and vocabulary alike; UHAN's too."""
+    dataset = stand_in_with_texts([3])
+    fields = ("image", "description=post", "said=caption")
+    config = tiny_config("xu", input__resize=48, texts__min_count=1, batch__slots=3, xu__fields=fields)
+    preflight.check_model(config)
+    tables = lookups.make(dataset, config)
+    batch = next(batches.score_batches(dataset, config, 3, lookups=tables))
+    texts = {"description": "look at this tag", "said": "a picture"}
+    for field, text in texts.items():
+        assert " ".join(tables.vocabulary.words(batch[f"words/{field}"][0, 0])) == text
+    assert {key for key in batch if key.startswith("words/")} == {f"words/{field}" for field in texts}
+    params = jax.eval_shape(lambda: state.initial_variables(config))["params"]
+    assert {"project_image", "project_description", "project_said", "gru_said_forward"} <= params.keys()
+    uhan = tiny_config("uhan", uhan__fields=("words=description",))
+    assert networks.build(uhan).field == "words" and networks.texts(uhan)[0] == {"words": "description"}
+
+
 def stand_in_with_texts(sizes):
     dataset = StandIn(sizes)
     for example in dataset.examples:
@@ -285,7 +303,12 @@ def test_what_a_peer_cannot_do_is_refused():
     refused(tiny_config("uhan", loss__name="emd"), "needs votes", "uhan does not")
     refused(tiny_config("xu", xu__fields=("image", "title")), "config.xu.fields", "['title']", "hashtag")
     refused(tiny_config("full", model__network="vgg"), "config.model.network is 'vgg'", "popularity")
+    refused(tiny_config("xu", xu__fields=("post", "hashtag=title")), "config.xu.fields", "['title']", "hashtag")
+    for fields in (("post", "post=caption"), ("image", "image=post"), ("image=post",)):
+        refused(tiny_config("xu", xu__fields=fields), "config.xu.fields", "a name of its own")
     refused(tiny_config("xu", xu__attention="sum"), "config.xu.attention", "modality, concat, mean")
+    refused(tiny_config("i2pa_tuned", i2pa__caption_filter=True, loss__name="image_huber"), "caption_filter", "bce")
+    refused(tiny_config("i2pa_tuned", i2pa__caption_tags=-1), "config.i2pa.caption_tags", "0 or more")
     config = tiny_config("i2pa_tuned")
     config.init.random = False
     for pixels, field in (("unit", "peer"), ("imagenet", "resnet")):

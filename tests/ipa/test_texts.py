@@ -80,6 +80,12 @@ def test_what_a_field_holds(field, expected):
     assert texts.field_text(EXAMPLE, 0, field, comments=2) == expected
 
 
+def test_an_entry_may_name_a_field_and_its_text():
+    fields = ("image", "caption", "description=post", "title=caption")
+    assert texts.names(fields) == ("image", "caption", "description", "title")
+    assert texts.sources(fields) == {"caption": "caption", "description": "post", "title": "caption"}
+
+
 def test_fields_that_are_not_there():
     with pytest.raises(ValueError, match="'title' is no text field: take from post, description"):
         texts.field_text(EXAMPLE, 0, "title", 2)
@@ -109,6 +115,18 @@ def test_the_vocabulary_holds_the_fields_that_are_read_and_no_others():
     assert listed(of(xu)) == {"dog", "tag", "a", "picture"}
     assert listed(of(xu_comments)) == {"dog", "tag", "a", "picture", "so", "nice"}
     assert listed(of(uhan)) == {"dog", "tag"}
+
+
+def test_a_text_that_two_fields_hold_counts_once():
+    config = xu.get_config("tiny")
+    config.texts.min_count = 3
+    dataset = stand_in()
+    dataset.examples = dataset.examples[:1]
+    for example in dataset.examples:
+        example["post_ids"] = ["p"] * 3
+        example["captions"] = ["dog"] * 3
+    config.xu.fields = ("description=post", "hashtag=post", "caption=post")
+    assert len(lookups.make(dataset, config).vocabulary) == 0  # one post of one dog
 
 
 def test_texts_count_once_a_post():
