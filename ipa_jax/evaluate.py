@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data_builders.flag_types import new_file, whole_number
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -180,12 +182,6 @@ def _paths(text: str) -> list[Path]:
     return [Path(part) for part in text.split(",")]
 
 
-def _positive(text: str) -> int:
-    if int(text) < 1:
-        raise ValueError(text)
-    return int(text)
-
-
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ipa_jax.evaluate", description=__doc__.split("\n")[0])
     parser.add_argument("--export", type=_paths, required=True, help="export/ folder of a finished workdir; several, "
@@ -193,10 +189,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--data_dir", help="data set (default: the one that the run trained on)")
     parser.add_argument("--split", default="test", choices=["train", "validation", "test"])
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], help="of the computation (default: the config's)")
-    parser.add_argument("--images", type=_positive, help="images a device scores at once; scores do not depend on it")
+    parser.add_argument("--images", type=whole_number(1), help="images a device scores at once; scores do not depend "
+                        "on it")  # fmt: skip
     parser.add_argument("--posts", choices=["mean", "max", "first"], help="also score each post as the set of its "
                         "images: pool their z (data.posts.carousel = all)")  # fmt: skip
-    parser.add_argument("--scores", type=Path, help="write a row an image to this .parquet file")
+    parser.add_argument("--scores", type=new_file, help="write a row an image to this .parquet file")
     parser.add_argument("--json", action="store_true", help="print the metrics as one JSON object")
     args = parser.parse_args(argv)
     try:

@@ -9,7 +9,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ipa_jax import run_records, workdirs
 from ipa_jax.run_records import Record, RecordError, digest
 from ipa_jax.stages import command
+from ipa_jax.worlds import BuiltData, Defined, World
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
@@ -25,82 +26,7 @@ Measure = Callable[["Run", Path, Path], dict[str, Any]]
 
 
 @dataclass(frozen=True, eq=False)
-class _Defined:
-    """Equal where the definitions are."""
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.definition == other.definition
-
-    def __hash__(self) -> int:
-        return hash(digest(self.definition))
-
-
-@dataclass(frozen=True, eq=False)
-class World(_Defined):
-    """A demo world, by the arguments of data_builders.demo_world; `settings`: its --set NAME=VALUE."""
-
-    seed: int
-    accounts: int = 240
-    posts: int = 80
-    side: int = 48
-    settings: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        return f"seed{self.seed}"
-
-    @property
-    def next(self) -> "World":
-        """The world whose full run gives this one's frozen ResNet: of seeds 0, 1, 2 the next, around; so of 3, 4, 5."""
-        return replace(self, seed=self.seed - self.seed % 3 + (self.seed + 1) % 3)
-
-    @cached_property
-    def definition(self) -> dict[str, Any]:
-        return asdict(self)
-
-    def folder(self, folder: Path) -> Path:
-        """Where it is, below the folder of an experiment; see `draw`."""
-        return folder / "worlds" / digest(self.definition)
-
-    @property
-    def flags(self) -> list[str]:
-        """What data_builders.demo_world is told."""
-        sizes = [f"--{name}={getattr(self, name)}" for name in ("accounts", "posts", "side", "seed")]
-        return sizes + [f"--set={name}={value}" for name, value in self.settings.items()]
-
-    @property
-    def build_command(self) -> list[str]:
-        """The module that builds a data set from it, and its first arguments."""
-        return ["data_builders.build"]
-
-    def draw(self, folder: Path) -> Path:
-        """Writes the world unless it is there; returns its folder. Raises StageError."""
-        out = self.folder(folder)
-        if not (out / "world.json").is_file():
-            command("data_builders.demo_world", str(out), *self.flags)
-        return out
-
-
-@dataclass(frozen=True, eq=False)
-class BuiltData(_Defined):
-    """A data set that data_builders.build wrote already, in the place of a world: real posts."""
-
-    data_dir: Path
-    seed: int = 0
-
-    @property
-    def name(self) -> str:
-        return "data"
-
-    @cached_property
-    def definition(self) -> dict[str, Any]:
-        from data_builders.dataset import GroupDataset
-
-        return {"data": workdirs.digest(GroupDataset(self.data_dir, "test"))}
-
-
-@dataclass(frozen=True, eq=False)
-class Run(_Defined):
+class Run(Defined):
     """One training run, and what it is evaluated on.
 
     Attributes:

@@ -6,6 +6,7 @@ Any field of the config can be set: --config.loss.name=ratio_log. The same comma
 """
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from absl import app, flags, logging
@@ -28,10 +29,12 @@ def main(argv: list[str]) -> int:
         import jax
 
         jax.distributed.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
-    from ipa_jax import train
+    from ipa_jax import train, workdirs
 
+    workdir = Path(_WORKDIR.value)
     try:
-        results = train.run(_CONFIG.value, Path(_WORKDIR.value))
+        with workdirs.held(workdir) if _PROCESS.value == 0 else nullcontext():
+            results = train.run(_CONFIG.value, workdir)
     except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -15,6 +15,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data_builders.flag_types import new_file
+
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
@@ -96,7 +98,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ipa_jax.near_duplicates", description=__doc__.split("\n")[0])
     parser.add_argument("--export", type=Path, required=True, help="export/ folder of a run with a Swin")
     parser.add_argument("--data_dir", required=True, help="what data_builders.build wrote")
-    parser.add_argument("--out", type=Path, help="write bits and cosines by account and record to this file")
+    parser.add_argument("--out", type=new_file, help="write bits and cosines by account and record to this file")
     args = parser.parse_args(argv)
     try:
         from ipa_jax.export import load_export
@@ -120,7 +122,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def as_lists(found: "pl.DataFrame") -> dict[str, dict[str, list[list]]]:
-    """{account: {record: [bits, cosines, cosines of any account]}}, images in the order of the index, as in a record."""
+    """{account: {record: [bits, cosines, cosines of any account]}}, images in the index's order, as in a record."""
     lists: dict[str, dict[str, list[list]]] = {}
     for (account, record), rows in found.group_by("account", "record", maintain_order=True):
         cosines = [[round(value, 4) for value in rows[name]] for name in ("cosine", "cosine_any")]

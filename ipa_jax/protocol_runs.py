@@ -44,7 +44,7 @@ class PlantedWorld(World):
     def folder(self, folder: Path) -> Path:
         if not PLANTS[self.plant].posts:
             return self.drawn.folder(folder)
-        definition = {name: value for name, value in asdict(self).items() if name != "leaky"}
+        definition = {name: value for name, value in self.definition.items() if name != "leaky"}
         return folder / "worlds" / digest(definition)
 
     @property

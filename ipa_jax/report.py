@@ -13,6 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from data_builders.flag_types import new_file
 from ipa_jax.report_runs import Run, open_splits, parse_workdirs, read_build_report, read_run
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -243,7 +244,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data_dir", required=True, type=Path, help="the data set that the runs were trained on")
     parser.add_argument("--yardsticks", type=Path, help="JSON: bayes, universal_only, ... -> test accuracy")
     parser.add_argument("--checklist", type=Path, help="JSON of python -m ipa_jax.checklist --json")
-    parser.add_argument("--out", type=Path, help="default: report.html in the leading run's folder")
+    parser.add_argument("--out", type=new_file, help="default: report.html in the leading run's folder")
     args = parser.parse_args(argv)
     yardsticks = None
     try:

@@ -1,8 +1,12 @@
 """The project's commands as stages of a longer job: each in a process of its own, printed as it starts."""
 
 import shlex
+import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class StageError(RuntimeError):
@@ -10,7 +14,26 @@ class StageError(RuntimeError):
 
 
 def command(module: str, *arguments: str) -> None:
-    """Runs `python -m module arguments`, printed first. Raises StageError."""
+    """Runs `python -m module arguments`, printed first; the stage ends with this process. Raises StageError."""
     print(f"\n$ python -m {module} {shlex.join(arguments)}", flush=True)
-    if subprocess.run([sys.executable, "-m", module, *arguments]).returncode:
+    with _terminate_as_exit():
+        ended = subprocess.run([sys.executable, "-m", module, *arguments])
+    if ended.returncode:
         raise StageError(f"python -m {module} {shlex.join(arguments)}")
+
+
+@contextmanager
+def _terminate_as_exit() -> Iterator[None]:
+    """SIGTERM as SystemExit, at which subprocess.run ends its process: by itself the signal would leave that behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only there may handlers be set
+        return
+
+    def leave(*_) -> None:
+        raise SystemExit(128 + signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,7 +1,11 @@
 """The files of a run's folder beside its checkpoints: config.json, parameters.txt, results.json, scores-*.parquet."""
 
+import fcntl
 import hashlib
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +25,22 @@ FREE = ("data_dir", "train.log_every", "train.writers", "train.compilation_cache
 
 class WorkdirError(ValueError):
     """The folder holds another run; the message names the fields that differ."""
+
+
+@contextmanager
+def held(workdir: Path) -> Iterator[None]:
+    """Holds the folder alone while it lasts. Raises WorkdirError where another process does."""
+    workdir.mkdir(parents=True, exist_ok=True)
+    folder = os.open(workdir, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise WorkdirError(f"{workdir}: another process trains in this folder; wait for it, or end it") from error
+    finally:
+        os.close(folder)
+        with suppress(OSError):
+            workdir.rmdir()  # goes where nothing was written
 
 
 def finished(config: ConfigDict, workdir: Path) -> dict | None:

@@ -18,6 +18,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data_builders.flag_types import new_file
+
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
@@ -165,7 +167,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--weights", type=Path, help="folder of converted files, NAME.safetensors")
     parser.add_argument("--data_dir", required=True, help="what data_builders.build wrote")
     parser.add_argument("--split", default="test", choices=["train", "validation", "test"])
-    parser.add_argument("--scores", type=Path, help="write a row an image to this .parquet file")
+    parser.add_argument("--scores", type=new_file, help="write a row an image to this .parquet file")
     parser.add_argument("--random_weights", action="store_true", help="for tests: the scores mean nothing")
     parser.add_argument("--json", action="store_true", help="print the metrics as one JSON object")
     args = parser.parse_args(argv)

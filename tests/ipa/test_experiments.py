@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from ipa_jax import experiments, run_records
+from ipa_jax import experiments, run_records, worlds
 from ipa_jax.experiments import Run, World
 from ipa_jax.run_records import RecordError
 from ipa_jax.stages import StageError
@@ -48,7 +48,8 @@ def commands(monkeypatch):
             (folder / "results.json").write_text(json.dumps(results))
 
     command.runs = []
-    monkeypatch.setattr(experiments, "command", command)
+    for module in (experiments, worlds):
+        monkeypatch.setattr(module, "command", command)
 
     def run(runs, *more, **options):
         command.runs = [*runs, *(r.resnet for r in runs if r.resnet)]

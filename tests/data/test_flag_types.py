@@ -1,0 +1,52 @@
+"""Values of flags: what is refused, how it is said, and that it is said with the flag's name."""
+
+import argparse
+
+import pytest
+
+from data_builders.flag_types import new_file, output_folder, whole_number, whole_numbers
+
+
+def parse(kind, text, capsys):
+    """The value of --it=text, or what is said of it."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--it", type=kind)
+    try:
+        return parser.parse_args([f"--it={text}"]).it
+    except SystemExit as end:
+        assert end.code == 2
+        return capsys.readouterr().err.split("error: ")[1].strip()
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        (whole_number(1), "3", 3),
+        (whole_number(1), "0", "argument --it: must be 1 or more, not 0"),
+        (whole_number(0), "-1", "argument --it: must be 0 or more, not -1"),
+        (whole_number(1), "a", "argument --it: 'a' is no whole number"),
+        (whole_number(0, 9), "10", "argument --it: must be 0 to 9, not 10"),
+        (whole_numbers, "0,4", [0, 4]),
+        (whole_numbers, "0,", "argument --it: '' is no whole number"),
+        (whole_numbers, "0,-2", "argument --it: must be 0 or more, not -2"),
+    ],
+)
+def test_numbers(kind, text, value, capsys):
+    assert parse(kind, text, capsys) == value
+
+
+def test_the_folder_of_a_new_file_is_made(tmp_path, capsys):
+    file = tmp_path / "a/b/x.json"
+    assert parse(new_file, file, capsys) == file
+    assert file.parent.is_dir() and not file.exists()
+    file.write_text("there")
+    assert parse(new_file, file, capsys) == file and file.read_text() == "there"
+    assert parse(output_folder, tmp_path / "c/d", capsys).is_dir()
+
+
+def test_what_cannot_be_written_is_refused(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert f"--it: {tmp_path} is a folder: name a file in it" in parse(new_file, tmp_path, capsys)
+    for kind, place in ((new_file, "file/x.json"), (output_folder, "file"), (output_folder, "file/x")):
+        said = parse(kind, tmp_path / place, capsys)
+        assert said.startswith(f"argument --it: the folder {tmp_path}/file") and said.endswith("name another place")
