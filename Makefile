@@ -44,16 +44,18 @@ tables: .venv
 	$(BIN)/python -m ipa_jax.tables --out=runs/experiments --records=docs/runs/tables --report=docs/results_demo.md
 
 choices: .venv
-	$(BIN)/python -m ipa_jax.choices --out=runs/experiments
+	$(BIN)/python -m ipa_jax.choices --out=runs/experiments --records=docs/runs/choices --others docs/runs/tables --page=docs/choices.md
 
 short-histories: .venv
-	$(BIN)/python -m ipa_jax.choices --out=runs/experiments --short_histories
+	$(BIN)/python -m ipa_jax.choices --out=runs/experiments --records=docs/runs/choices --others docs/runs/tables --page=docs/choices.md \
+		--short_histories
 
 protocols: .venv
-	$(BIN)/python -m ipa_jax.protocols --out=runs/experiments
+	$(BIN)/python -m ipa_jax.protocols --out=runs/experiments --records=docs/runs/protocols --page=docs/protocols.md
 
 leaks: .venv
-	$(BIN)/python -m ipa_jax.protocols --out=runs/experiments --plants
+	$(BIN)/python -m ipa_jax.protocols --out=runs/experiments --records=docs/runs/protocols --page=docs/protocols.md \
+		--plants --evaluation=docs/evaluation.md
 
 test: .venv/.dev
 	$(BIN)/python -m pytest

@@ -35,10 +35,11 @@ def make(data_dir: Path | str, workdir: Path | None = None, shuffled: Sequence[P
     """
     from ipa_jax import leak_checks, run_checks, stored_data, visibility
 
+    control = shuffled_control(shuffled_accuracies(shuffled))
     run = run_checks.check(workdir, data_dir) if workdir else None
     data = stored_data.read(data_dir)
     lines = leak_checks.check(data, visibility.explain(data), run)
-    return lines + facts(data) + [shuffled_control(shuffled)]
+    return lines + facts(data) + [control]
 
 
 def facts(data: "StoredData") -> list["Line"]:
@@ -99,7 +100,33 @@ def hidden(data: "StoredData") -> str:
     return f"{odd} accounts have one count below {HIDDEN_BELOW} on over {HIDDEN_SHARE:.0%} of their posts"
 
 
-def shuffled_control(workdirs: Sequence[Path]) -> "Line":
+def shuffled_accuracies(workdirs: Sequence[Path]) -> list[float]:
+    """Test accuracy of each run, from its scores. Raises ValueError for a workdir that is no finished run on shuffled
+    likes, and for two of one shuffle."""
+    import polars as pl
+
+    from ipa_jax.metrics import evaluate
+
+    shuffles: dict[tuple, Path] = {}
+    accuracies = []
+    for workdir in workdirs:
+        try:
+            config = json.loads((workdir / "config.json").read_text())
+            scores = pl.read_parquet(workdir / "scores-test.parquet")
+            data, shuffled = config["data"], config["data"]["shuffle_likes"]
+        except (OSError, ValueError, KeyError, pl.exceptions.PolarsError) as error:
+            raise ValueError(f"--shuffled: {workdir} is not the folder of a finished run ({error})") from error
+        if not shuffled:
+            raise ValueError(f"--shuffled: {workdir} was trained on likes as they are, not on data.shuffle_likes")
+        shuffle = data["split"]["seed"], *sorted(scores["image_id"])
+        if shuffle in shuffles:
+            raise ValueError(f"--shuffled: {shuffles[shuffle]} and {workdir} are of one shuffle; give different ones")
+        shuffles[shuffle] = workdir
+        accuracies.append(evaluate(scores, data["pairs"]["min_ratio"], draws=0)["accuracy"])
+    return accuracies
+
+
+def shuffled_control(accuracies: Sequence[float]) -> "Line":
     """Models trained on shuffled likes know nothing: 50 % must lie in the interval over the shuffles."""
     from ipa_jax.leak_checks import FAIL, NOT_APPLICABLE, PASS, Line
     from ipa_jax.table_figures import over_runs
@@ -108,11 +135,10 @@ def shuffled_control(workdirs: Sequence[Path]) -> "Line":
         "shuffled likes",
         "the 95 % interval over runs, each on a data set of data.shuffle_likes of its own seed",
     )
-    if not workdirs:
+    if not accuracies:
         return Line(title, NOT_APPLICABLE, "no such run was given (--shuffled)", by)
-    tests = [json.loads((workdir / "results.json").read_text())["test"] for workdir in workdirs]
-    told = ", ".join(f"{test['accuracy']:.4f}" for test in tests)
-    interval = over_runs([test["accuracy"] for test in tests])
+    told = ", ".join(f"{accuracy:.4f}" for accuracy in accuracies)
+    interval = over_runs(accuracies)
     if interval is None:
         return Line(title, NOTE, f"accuracy {told}; fewer than three shuffles decide nothing", by)
     low, high = interval

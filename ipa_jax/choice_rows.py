@@ -85,6 +85,7 @@ QUESTIONS = (
 CHOICES = (DEFAULT, *(choice for question in QUESTIONS for choice in question.instead), OURS)
 
 BANKS = (0, 1, 5, 20, 80)  # data.memory.max_posts of the runs of short histories
+FULL_BANK = 5  # posts that leave none of the K slots free
 
 
 def _capped(posts: int, fallback: str) -> Choice:
@@ -98,7 +99,7 @@ def _capped(posts: int, fallback: str) -> Choice:
 SHORT_HISTORIES = (
     DEFAULT,
     *(_capped(posts, "none") for posts in BANKS),
-    *(_capped(posts, "cross_account") for posts in BANKS if posts < 5),
+    *(_capped(posts, "cross_account") for posts in BANKS if posts < FULL_BANK),
 )
 
 

@@ -1,6 +1,6 @@
 """The paper's silent choices settled by experiment: one field each over full.py, on demo worlds.
 
-    python -m ipa_jax.choices --out=runs/experiments                     every choice, into docs/choices.md
+    python -m ipa_jax.choices --out=runs/experiments                     every choice
     python -m ipa_jax.choices --out=runs/experiments --short_histories   accuracy against the size of the bank
 
 A run that is done is never made again: its record is taken, also that of another table of the same run (--others).
@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data_builders.flag_types import whole_number, whole_numbers
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -21,9 +23,6 @@ if TYPE_CHECKING:
     from ipa_jax.run_records import Record
 
     Records = Mapping[str, list[tuple[str, Record]]]  # name of a choice -> (name of the world, record) of each world
-
-BEGIN, END = "<!-- choices -->", "<!-- /choices -->"  # around the tables in the page
-SHORT = ("<!-- short histories -->", "<!-- /short histories -->")
 
 
 def take_shared(runs: Sequence["Run"], records: Path, others: Sequence[Path]) -> list[str]:
@@ -74,7 +73,7 @@ def cells(scores: "pl.DataFrame", base: "pl.DataFrame | None", min_ratio: float)
 def choice_table(records: "Records", min_ratio: float) -> list[str]:
     """The table of choices as lines of Markdown; a choice without records says so.
 
-    Validation decides (configs/ours.py is chosen by it), test reports.
+    Validation decides (configs/ours.py is chosen by it), test reports. Raises RecordError for a record without it.
     """
     from ipa_jax.choice_rows import DEFAULT, OURS, QUESTIONS
     from ipa_jax.protocols import difference, points
@@ -121,43 +120,24 @@ def carousel_table(records: "Records", min_ratio: float) -> list[str]:
 
 def history_table(records: "Records", min_ratio: float) -> list[str]:
     """Accuracy against the posts of the bank, free slots empty or filled from other accounts, as lines of Markdown."""
-    from ipa_jax.choice_rows import BANKS
+    from ipa_jax.choice_rows import BANKS, FULL_BANK
     from ipa_jax.protocols import difference, points
 
     lines = ["| posts of the bank | slots empty: accuracy % | 95 % | filled: accuracy % | 95 % "
              "| filled minus empty, points (95 %) |", "|---:|---:|:---:|---:|:---:|---|"]  # fmt: skip
     for posts in BANKS:
-        scores = [pooled(records[name]) for name in (f"bank_{posts}", f"bank_{posts}_filled") if name in records]
-        measured = [cells(each, None, min_ratio)[:2] for each in scores]
-        if len(scores) == 2:
-            row = [*measured[0], *measured[1], points(difference(*reversed(scores), min_ratio))]
-        elif f"bank_{posts}" in records:
-            row = [*measured[0], "no slot to fill" if posts >= 5 else "not run", "", ""]
-        else:
-            row = ["not run", "", "", "", ""]
+        scores = [
+            pooled(records[name]) if name in records else None for name in (f"bank_{posts}", f"bank_{posts}_filled")
+        ]
+        measured = [cells(each, None, min_ratio)[:2] if each is not None else ["not run", ""] for each in scores]
+        if posts >= FULL_BANK:
+            measured[1] = ["no slot to fill", ""]
+        apart = "" if any(each is None for each in scores) else points(difference(*reversed(scores), min_ratio))
+        row = [*measured[0], *measured[1], apart]
         lines.append(f"| {' | '.join([str(posts), *row])} |")
     if "full" in records:
         lines.append(f"| all | {' | '.join([*cells(pooled(records['full']), None, min_ratio)[:2], '', '', ''])} |")
     return lines
-
-
-def between_markers(text: str, lines: Sequence[str], marks: tuple[str, str] = (BEGIN, END)) -> str:
-    """The text with what stands between its marks replaced. Raises ValueError where it has not exactly one of each."""
-    begin, end = marks
-    if text.count(begin) != 1 or text.count(end) != 1:
-        raise ValueError(f"--page: needs one line {begin} and, below it, one line {end}")
-    return text.split(begin)[0] + "\n".join([begin, *lines, end]) + text.split(end)[1]
-
-
-def write_page(file: Path, lines: Sequence[str], marks: tuple[str, str] = (BEGIN, END)) -> None:
-    """Replaces the page's part between the marks; a page that is not there becomes that part alone."""
-    text = file.read_text() if file.is_file() else f"{marks[0]}\n{marks[1]}\n"
-    made = between_markers(text, lines, marks)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.tmp")
-    temporary.write_text(made)
-    temporary.rename(file)
-    print(f"wrote {file}")
 
 
 def collect(choices: Sequence["Choice"], args: argparse.Namespace) -> "Records":
@@ -183,11 +163,12 @@ def collect(choices: Sequence["Choice"], args: argparse.Namespace) -> "Records":
 
 def run(args: argparse.Namespace, argv: Sequence[str]) -> None:
     from configs import full
-    from ipa_jax import choice_rows
+    from ipa_jax import choice_rows, marked_pages
 
-    marks = SHORT if args.short_histories else (BEGIN, END)
-    if args.page.is_file():
-        between_markers(args.page.read_text(), [], marks)  # before hours of runs
+    name = "short histories" if args.short_histories else "choices"
+    args.records = args.records or args.out / "records-choices"
+    page = args.page or args.out / "choices.md"
+    marked_pages.require(page, name)
     found = collect(choice_rows.SHORT_HISTORIES if args.short_histories else choice_rows.CHOICES, args)
     ratio = full.get_config(args.size).data.pairs.min_ratio
     lines = [f"`python -m ipa_jax.choices {shlex.join(argv)}`", ""]
@@ -198,25 +179,21 @@ def run(args: argparse.Namespace, argv: Sequence[str]) -> None:
         if carousels := carousel_table(found, ratio):
             lines += ["", "The model of `carousel = all` alone, its images and its posts judged:", "", *carousels]
     print("\n" + "\n".join(lines))
-    write_page(args.page, lines, marks)
-
-
-def _seeds(text: str) -> list[int]:
-    return [int(word) for word in text.split(",")]
+    marked_pages.fill(page, name, lines)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m ipa_jax.choices", description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="folder of all that is made")
-    parser.add_argument("--records", type=Path, default=Path("docs/runs/choices"), help="folder of the runs' records")
-    parser.add_argument("--others", type=Path, nargs="*", default=[Path("docs/runs/tables")],
+    parser.add_argument("--records", type=Path, help="folder of the runs' records (default: OUT/records-choices)")
+    parser.add_argument("--others", type=Path, nargs="*", default=[],
                         help="folders whose records of the same runs are taken")  # fmt: skip
-    parser.add_argument("--page", type=Path, default=Path("docs/choices.md"), help="the page that the tables go into")
+    parser.add_argument("--page", type=Path, help="the page whose part the tables are (default: OUT/choices.md)")
     parser.add_argument("--only", type=lambda text: text.split(","), help="choices by their records' names, by comma")
     parser.add_argument("--short_histories", action="store_true", help="the runs of short histories instead")
-    parser.add_argument("--seeds", type=_seeds, default=[0, 1], help="world and training seeds, by comma")
-    parser.add_argument("--accounts", type=int, default=240, help="of each demo world")
-    parser.add_argument("--posts", type=int, default=80, help="of each account")
+    parser.add_argument("--seeds", type=whole_numbers, default=[0, 1], help="world and training seeds, by comma")
+    parser.add_argument("--accounts", type=whole_number(1), default=240, help="of each demo world")
+    parser.add_argument("--posts", type=whole_number(1), default=80, help="of each account")
     parser.add_argument("--size", default="demo", choices=["demo", "tiny"], help="of the models")
     parser.add_argument("--overwrite", action="store_true", help="make runs again whose records are of other runs")
     return parser

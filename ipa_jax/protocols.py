@@ -1,7 +1,7 @@
 """Four protocols side by side, and what leaks are worth in accuracy, on demo worlds.
 
-    python -m ipa_jax.protocols --out=runs/experiments            the table of protocols, docs/protocols.md
-    python -m ipa_jax.protocols --out=runs/experiments --plants   also the planted leaks, into docs/evaluation.md
+    python -m ipa_jax.protocols --out=runs/experiments            the table of protocols
+    python -m ipa_jax.protocols --out=runs/experiments --plants   also what planted leaks are worth
 
 A run that is done is never made again: its record is taken, so the same command goes on where it stopped, also on
 another machine that has the records alone.
@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data_builders.flag_types import whole_number, whole_numbers
 from ipa_jax.protocol_runs import PAPER
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def paired_groups(scores: "pl.DataFrame", min_ratio: float) -> "pl.DataFrame":
 def difference(ours: "pl.DataFrame", theirs: "pl.DataFrame", min_ratio: float, seed: int = 0) -> dict[str, Any]:
     """Ours minus theirs in accuracy; both tables drawn by the same draws of accounts, also where their pairs differ.
 
-    Returns {"difference", "interval"}.
+    Returns {"difference", "interval"}; no interval where there are too few accounts (bootstrap.MIN_ACCOUNTS).
     """
     import numpy as np
 
@@ -86,7 +87,9 @@ def difference(ours: "pl.DataFrame", theirs: "pl.DataFrame", min_ratio: float, s
         accuracies.append(correct.sum() / pairs.sum())
         count = times @ pairs
         drawn.append(np.divide(times @ correct, count, out=np.full(len(count), np.nan), where=count > 0))
-    return {"difference": float(accuracies[0] - accuracies[1]), "interval": bootstrap.interval(drawn[0] - drawn[1])}
+    few = len(names) < bootstrap.MIN_ACCOUNTS
+    interval = None if few else bootstrap.interval(drawn[0] - drawn[1])
+    return {"difference": float(accuracies[0] - accuracies[1]), "interval": interval}
 
 
 def protocol_scores(
@@ -128,6 +131,8 @@ def table_row(text: str, scores: "pl.DataFrame", base: "pl.DataFrame | None", mi
 
 def points(found: Mapping[str, Any]) -> str:
     """A difference in points with its interval; one that holds 0 is undecided."""
+    if found["interval"] is None:
+        return f"{100 * found['difference']:+.1f} (too few accounts for an interval), undecided"
     low, high = (100 * value for value in found["interval"])
     text = f"{100 * found['difference']:+.1f} ({low:+.1f} to {high:+.1f})"
     return text + (", undecided" if low <= 0 <= high else "")
@@ -205,10 +210,12 @@ def command_line(args: argparse.Namespace) -> str:
 
 def run(args: argparse.Namespace) -> None:
     from configs import full
-    from ipa_jax import experiments, protocol_runs
+    from ipa_jax import experiments, marked_pages, protocol_runs
 
-    for file, name in ((args.page, "protocols"), *[(args.evaluation, "leaks")] * args.plants):
-        fill(file, name, None)
+    args.records = args.records or args.out / "records-protocols"
+    page, evaluation = args.page or args.out / "protocols.md", args.evaluation or args.out / "leaks.md"
+    for file, name in ((page, "protocols"), *[(evaluation, "leaks")] * args.plants):
+        marked_pages.require(file, name)
     config = full.get_config(args.size)
     limits = config.data.duplicates.max_bits, config.eval.duplicate_cosine
     ratio = config.data.pairs.min_ratio
@@ -216,74 +223,56 @@ def run(args: argparse.Namespace) -> None:
     runs = protocol_runs.protocols(worlds, args.size)
     if args.plants:
         runs += protocol_runs.plants(worlds, args.size)
-    if args.only:
-        runs = [run for run in runs if run.name in needed(args.only)]
-    made = experiments.run(runs, args.out, args.records, overwrite=args.overwrite, measure=protocol_runs.measure)
+    asked = [run for run in runs if not args.only or run.name in needed(args.only, args.plants)]
+    made = experiments.run(asked, args.out, args.records, overwrite=args.overwrite, measure=protocol_runs.measure)
     records: dict[str, list] = {}
-    for each, record in made.items():
-        records.setdefault(each.name, []).append((each.world.name, record))
+    for each in runs:  # rows that were not asked for keep their records
+        if record := made.get(each) or experiments.stored(each, args.records, overwrite=args.overwrite):
+            records.setdefault(each.name, []).append((each.world.name, record))
+    records = {name: found for name, found in records.items() if len(found) == len(worlds)}
     scores = protocol_scores(records, limits, ratio)
     head = [f"    {command_line(args)}", "", worlds_sentence(args), ""]
     table = protocol_table(scores, ratio)
-    fill(args.page, "protocols", [*head, *table, "", near_sentence(scores, limits)])
+    tables = {"protocols": (page, [*head, *table, "", near_sentence(scores, limits)])}
     if args.plants:
-        fill(args.evaluation, "leaks", [*head, *leak_table(records, limits, ratio)])
+        tables["leaks"] = (evaluation, [*head, *leak_table(records, limits, ratio)])
+    for name, (file, lines) in tables.items():
+        print("\n" + "\n".join(lines))
+        marked_pages.fill(file, name, lines)
 
 
-def needed(rows: Sequence[str]) -> set[str]:
-    """Names of the runs behind rows: protocols, or plants by their name. Raises ValueError for an unknown one."""
+def needed(rows: Sequence[str], plants: bool = True) -> set[str]:
+    """Names of the runs behind rows: protocols, or plants by their name.
+
+    Raises ValueError for an unknown one, and for one of plants where these are not asked for.
+    """
     from ipa_jax.protocol_runs import PROTOCOLS
 
     known = {*PROTOCOLS, *COMPARED, "duplicates"}
     if unknown := set(rows) - known:
         raise ValueError(f"--only {', '.join(sorted(unknown))}: must be of {', '.join(sorted(known))}")
-    plants = {f"plant_{row}" for row in rows if row not in PROTOCOLS}
-    return {PAPER} | set(rows) | plants | {COMPARED[row] for row in rows if row in COMPARED}
-
-
-def fill(file: Path, name: str, lines: Sequence[str] | None) -> None:
-    """Replaces what stands in a page between <!-- name --> and <!-- /name -->; None: only looks whether it could.
-
-    Raises ValueError where the page has not exactly one of each.
-    """
-    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-    text = file.read_text()
-    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
-        raise ValueError(f"{file}: needs one line {begin} and, below it, one line {end}; the table goes between them")
-    if lines is None:
-        return
-    print("\n" + "\n".join(lines))
-    temporary = file.with_name(f".{file.name}.tmp")
-    temporary.write_text(text.split(begin)[0] + "\n".join([begin, "", *lines, "", end]) + text.split(end)[1])
-    temporary.rename(file)
-    print(f"\nwrote {file}")
-
-
-def _seeds(text: str) -> list[int]:
-    return [int(word) for word in text.split(",")]
-
-
-def _names(text: str) -> list[str]:
-    return text.split(",")
+    planted = {f"plant_{row}" for row in rows if row not in PROTOCOLS}
+    if planted and not plants:
+        raise ValueError(f"--only {', '.join(rows)}: leaks are planted by --plants; give that too")
+    return {PAPER} | set(rows) | planted | {COMPARED[row] for row in rows if row in COMPARED}
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m ipa_jax.protocols", description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="folder of all that is made")
-    parser.add_argument("--records", type=Path, default=Path("docs/runs/protocols"), help="folder of the runs' records")
-    parser.add_argument(
-        "--page", type=Path, default=Path("docs/protocols.md"), help="the page that the table goes into"
-    )
-    parser.add_argument(
-        "--evaluation", type=Path, default=Path("docs/evaluation.md"), help="where the table of leaks goes"
-    )
-    parser.add_argument("--seeds", type=_seeds, default=[0, 1, 2], help="world and training seeds, by comma")
-    parser.add_argument("--accounts", type=int, default=240)
-    parser.add_argument("--posts", type=int, default=80, help="of each account")
+    parser.add_argument("--records", type=Path, help="folder of the runs' records (default: OUT/records-protocols)")
+    parser.add_argument("--page", type=Path, help="the page whose part the table is (default: OUT/protocols.md)")
+    parser.add_argument("--evaluation", type=Path, help="that of the table of leaks (default: OUT/leaks.md)")
+    parser.add_argument("--seeds", type=whole_numbers, default=[0, 1, 2], help="world and training seeds, by comma")
+    parser.add_argument("--accounts", type=whole_number(1), default=240, help="of each demo world")
+    parser.add_argument("--posts", type=whole_number(1), default=80, help="of each account")
     parser.add_argument("--size", default="demo", choices=["demo", "tiny"], help="of the models")
     parser.add_argument("--plants", action="store_true", help="also one run a planted leak and world")
     parser.add_argument(
-        "--only", type=_names, default=[], help="rows of both tables to make, by comma; what they are compared with too"
+        "--only",
+        type=lambda text: text.split(","),
+        default=[],
+        help="rows to make, by comma, and what they are compared with",
     )
     parser.add_argument("--overwrite", action="store_true", help="make runs again whose records are of other runs")
     return parser

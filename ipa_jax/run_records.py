@@ -6,7 +6,7 @@ From these files alone a table is made again, or gone on with, on a machine that
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,9 +70,9 @@ def digest(definition: Mapping[str, Any]) -> str:
 
 def save(file: Path, record: Record) -> None:
     """Writes a record whole: scores a group a line, so that differences between two versions can be read."""
-    fields = asdict(record)
-    splits = {name: _lines(fields.pop(name)) for name in ("validation", "scores")}
-    head = json.dumps({"digest": record.digest} | fields, indent=1)
+    values = asdict(record)
+    splits = {name: _lines(values.pop(name)) for name in ("validation", "scores")}
+    head = json.dumps({"digest": record.digest} | values, indent=1)
     text = head.removesuffix("\n}") + "".join(f',\n "{name}": {lines}' for name, lines in splits.items()) + "\n}\n"
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name(f".{file.name}.tmp")
@@ -97,7 +97,13 @@ def load(file: Path) -> Record | None:
     try:
         stored = json.loads(file.read_text())
         written = stored.pop("digest")
+        if unknown := sorted(stored.keys() - {each.name for each in fields(Record)}):
+            raise RecordError(
+                f"{file}: holds {', '.join(unknown)}, which this version does not know: a newer one made it; use that"
+            )
         record = Record(**stored)
+    except RecordError:
+        raise
     except (ValueError, KeyError, TypeError) as error:
         raise RecordError(f"{file}: not a record of a run ({error}); delete it") from error
     if written != record.digest:
@@ -137,14 +143,17 @@ def compact(scores: "pl.DataFrame") -> dict[str, dict[str, list[list]]]:
 def scores(record: Record, split: str = "test") -> "pl.DataFrame":
     """Scores of a split as ipa_jax.metrics and scored_pairs read them: account, record, image_id, post_id, likes, z.
 
-    Args: split: "test" or "validation".
+    Args: split: "test" or "validation". Raises RecordError for a record without its scores.
 
     Ids of images and posts are numbers within their group: equal in two runs of the same data set.
     """
     import polars as pl
 
+    accounts = record.scores if split == "test" else record.validation
+    if not accounts:
+        raise RecordError(f"the record of {record.name} holds no {split} scores: make it again with --overwrite")
     rows = []
-    for account, groups in (record.scores if split == "test" else record.validation).items():
+    for account, groups in accounts.items():
         for group, (likes, z, *more) in groups.items():
             posts = more[0] if more else range(len(likes))
             for number, (count, score, post) in enumerate(zip(likes, z, posts, strict=True)):

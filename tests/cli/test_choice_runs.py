@@ -29,7 +29,7 @@ def test_a_bank_that_is_empty_is_filled_from_other_accounts(tmp_path):
     """From the config field to a model that reads the flag."""
     flags = (*WORLD[:-1], "--only=bank_0_filled", f"--page={tmp_path}/page.md", f"--records={tmp_path}/records")
     done = succeed("ipa_jax.choices", f"--out={tmp_path}/a", *flags, "--short_histories", f"--others={tmp_path}/none")
-    assert "1 of 1 runs done" in done.stdout and "| 0 | not run |" in (tmp_path / "page.md").read_text()
+    assert "1 of 1 runs done" in done.stdout and "| 0 | not run |  | " in (tmp_path / "page.md").read_text()
     (data,) = (tmp_path / "a/data").iterdir()
     group = GroupDataset(data, "test")[0]
     assert group["foreign"].all() and group["mask"].all()

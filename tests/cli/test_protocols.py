@@ -26,11 +26,11 @@ def test_a_small_table_is_made_and_kept(tmp_path):
     assert "python -m ipa_jax.protocols" in table and "--accounts=16" in table
     assert "**paper**" in table and "by perceptual hash" in table
     assert "past only" not in table and "test images: 0 by hash" in table
-    assert "`own_group`" in leaks and "fails: 2 |" in leaks
+    assert "`own_group`" in leaks and "fails: 2 (1 of 1 worlds) |" in leaks
     records = {file.stem: json.loads(file.read_text()) for file in (tmp_path / "records").iterdir()}
-    assert set(records) == {"paper-seed0", "plant_own_group-seed0"}
+    assert set(records) == {"full-seed0", "plant_own_group-seed0"}
     verdicts = {name: [v for _, v in record["extra"]["checklist"][:8]] for name, record in records.items()}
-    assert "fail" not in verdicts["paper-seed0"]
+    assert "fail" not in verdicts["full-seed0"]
     assert verdicts["plant_own_group-seed0"].count("fail") == 1
     again = succeed("ipa_jax.protocols", *arguments)
     assert "2 runs, 2 of them done" in again.stdout and page.read_text() == table

@@ -1,12 +1,14 @@
 """The list of choices, records shared with other tables, and the tables made from records."""
 
+from dataclasses import replace
+
 import pytest
 from test_table_figures import record
 
 from configs import full
 from ipa_jax import choice_rows, choices, run_records, workdirs
 from ipa_jax.experiments import Run, World
-from ipa_jax.run_records import Record
+from ipa_jax.run_records import Record, RecordError
 
 
 def made(skill, **more):
@@ -106,21 +108,18 @@ def test_the_table_of_short_histories():
         "full": made(0.7),
         "bank_0": made(0.2),
         "bank_0_filled": made(0.6),
-        "bank_1": made(0.3),
+        "bank_1_filled": made(0.3),
         "bank_5": made(0.5),
     }
     lines = choices.history_table(records, 2.0)
     rows = {row[0]: row[1:] for row in ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:])}
     assert {len(row) for row in rows.values()} == {5} and list(rows) == ["0", "1", "5", "20", "80", "all"]
     assert float(rows["0"][2]) > float(rows["0"][0]) and rows["0"][4].startswith("+")
-    assert (rows["1"][2], rows["5"][2], rows["20"][0]) == ("not run", "no slot to fill", "not run")
+    assert (rows["1"][0], rows["5"][2], rows["20"][0]) == ("not run", "no slot to fill", "not run")
+    assert rows["1"][2] != "not run" and rows["1"][4] == ""
 
 
-def test_the_page_keeps_what_stands_around_its_tables(tmp_path):
-    page = tmp_path / "docs/choices.md"
-    choices.write_page(page, ["a"])
-    page.write_text("before\n" + page.read_text() + "after\n")
-    choices.write_page(page, ["b", "c"])
-    assert page.read_text() == f"before\n{choices.BEGIN}\nb\nc\n{choices.END}\nafter\n"
-    with pytest.raises(ValueError, match="needs one line"):
-        choices.between_markers("nothing", [])
+def test_a_record_without_validation_is_named():
+    without = [(world, replace(found, validation={})) for world, found in made(0.5)]
+    with pytest.raises(RecordError, match="holds no validation scores: make it again"):
+        choices.choice_table({"full": made(0.5), "k_10": without}, 2.0)

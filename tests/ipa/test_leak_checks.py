@@ -161,14 +161,29 @@ def test_the_command_tells_by_its_status(world, tmp_path, capsys):
     assert "--workdir must name the folder of a finished run" in capsys.readouterr().err
 
 
-def test_the_shuffled_control(tmp_path):
+def test_the_shuffled_control():
     for accuracies, verdict in (((0.47, 0.5, 0.54), PASS), ((0.61, 0.63, 0.62), FAIL), ((0.62,), checklist.NOTE)):
-        runs = [tmp_path / f"run{number}" for number in range(len(accuracies))]
-        for run, accuracy in zip(runs, accuracies, strict=True):
-            run.mkdir(exist_ok=True)
-            (run / "results.json").write_text(json.dumps({"test": {"accuracy": accuracy}}))
-        assert checklist.shuffled_control(runs).verdict == verdict
+        assert checklist.shuffled_control(accuracies).verdict == verdict
     assert checklist.shuffled_control([]).verdict == NOT_APPLICABLE
+
+
+def test_runs_on_shuffled_likes_are_what_they_are_taken_for(tmp_path):
+    def run(name, shuffled, image="i"):
+        (tmp_path / name).mkdir()
+        data = {"shuffle_likes": shuffled, "split": {"seed": 0}, "pairs": {"min_ratio": 2.0}}
+        (tmp_path / name / "config.json").write_text(json.dumps({"data": data}))
+        images = {"account": ["a", "a"], "record": [0, 0], "image_id": [image, "j"], "post_id": ["p", "q"]}
+        pl.DataFrame(images | {"likes": [9, 1], "z": [1.0, 0.0]}).write_parquet(tmp_path / name / "scores-test.parquet")
+        return tmp_path / name
+
+    one, again, other = run("one", True), run("again", True), run("other", True, "k")
+    assert checklist.shuffled_accuracies([one, other]) == [1.0, 1.0]
+    with pytest.raises(ValueError, match=r"--shuffled: .*one and .*again are of one shuffle"):
+        checklist.shuffled_accuracies([one, again])
+    with pytest.raises(ValueError, match="trained on likes as they are"):
+        checklist.shuffled_accuracies([run("honest", False)])
+    with pytest.raises(ValueError, match=r"--shuffled: .*nowhere is not the folder of a finished run"):
+        checklist.shuffled_accuracies([tmp_path / "nowhere"])
 
 
 def test_groups_within_each_others_days(world, tmp_path):

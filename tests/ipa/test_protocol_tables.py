@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from data_builders.demo_world.plants import PLANTS
-from ipa_jax import protocol_runs, protocols
+from ipa_jax import marked_pages, protocol_runs, protocols
 from ipa_jax.experiments import Run, World
 from ipa_jax.protocol_runs import PlantedWorld
 from ipa_jax.run_records import Record
@@ -103,16 +103,27 @@ def test_only_some_rows():
     assert protocols.needed(["duplicates"]) >= {"plant_duplicates"}
     with pytest.raises(ValueError, match="--only typo: must be of"):
         protocols.needed(["typo"])
+    with pytest.raises(ValueError, match="planted by --plants"):
+        protocols.needed(["own_group"], plants=False)
+
+
+def test_few_accounts_have_no_interval():
+    few = protocols.pooled([("w", record(0.9, accounts=5))])
+    found = protocols.difference(few, few, 2)
+    assert found["interval"] is None and "too few accounts" in protocols.points(found)
 
 
 def test_pages_are_filled_between_their_markers(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("above\n<!-- leaks -->\nold\n<!-- /leaks -->\nbelow\n")
-    protocols.fill(page, "leaks", None)
-    protocols.fill(page, "leaks", ["| a |"])
+    marked_pages.require(page, "leaks")
+    marked_pages.fill(page, "leaks", ["| a |"])
     assert page.read_text() == "above\n<!-- leaks -->\n\n| a |\n\n<!-- /leaks -->\nbelow\n"
     with pytest.raises(ValueError, match="needs one line <!-- protocols -->"):
-        protocols.fill(page, "protocols", None)
+        marked_pages.require(page, "protocols")
+    marked_pages.require(tmp_path / "new/page.md", "leaks")
+    marked_pages.fill(tmp_path / "new/page.md", "leaks", ["| b |"])
+    assert (tmp_path / "new/page.md").read_text() == "<!-- leaks -->\n\n| b |\n\n<!-- /leaks -->\n"
 
 
 def test_the_command_of_the_page_is_the_one_that_was_run():
