@@ -23,6 +23,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.port_rows import ROWS
+from data_builders.flag_types import new_file
 
 LIMIT = 1e-3  # relative error of float32 outputs; another network differs by far more
 PACKAGES = ("torch", "torchvision", "timm")
@@ -45,7 +46,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(ROWS)}; all by default")
     parser.add_argument("--repeats", type=int, default=5, help="timed calls of each side")
     parser.add_argument("--batch", type=int, help="inputs a call (else a few, by network and device)")
-    parser.add_argument("--json", type=Path, help="write everything that was measured")
+    parser.add_argument("--json", type=new_file, help="write everything that was measured")
     parser.add_argument("--markdown", action="store_true", help="print the table as markdown")
     args = parser.parse_args()
     unknown = [name for name in args.names if name not in ROWS]

@@ -26,7 +26,7 @@ def whole_numbers(text: str) -> list[int]:
 
 
 def new_file(text: str) -> Path:
-    """The type of a flag that names a file to write; its folder is made at once, so that the work is not for nothing."""
+    """The type of a flag that names a file to write, whose folder is made at once: no work is done for nothing."""
     file = Path(text)
     if file.is_dir():
         raise argparse.ArgumentTypeError(f"{file} is a folder: name a file in it")
