@@ -8,7 +8,7 @@ build while it runs. The data set keeps its form; PLANTED.txt beside its shards 
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -113,8 +113,7 @@ def _temporal() -> dict[str, Callable]:
     from data_builders.retrieval import retrieve
 
     def retrieve_any_time(images: Any, features: Any, choices: Any, *more: Any, **options: Any) -> Any:
-        if not choices["memory"]["past_only"]:
-            raise ValueError("--plant=temporal breaks what past_only promises: add --config.data.memory.past_only=True")
+        require_fields("temporal", choices)
         choices = {**choices, "memory": {**choices["memory"], "past_only": False}}
         return retrieve(images, features, choices, *more, **options)
 
@@ -157,6 +156,12 @@ _REPLACED: dict[str, Callable[[], dict[str, Callable]]] = {
 }
 
 
+def require_fields(name: str, choices: Mapping[str, Any]) -> None:
+    """Raises ValueError where the leak `name` has nothing to break under these choices (config.data)."""
+    if name == "temporal" and not choices["memory"]["past_only"]:
+        raise ValueError("--plant=temporal breaks what past_only promises: add --config.data.memory.past_only=True")
+
+
 def mark(folder: Path, name: str) -> None:
     """Leaves PLANTED.txt in a data set's folder."""
     plant = PLANTS[name]
@@ -166,6 +171,7 @@ def mark(folder: Path, name: str) -> None:
 def main(argv: list[str]) -> None:
     from data_builders.dataset import version_folder
 
+    require_fields(_PLANT.value, flags.FLAGS.config.data.to_dict())  # before the images are read
     with planted(_PLANT.value):
         honest.main(argv)
     mark(version_folder(flags.FLAGS.data_dir), _PLANT.value)

@@ -75,3 +75,21 @@ def test_build_then_inspect(world):
 def test_inspect_without_a_data_set_says_how_to_make_one(tmp_path):
     result = run("data_builders.inspect", str(tmp_path))
     assert result.returncode == 1 and "data_builders.build" in result.stderr and "Traceback" not in result.stderr
+
+
+@pytest.mark.xdist_group("commands")
+@pytest.mark.parametrize(
+    ("module", "flags", "said"),
+    [
+        ("data_builders.build", ["--raw=x"], "error: --features, --data_dir, --config must be given"),
+        ("data_builders.build", ["--rawe=x"], "error: Unknown command line flag 'rawe'. Did you mean: raw ?"),
+        ("data_builders.demo_world.leaky_build", [], "error: --plant must be given"),
+        ("data_builders.demo_world.leaky_build", ["--plant=temporal"], "error: --plant=temporal breaks what past_only"),
+    ],
+)
+def test_flags_that_are_missing_or_wrong_are_told_at_once(module, flags, said):
+    """Nothing of what they name is looked for: there is none."""
+    if "leaky" in module:
+        flags = [*flags, "--config=configs/full.py:tiny", "--raw=nowhere", "--features=nowhere", "--data_dir=nowhere"]
+    done = run(module, *flags)
+    assert done.returncode == 1 and done.stderr.startswith(said) and len(done.stderr.splitlines()) == 1
