@@ -2,10 +2,12 @@
 
 import json
 import shutil
+import socket
 
 import numpy as np
 import polars as pl
 import pytest
+from waitress.server import TcpWSGIServer
 
 from ipa_jax.human_study import __main__ as command
 from ipa_jax.human_study.score import lines, score, summary, trimmed_mean
@@ -107,3 +109,44 @@ def test_another_data_set_is_not_scored(scored, capsys, folder, tmp_path):
 def test_serve_asks_for_no_more_pairs_than_there_are(folder, capsys, tmp_path):
     assert command.main(["serve", f"--data={folder / 'data'}", "--pairs=9999", f"--db={tmp_path / 'x'}"]) == 1
     assert "--pairs=9999" in capsys.readouterr().err and not (tmp_path / "x").exists()
+
+
+@pytest.fixture
+def serve(folder, tmp_path, capsys, monkeypatch):
+    """serve(*flags): what the command says of a start that fails, or ends at once; and whether it made a study."""
+    monkeypatch.setattr(TcpWSGIServer, "run", lambda server: None)
+
+    def serve(*flags):
+        db = tmp_path / "study.sqlite"
+        ended = command.main(["serve", f"--data={folder / 'data'}", "--split=train", f"--db={db}", *flags])
+        shown = capsys.readouterr()
+        assert ended == bool(shown.err) and ended != bool(shown.out)
+        return shown.err or shown.out, db.exists()
+
+    return serve
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--host=nosuch.invalid"], "--host nosuch.invalid: no such host"),
+        (["--host=192.0.2.1"], "--host 192.0.2.1: not an address of this computer"),
+        (["--port={taken}"], "--port {taken}: another program listens there"),
+    ],
+)
+def test_a_failed_start_names_its_flag_and_leaves_no_study(serve, flags, said):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = str(other.getsockname()[1])
+        flags, said = [flag.format(taken=taken) for flag in flags], said.format(taken=taken)
+        told, there = serve("--pairs=3", *flags)
+    assert said in told and not there
+    told, there = serve("--pairs=2", "--port=0")  # nor stands in the way of another
+    assert told.startswith("study: http://127.0.0.1:") and there
+    assert "holds another study (pairs 2, not 3)" in serve("--pairs=3", "--port=0")[0]
+
+
+@pytest.mark.parametrize("port", ["70000", "-5", "http"])
+def test_a_port_that_is_none_is_refused(serve, port, capsys):
+    with pytest.raises(SystemExit):
+        serve(f"--port={port}")
+    assert "argument --port: " in capsys.readouterr().err
