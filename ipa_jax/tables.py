@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from data_builders.flag_types import new_file, output_folder, whole_number
 from ipa_jax import table_rows
 from ipa_jax.stages import StageError
 
@@ -67,8 +68,28 @@ def unfit(row: table_rows.Row, args: argparse.Namespace) -> str | None:
     return None
 
 
+def require_known(names: Sequence[str]) -> None:
+    """Raises ValueError for a name that was typed and is no file of configs/, nor a row made with one."""
+    if unknown := [repr(name) for name in names if table_rows.find(name).missing()]:
+        rows = ", ".join(row.name for row in table_rows.TRAINED)
+        raise ValueError(f"--configs: {', '.join(unknown)}: no such row, nor file of configs/; rows are {rows}")
+
+
+def require_data(args: argparse.Namespace) -> None:
+    """Raises ValueError where the full model, and so every row, cannot be trained on --data_dir."""
+    from ipa_jax.preflight import PreflightError, check_data
+
+    config = runs_of(table_rows.FULL, args)[0].resolved.copy_and_resolve_references()
+    config.data_dir = str(args.data_dir)
+    try:
+        check_data(config)
+    except PreflightError as error:
+        raise ValueError(f"--data_dir, --size={args.size}: {error} (in a table: --set FIELD=VALUE)") from error
+
+
 def choose(args: argparse.Namespace) -> tuple[list[table_rows.Row], dict[str, str]]:
     """The rows to train, the full model first, and name -> why it is left out of the others that were asked for."""
+    require_known(args.configs or ())
     rows = [table_rows.find(name) for name in args.configs] if args.configs else list(table_rows.TRAINED)
     rows = list({row.name: row for row in (table_rows.FULL, *rows)}.values())
     skipped = {row.name: "not asked for" for row in table_rows.TRAINED if row not in rows}
@@ -110,6 +131,8 @@ def collect(args: argparse.Namespace) -> tuple[dict[str, dict], dict[str, str], 
     """(row name -> table_figures.Runs, row name -> why there is none, data.pairs.min_ratio)."""
     from ipa_jax import experiments, table_runs
 
+    if args.data_dir:
+        require_data(args)
     rows, missing = choose(args)
     absent = {name: reason for name in table_rows.ZERO_SHOT if (reason := no_weights(name, args.weights))}
     runs = {row.name: runs_of(row, args) for row in rows}
@@ -139,6 +162,7 @@ def collect(args: argparse.Namespace) -> tuple[dict[str, dict], dict[str, str], 
 
 
 def run(args: argparse.Namespace, argv: Sequence[str]) -> None:
+    """Makes what is missing, then writes the pages. Raises ValueError, OSError before anything is run, StageError."""
     from ipa_jax import table_document, table_pages
 
     human = human_score(args.human) if args.human else None
@@ -153,7 +177,6 @@ def run(args: argparse.Namespace, argv: Sequence[str]) -> None:
         human=human,
         remarks=remarks.read_text() if remarks.is_file() else "",
     )  # fmt: skip
-    args.out.mkdir(parents=True, exist_ok=True)
     pages = {"md": table_pages.markdown, "csv": table_pages.comma_separated, "html": table_pages.html}
     files = {args.out / f"tables.{ending}": page(made) for ending, page in pages.items()}
     if args.report:
@@ -181,15 +204,17 @@ def main(argv: list[str] | None = None) -> int:
     names = ", ".join(row.name for row in table_rows.TRAINED)
     parser.add_argument("--configs", type=lambda text: text.split(","), help=f"rows by comma (default: all; {names}) "
                         "or other files of configs/; full is always there")  # fmt: skip
-    parser.add_argument("--seeds", type=int, default=3, help="demo worlds, or with --data_dir training seeds")
-    parser.add_argument("--first_seed", type=int, default=0, help="of the demo worlds")
-    parser.add_argument("--out", type=Path, default=Path("runs/experiments"), help="folder of worlds, runs and pages")
-    parser.add_argument("--records", type=Path, help="folder of the runs' records (default: OUT/records); what "
-                        "remarks.md there says ends the page")  # fmt: skip
-    parser.add_argument("--report", type=Path, help="a copy of the Markdown page")
+    parser.add_argument("--seeds", type=whole_number(1), default=3, help="how many demo worlds, or with "
+                        "--data_dir training seeds")  # fmt: skip
+    parser.add_argument("--first_seed", type=whole_number(0), default=0, help="of the demo worlds")
+    parser.add_argument("--out", type=output_folder, default="runs/experiments", help="folder of worlds, runs and "
+                        "pages")  # fmt: skip
+    parser.add_argument("--records", type=output_folder, help="folder of the runs' records (default: OUT/records); "
+                        "what remarks.md there says ends the page")  # fmt: skip
+    parser.add_argument("--report", type=new_file, help="a copy of the Markdown page")
     parser.add_argument("--data_dir", type=Path, help="a built data set in the place of demo worlds")
-    parser.add_argument("--accounts", type=int, default=240, help="of each demo world")
-    parser.add_argument("--posts", type=int, default=80, help="of each account")
+    parser.add_argument("--accounts", type=whole_number(1), default=240, help="of each demo world")
+    parser.add_argument("--posts", type=whole_number(1), default=80, help="of each account")
     parser.add_argument("--size", default="demo", choices=["full", "demo", "tiny"], help="of the models")
     parser.add_argument("--set", type=_field, action="append", default=[], metavar="FIELD=VALUE",
                         help="a field of the config in every run, as init.swin=FILE")  # fmt: skip

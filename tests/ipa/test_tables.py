@@ -9,8 +9,9 @@ import pytest
 from test_table_figures import record, runs
 
 from configs import full
-from ipa_jax import paper_results, table_document, table_pages, table_rows, tables
+from ipa_jax import experiments, paper_results, table_document, table_pages, table_rows, tables
 from ipa_jax.experiments import World
+from tests.data import built, tiny_world
 
 
 def arguments(**changes):
@@ -181,12 +182,11 @@ def test_every_row_with_a_config_file_resolves():
 
 
 def test_what_cannot_be_run_is_left_out_with_its_reason(tmp_path, capsys):
-    rows, missing = tables.choose(arguments(configs=["basic", "nowhere"]))
-    assert [r.name for r in rows] == ["full", "basic"]
-    assert missing["nowhere"] == "there is no configs/nowhere.py" and missing["concat"] == "not asked for"
-    assert "left out: nowhere (there is no configs/nowhere.py)" in capsys.readouterr().out
+    rows, missing = tables.choose(arguments(configs=["basic", "ratio_log"]))
+    assert [r.name for r in rows] == ["full", "basic", "ratio_log"] and missing["concat"] == "not asked for"
     rows, missing = tables.choose(arguments(configs=["depth_frozen"], data_dir=tmp_path))
     assert [r.name for r in rows] == ["full"] and missing["depth_frozen"] == "needs --set init.resnet=FILE"
+    assert "left out: depth_frozen (needs --set init.resnet=FILE)" in capsys.readouterr().out
     _, missing = tables.choose(arguments(data_dir=tmp_path))
     assert missing["shuffled_likes"] == "needs a data set built with data.shuffle_likes"
     rows, missing = tables.choose(arguments(size="full", set={"init.random": True}))
@@ -197,6 +197,47 @@ def test_what_cannot_be_run_is_left_out_with_its_reason(tmp_path, capsys):
     start = {"init.resnet": str(tmp_path / "f")}
     rows, _ = tables.choose(arguments(configs=["depth_frozen"], data_dir=tmp_path, set=start))
     assert [r.name for r in rows] == ["full", "depth_frozen"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--configs=full,basci"], "--configs: 'basci': no such row, nor file of configs/; rows are full, basic, "),
+        (["--configs=basic,"], "--configs: ''"),
+        (["--seeds=0"], "--seeds: must be 1 or more, not 0"),
+        (["--seeds=-1"], "--seeds: must be 1 or more, not -1"),
+        (["--accounts=0"], "--accounts: must be 1 or more"),
+        (["--report={tmp}/file/x.md"], "--report: the folder {tmp}/file cannot be made"),
+        (["--records={tmp}/file"], "--records: the folder {tmp}/file cannot be made"),
+        (["--data_dir={tmp}/none"], "--data_dir, --size=demo: config.data_dir: {tmp}/none is no folder"),
+    ],
+)
+def test_what_is_mistyped_is_said_before_anything_runs(flags, said, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(experiments, "run", None)
+    (tmp_path / "file").touch()
+    try:
+        ended = tables.main([f"--out={tmp_path}/out", *(flag.format(tmp=tmp_path) for flag in flags)])
+    except SystemExit as end:
+        ended = end.code
+    assert ended and said.format(tmp=tmp_path) in capsys.readouterr().err
+
+
+def test_a_report_is_written_where_there_was_no_folder(tmp_path, document, monkeypatch):
+    monkeypatch.setattr(tables, "collect", lambda args: ({}, {}, 2.0))
+    monkeypatch.setattr(table_document, "document", lambda *args, **more: document)
+    assert tables.main([f"--out={tmp_path}/out", f"--report={tmp_path}/docs/of/it.md"]) == 0
+    assert (tmp_path / "docs/of/it.md").read_text() == (tmp_path / "out/tables.md").read_text()
+
+
+def test_a_data_set_of_another_size_is_refused_before_anything_runs(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(experiments, "run", None)
+    tiny_world.write(tmp_path)
+    built.build_quietly(tmp_path, tmp_path / "data")
+    flags = [f"--out={tmp_path}/out", f"--data_dir={tmp_path}/data", "--size=tiny"]
+    assert tables.main(flags) == 1
+    said = capsys.readouterr().err
+    assert f"{tmp_path}/data: config.data.depth.side is 8 in the data set and 48 here" in said and "--set" in said
+    tables.require_data(arguments(data_dir=tmp_path / "data", set={"data.depth.side": 8}))
 
 
 def test_fields_are_read_as_their_values():
