@@ -17,11 +17,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data_builders.flag_types import output_folder, whole_number, whole_numbers
 from ipa_jax.stages import StageError, command
 
 if TYPE_CHECKING:
     import polars as pl
 
+CONFIGS = Path(__file__).parents[1] / "configs"
 FIGURES = ("accuracy", "accuracy_interval", "plcc", "srcc", "ratio_mse", "pairs", "groups")
 
 
@@ -113,7 +115,9 @@ def table(results: dict) -> str:
 
 def run(args: argparse.Namespace) -> None:
     began = time.monotonic()
-    seeds, configs = [int(seed) for seed in args.seeds.split(",")], args.configs.split(",")
+    seeds, configs = args.seeds, args.configs.split(",")
+    if missing := [name for name in configs if not (CONFIGS / f"{name}.py").is_file()]:
+        raise ValueError(f"--configs: there is no configs/{missing[0]}.py")
     single = len(seeds) == 1
     folders = {f"seed{seed}": args.out if single else args.out / f"seed{seed}" for seed in seeds}
     for seed, folder in zip(seeds, folders.values(), strict=True):
@@ -143,11 +147,11 @@ def run(args: argparse.Namespace) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ipa_jax.demo", description=__doc__.split("\n")[0])
-    parser.add_argument("--out", type=Path, required=True, help="folder of all that is made")
+    parser.add_argument("--out", type=output_folder, required=True, help="folder of all that is made")
     parser.add_argument("--configs", default="basic,full", help="files of configs/, by comma")
-    parser.add_argument("--seeds", default="0", help="world and training seeds, by comma")
-    parser.add_argument("--accounts", type=int, default=240)
-    parser.add_argument("--posts", type=int, default=80, help="of each account")
+    parser.add_argument("--seeds", type=whole_numbers, default=[0], help="world and training seeds, by comma")
+    parser.add_argument("--accounts", type=whole_number(1), default=240)
+    parser.add_argument("--posts", type=whole_number(1), default=80, help="of each account")
     parser.add_argument("--size", default="demo", choices=["demo", "tiny"], help="of the models")
     try:
         run(parser.parse_args(argv))

@@ -68,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
     start = time.monotonic()
     try:
         new = write_world(args.out, arguments, parameters, args.processes)
-    except WorldError as error:
+    except (WorldError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     done = f"written in {time.monotonic() - start:.0f} s" if new else "complete already, kept as it is"

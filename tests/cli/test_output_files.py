@@ -1,0 +1,35 @@
+"""Where a command cannot write is said before its work; where only the folder lacks, it is made."""
+
+import pytest
+
+from ipa_jax import demo, evaluate, near_duplicates, report
+from ipa_jax.peers import zero_shot
+
+COMMANDS = {  # command: the flag of what it writes, and others that it needs: nothing of theirs is there
+    near_duplicates: ("--out", ["--export=nowhere", "--data_dir=nowhere"]),
+    evaluate: ("--scores", ["--export=nowhere"]),
+    zero_shot: ("--scores", ["--network=nima", "--data_dir=nowhere"]),
+    report: ("--out", ["--workdirs=nowhere", "--data_dir=nowhere"]),
+    demo: ("--out", ["--configs=nowhere"]),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.__name__)
+def test_a_place_that_cannot_be_written_is_refused_first(command, tmp_path, capsys):
+    flag, needed = COMMANDS[command]
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit) as ended:
+        command.main([f"{flag}={tmp_path}/file/x", *needed])
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and f"argument {flag}: the folder {tmp_path}/file" in said
+    assert command.main([f"{flag}={tmp_path}/new/x", *needed]) == 1  # on to the next thing that is wrong
+    assert (tmp_path / "new").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("flag", "said"), [("--seeds=0,a", "--seeds: 'a' is no whole number"), ("--accounts=0", "--accounts: must be 1")]
+)
+def test_the_demo_says_which_number_is_wrong(flag, said, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        demo.main([f"--out={tmp_path}/demo", flag])
+    assert said in capsys.readouterr().err
