@@ -84,6 +84,7 @@ def _shared(data: StoredData, a: str, b: str, columns: list[str]) -> int:
 
 
 def no_test_set(data: StoredData) -> Line:
+    """Whether there are test images, and none of them is in train."""
     test = data.of("test")
     faults = [] if len(test) else ["the test split is empty"]
     if shared := _shared(data, "test", "train", ["image_id"]):
@@ -97,6 +98,7 @@ def no_test_set(data: StoredData) -> Line:
 
 
 def preprocessing(data: StoredData, explained: np.ndarray) -> Line:
+    """Whether the means that are fitted, of log likes and of eq. 3, come out of train and the memory bank alone."""
     faults = []
     fitted = float(np.log(data.of("train")["likes"].to_numpy()).mean())
     stored = data.info["statistics"]["mean_log_likes"]
@@ -115,6 +117,7 @@ def preprocessing(data: StoredData, explained: np.ndarray) -> Line:
 
 
 def feature_selection(data: StoredData) -> Line:
+    """Whether validation, on which all is chosen, shares no image with test or train."""
     faults = [
         f"{shared} of {len(data.of('validation'))} validation images are in the {other} split"
         for other in ("test", "train")
@@ -129,6 +132,7 @@ def feature_selection(data: StoredData) -> Line:
 
 
 def duplicates(data: StoredData) -> Line:
+    """The test images that stand in train under another id, by their bytes or their looks: at most MAX_DUPLICATES."""
     found = duplicate_images(data)
     either, share = found["either"]["test_images"], found["either"]["share"]
     text = (
@@ -156,6 +160,7 @@ def duplicate_images(data: StoredData) -> dict[str, Any]:
 
 
 def illegitimate_features(data: StoredData, explained: np.ndarray) -> Line:
+    """Whether each image's features are what a bank without its own group's likes gives."""
     names = visibility.rules(data.choices["memory"])
     faults = []
     for number, rule in enumerate(names):
@@ -172,6 +177,7 @@ def illegitimate_features(data: StoredData, explained: np.ndarray) -> Line:
 
 
 def temporal(data: StoredData, explained: np.ndarray) -> Line:
+    """Whether nothing later than a post reaches its features, where memory.past_only promises that."""
     title = "3.1 temporal leakage"
     late = np.concatenate([*visibility.newer(data), np.zeros(0, np.int64)])
     if not len(late):
@@ -196,6 +202,7 @@ def temporal(data: StoredData, explained: np.ndarray) -> Line:
 
 
 def non_independence(data: StoredData) -> Line:
+    """Whether posts and groups lie whole in one split, and accounts too where the split is by account."""
     faults = []
     shared = data.images.select("account", "post_id", "group_id").unique().group_by("account", "post_id").len()
     if torn := int((shared["len"] > 1).sum()):
