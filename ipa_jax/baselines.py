@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data_builders.flag_types import whole_number
+
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
@@ -163,7 +165,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--world", type=Path, help="demo world that the data came from: adds what its truth says")
     parser.add_argument("--export", type=Path, help="export/ of a trained model: adds kNN on its backbone's features")
     parser.add_argument("--split", default="test", choices=["train", "validation", "test"])
-    parser.add_argument("--seed", type=int, default=0, help="of chance and of the bootstrap")
+    parser.add_argument("--seed", type=whole_number(0), default=0, help="of chance and of the bootstrap")
     parser.add_argument("--json", action="store_true", help="print one JSON object in place of the table")
     args = parser.parse_args(argv)
 
