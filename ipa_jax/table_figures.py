@@ -35,7 +35,8 @@ def figures(runs: Runs, min_ratio: float, *, draws: int = 1000, seed: int = 0) -
 def difference(ours: Runs, theirs: Runs, min_ratio: float, *, draws: int = 1000, seed: int = 0) -> dict[str, Any]:
     """Ours minus theirs over the seeds that both have, by paired bootstrap over accounts.
 
-    Returns metrics.paired_difference with "seeds", and for each metric its `verdict`. Raises ValueError where they
+    Returns metrics.paired_difference with "seeds", in how many of them ours is "ahead" in accuracy, and for each metric
+    its `verdict`. Raises ValueError where they
     share no seed, or where the same seed has other test images.
     """
     common = [key for key in ours if key in theirs]
@@ -45,7 +46,8 @@ def difference(ours: Runs, theirs: Runs, min_ratio: float, *, draws: int = 1000,
     found = metrics.paired_difference(*frames, min_ratio, draws=draws, seed=seed)
     for name in metrics.STATISTICS:
         found[name]["verdict"] = verdict(found[name]["interval"])
-    return found | {"seeds": len(common)}
+    ahead = sum(ours[key][1].figures["accuracy"] > theirs[key][1].figures["accuracy"] for key in common)
+    return found | {"seeds": len(common), "ahead": ahead}
 
 
 def verdict(interval: Sequence[float] | None) -> str:
@@ -56,7 +58,8 @@ def verdict(interval: Sequence[float] | None) -> str:
 
 
 def claim(text: str, found: Mapping[str, Any], paper: float | None) -> dict[str, Any]:
-    """A claim judged by a difference in accuracy: {"claim", "verdict", "difference", "interval", "paper"}."""
+    """A claim judged by a difference in accuracy: {"claim", "verdict", "difference", "interval", "ahead", "seeds",
+    "paper"}."""
     words = {"higher": "holds", "lower": "does not hold: the opposite is measured", UNDECIDED: UNDECIDED}
     accuracy = found["accuracy"]
     return {
@@ -64,6 +67,8 @@ def claim(text: str, found: Mapping[str, Any], paper: float | None) -> dict[str,
         "verdict": words[accuracy["verdict"]],
         "difference": accuracy["difference"],
         "interval": accuracy["interval"],
+        "ahead": found["ahead"],
+        "seeds": found["seeds"],
         "paper": paper,
     }
 

@@ -83,7 +83,8 @@ def claim_cells(claim: Mapping[str, Any]) -> list[str]:
         return [claim["claim"], claim["verdict"], NONE, paper]
     measured = number(claim["difference"], "accuracy", signed=True)
     bounds = interval(claim["interval"], "accuracy", signed=True)
-    return [claim["claim"], claim["verdict"], f"{measured} ({bounds})", paper]
+    runs = f"ahead in {claim['ahead']} of {claim['seeds']} runs"
+    return [claim["claim"], claim["verdict"], f"{measured} ({bounds}), {runs}", paper]
 
 
 def comma_separated(document: Mapping[str, Any]) -> str:

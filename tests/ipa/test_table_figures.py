@@ -73,11 +73,14 @@ def test_a_difference_is_decided_by_its_interval():
     down = table_figures.difference(poor, good, 2.0, draws=200)
     assert (up["accuracy"]["verdict"], down["accuracy"]["verdict"]) == ("higher", "lower")
     assert up["accuracy"]["difference"] == pytest.approx(-down["accuracy"]["difference"])
-    level = table_figures.difference(good, same, 2.0, draws=200)["accuracy"]
+    unclear = table_figures.difference(good, same, 2.0, draws=200)
+    level = unclear["accuracy"]
     assert level["verdict"] == "undecided" and level["interval"][0] < 0 < level["interval"][1]
     assert table_figures.claim("x", up, 0.1)["verdict"] == "holds"
     assert "opposite" in table_figures.claim("x", down, 0.1)["verdict"]
-    assert table_figures.claim("x", {"accuracy": level}, None)["verdict"] == "undecided"
+    assert table_figures.claim("x", unclear, None)["verdict"] == "undecided"
+    claims = [table_figures.claim("x", found, None) for found in (up, down)]
+    assert [(claim["ahead"], claim["seeds"]) for claim in claims] == [(2, 2), (0, 2)]
 
 
 def test_only_seeds_in_common_are_compared():
