@@ -20,9 +20,11 @@ def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
 
 
 def whole_numbers(text: str) -> list[int]:
-    """The type of a flag that takes whole numbers from 0 with commas between: 0,1,2."""
-    read = whole_number(0)
-    return [read(word) for word in text.split(",")]
+    """The type of a flag that takes whole numbers from 0 with commas between, none twice: 0,1,2."""
+    numbers = [whole_number(0)(word) for word in text.split(",")]
+    if len(set(numbers)) < len(numbers):
+        raise argparse.ArgumentTypeError(f"{text}: one number stands there twice")
+    return numbers
 
 
 def new_file(text: str) -> Path:

@@ -65,13 +65,9 @@ def document(
     ]  # fmt: skip
     one = measured[full]
     seeds, worlds = one["seeds"], len({world for world, _ in found[full].values()})
-    of = (
-        f"{seeds} worlds pooled, a training run each, "
-        if worlds > 1
-        else f"{seeds} training seeds of one data set, "
-        if seeds > 1
-        else ""
-    )
+    of = f"{seeds} training seeds of one data set, " if seeds > 1 else ""
+    if worlds > 1:
+        of = f"{seeds} worlds pooled, a training run each, "
     each = 1 if worlds > 1 else seeds  # seeds of one data set judge the same pairs
     lead = [
         f"Test split: {of}{one['pairs'] // each} valid pairs of {one['groups'] // each} groups of {one['accounts']} "

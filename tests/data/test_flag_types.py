@@ -27,6 +27,7 @@ def parse(kind, text, capsys):
         (whole_number(1), "a", "argument --it: 'a' is no whole number"),
         (whole_number(0, 9), "10", "argument --it: must be 0 to 9, not 10"),
         (whole_numbers, "0,4", [0, 4]),
+        (whole_numbers, "0,4,0", "argument --it: 0,4,0: one number stands there twice"),
         (whole_numbers, "0,", "argument --it: '' is no whole number"),
         (whole_numbers, "0,-2", "argument --it: must be 0 or more, not -2"),
     ],
