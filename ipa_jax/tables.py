@@ -105,12 +105,16 @@ def choose(args: argparse.Namespace) -> tuple[list[table_rows.Row], dict[str, st
 
 
 def no_weights(name: str, folder: Path | None) -> str | None:
-    """Why a peer's public weights are not scored, None where they are."""
+    """Why a peer's public weights are not scored, None where they are.
+
+    Raises WeightsError for a file of another network: now, and not when hours of training are over.
+    """
     from ipa_jax.peers import zero_shot
 
     if reason := zero_shot.missing(name, folder):
         print(f"left out: zero_shot_{name} ({reason})")
         return reason.split(";")[0]
+    zero_shot.load(name, folder)
     return None
 
 

@@ -77,15 +77,8 @@ def scores(
     from data_builders import frozen_network
     from ipa_jax.scored_pairs import score_table
 
+    system, network, variables = load(name, weights_dir, random_weights=random_weights, fields=fields)
     row = NAMES.get(name, name)
-    if row not in ROWS:
-        raise ValueError(f"{name!r} is no system with public weights: take from {', '.join((*NAMES, *ROWS))}")
-    if not random_weights and (reason := missing(name, weights_dir)):
-        raise MissingWeights(reason)
-    system = _system(row, dict(fields or {}))
-    network, variables = frozen_network.load(
-        row, dict(fields or {}), str(weights_dir), system.shape, "float32", random_weights
-    )
     run = frozen_network.OnDevices(lambda variables, batch: system.score(network, variables, batch), variables)
     z = []
     with tqdm(total=len(dataset.images), desc=row, unit="image", disable=None) as bar:
@@ -98,6 +91,25 @@ def scores(
     if not np.isfinite(z).all():
         raise FloatingPointError(f"{row}: {int((~np.isfinite(z)).sum())} of {len(z)} scores are not finite")
     return score_table(dataset.images, z)
+
+
+def load(
+    name: str,
+    weights_dir: Path | str | None,
+    *,
+    random_weights: bool = False,
+    fields: Mapping[str, Any] | None = None,
+) -> tuple[System, Any, Any]:
+    """(system, linen module, variables) of NAMES or ROWS; arguments and errors of weights as those of `scores`."""
+    from data_builders import frozen_network
+
+    row, fields = NAMES.get(name, name), dict(fields or {})
+    if row not in ROWS:
+        raise ValueError(f"{name!r} is no system with public weights: take from {', '.join((*NAMES, *ROWS))}")
+    if not random_weights and (reason := missing(name, weights_dir)):
+        raise MissingWeights(reason)
+    system = _system(row, fields)
+    return system, *frozen_network.load(row, fields, str(weights_dir), system.shape, "float32", random_weights)
 
 
 def missing(name: str, weights_dir: Path | str | None) -> str | None:

@@ -5,7 +5,9 @@ import io
 from argparse import Namespace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from test_table_figures import record, runs
 
 from configs import full
@@ -238,6 +240,13 @@ def test_a_data_set_of_another_size_is_refused_before_anything_runs(tmp_path, ca
     said = capsys.readouterr().err
     assert f"{tmp_path}/data: config.data.depth.side is 8 in the data set and 48 here" in said and "--set" in said
     tables.require_data(arguments(data_dir=tmp_path / "data", set={"data.depth.side": 8}))
+
+
+def test_public_weights_of_another_network_are_refused_before_anything_runs(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(experiments, "run", None)
+    save_file({"dense.weight": np.zeros((2, 2), np.float32)}, tmp_path / "nima_aesthetic.safetensors")
+    assert tables.main([f"--out={tmp_path}/out", "--size=tiny", "--configs=basic", f"--weights={tmp_path}"]) == 1
+    assert f"{tmp_path}/nima_aesthetic.safetensors" in capsys.readouterr().err
 
 
 def test_fields_are_read_as_their_values():
