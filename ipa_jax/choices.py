@@ -167,7 +167,7 @@ def run(args: argparse.Namespace, argv: Sequence[str]) -> None:
 
     name = "short histories" if args.short_histories else "choices"
     args.records = args.records or args.out / "records-choices"
-    page = args.page or args.out / "choices.md"
+    page = args.page or args.out / f"{name.replace(' ', '_')}.md"
     marked_pages.require(page, name)
     found = collect(choice_rows.SHORT_HISTORIES if args.short_histories else choice_rows.CHOICES, args)
     ratio = full.get_config(args.size).data.pairs.min_ratio
@@ -188,7 +188,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--records", type=Path, help="folder of the runs' records (default: OUT/records-choices)")
     parser.add_argument("--others", type=Path, nargs="*", default=[],
                         help="folders whose records of the same runs are taken")  # fmt: skip
-    parser.add_argument("--page", type=Path, help="the page whose part the tables are (default: OUT/choices.md)")
+    parser.add_argument("--page", type=Path, help="the page whose part the tables are (default: choices.md or "
+                        "short_histories.md in OUT)")  # fmt: skip
     parser.add_argument("--only", type=lambda text: text.split(","), help="choices by their records' names, by comma")
     parser.add_argument("--short_histories", action="store_true", help="the runs of short histories instead")
     parser.add_argument("--seeds", type=whole_numbers, default=[0, 1], help="world and training seeds, by comma")
