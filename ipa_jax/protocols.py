@@ -263,7 +263,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--records", type=Path, help="folder of the runs' records (default: OUT/records-protocols)")
     parser.add_argument("--page", type=Path, help="the page whose part the table is (default: OUT/protocols.md)")
     parser.add_argument("--evaluation", type=Path, help="that of the table of leaks (default: OUT/leaks.md)")
-    parser.add_argument("--seeds", type=whole_numbers, default=[0, 1, 2], help="world and training seeds, by comma")
+    parser.add_argument("--seeds", type=whole_numbers, default=[0, 1], help="world and training seeds, by comma")
     parser.add_argument("--accounts", type=whole_number(1), default=240, help="of each demo world")
     parser.add_argument("--posts", type=whole_number(1), default=80, help="of each account")
     parser.add_argument("--size", default="demo", choices=["demo", "tiny"], help="of the models")
