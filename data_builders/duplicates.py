@@ -6,6 +6,8 @@ import numpy as np
 import polars as pl
 
 EXAMPLES = 10  # of each kind in the report
+FAR = 64  # bits, where there is no other image
+COMPARED = 1 << 24  # hashes compared at once
 
 
 def hamming_nearest(queries: np.ndarray, bank: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -13,6 +15,33 @@ def hamming_nearest(queries: np.ndarray, bank: np.ndarray) -> tuple[np.ndarray, 
     bits = np.bitwise_count(queries[:, None] ^ bank[None, :])  # [Q, M]
     nearest = bits.argmin(axis=1)
     return bits[np.arange(len(queries)), nearest].astype(np.int64), nearest
+
+
+def nearest_bits(images: pl.DataFrame, by_account: bool) -> np.ndarray:
+    """How near each test image comes to one, under another id, that training or a memory bank holds.
+
+    Looked at are the train images of all accounts and, where the split is `by_account`, the posts of the account's
+    other groups, which are the bank of a test query there.
+
+    Args:
+      images: split ("train", "test", others), account, group_id, post_id, image_id, phash (u64).
+    Returns i64 [test images, in order]: bits of the pHash that differ from the nearest, FAR where there is none.
+    """
+    test, train = (images.filter(pl.col("split") == split) for split in ("test", "train"))
+    train = train.join(test, on=["account", "image_id"], how="anti")["phash"].to_numpy()
+    hashes, bits = test["phash"].to_numpy(), np.full(len(test), FAR, np.int64)
+    step = max(1, COMPARED // max(1, len(train)))
+    for begin in range(0, len(test) if len(train) else 0, step):
+        bits[begin : begin + step] = hamming_nearest(hashes[begin : begin + step], train)[0]
+    if by_account:
+        for _, own in test.with_row_index("row").group_by("account"):
+            for _, queries in own.group_by("group_id"):
+                bank = own.filter(pl.col("group_id") != queries["group_id"][0])
+                bank = bank.filter(~pl.col("post_id").is_in(queries["post_id"].implode()))["phash"].to_numpy()
+                if len(bank):
+                    rows = queries["row"].to_numpy()
+                    bits[rows] = np.minimum(bits[rows], hamming_nearest(hashes[rows], bank)[0])
+    return bits
 
 
 def find(

@@ -132,13 +132,17 @@ def feature_selection(data: StoredData) -> Line:
 
 
 def duplicates(data: StoredData) -> Line:
-    """The test images that stand in train under another id, by their bytes or their looks: at most MAX_DUPLICATES."""
-    found = duplicate_images(data)
-    either, share = found["either"]["test_images"], found["either"]["share"]
+    """The test images that train or the bank holds under another id, by their bytes or looks: at most MAX_DUPLICATES."""
+    from data_builders.duplicates import nearest_bits
+
+    most = data.choices["duplicates"]["max_bits"]
+    near = nearest_bits(data.images, data.choices["split"]["by"] == "account") <= most
+    equal = equal_files(data)
+    either = near | equal
+    share = either.mean() if len(either) else 0.0
     text = (
-        f"{either} of {len(data.of('test'))} test images ({share:.2%}) stand in train under another id: "
-        f"{found['near']['test_images']} look alike in their account (pHash within {found['max_bits']} bits), "
-        f"{found['equal_files']['test_images']} are equal files"
+        f"{int(either.sum())} of {len(either)} test images ({share:.2%}) stand in train or in the bank under another "
+        f"id: {int(near.sum())} look alike (pHash within {most} bits), {int(equal.sum())} are equal files"
     )
     faults = [text] if share > MAX_DUPLICATES else []
     return _line(
@@ -146,17 +150,11 @@ def duplicates(data: StoredData) -> Line:
     )
 
 
-def duplicate_images(data: StoredData) -> dict[str, Any]:
-    """The report of data_builders.duplicates.find, of images that are in train under another id."""
-    import polars as pl
-
-    from data_builders.duplicates import find
-
-    images = data.images.with_columns(path=pl.int_range(pl.len()).cast(pl.String))
-    probes = images.select("path", "phash", "sha256")
-    test, train = (images.filter(pl.col("split") == split) for split in ("test", "train"))
-    train = train.join(test, on=["account", "image_id"], how="anti", maintain_order="left")
-    return find(test, train, probes, data.choices["duplicates"]["max_bits"])[1]
+def equal_files(data: StoredData) -> np.ndarray:
+    """bool, for each test image whether its very bytes are in train under another id."""
+    test, train = data.of("test"), data.of("train")
+    train = train.join(test, on=["account", "image_id"], how="anti")
+    return test["sha256"].is_in(train["sha256"].implode()).to_numpy()
 
 
 def illegitimate_features(data: StoredData, explained: np.ndarray) -> Line:

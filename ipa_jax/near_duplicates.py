@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import numpy as np
     import polars as pl
 
-FAR = 64  # bits, where there is no other image
 CHUNK = 256  # test images compared with all of train at once
 
 
@@ -35,7 +34,7 @@ def nearest(export: Path, data_dir: Path | str) -> "pl.DataFrame":
     import polars as pl
 
     from data_builders.dataset import GroupDataset
-    from data_builders.duplicates import hamming_nearest
+    from data_builders.duplicates import nearest_bits
     from ipa_jax.backbone_features import backbone_features
 
     train, test = (GroupDataset(data_dir, name, depth=False) for name in ("train", "test"))
@@ -43,32 +42,33 @@ def nearest(export: Path, data_dir: Path | str) -> "pl.DataFrame":
     centre = seen.mean(axis=0)
     tables = [
         dataset.images.select("account", "record", "image_id", "post_id").with_columns(
-            hash=pl.Series(hashes(dataset), dtype=pl.UInt64), group=pl.lit(name) + pl.col("record").cast(pl.String)
+            phash=pl.Series(hashes(dataset), dtype=pl.UInt64),
+            group_id=pl.lit(name) + pl.col("record").cast(pl.String),
+            split=pl.lit(name),
         )
         for name, dataset in (("train", train), ("test", test))
     ]
     images = pl.concat(tables).with_row_index("row")
     vectors = unit(np.concatenate([seen, asked]) - centre)
-    bank = images if test.choices["split"]["by"] == "account" else images.head(len(seen))
-    bits, cosine = np.full(len(images), FAR), np.full(len(images), -1.0)
+    by_account = test.choices["split"]["by"] == "account"
+    bank = images if by_account else images.head(len(seen))
+    cosine = np.full(len(images), -1.0)
     banks = bank.partition_by("account", as_dict=True)
     for (account,), queries in images.tail(len(asked)).group_by("account"):
         others = banks.get((account,))
-        for (group,), query in queries.group_by("group") if others is not None else ():
-            known = others.filter(pl.col("group") != group, ~pl.col("post_id").is_in(query["post_id"].implode()))
+        for (group,), query in queries.group_by("group_id") if others is not None else ():
+            known = others.filter(pl.col("group_id") != group, ~pl.col("post_id").is_in(query["post_id"].implode()))
             if known.is_empty():
                 continue
             rows = query["row"].to_numpy()
-            bits[rows] = hamming_nearest(query["hash"].to_numpy(), known["hash"].to_numpy())[0]
             cosine[rows] = (vectors[rows] @ vectors[known["row"].to_numpy()].T).max(axis=1)
-    all_hashes, cosine_any = images["hash"].to_numpy(), cosine.copy()
+    cosine_any = cosine.copy()
     for start in range(len(seen), len(images), CHUNK):
         rows = slice(start, start + CHUNK)
-        near = hamming_nearest(all_hashes[rows], all_hashes[: len(seen)])[0]
-        bits[rows] = np.minimum(bits[rows], near)
         cosine_any[rows] = np.maximum(cosine[rows], (vectors[rows] @ vectors[: len(seen)].T).max(axis=1))
-    found = images.with_columns(bits=pl.Series(bits), cosine=pl.Series(cosine), cosine_any=pl.Series(cosine_any))
-    return found.tail(len(asked)).select("account", "record", "image_id", "bits", "cosine", "cosine_any")
+    found = images.with_columns(cosine=pl.Series(cosine), cosine_any=pl.Series(cosine_any)).tail(len(asked))
+    found = found.with_columns(bits=pl.Series(nearest_bits(images, by_account)))
+    return found.select("account", "record", "image_id", "bits", "cosine", "cosine_any")
 
 
 def hashes(dataset) -> "np.ndarray":

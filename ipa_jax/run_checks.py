@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipa_jax.leak_checks import FEATURE_SELECTION, ILLEGITIMATE, NO_TEST_SET, Added
+from ipa_jax.texts import UNKNOWN
 
 if TYPE_CHECKING:
     from data_builders.dataset import GroupDataset
+    from ipa_jax.texts import Vocabulary
 
 GROUPS = 32  # of test, whose inputs are read again
+LINES, WORDS = 40, 8  # of comments put in place of a post's own: lines at most, words each
 LABELS = ("log_likes", "pair_weight", "image_weight", "quantile", "record", "position")  # of a batch, for the loss
 CLOSE = 1e-6
 SEED = 0
@@ -114,10 +117,11 @@ def reads_the_future(test: "GroupDataset", config: Any, export: Path) -> list[st
     with config.unlocked():
         if config.model.depth.resnet == "cached":
             config.model.depth.resnet = "frozen"  # the cached vectors are a function of photo and depth alone
-    parts = inputs.make(test, config, train=False, depth_vectors=None, lookups=lookups.load(export, config))
+    tables = lookups.load(export, config)
+    parts = inputs.make(test, config, train=False, depth_vectors=None, lookups=tables)
     images = test.images.head(int(test.groups.head(GROUPS)["images"].sum()))
     rows = np.arange(len(images), dtype=np.int32)
-    batches = [LoadPack(data, parts).map(Pack(rows, 0, 0)) for data in (test, _Altered(test))]
+    batches = [LoadPack(data, parts).map(Pack(rows, 0, 0)) for data in (test, _Altered(test, tables.vocabulary))]
     changed = [
         name
         for name in batches[0]
@@ -127,11 +131,12 @@ def reads_the_future(test: "GroupDataset", config: Any, export: Path) -> list[st
 
 
 class _Altered:
-    """A split whose likes and comments are other ones."""
+    """A split whose likes and comments are other ones: comments of words that the network knows, as it drops others."""
 
-    def __init__(self, dataset: "GroupDataset"):
+    def __init__(self, dataset: "GroupDataset", vocabulary: "Vocabulary | None"):
         self._dataset = dataset
         self._generator = np.random.default_rng(SEED)
+        self._words = vocabulary.words(range(UNKNOWN + 1, UNKNOWN + 1 + len(vocabulary))) if vocabulary else ["liked"]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._dataset, name)
@@ -141,4 +146,8 @@ class _Altered:
 
     def _changed(self, group: dict[str, Any]) -> dict[str, Any]:
         likes = self._generator.integers(1, 1 << 40, len(group["likes"]))
-        return group | {"likes": likes, "comments": [f"{text}\nso many likes" for text in group["comments"]]}
+        return group | {"likes": likes, "comments": [self._comments() for _ in group["comments"]]}
+
+    def _comments(self) -> str:
+        lines = self._generator.choice(self._words, (self._generator.integers(1, LINES + 1), WORDS))
+        return "\n".join(map(" ".join, lines))

@@ -6,11 +6,12 @@ import shutil
 import polars as pl
 import pytest
 
-from configs import full
+from configs import full, xu_comments
 from data_builders.dataset import GroupDataset
 from ipa_jax import run_checks
 from ipa_jax.leak_checks import FEATURE_SELECTION, ILLEGITIMATE, NO_TEST_SET
 from ipa_jax.run_checks import check
+from ipa_jax.texts import train
 from tests.cli.commands import succeed
 
 pytestmark = pytest.mark.xdist_group("devices")
@@ -106,6 +107,27 @@ def test_a_network_that_reads_what_comes_later(demo_world, monkeypatch):
     test = GroupDataset(demo_world / "data", "test")
     assert run_checks.reads_the_future(test, config, demo_world) == [
         "the network reads what is known after posting: comments"
+    ]
+
+
+@pytest.mark.parametrize("read", [1, 20])
+def test_comments_beyond_what_is_read_hide_nothing(demo_world, tmp_path, read):
+    """Posts with more comments than the network reads, none of the words of which it knows."""
+    config = xu_comments.get_config("tiny")
+    config.texts.update({"comments": read, "min_count": 1})
+    test = GroupDataset(demo_world / "data", "test", depth=False)
+    train(["dog", "beach"], 10, 1).save(tmp_path / "vocabulary.json")
+
+    class Busy:
+        def __getattr__(self, name):
+            return getattr(test, name)
+
+        def get(self, records):
+            return [group | {"comments": ["\n".join(["lovely"] * 30)] * len(group["comments"])}
+                    for group in test.get(records)]  # fmt: skip
+
+    assert run_checks.reads_the_future(Busy(), config, tmp_path) == [
+        "the network reads what is known after posting: words/comment"
     ]
 
 

@@ -46,3 +46,28 @@ def test_nearest_hash_agrees_with_counting_bits_one_by_one():
     slow = [[bin(int(a) ^ int(b)).count("1") for b in bank] for a in queries]
     assert bits.tolist() == [min(row) for row in slow]
     assert nearest.tolist() == [row.index(min(row)) for row in slow]
+
+
+def images(*rows):
+    """(split, account, group, post, image, phash)"""
+    columns = ["split", "account", "group_id", "post_id", "image_id", "phash"]
+    return pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.String) | {"phash": pl.UInt64}, orient="row")
+
+
+def test_nearest_bits_look_at_all_of_train_and_at_the_bank_of_an_account_that_train_does_not_know():
+    """i1 is near another account's train image, i2 near its own account's other group, i3 near its own group alone."""
+    table = images(
+        ("test", "x", "g1", "p1", "i1", 0b1),
+        ("train", "y", "g9", "p9", "j1", 0b111),
+        ("test", "x", "g1", "p2", "i2", 0xFF00),
+        ("test", "x", "g1", "p3", "i3", 0xFF01),
+        ("test", "x", "g2", "p4", "i4", 0xFF0F),
+    )
+    far = [bin(0xFF00 ^ 0b111).count("1"), bin(0xFF01 ^ 0b111).count("1"), bin(0xFF0F ^ 0b111).count("1")]
+    assert duplicates.nearest_bits(table, by_account=False).tolist() == [2, *far]
+    assert duplicates.nearest_bits(table, by_account=True).tolist() == [2, 4, 3, 3]
+
+
+def test_a_test_image_is_no_duplicate_of_itself():
+    table = images(("test", "x", "g1", "p1", "i1", 5), ("train", "x", "g1", "p1", "i1", 5))
+    assert duplicates.nearest_bits(table, by_account=False).tolist() == [duplicates.FAR]
