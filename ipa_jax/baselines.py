@@ -164,7 +164,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--data_dir", required=True, help="what data_builders.build wrote")
     parser.add_argument("--world", type=Path, help="demo world that the data came from: adds what its truth says")
     parser.add_argument("--export", type=Path, help="export/ of a trained model: adds kNN on its backbone's features")
-    parser.add_argument("--split", default="test", choices=["train", "validation", "test"])
+    parser.add_argument("--split", default="test", choices=["validation", "test"])  # train has the labels
     parser.add_argument("--seed", type=whole_number(0), default=0, help="of chance and of the bootstrap")
     parser.add_argument("--json", action="store_true", help="print one JSON object in place of the table")
     args = parser.parse_args(argv)
@@ -173,7 +173,7 @@ def main(argv: list[str] | None = None) -> int:
 
     try:
         train = GroupDataset(args.data_dir, "train", depth=False)
-        dataset = train if args.split == "train" else GroupDataset(args.data_dir, args.split, depth=False)
+        dataset = GroupDataset(args.data_dir, args.split, depth=False)
         results = yardsticks(dataset, train, args.world, export=args.export, seed=args.seed)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

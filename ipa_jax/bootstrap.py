@@ -21,18 +21,21 @@ def draw(units: int, draws: int, seed: int) -> np.ndarray:
     return times.reshape(draws, units).astype(np.float64)
 
 
-def resample(account: np.ndarray, tables: Sequence[Sums], draws: int, seed: int) -> tuple[str, list[Sums]]:
+def resample(
+    account: np.ndarray, group: np.ndarray, tables: Sequence[Sums], draws: int, seed: int
+) -> tuple[str, list[Sums]]:
     """Applies the same draws to the sums of each of `tables`.
 
     Args:
-      account: int [G], the account of each group, numbered from 0 without gaps.
+      account: int [G], the account of each row of the tables, numbered from 0 without gaps.
+      group: int [G], likewise the group of each: one group may have several rows, each a run's.
       draws, seed: 1000 draws by default everywhere; 0 gives empty results.
     Returns "accounts" or "groups" (what was drawn), and for each table: statistic -> float64 [draws], NaN for a draw
     whose denominator is 0.
     """
     over, unit = "accounts", account
     if account.max() + 1 < MIN_ACCOUNTS:
-        over, unit = "groups", np.arange(len(account))
+        over, unit = "groups", group
     units = int(unit.max()) + 1
     times = draw(units, draws, seed)
     resampled = []

@@ -141,7 +141,10 @@ def history_table(records: "Records", min_ratio: float) -> list[str]:
 
 
 def collect(choices: Sequence["Choice"], args: argparse.Namespace) -> "Records":
-    """Runs what is missing of args.only (all, unless given); returns every record that is there then."""
+    """Runs what is missing of args.only (all, unless given); returns the records of each choice that has all of them.
+
+    A choice that was not run on every world would be compared over other accounts than the rest.
+    """
     from ipa_jax import choice_rows, experiments
 
     known = {choice.name: choice for choice in choices}
@@ -158,7 +161,7 @@ def collect(choices: Sequence["Choice"], args: argparse.Namespace) -> "Records":
     for run in everything:
         if record := made.get(run) or experiments.stored(run, args.records, overwrite=args.overwrite):
             found.setdefault(run.name, []).append((run.world.name, record))
-    return found
+    return {name: of_choice for name, of_choice in found.items() if len(of_choice) == len(args.seeds)}
 
 
 def run(args: argparse.Namespace, argv: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ FOLDER/worlds, FOLDER/data and FOLDER/runs hold what was made, named by digests 
 leaves a record (run_records.py); where its record is there, nothing of it is made again, on whatever machine.
 """
 
+import difflib
 import importlib
 import json
 import shutil
@@ -74,9 +75,13 @@ class Run(Defined):
         """Its config with its fields set. Raises RecordError for a file or field that is not there."""
         try:
             config = importlib.import_module(f"configs.{self.config.replace('/', '.')}").get_config(self.size)
+            if unknown := sorted(self.fields.keys() - workdirs.flat(config).keys()):
+                near = difflib.get_close_matches(unknown[0], workdirs.flat(config))
+                raise KeyError(f"no field {', '.join(unknown)}" + (f"; {', '.join(near)}?" if near else ""))
             config.update_from_flattened_dict({**self.fields, "seed": self.training_seed})
         except (ModuleNotFoundError, AttributeError, KeyError, TypeError) as error:
-            raise RecordError(f"run {self.name}: configs/{self.config}.py with {dict(self.fields)}: {error}") from error
+            told = error.args[0]
+            raise RecordError(f"run {self.name}: configs/{self.config}.py with {dict(self.fields)}: {told}") from error
         return config
 
     @property

@@ -6,7 +6,7 @@ computed again (visibility.py), duplicates come from the stored bytes, times fro
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -132,7 +132,7 @@ def feature_selection(data: StoredData) -> Line:
 
 
 def duplicates(data: StoredData) -> Line:
-    """The test images that train or the bank holds under another id, by their bytes or looks: at most MAX_DUPLICATES."""
+    """The test images that train or the bank holds under another id, by bytes or looks: at most MAX_DUPLICATES."""
     from data_builders.duplicates import nearest_bits
 
     most = data.choices["duplicates"]["max_bits"]

@@ -122,7 +122,7 @@ def evaluate(
     correct = np.bincount(pairs.group, pairs.correct, minlength=len(table.size))
     paired = count > 0
     sums = group_sums(table, pairs, plcc, srcc)
-    over, (drawn,) = bootstrap.resample(table.account, [sums], draws, seed)
+    over, (drawn,) = bootstrap.resample(table.account, table.group, [sums], draws, seed)
     sizes = {}
     for groups, images in table.blocks():
         inside = np.isin(pairs.group, groups)
@@ -159,7 +159,8 @@ def paired_difference(
     Raises ValueError when the tables differ in an image, its group, post or likes.
     """
     keys = ["record", "image_id", "account", "post_id", "likes"]
-    left, right = (scores.select(*keys, "z").sort("record", "image_id") for scores in (ours, theirs))
+    kept = [*keys, "z", *(["group"] if "group" in ours.columns else [])]
+    left, right = (scores.select(kept).sort("record", "image_id") for scores in (ours, theirs))
     if left.height != right.height or not all((left[key] == right[key]).all() for key in keys):
         raise ValueError(
             f"scores: the two tables ({left.height} and {right.height} images) do not hold the same images, groups and "
@@ -171,7 +172,7 @@ def paired_difference(
         pairs = all_pairs(table).valid(min_ratio)
         plcc, srcc, _ = group_correlations(table)
         sums.append(group_sums(table, pairs, plcc, srcc))
-    over, (a, b) = bootstrap.resample(table.account, sums, draws, seed)
+    over, (a, b) = bootstrap.resample(table.account, table.group, sums, draws, seed)
     result = {}
     for name in STATISTICS:
         here, there = (s[name][:, 0].sum() / s[name][:, 1].sum() for s in sums)

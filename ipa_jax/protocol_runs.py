@@ -11,7 +11,7 @@ import numpy as np
 
 from data_builders.demo_world.plants import PLANTS
 from ipa_jax.experiments import Run, World
-from ipa_jax.run_records import Record, digest
+from ipa_jax.run_records import Record, RecordError, digest
 from ipa_jax.stages import command
 
 PAPER = "full"  # the very run of Table 1: trained once where both commands have the same --out
@@ -76,13 +76,25 @@ def plants(worlds: Sequence[World], size: str) -> list[Run]:
     return runs
 
 
+NEAR = (PAPER, "plant_duplicates")  # runs whose images with a near-duplicate are left out
+
+
+def require_measured(file: Path, run: Run, record: Record) -> None:
+    """Raises RecordError for the record of a run that another table made, which holds its scores alone."""
+    if missing := {"checklist", *(["near"] if run.name in NEAR else [])} - record.extra.keys():
+        raise RecordError(
+            f"{file} holds no {', '.join(sorted(missing))}: another table made it; give these runs a folder of their "
+            "own (--records)"
+        )
+
+
 def measure(run: Run, workdir: Path, data_dir: Path) -> dict[str, Any]:
     """Record.extra: "checklist", the verdict of each line, and "near", how near each test image comes to train (where
     the table leaves near ones out)."""
     from ipa_jax import checklist
 
     extra: dict[str, Any] = {"checklist": [[line.title, line.verdict] for line in checklist.make(data_dir, workdir)]}
-    if run.name in (PAPER, "plant_duplicates"):
+    if run.name in NEAR:
         file = workdir / "near_duplicates.json"
         command("ipa_jax.near_duplicates", f"--export={workdir}/export", f"--data_dir={data_dir}", f"--out={file}")
         extra["near"] = json.loads(file.read_text())

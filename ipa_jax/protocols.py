@@ -160,7 +160,7 @@ def leak_table(
              "|---|---|---:|---:|---|---|"]  # fmt: skip
     for name, plant in PLANTS.items():
         here = records.get(f"plant_{name}")
-        if here is None:
+        if here is None or (name in COMPARED and COMPARED[name] not in records):
             continue
         leaky = pooled(here)
         if name == "duplicates":  # the same scores, of the images without one
@@ -170,11 +170,23 @@ def leak_table(
             honest = pooled(records[COMPARED[name]])
         with_it, without = (100 * evaluate(scores, min_ratio, draws=0)["accuracy"] for scores in (leaky, honest))
         worth = points(difference(leaky, honest, min_ratio))
-        caught = [title.split()[0] for _, record in here for title, said in record.extra["checklist"] if said == "fail"]
-        told = [f"{line} ({caught.count(line)} of {len(here)} worlds)" for line in dict.fromkeys(caught)]
-        verdict = f"fails: {', '.join(told)}" if told else "**passes**"
+        verdict = failing_lines(here) or "**passes**"
         lines.append(f"| {plant.kind} | `{name}`: {plant.text} | {with_it:.1f} | {without:.1f} | {worth} | {verdict} |")
     return lines
+
+
+def failing_lines(records: Sequence[tuple[str, "Record"]]) -> str:
+    """Which lines of the checklist fail on these runs, in how many of the worlds; "" where none does."""
+    failing = [title.split()[0] for _, record in records for title, said in record.extra["checklist"] if said == "fail"]
+    told = [f"{line} ({failing.count(line)} of {len(records)} worlds)" for line in dict.fromkeys(failing)]
+    return f"fails: {', '.join(told)}" if told else ""
+
+
+def honest_sentence(records: Mapping[str, list[tuple[str, "Record"]]]) -> str:
+    """What the checklist says where nothing is planted: a line that fails there too has caught nothing."""
+    honest = [name for name in dict.fromkeys(COMPARED.values()) if name in records]
+    told = [f"`{name}` {failing_lines(records[name]) or 'fails no line'}" for name in honest]
+    return f"Of the runs without a plant, {', '.join(told)}."
 
 
 def near_sentence(scores: Mapping[str, "pl.DataFrame"], limits: tuple[int, float]) -> str:
@@ -224,6 +236,9 @@ def run(args: argparse.Namespace) -> None:
     if args.plants:
         runs += protocol_runs.plants(worlds, args.size)
     asked = [run for run in runs if not args.only or run.name in needed(args.only, args.plants)]
+    for each in runs:
+        if record := experiments.stored(each, args.records, overwrite=args.overwrite):
+            protocol_runs.require_measured(args.records / each.file, each, record)
     made = experiments.run(asked, args.out, args.records, overwrite=args.overwrite, measure=protocol_runs.measure)
     records: dict[str, list] = {}
     for each in runs:  # rows that were not asked for keep their records
@@ -235,7 +250,7 @@ def run(args: argparse.Namespace) -> None:
     table = protocol_table(scores, ratio)
     tables = {"protocols": (page, [*head, *table, "", near_sentence(scores, limits)])}
     if args.plants:
-        tables["leaks"] = (evaluation, [*head, *leak_table(records, limits, ratio)])
+        tables["leaks"] = (evaluation, [*head, *leak_table(records, limits, ratio), "", honest_sentence(records)])
     for name, (file, lines) in tables.items():
         print("\n" + "\n".join(lines))
         marked_pages.fill(file, name, lines)

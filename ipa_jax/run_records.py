@@ -167,8 +167,8 @@ def pooled(records: Iterable[tuple[str, Record]], *, rescaled: bool = False, spl
     """Scores of several runs of one method as one frame: groups are numbered through.
 
     Args:
-      records: (name of the world, record). Accounts become "world/account", so that several seeds of one world keep
-        the same accounts, which a bootstrap draws together.
+      records: (name of the world, record). Accounts become "world/account", and a column group names "world/group", so
+        that several seeds of one world keep the same accounts and groups, which a bootstrap draws together.
       rescaled: multiply each run's z by its own factor, fitted on its validation pairs (metrics.rescale_factor).
     """
     import polars as pl
@@ -176,7 +176,12 @@ def pooled(records: Iterable[tuple[str, Record]], *, rescaled: bool = False, spl
     parts, first = [], 0
     for world, record in records:
         factor = record.figures.get("rescale_factor") if rescaled else None
-        columns = {"record": pl.col("record") + first, "account": pl.lit(f"{world}/") + pl.col("account")}
+        named = pl.format(f"{world}/{{}}", pl.col("record"))
+        columns = {
+            "record": pl.col("record") + first,
+            "account": pl.lit(f"{world}/") + pl.col("account"),
+            "group": named,
+        }
         parts.append(scores(record, split).with_columns(**columns, z=pl.col("z") * (1.0 if factor is None else factor)))
         first = int(parts[-1]["record"].max()) + 1
     return pl.concat(parts)

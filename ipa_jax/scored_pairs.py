@@ -1,7 +1,8 @@
 """The scores of a split as groups and pairs in arrays: what every metric of section 4.1.2 starts from.
 
 `scores` is a polars frame with a row an image: account str, record int (the group), image_id str, post_id str,
-likes int (>= 1), z float (z = log s). A pair is two images of one group from different posts; it is valid when
+likes int (>= 1), z float (z = log s); where several runs of one data set are pooled also group, equal for the records
+that are one group. A pair is two images of one group from different posts; it is valid when
 max likes > min_ratio * min likes (eq. 8). Unknown here: how z came to be.
 """
 
@@ -22,6 +23,7 @@ class Table:
     start: np.ndarray  # int64 [G], first image of the group
     size: np.ndarray  # int64 [G]
     account: np.ndarray  # int64 [G], index into `accounts`
+    group: np.ndarray  # int64 [G] from 0, equal for a group that several runs have scored
     accounts: list[str]
 
     def blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -76,7 +78,10 @@ def read_scores(scores: pl.DataFrame) -> Table:
             f"scores.z: {bad} of {len(z)} scores are not finite, e.g. {example['account']}/{example['image_id']}; "
             "score the split with another checkpoint"
         )
-    groups = scores.group_by("record", maintain_order=True).agg(pl.len().alias("size"), pl.col("account").first())
+    named = "group" if "group" in scores.columns else "record"
+    groups = scores.group_by("record", maintain_order=True).agg(
+        pl.len().alias("size"), pl.col("account").first(), group=pl.col(named).first()
+    )
     size = groups["size"].cast(pl.Int64).to_numpy()
     accounts = sorted(groups["account"].unique())
     number = {name: i for i, name in enumerate(accounts)}
@@ -87,6 +92,7 @@ def read_scores(scores: pl.DataFrame) -> Table:
         start=np.cumsum(size) - size,
         size=size,
         account=np.array([number[name] for name in groups["account"]]),
+        group=groups["group"].rank("dense").cast(pl.Int64).to_numpy() - 1,
         accounts=accounts,
     )
 

@@ -59,12 +59,19 @@ def verdict(interval: Sequence[float] | None) -> str:
 
 def claim(text: str, found: Mapping[str, Any], paper: float | None) -> dict[str, Any]:
     """A claim judged by a difference in accuracy: {"claim", "verdict", "difference", "interval", "ahead", "seeds",
-    "paper"}."""
+    "paper"}.
+
+    The interval is over accounts and knows nothing of how far one training lies from another, so every run has to agree
+    with it; else the claim is undecided.
+    """
     words = {"higher": "holds", "lower": "does not hold: the opposite is measured", UNDECIDED: UNDECIDED}
     accuracy = found["accuracy"]
+    decided = accuracy["verdict"]
+    if decided != UNDECIDED and found["ahead"] != (found["seeds"] if decided == "higher" else 0):
+        decided = UNDECIDED
     return {
         "claim": text,
-        "verdict": words[accuracy["verdict"]],
+        "verdict": words[decided],
         "difference": accuracy["difference"],
         "interval": accuracy["interval"],
         "ahead": found["ahead"],

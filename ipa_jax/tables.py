@@ -104,6 +104,18 @@ def choose(args: argparse.Namespace) -> tuple[list[table_rows.Row], dict[str, st
     return [row for row in rows if row.name not in skipped], skipped
 
 
+def stored_row(row: table_rows.Row, args: argparse.Namespace) -> dict:
+    """Run -> record of a row whose every run has one, {} for any other."""
+    from ipa_jax import experiments
+    from ipa_jax.run_records import RecordError
+
+    try:
+        found = {run: experiments.stored(run, args.records) for run in runs_of(row, args)}
+    except RecordError:
+        return {}
+    return {} if None in found.values() else found
+
+
 def no_weights(name: str, folder: Path | None) -> str | None:
     """Why a peer's public weights are not scored, None where they are.
 
@@ -118,16 +130,30 @@ def no_weights(name: str, folder: Path | None) -> str | None:
     return None
 
 
-def human_score(file: Path) -> dict[str, Any]:
-    """What ipa_jax.human_study score --json gave. Raises ValueError for anything else, or for another split."""
+def human_score(file: Path, data_dir: Path | None) -> dict[str, Any]:
+    """What ipa_jax.human_study score --json gave.
+
+    Raises ValueError for anything else, another split, nobody, and a study of another data set than data_dir.
+    """
+    numbers = {"answers": int, "mean": float, "trimmed_mean": float | None, "mean_interval": list | None,
+               "trimmed_mean_interval": list | None, "participants": list, "split": str, "data": str,
+               "digest": str}  # fmt: skip
     try:
         score = json.loads(file.read_text())
-        if not {"participants", "answers", "mean", "trimmed_mean", "mean_interval", "split", "data"} <= score.keys():
-            raise ValueError("fields are missing")
-    except (ValueError, AttributeError) as error:
+        if score["participants"] == []:
+            raise ValueError("no participant finished")
+        if wrong := [name for name, kind in numbers.items() if not isinstance(score[name], kind)]:
+            raise ValueError(f"{', '.join(wrong)}: of another type")
+    except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"--human: {file} is not what ipa_jax.human_study score --json prints ({error})") from error
     if score["split"] != "test":
         raise ValueError(f"--human: {file} is of split {score['split']}, the other rows of test: serve --split test")
+    if data_dir:
+        from data_builders.dataset import GroupDataset
+        from ipa_jax.human_study.pairs import digest
+
+        if score["digest"] != digest(GroupDataset(data_dir, "test", depth=False)):
+            raise ValueError(f"--human: {file} is of a study on {score['data']}, the other rows are of {data_dir}")
     return score
 
 
@@ -141,23 +167,28 @@ def collect(args: argparse.Namespace) -> tuple[dict[str, dict], dict[str, str], 
     absent = {name: reason for name in table_rows.ZERO_SHOT if (reason := no_weights(name, args.weights))}
     runs = {row.name: runs_of(row, args) for row in rows}
     full = runs[table_rows.FULL.name]
-    if args.data_dir:  # one data set: what is not trained is scored once
-        full = full[:1]
+    scored = {run: full[0] if args.data_dir else run for run in full}  # one data set: what is not trained, once
 
     def measure(run, workdir, data_dir) -> dict:
-        if run in full:  # while its backbone is at hand
+        if run in scored.values():  # while its backbone is at hand
             table_runs.yardsticks(run, args.out, args.records, overwrite=args.overwrite)
         return {}
 
     everything = [run for of_row in runs.values() for run in of_row]
     records = experiments.run(everything, args.out, args.records, overwrite=args.overwrite, measure=measure)
+    for row in table_rows.TRAINED:  # rows that were not asked for keep their records
+        if missing.get(row.name) == "not asked for" and (there := stored_row(row, args)):
+            runs[row.name], records = list(there), records | there
+            del missing[row.name]
     key = lambda run: f"{run.world.name}/{run.training_seed}"  # noqa: E731
     found = {name: {key(run): (run.world.name, records[run]) for run in of_row} for name, of_row in runs.items()}
-    for run in full:
-        marks = table_runs.yardsticks(run, args.out, args.records, overwrite=args.overwrite)
+    for run, source in scored.items():
+        marks = table_runs.yardsticks(source, args.out, args.records, overwrite=args.overwrite)
         for name in table_rows.ZERO_SHOT:
             if name not in absent:
-                record = table_runs.zero_shot(name, run, args.weights, args.out, args.records, overwrite=args.overwrite)
+                record = table_runs.zero_shot(
+                    name, source, args.weights, args.out, args.records, overwrite=args.overwrite
+                )
                 marks[f"zero_shot_{name}"] = record
         for name, record in marks.items():
             found.setdefault(name, {})[key(run)] = (run.world.name, record)
@@ -169,7 +200,7 @@ def run(args: argparse.Namespace, argv: Sequence[str]) -> None:
     """Makes what is missing, then writes the pages. Raises ValueError, OSError before anything is run, StageError."""
     from ipa_jax import table_document, table_pages
 
-    human = human_score(args.human) if args.human else None
+    human = human_score(args.human, args.data_dir) if args.human else None
     remarks = args.records / "remarks.md"
     found, missing, min_ratio = collect(args)
     listed = {row.name for row in table_rows.TRAINED}

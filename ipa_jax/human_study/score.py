@@ -47,7 +47,7 @@ def score(
       draws, seed: of the bootstrap.
     Returns {"participants": [{"number", "name", "answers", "correct", "accuracy"}], "incomplete": [{"number", "name",
     "answers"}] (left out, unless asked for), `summary`'s four, "answers", "accuracy" (answers pooled), "left" (share of
-    answers for the left photo), "pairs" (a participant), "split", "data"}.
+    answers for the left photo), "pairs" (a participant), "split", "data", "digest"}.
     Raises ValueError where the data set is not the one that was served.
     """
     from ipa_jax.human_study.pairs import digest
@@ -85,6 +85,7 @@ def score(
         "pairs": study.pairs,
         "split": study.split,
         "data": study.data,
+        "digest": study.digest,
     }
 
 

@@ -20,7 +20,8 @@ def read(out):
 def test_tables_are_made_once_and_again_from_their_records_alone(tmp_path):
     human = tmp_path / "human.json"
     human.write_text(json.dumps({"participants": [1], "answers": 30, "mean": 0.6, "mean_interval": None,
-                                 "trimmed_mean": None, "split": "test", "data": "met"}))  # fmt: skip
+                                 "trimmed_mean": None, "trimmed_mean_interval": None, "split": "test",
+                                 "data": "met/top3000/1.1.0", "digest": "0"}))  # fmt: skip
     records, report = tmp_path / "records", tmp_path / "docs/results_demo.md"
     flags = (*WORLD, "--configs=basic", f"--records={records}", f"--report={report}", f"--human={human}")
     first = succeed("ipa_jax.tables", f"--out={tmp_path}/a", *flags)
@@ -42,6 +43,10 @@ def test_tables_are_made_once_and_again_from_their_records_alone(tmp_path):
     assert float(lines["1", "human"]["accuracy"]) == 0.6
     page = report.read_text()
     assert f"python -m ipa_jax.tables --out={tmp_path}/a" in page and "| Basic | 78.6 |" in page
+
+    fewer = [flag for flag in flags if not flag.startswith("--configs")]  # what was not asked for keeps its records
+    again = succeed("ipa_jax.tables", f"--out={tmp_path}/c", *fewer, "--configs=full")
+    assert "1 runs, 1 of them done" in again.stdout and read(tmp_path / "c") == lines
 
     again = succeed("ipa_jax.tables", f"--out={tmp_path}/b", *flags)
     assert "2 runs, 2 of them done" in again.stdout and "$ python -m" not in again.stdout

@@ -6,7 +6,7 @@ import pytest
 from test_table_figures import record
 
 from configs import full
-from ipa_jax import choice_rows, choices, run_records, workdirs
+from ipa_jax import choice_rows, choices, experiments, run_records, workdirs
 from ipa_jax.experiments import Run, World
 from ipa_jax.run_records import Record, RecordError
 
@@ -117,6 +117,17 @@ def test_the_table_of_short_histories():
     assert float(rows["0"][2]) > float(rows["0"][0]) and rows["0"][4].startswith("+")
     assert (rows["1"][0], rows["5"][2], rows["20"][0]) == ("not run", "no slot to fill", "not run")
     assert rows["1"][2] != "not run" and rows["1"][4] == ""
+
+
+def test_a_choice_that_lacks_a_world_is_not_compared(tmp_path, monkeypatch):
+    """Half of a choice is other accounts than the whole of another."""
+    args = choices._parser().parse_args([f"--out={tmp_path}", "--size=tiny", "--only=k_10"])
+    args.records = tmp_path
+    monkeypatch.setattr(experiments, "run", lambda runs, *_, **__: {r: record(0.5, world=r.world.seed) for r in runs})
+    there = lambda run, *_, **__: record(0.5) if (run.name, run.world.seed) == ("ours", 1) else None  # noqa: E731
+    monkeypatch.setattr(experiments, "stored", there)
+    found = choices.collect(choice_rows.CHOICES, args)
+    assert {name: len(of_choice) for name, of_choice in found.items()} == {"full": 2, "k_10": 2}
 
 
 def test_a_record_without_validation_is_named():

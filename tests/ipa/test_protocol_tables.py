@@ -90,6 +90,25 @@ def test_the_table_of_leaks():
     assert "`own_group`" in lines[3] and "fails: 2 (1 of 1 worlds) |" in lines[3] and "undecided" not in lines[3]
 
 
+def test_a_leak_without_the_run_that_it_is_compared_with_has_no_row():
+    made = records(full=record(0.7), plant_sibling=record(0.9, 1), plant_own_group=record(0.9, 1))
+    assert [line.split("|")[2].split("`")[1] for line in protocols.leak_table(made, (4, 0.95), 2)[2:]] == ["own_group"]
+
+
+def test_what_the_checklist_says_of_honest_runs_stands_beside():
+    made = records(full=record(0.7), past_only=record(0.7, failing=["3.3"]), plant_own_group=record(0.9, failing=["2"]))
+    said = protocols.honest_sentence(made)
+    assert said == "Of the runs without a plant, `full` fails no line, `past_only` fails: 3.3 (1 of 1 worlds)."
+
+
+def test_records_of_another_table_are_refused(tmp_path):
+    file, run = tmp_path / "full-seed3.json", Run("full", "full", {}, WORLD)
+    with pytest.raises(ValueError, match=r"full-seed3.json holds no near: .*\(--records\)"):
+        protocol_runs.require_measured(file, run, record(0.7))
+    protocol_runs.require_measured(file, run, record(0.7, near=lambda group, image: 30))
+    protocol_runs.require_measured(file, Run("past_only", "full", {}, WORLD), record(0.7))
+
+
 def test_duplicates_are_compared_with_the_same_scores_without_them():
     made = record(0.7, near=lambda group, image: 0 if int(group) % 2 else 30, failing=["1.4"])
     lines = protocols.leak_table(records(plant_duplicates=made), (4, 0.95), 2)

@@ -67,6 +67,23 @@ def test_seeds_of_one_data_set_do_not_narrow_an_interval():
     assert np.ptp(table_figures.figures(worlds, 2.0, draws=400)["accuracy_interval"]) < 0.8 * widths[0]
 
 
+def test_nor_where_groups_are_drawn_in_place_of_few_accounts():
+    few = record(0.3, accounts=4, groups=12)
+    one, three = ({f"data/{s}": ("data", few) for s in range(n)} for n in (1, 3))
+    found = [table_figures.figures(r, 2.0, draws=400) for r in (one, three)]
+    assert found[0]["interval_over"] == "groups"
+    assert found[1]["accuracy_interval"] == pytest.approx(found[0]["accuracy_interval"])
+
+
+def test_a_claim_needs_every_run():
+    """However sure the accounts are, one training of three that says otherwise leaves it open."""
+    sure = {"accuracy": {"difference": 0.05, "interval": [0.04, 0.06], "verdict": "higher"}, "seeds": 3}
+    assert [table_figures.claim("x", sure | {"ahead": n}, None)["verdict"] for n in (3, 2)] == ["holds", "undecided"]
+    behind = {"accuracy": {"difference": -0.05, "interval": [-0.06, -0.04], "verdict": "lower"}, "seeds": 3}
+    verdicts = [table_figures.claim("x", behind | {"ahead": n}, None)["verdict"] for n in (0, 1)]
+    assert "opposite" in verdicts[0] and verdicts[1] == "undecided"
+
+
 def test_a_difference_is_decided_by_its_interval():
     good, poor, same = runs(0.6), runs(0.1), runs(0.6, noise_seed=7)
     up = table_figures.difference(good, poor, 2.0, draws=200)

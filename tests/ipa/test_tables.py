@@ -2,6 +2,8 @@
 
 import csv
 import io
+import json
+import re
 from argparse import Namespace
 from pathlib import Path
 
@@ -11,7 +13,16 @@ from safetensors.numpy import save_file
 from test_table_figures import record, runs
 
 from configs import full
-from ipa_jax import experiments, paper_results, table_document, table_pages, table_rows, tables
+from ipa_jax import (
+    experiments,
+    paper_results,
+    table_document,
+    table_figures,
+    table_pages,
+    table_rows,
+    table_runs,
+    tables,
+)
 from ipa_jax.experiments import World
 from tests.data import built, tiny_world
 
@@ -48,7 +59,7 @@ def document(found):
         "zero_shot_nima": "weights not given",
     }
     human = {"participants": [1, 2, 3], "answers": 90, "mean": 0.6, "mean_interval": [0.5, 0.7], "trimmed_mean": 0.61,
-             "trimmed_mean_interval": None, "data": "runs/data/met"}  # fmt: skip
+             "trimmed_mean_interval": None, "data": "runs/met/top3000/1.1.0"}  # fmt: skip
     return table_document.document(
         found,
         missing,
@@ -128,7 +139,7 @@ def test_the_human_row_is_the_trimmed_mean_where_there_is_one(document, found):
     human = row(document, "1", "human")
     assert human["label"] == "Human (3 people on met)" and human["ours"]["accuracy"] == 0.61
     two = {"participants": [1, 2], "answers": 60, "mean": 0.6, "mean_interval": [0.5, 0.7], "trimmed_mean": None,
-           "data": "met"}  # fmt: skip
+           "data": "met/top3000/1.1.0"}  # fmt: skip
     made = table_document.document(found, {}, 2.0, command="", title="", human=two, draws=10)
     assert row(made, "1", "human")["ours"]["accuracy_interval"] == [0.5, 0.7]
     none = row(table_document.document(found, {}, 2.0, command="", title="", draws=10), "1", "human")
@@ -240,6 +251,43 @@ def test_a_data_set_of_another_size_is_refused_before_anything_runs(tmp_path, ca
     said = capsys.readouterr().err
     assert f"{tmp_path}/data: config.data.depth.side is 8 in the data set and 48 here" in said and "--set" in said
     tables.require_data(arguments(data_dir=tmp_path / "data", set={"data.depth.side": 8}))
+
+
+SCORE = {"participants": [{}], "answers": 30, "mean": 0.6, "mean_interval": None, "trimmed_mean": None,
+         "trimmed_mean_interval": None, "split": "test", "data": "d/top3000/1.1.0", "digest": "0"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [({"participants": []}, "no participant finished"), ({"mean": "0.6"}, "mean: of another type"),
+     ({"split": "train"}, "is of split train"), ({}, "is of a study on d/top3000/1.1.0")],
+)  # fmt: skip
+def test_a_study_that_does_not_fit_is_refused(tmp_path, changes, said):
+    tiny_world.write(tmp_path)
+    built.build_quietly(tmp_path, tmp_path / "data")
+    file = tmp_path / "human.json"
+    file.write_text(json.dumps(SCORE | changes))
+    with pytest.raises(ValueError, match=re.escape(said)):
+        tables.human_score(file, tmp_path / "data")
+    file.write_text(json.dumps(SCORE))
+    assert tables.human_score(file, None) == SCORE
+
+
+def test_what_is_scored_once_stands_beside_each_training_seed(monkeypatch, tmp_path):
+    """Two training seeds of one data set: a difference to a yardstick is over both, not over the first alone."""
+    made = {0: record(0.6, world=0), 1: record(0.2, world=0, noise_seed=1)}
+    monkeypatch.setattr(tables, "require_data", lambda args: None)
+    monkeypatch.setattr(tables, "choose", lambda args: ([table_rows.FULL], {}))
+    monkeypatch.setattr(experiments, "run", lambda runs, *_, **__: {run: made[run.training_seed] for run in runs})
+    monkeypatch.setattr(experiments.BuiltData, "definition", {"data": "d"})
+    monkeypatch.setattr(table_runs, "yardsticks", lambda run, *_, **__: {"chance": record(0.0, world=0, noise_seed=9)})
+    args = arguments(data_dir=tmp_path, seeds=2, out=tmp_path, records=tmp_path, overwrite=False)
+    found, _, _ = tables.collect(args)
+    assert found["chance"].keys() == found["full"].keys() and len(found["full"]) == 2
+    apart = table_figures.difference(found["full"], found["chance"], 2.0, draws=20)
+    full, chance = ([one.figures["accuracy"] for _, one in found[name].values()] for name in ("full", "chance"))
+    assert apart["seeds"] == 2 and chance[0] == chance[1]
+    assert apart["accuracy"]["difference"] == pytest.approx(np.mean(full) - chance[0])
 
 
 def test_public_weights_of_another_network_are_refused_before_anything_runs(tmp_path, capsys, monkeypatch):
