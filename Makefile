@@ -12,7 +12,7 @@ help:
 	@echo "make tables      Tables 1 and 2, three worlds, every row; goes on where it stopped (2 hours, estimated)"
 	@echo "make choices     the paper's silent choices, two worlds; goes on where it stopped (2 hours, estimated)"
 	@echo "make protocols   four protocols side by side, two worlds; goes on where it stopped (60 minutes, estimated)"
-	@echo "make leaks       what each planted leak is worth, two worlds; goes on where it stopped (80 minutes, estimated)"
+	@echo "make leaks       what each planted leak is worth, one world; goes on where it stopped (50 minutes, estimated)"
 	@echo "make short-histories  accuracy against the size of the bank; goes on where it stopped (70 minutes, estimated)"
 	@echo "make test        set-up, then all tests"
 	@echo "make test-browser  the study page in Chromium, which has to be there"
@@ -54,7 +54,8 @@ protocols: .venv
 	$(BIN)/python -m ipa_jax.protocols --out=runs/experiments --records=docs/runs/protocols --page=docs/protocols.md
 
 leaks: .venv
-	$(BIN)/python -m ipa_jax.protocols --out=runs/experiments --records=docs/runs/protocols --plants --evaluation=docs/evaluation.md
+	$(BIN)/python -m ipa_jax.protocols --out=runs/experiments --records=docs/runs/protocols --seeds=0 --plants \
+		--evaluation=docs/evaluation.md
 
 test: .venv/.dev
 	$(BIN)/python -m pytest
