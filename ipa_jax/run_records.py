@@ -176,11 +176,10 @@ def pooled(records: Iterable[tuple[str, Record]], *, rescaled: bool = False, spl
     parts, first = [], 0
     for world, record in records:
         factor = record.figures.get("rescale_factor") if rescaled else None
-        named = pl.format(f"{world}/{{}}", pl.col("record"))
         columns = {
             "record": pl.col("record") + first,
             "account": pl.lit(f"{world}/") + pl.col("account"),
-            "group": named,
+            "group": pl.lit(f"{world}/") + pl.col("record").cast(pl.String),
         }
         parts.append(scores(record, split).with_columns(**columns, z=pl.col("z") * (1.0 if factor is None else factor)))
         first = int(parts[-1]["record"].max()) + 1
