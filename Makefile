@@ -32,29 +32,29 @@ help:
 	touch $@
 
 demo: .venv
-	$(BIN)/python -m ipa_jax.demo --out=runs/demo
+	$(BIN)/python -m ipa_jax demo --out=runs/demo
 
 demo-seeds: .venv
-	$(BIN)/python -m ipa_jax.demo --out=runs/seeds --seeds=0,1,2 --configs=basic,basic_retrieval,full
+	$(BIN)/python -m ipa_jax demo --out=runs/seeds --seeds=0,1,2 --configs=basic,basic_retrieval,full
 
 demo-losses: .venv
-	$(BIN)/python -m ipa_jax.demo --out=runs/losses --configs=full,ratio_log,ratio_raw,log_likes,concat
+	$(BIN)/python -m ipa_jax demo --out=runs/losses --configs=full,ratio_log,ratio_raw,log_likes,concat
 
 tables: .venv
-	$(BIN)/python -m ipa_jax.tables --out=runs/experiments --records=docs/runs/tables --report=docs/results_demo.md
+	$(BIN)/python -m ipa_jax tables --out=runs/experiments --records=docs/runs/tables --report=docs/results_demo.md
 
 choices: .venv
-	$(BIN)/python -m ipa_jax.choices --out=runs/experiments --records=docs/runs/choices --others docs/runs/tables --page=docs/choices.md
+	$(BIN)/python -m ipa_jax choices --out=runs/experiments --records=docs/runs/choices --others docs/runs/tables --page=docs/choices.md
 
 short-histories: .venv
-	$(BIN)/python -m ipa_jax.choices --out=runs/experiments --records=docs/runs/choices --others docs/runs/tables --page=docs/choices.md \
+	$(BIN)/python -m ipa_jax choices --out=runs/experiments --records=docs/runs/choices --others docs/runs/tables --page=docs/choices.md \
 		--short_histories
 
 protocols: .venv
-	$(BIN)/python -m ipa_jax.protocols --out=runs/experiments --records=docs/runs/protocols --page=docs/protocols.md
+	$(BIN)/python -m ipa_jax protocols --out=runs/experiments --records=docs/runs/protocols --page=docs/protocols.md
 
 leaks: .venv
-	$(BIN)/python -m ipa_jax.protocols --out=runs/experiments --records=docs/runs/protocols --seeds=0 --plants \
+	$(BIN)/python -m ipa_jax protocols --out=runs/experiments --records=docs/runs/protocols --seeds=0 --plants \
 		--evaluation=docs/evaluation.md
 
 test: .venv/.dev

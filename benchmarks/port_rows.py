@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from configs.full import get_config
-from third_party_ports import zoo
-from third_party_ports.weights import KeyMap
+from third_party_ports.checkpoints import zoo
+from third_party_ports.checkpoints.weights import KeyMap
 
 EXTRACT = get_config().extract
 CANVAS = 640  # px, square: a square photo's 600 px on a canvas of multiples of 128 px, as extraction lays it
@@ -79,7 +79,7 @@ def _swin(dtype: Any) -> Port:
 
 
 def _torch_swin() -> Counterpart:
-    from third_party_ports.layouts import official_swin
+    from third_party_ports.checkpoints.swin_layouts import official_swin
 
     module = _timm().create_model("swin_base_patch4_window7_224", num_classes=0)
     return Counterpart(
@@ -129,7 +129,7 @@ def _torch_efficientnet() -> Counterpart:
 
 
 def _hrnet(dtype: Any) -> Port:
-    from third_party_ports.hrnet import STACKED, HRNet
+    from third_party_ports.dekr.hrnet import STACKED, HRNet
 
     network = HRNet(dtype=dtype)
     keys = KeyMap(stacked=rf"({STACKED})\.(\d+)(\..+)")
@@ -163,7 +163,7 @@ def _torch_trunk() -> Counterpart:
 
 
 def _regions(dtype: Any) -> Port:
-    from third_party_ports.bottom_up import BottomUp
+    from third_party_ports.bottom_up.detector import BottomUp
 
     network = BottomUp(dtype=dtype)
     keys = KeyMap(renames=((r"^layer4\.", "res5."), (r"^fc\.", "cls_score.")))
@@ -191,7 +191,7 @@ def _torch_regions() -> Counterpart:
 
 
 def _dekr(dtype: Any) -> Port:
-    from third_party_ports.dekr import mirrored
+    from third_party_ports.dekr.network import mirrored
 
     row = zoo.checkpoint("dekr_w32")
     network = row.network(dtype=dtype)
@@ -203,7 +203,7 @@ def _dekr(dtype: Any) -> Port:
 
 
 def _adabins(dtype: Any) -> Port:
-    from third_party_ports.adabins import depth_maps
+    from third_party_ports.adabins.network import depth_maps
 
     row = zoo.checkpoint("adabins_nyu")
     network = row.network(dtype=dtype)
@@ -217,7 +217,7 @@ def _adabins(dtype: Any) -> Port:
 def _bottom_up(dtype: Any) -> Port:
     import jax.numpy as jnp
 
-    from third_party_ports.bottom_up import region_features
+    from third_party_ports.bottom_up.detector import region_features
 
     row = zoo.checkpoint("bottom_up_r101")
     network, side = row.network(dtype=dtype), EXTRACT.caption.short_side
@@ -233,8 +233,8 @@ def _bottom_up(dtype: Any) -> Port:
 def _m2_transformer(dtype: Any) -> Port:
     import jax.numpy as jnp
 
-    from third_party_ports.beam_search import search_captions
-    from third_party_ports.m2_transformer import caption_vector
+    from third_party_ports.m2_transformer.beam_search import search_captions
+    from third_party_ports.m2_transformer.network import caption_vector
 
     row, own = zoo.checkpoint("m2_transformer"), EXTRACT.caption
     network = row.network(dtype=dtype)

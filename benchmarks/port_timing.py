@@ -87,7 +87,7 @@ def _jax_step(row: Row, inputs: np.ndarray, dtype: str, tensors: Any) -> tuple[C
     import jax.numpy as jnp
 
     from data_builders.frozen_network import random_variables
-    from third_party_ports.weights import from_state_dict
+    from third_party_ports.checkpoints.weights import from_state_dict
 
     port: Port = row.port(jnp.dtype(dtype))
     variables = from_state_dict(port.keys, tensors, port.shapes) if tensors else random_variables(port.shapes)

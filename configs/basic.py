@@ -1,6 +1,6 @@
 """Table 2, "Basic": the backbone and the aggregation encoder alone (paper: 78.64 %).
 
-Run: python -m ipa_jax.main --config=configs/basic.py --workdir=runs/basic (sizes: FILE:demo)
+Run: python -m ipa_jax train --config=configs/basic.py --workdir=runs/basic (sizes: FILE:demo)
 """
 
 from ml_collections import ConfigDict

@@ -1,6 +1,6 @@
 """Table 2, "+ Retrieval": basic plus the memory-bank branch (paper: 79.12 %).
 
-Run: python -m ipa_jax.main --config=configs/basic_retrieval.py --workdir=runs/basic_retrieval (sizes: FILE:demo)
+Run: python -m ipa_jax train --config=configs/basic_retrieval.py --workdir=runs/basic_retrieval (sizes: FILE:demo)
 """
 
 from ml_collections import ConfigDict

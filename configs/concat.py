@@ -1,6 +1,6 @@
 """Table 2, "Concatenation": pooled features into an MLP head in place of the encoder (paper: 68.97 %).
 
-Run: python -m ipa_jax.main --config=configs/concat.py --workdir=runs/concat (sizes: FILE:demo)
+Run: python -m ipa_jax train --config=configs/concat.py --workdir=runs/concat (sizes: FILE:demo)
 """
 
 from ml_collections import ConfigDict

@@ -1,7 +1,7 @@
 """The paper's model: Swin-B, retrieval, five depth masks, aggregation encoder, ratio loss. Every default lives here.
 
 Table 1, "Ours" (79.48 % pairwise accuracy, PLCC 0.4052, SRCC 0.3871, Ratio MSE 1.1388; 30 h on four 2080 Ti).
-Run: python -m ipa_jax.main --config=configs/full.py --workdir=runs/full --config.data_dir=DATA
+Run: python -m ipa_jax train --config=configs/full.py --workdir=runs/full --config.data_dir=DATA
      --config.init.swin=swin_base_22k.safetensors --config.init.resnet=resnet50_v2.safetensors
 
 `get_config(size)` knows three sizes: "full" (the paper), "demo" (48 px, two CPU cores), "tiny" (tests).

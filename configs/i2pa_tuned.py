@@ -1,6 +1,6 @@
 """I2PA (Ding et al.) fine-tuned on our pairs with its own loss (ours, beside Table 1's zero-shot row).
 
-Run: python -m ipa_jax.main --config=configs/i2pa_tuned.py --workdir=runs/i2pa_tuned --config.data_dir=DATA
+Run: python -m ipa_jax train --config=configs/i2pa_tuned.py --workdir=runs/i2pa_tuned --config.data_dir=DATA
      --config.init.peer=i2pa.safetensors, or --config.i2pa.pixels=imagenet --config.init.resnet=resnet50_v2.safetensors
 """
 

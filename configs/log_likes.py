@@ -1,6 +1,6 @@
 """Table 2, "log likes": regression of log likes in place of the pairwise ratio (paper: 68.73 %).
 
-Run: python -m ipa_jax.main --config=configs/log_likes.py --workdir=runs/log_likes (sizes: FILE:demo)
+Run: python -m ipa_jax train --config=configs/log_likes.py --workdir=runs/log_likes (sizes: FILE:demo)
 """
 
 from ml_collections import ConfigDict

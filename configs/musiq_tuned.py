@@ -1,6 +1,6 @@
 """MUSIQ fine-tuned on our pairs, one new output (ours, beside Table 1's zero-shot row).
 
-Run: python -m ipa_jax.main --config=configs/musiq_tuned.py --workdir=runs/musiq_tuned --config.data_dir=DATA
+Run: python -m ipa_jax train --config=configs/musiq_tuned.py --workdir=runs/musiq_tuned --config.data_dir=DATA
      --config.init.peer=musiq_ava.safetensors (sizes: FILE:demo)
 """
 

@@ -1,6 +1,6 @@
 """NIMA fine-tuned on likes: votes for the quantile of an image's likes in its account (ours, beside the zero-shot row).
 
-Run: python -m ipa_jax.main --config=configs/nima_tuned.py --workdir=runs/nima_tuned --config.data_dir=DATA
+Run: python -m ipa_jax train --config=configs/nima_tuned.py --workdir=runs/nima_tuned --config.data_dir=DATA
      --config.init.peer=nima_aesthetic.safetensors (sizes: FILE:demo); --config.loss.name=ratio_share trains on pairs
 """
 

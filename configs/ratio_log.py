@@ -1,6 +1,6 @@
 """Eq. 7 read as the squared error of the log2 ratio: training on Ratio MSE itself.
 
-Run: python -m ipa_jax.main --config=configs/ratio_log.py --workdir=runs/ratio_log (sizes: FILE:demo)
+Run: python -m ipa_jax train --config=configs/ratio_log.py --workdir=runs/ratio_log (sizes: FILE:demo)
 """
 
 from ml_collections import ConfigDict

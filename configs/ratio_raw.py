@@ -1,6 +1,6 @@
 """Eq. 7 read literally: squared errors of the plain ratios, both ways.
 
-Run: python -m ipa_jax.main --config=configs/ratio_raw.py --workdir=runs/ratio_raw (sizes: FILE:demo)
+Run: python -m ipa_jax train --config=configs/ratio_raw.py --workdir=runs/ratio_raw (sizes: FILE:demo)
 """
 
 from ml_collections import ConfigDict

@@ -1,7 +1,7 @@
 """Table 1, "Zhang": UHAN, photo, text and account to log likes (paper: 64.86 %).
 
 At the small sizes the regions' network is trained too: there is no pretrained one for 48 px.
-Run: python -m ipa_jax.main --config=configs/uhan.py --workdir=runs/uhan --config.data_dir=DATA
+Run: python -m ipa_jax train --config=configs/uhan.py --workdir=runs/uhan --config.data_dir=DATA
      --config.init.swin=swin_base_22k.safetensors (sizes: FILE:demo)
 """
 

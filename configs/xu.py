@@ -2,7 +2,7 @@
 
 The paper's row (77.51 %) probably reads comments, which are written after posting: xu_comments.py. At the small sizes
 Swin is trained too: there is no pretrained one for 48 px.
-Run: python -m ipa_jax.main --config=configs/xu.py --workdir=runs/xu --config.data_dir=DATA
+Run: python -m ipa_jax train --config=configs/xu.py --workdir=runs/xu --config.data_dir=DATA
      --config.init.swin=swin_base_22k.safetensors (sizes: FILE:demo)
 """
 

@@ -1,6 +1,6 @@
 """Table 1, "Xu", with the earliest comments too, which are written after posting (paper: 77.51 %, probably this row).
 
-Run: python -m ipa_jax.main --config=configs/xu_comments.py --workdir=runs/xu_comments --config.data_dir=DATA
+Run: python -m ipa_jax train --config=configs/xu_comments.py --workdir=runs/xu_comments --config.data_dir=DATA
      --config.init.swin=swin_base_22k.safetensors (sizes: FILE:demo)
 """
 

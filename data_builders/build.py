@@ -1,6 +1,6 @@
 """Builds the data set `top3000` from raw posts and a feature store.
 
-    python -m data_builders.build --config=configs/full.py --raw=RAW --features=STORE --data_dir=DATA
+    python -m ipa_jax build --config=configs/full.py --raw=RAW --features=STORE --data_dir=DATA
         [--config.data.memory.exclude=post ...] [--overwrite] [--beam_pipeline_options=runner=FnApiRunner]
 
 RAW is a folder in the layout of the Instagram Influencer Dataset, a folder with posts.csv, or a .csv file. The data set

@@ -51,8 +51,7 @@ def version_folder(data_dir: Path | str, *, missing_ok: bool = False) -> Path | 
     if missing_ok:
         return None
     raise FileNotFoundError(
-        f"{data_dir}: no data set {NAME} here (config.data_dir); build it with "
-        "python -m data_builders.build --data_dir=..."
+        f"{data_dir}: no data set {NAME} here (config.data_dir); build it with python -m ipa_jax build --data_dir=..."
     )
 
 

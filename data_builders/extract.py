@@ -1,6 +1,6 @@
 """Runs the frozen extractors over the images of raw posts, into a feature store.
 
-    python -m data_builders.extract --raw=RAW --out=FEATURES [--config=configs/full.py] [--config.extract.batch=2 ...]
+    python -m ipa_jax extract --raw=RAW --out=FEATURES [--config=configs/full.py] [--config.extract.batch=2 ...]
         [--extractors=pose,background,caption,depth] [--random-weights] [--beam_pipeline_options=runner=FnApiRunner]
 
 RAW is what data_builders.build takes: a folder in the Instagram layout, a folder with posts.csv, or a .csv file. The

@@ -92,7 +92,7 @@ def read(path: Path) -> np.ndarray:
 
 def prepare_pose(photo: np.ndarray, choices: Mapping[str, Any]) -> dict[str, Any] | None:
     """`canvases` uint8 by scale and their `geometry`; None for a photo too long to be looked at."""
-    from third_party_ports.dekr_canvas import AspectError, canvas
+    from third_party_ports.dekr.canvas import AspectError, canvas
 
     canvases = {}
     for scale in choices["scales"]:
@@ -112,7 +112,7 @@ def prepare_background(photo: np.ndarray, choices: Mapping[str, Any]) -> np.ndar
 
 def prepare_caption(photo: np.ndarray, choices: Mapping[str, Any]) -> dict[str, Any]:
     """`canvas` float32 [h, w, 3], zeros after the photo's `size` (rows, columns), and its `scale`."""
-    from third_party_ports.region_input import padded, region_input
+    from third_party_ports.bottom_up.input import padded, region_input
 
     values, scale = region_input(photo, choices["short_side"], choices["long_side"])
     canvas, size = padded(values, MULTIPLE)

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from data_builders.frozen_network import OnDevices, fetch, how_to_get, load, source_sha256, weights_path
-from third_party_ports import zoo
+from third_party_ports.checkpoints import zoo
 
 VERSION = "1"  # raised when the same weights and choices come to give other features
 
 
 def networks(part: str, choices: Mapping[str, Any]) -> tuple[str, ...]:
-    """The rows of third_party_ports.zoo that a part needs."""
+    """The rows of third_party_ports.checkpoints.zoo that a part needs."""
     own = choices[part]
     if part == "pose":
         return (own["network"], *(["dekr_rescore"] if own["rescore"] else []))
@@ -55,9 +55,9 @@ class Pose:
     part = "pose"
 
     def __init__(self, choices: Mapping[str, Any], random: bool):
-        from third_party_ports.dekr import mirrored
+        from third_party_ports.dekr.network import mirrored
+        from third_party_ports.dekr.poses import PoseSettings
         from third_party_ports.imagenet import normalise
-        from third_party_ports.poses import PoseSettings
 
         own = choices["pose"]
         self.header = header("pose", choices, random)
@@ -91,7 +91,7 @@ class Pose:
         return {scale: self._maps(np.stack([one["canvases"][scale] for one in batch])) for scale in scales}
 
     def finish(self, started: Any, batch: Sequence[dict[str, Any] | None]) -> list[dict[str, Any]]:
-        from third_party_ports.poses import people
+        from third_party_ports.dekr.poses import people
 
         if started is None:  # too long a photo to be looked at
             return [{"people": []}]
@@ -106,7 +106,7 @@ class Pose:
 
 
 def _rescorer(choices: Mapping[str, Any], random: bool) -> Any:
-    from third_party_ports.pose_rescoring import FEATURES, rescorer
+    from third_party_ports.dekr.rescoring import FEATURES, rescorer
 
     network, variables = load("dekr_rescore", {}, choices["weights"], (1, FEATURES), "float32", random)
     return rescorer(variables, network)
@@ -150,10 +150,10 @@ class Caption:
     def __init__(self, choices: Mapping[str, Any], random: bool):
         import jax.numpy as jnp
 
-        from third_party_ports.beam_search import search_captions
-        from third_party_ports.bottom_up import region_features
-        from third_party_ports.captions import load_vocabulary
-        from third_party_ports.m2_transformer import caption_vector
+        from third_party_ports.bottom_up.detector import region_features
+        from third_party_ports.m2_transformer.beam_search import search_captions
+        from third_party_ports.m2_transformer.network import caption_vector
+        from third_party_ports.m2_transformer.text import load_vocabulary
 
         own = choices["caption"]
         self.header = header("caption", choices, random)
@@ -211,7 +211,7 @@ class Caption:
         )
 
     def finish(self, started: Any, batch: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        from third_party_ports.captions import text
+        from third_party_ports.m2_transformer.text import text
 
         vectors, *tokens = fetch(started)
         texts = [text(row, self._vocabulary, self._eos) for row in tokens[0]] if tokens else [None] * len(vectors)
@@ -224,7 +224,7 @@ class Depth:
     part = "depth"
 
     def __init__(self, choices: Mapping[str, Any], random: bool):
-        from third_party_ports.adabins import depth_maps
+        from third_party_ports.adabins.network import depth_maps
         from third_party_ports.imagenet import normalise
 
         own = choices["depth"]

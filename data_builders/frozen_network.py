@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from third_party_ports import zoo
+from third_party_ports.checkpoints import zoo
 
 RANDOM_GAIN = 0.7  # of random kernels: nothing overflows, and a detector still finds something
 
 
 def weights_path(folder: str, name: str) -> Path:
-    """The converted file of a row of third_party_ports.zoo."""
+    """The converted file of a row of third_party_ports.checkpoints.zoo."""
     return Path(folder) / (f"{name}.json" if zoo.checkpoint(name).module is None else f"{name}.safetensors")
 
 
@@ -20,8 +20,8 @@ def how_to_get(folder: str, name: str) -> str:
     """The command that puts a missing file in its place."""
     row = zoo.checkpoint(name)
     if row.url:
-        return f"{name}: python -m third_party_ports.fetch {name} --to {folder}"
-    convert = f"python -m third_party_ports.convert {name} {row.file} --out {weights_path(folder, name)}"
+        return f"{name}: python -m ipa_jax fetch {name} --to {folder}"
+    convert = f"python -m ipa_jax convert {name} {row.file} --out {weights_path(folder, name)}"
     return f"{name}: get {row.file} from {row.page}, then {convert}"
 
 
@@ -32,7 +32,7 @@ def source_sha256(folder: str, name: str) -> str:
     """
     from safetensors import SafetensorError, safe_open
 
-    from third_party_ports.weights import WeightsError
+    from third_party_ports.checkpoints.weights import WeightsError
 
     path = weights_path(folder, name)
     remedy = f"Make it again: {how_to_get(folder, name)}"
@@ -63,7 +63,7 @@ def load(
     import jax
     import jax.numpy as jnp
 
-    from third_party_ports import weights
+    from third_party_ports.checkpoints import weights
 
     row = zoo.checkpoint(name)
     fields = {field: _hashable(value) for field, value in fields.items()}

@@ -1,6 +1,6 @@
 """Shows what a data set holds: counts and a sample on screen, all groups as JSON lines, some with photos as HTML.
 
-    python -m data_builders.inspect DATA_DIR --split test [--jsonl FILE] [--html FILE] [--groups 20]
+    python -m ipa_jax inspect DATA_DIR --split test [--jsonl FILE] [--html FILE] [--groups 20]
 
 A line of the JSONL is one group; `pairs` and `retrieved` go by position in `images`:
 {"account", "first_post", "split", "images": [id], "likes", "times", "pairs": [[i, j]],

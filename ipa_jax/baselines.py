@@ -1,6 +1,6 @@
 """Yardsticks beside the model: what a score must beat, and in a demo world what it can reach.
 
-    python -m ipa_jax.baselines --data_dir=DATA [--world=WORLD] [--export=EXPORT] [--split=test]
+    python -m ipa_jax baselines --data_dir=DATA [--world=WORLD] [--export=EXPORT] [--split=test]
 
 Each gives a table of scores, a row an image in the order of the split's index (metrics.py reads them).
 """
@@ -160,7 +160,7 @@ def print_table(results: Mapping[str, dict], title: str) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m ipa_jax.baselines", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m ipa_jax baselines", description=__doc__.split("\n")[0])
     parser.add_argument("--data_dir", required=True, help="what data_builders.build wrote")
     parser.add_argument("--world", type=Path, help="demo world that the data came from: adds what its truth says")
     parser.add_argument("--export", type=Path, help="export/ of a trained model: adds kNN on its backbone's features")

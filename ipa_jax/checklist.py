@@ -1,6 +1,6 @@
 """The leakage checklist of a data set, and of a run on it: each line decided by a computation on what is stored.
 
-    python -m ipa_jax.checklist --data_dir=DATA [--workdir=RUN] [--shuffled RUN RUN ...] [--json]
+    python -m ipa_jax checklist --data_dir=DATA [--workdir=RUN] [--shuffled RUN RUN ...] [--json]
 
 The eight types are those of Kapoor and Narayanan, "Leakage and the reproducibility crisis in machine-learning-based
 science" (Patterns 2023). Ends with 1 where a line fails.
@@ -73,7 +73,7 @@ def facts(data: "StoredData") -> list["Line"]:
         ),
         Line("unripe likes", NOTE, unripe(data), "times in the index"),
         Line("hidden likes", NOTE, hidden(data), "likes in the index"),
-        Line("protocols", NOTE, "four protocols side by side: python -m ipa_jax.protocols, docs/protocols.md", "-"),
+        Line("protocols", NOTE, "four protocols side by side: python -m ipa_jax protocols, docs/protocols.md", "-"),
     ]
 
 
@@ -171,7 +171,7 @@ def show(lines: Sequence["Line"], title: str) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m ipa_jax.checklist", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m ipa_jax checklist", description=__doc__.split("\n")[0])
     parser.add_argument("--data_dir", required=True, type=Path, help="what data_builders.build wrote")
     parser.add_argument("--workdir", type=Path, help="a finished run on it, which is checked too")
     parser.add_argument("--shuffled", type=Path, nargs="+", default=[], metavar="RUN",

@@ -1,7 +1,7 @@
 """The paper's silent choices settled by experiment: one field each over full.py, on demo worlds.
 
-    python -m ipa_jax.choices --out=runs/experiments                     every choice
-    python -m ipa_jax.choices --out=runs/experiments --short_histories   accuracy against the size of the bank
+    python -m ipa_jax choices --out=runs/experiments                     every choice
+    python -m ipa_jax choices --out=runs/experiments --short_histories   accuracy against the size of the bank
 
 A run that is done is never made again: its record is taken, also that of another table of the same run (--others).
 """
@@ -174,7 +174,7 @@ def run(args: argparse.Namespace, argv: Sequence[str]) -> None:
     marked_pages.require(page, name)
     found = collect(choice_rows.SHORT_HISTORIES if args.short_histories else choice_rows.CHOICES, args)
     ratio = full.get_config(args.size).data.pairs.min_ratio
-    lines = [f"`python -m ipa_jax.choices {shlex.join(argv)}`", ""]
+    lines = [f"`python -m ipa_jax choices {shlex.join(argv)}`", ""]
     if args.short_histories:
         lines += history_table(found, ratio)
     else:
@@ -186,7 +186,7 @@ def run(args: argparse.Namespace, argv: Sequence[str]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m ipa_jax.choices", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m ipa_jax choices", description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="folder of all that is made")
     parser.add_argument("--records", type=Path, help="folder of the runs' records (default: OUT/records-choices)")
     parser.add_argument("--others", type=Path, nargs="*", default=[],

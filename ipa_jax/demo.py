@@ -1,7 +1,7 @@
 """The main job on the demo world, end to end: world -> build -> train -> evaluate -> export -> report.
 
-    python -m ipa_jax.demo --out=runs/demo [--configs=basic,full]     what `make demo` runs
-    python -m ipa_jax.demo --out=runs/seeds --seeds=0,1,2 --configs=...          what `make demo-seeds` runs
+    python -m ipa_jax demo --out=runs/demo [--configs=basic,full]     what `make demo` runs
+    python -m ipa_jax demo --out=runs/seeds --seeds=0,1,2 --configs=...          what `make demo-seeds` runs
 
 Every stage is a command that is printed as it runs and can be run by hand. A stage that ended is kept: the same
 command again goes on where it stopped. World seed = training seed; test groups are pooled over the seeds.
@@ -31,17 +31,17 @@ def make_world(folder: Path, seed: int, configs: Sequence[str], args: argparse.N
     """One demo world: drawn, built, and a model of each config trained, evaluated and exported on it."""
     world, data = folder / "world", folder / "data"
     size = ["--accounts", str(args.accounts), "--posts", str(args.posts), "--side", "48", "--seed", str(seed)]
-    command("data_builders.demo_world", str(world), *size)
-    command("data_builders.build", f"--config=configs/full.py:{args.size}", f"--raw={world}/raw",
+    command("demo-world", str(world), *size)
+    command("build", f"--config=configs/full.py:{args.size}", f"--raw={world}/raw",
             f"--features={world}/features", f"--data_dir={data}")  # fmt: skip
     for name in configs:
-        command("ipa_jax.main", f"--config=configs/{name}.py:{args.size}", f"--workdir={folder}/{name}",
+        command("train", f"--config=configs/{name}.py:{args.size}", f"--workdir={folder}/{name}",
                 f"--config.data_dir={data}", f"--config.seed={seed}")  # fmt: skip
 
 
 def check_export(folder: Path, name: str) -> None:
     """The export of a run gives the metrics of its results.json in a fresh process. Raises StageError if not."""
-    words = ["-m", "ipa_jax.evaluate", f"--export={folder}/{name}/export", "--split=test", "--json"]
+    words = ["-m", "evaluate", f"--export={folder}/{name}/export", "--split=test", "--json"]
     print(f"\n$ python {shlex.join(words)}", flush=True)
     run = subprocess.run([sys.executable, *words], stdout=subprocess.PIPE, text=True)
     if run.returncode:
@@ -146,7 +146,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m ipa_jax.demo", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m ipa_jax demo", description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=output_folder, required=True, help="folder of all that is made")
     parser.add_argument("--configs", default="basic,full", help="files of configs/, by comma")
     parser.add_argument("--seeds", type=whole_numbers, default=[0], help="world and training seeds, by comma")

@@ -1,6 +1,6 @@
 """Scores each image of a split once, then the metrics of section 4.1.2.
 
-    python -m ipa_jax.evaluate --export=runs/full/export --data_dir=DATA --split=test [--json]
+    python -m ipa_jax evaluate --export=runs/full/export --data_dir=DATA --split=test [--json]
 
 --posts=mean adds the figures of posts, each scored as the set of its images (post_scores.py).
 --export=A,B,C scores with several exports, of whatever networks, as one ensemble: an image's z is the mean of theirs as
@@ -183,7 +183,7 @@ def _paths(text: str) -> list[Path]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m ipa_jax.evaluate", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m ipa_jax evaluate", description=__doc__.split("\n")[0])
     parser.add_argument("--export", type=_paths, required=True, help="export/ folder of a finished workdir; several, "
                         "with commas between, are one ensemble")  # fmt: skip
     parser.add_argument("--data_dir", help="data set (default: the one that the run trained on)")

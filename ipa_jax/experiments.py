@@ -125,7 +125,7 @@ def train(run: Run, folder: Path, *, overwrite: bool = False) -> Path:
     if not finished(config, workdir, overwrite=overwrite):
         build(run, folder)
         flags = [f"--config.{name}={value}" for name, value in ({"seed": run.training_seed} | more).items()]
-        command("ipa_jax.main", *run.flags, *flags, f"--workdir={workdir}")
+        command("train", *run.flags, *flags, f"--workdir={workdir}")
     return workdir
 
 

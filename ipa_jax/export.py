@@ -175,7 +175,7 @@ def model_card(config: ConfigDict, results: dict, data: dict, seconds: float) ->
         f"| test Ratio MSE | {test['ratio_mse']:.4f} |",
         f"| train images, groups, pairs | {', '.join(str(data['statistics']['train'][k]) for k in ('images', 'groups', 'pairs'))} |",  # noqa: E501
         "",
-        "`python -m ipa_jax.evaluate --export=. --data_dir=DATA --split=test` gives the same figures again.",
+        "`python -m ipa_jax evaluate --export=. --data_dir=DATA --split=test` gives the same figures again.",
         "The Instagram Influencer Dataset is for research only; a model trained on it inherits its terms.",
         "",
     ])  # fmt: skip

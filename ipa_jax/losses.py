@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 import jax
 import jax.numpy as jnp
 
-from third_party_ports import nima
+from third_party_ports.peers import nima
 
 PairLoss = Callable[[jax.Array, jax.Array, jax.Array, jax.Array], jax.Array]
 ImageLoss = Callable[[jax.Array, Mapping[str, jax.Array], Mapping[str, jax.Array]], jax.Array]

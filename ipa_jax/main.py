@@ -1,6 +1,6 @@
 """Trains, evaluates and exports one model.
 
-    python -m ipa_jax.main --config=configs/full.py --workdir=runs/full --config.data_dir=DATA
+    python -m ipa_jax train --config=configs/full.py --workdir=runs/full --config.data_dir=DATA
 
 Any field of the config can be set: --config.loss.name=ratio_log. The same command again goes on where it stopped.
 """
@@ -41,7 +41,7 @@ def main(argv: list[str]) -> int:
     low, high = results["test"]["accuracy_interval"]
     print(f"test pairwise accuracy {results['test']['accuracy']:.4f} (95 % {low:.4f} to {high:.4f})")
     data_dir = f"--data_dir={_CONFIG.value.data_dir}"
-    print(f"next: python -m ipa_jax.evaluate --export={_WORKDIR.value}/export {data_dir} --split=test")
+    print(f"next: python -m ipa_jax evaluate --export={_WORKDIR.value}/export {data_dir} --split=test")
     return 0
 
 

@@ -1,6 +1,6 @@
 """How near each test image comes to one that training or the memory bank holds: by its pixels, and to the backbone.
 
-    python -m ipa_jax.near_duplicates --export=runs/full/export --data_dir=DATA [--out=FILE.json]
+    python -m ipa_jax near-duplicates --export=runs/full/export --data_dir=DATA [--out=FILE.json]
 
 Pixels: bits of the 64 of the perceptual hash that differ from the nearest one. Backbone: cosine of the pooled Swin
 features, centred on their mean over the train split (uncentred ones are all alike). Bits and one cosine are of other
@@ -95,7 +95,7 @@ def unit(vectors: "np.ndarray") -> "np.ndarray":
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m ipa_jax.near_duplicates", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m ipa_jax near-duplicates", description=__doc__.split("\n")[0])
     parser.add_argument("--export", type=Path, required=True, help="export/ folder of a run with a Swin")
     parser.add_argument("--data_dir", required=True, help="what data_builders.build wrote")
     parser.add_argument("--out", type=new_file, help="write bits and cosines by account and record to this file")

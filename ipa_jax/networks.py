@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ml_collections import ConfigDict
 
 from ipa_jax.texts import sources
-from third_party_ports.checkpoint import attribute
+from third_party_ports.checkpoints.checkpoint import attribute
 
 if TYPE_CHECKING:
     import flax.linen as nn
@@ -81,20 +81,22 @@ NETWORKS = {
         "ipa_jax.peers.nima:build",
         "",
         lambda config: ("photo",),
-        lambda config: (Start("peer", ("nima",), "third_party_ports.nima:KEYS"),),
+        lambda config: (Start("peer", ("nima",), "third_party_ports.peers.nima:KEYS"),),
     ),
     "musiq": Network(
         "ipa_jax.peers.musiq:build",
         "musiq/head/bias",
         lambda config: ("patches",),
-        lambda config: (Start("peer", ("musiq",), "third_party_ports.musiq:TRUNK_KEYS", fresh=("head",)),),
+        lambda config: (Start("peer", ("musiq",), "third_party_ports.peers.musiq:TRUNK_KEYS", fresh=("head",)),),
     ),
     "i2pa": Network(
         "ipa_jax.peers.i2pa:build",
         "i2pa/fc/bias",
         lambda config: ("photo",),
         lambda config: (
-            Start("peer", ("i2pa",), "third_party_ports.i2pa:KEYS") if config.i2pa.pixels == "unit" else I2PA_RESNET,
+            Start("peer", ("i2pa",), "third_party_ports.peers.i2pa:KEYS")
+            if config.i2pa.pixels == "unit"
+            else I2PA_RESNET,
         ),
     ),
     "uhan": Network(

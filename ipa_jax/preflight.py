@@ -128,7 +128,7 @@ def _check_network(config: ConfigDict) -> None:
 def check_data(config: ConfigDict) -> None:
     if not config.data_dir:
         raise PreflightError(
-            "config.data_dir is not set: --config.data_dir=DIR names what `python -m data_builders.build` wrote"
+            "config.data_dir is not set: --config.data_dir=DIR names what `python -m ipa_jax build` wrote"
         )
     if not Path(config.data_dir).is_dir():
         raise PreflightError(f"config.data_dir: {config.data_dir} is no folder; build it by data_builders.build")

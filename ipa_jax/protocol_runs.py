@@ -55,7 +55,7 @@ class PlantedWorld(World):
     def build_command(self) -> list[str]:
         if not (self.leaky and PLANTS[self.plant].build):
             return super().build_command
-        return ["data_builders.demo_world.leaky_build", f"--plant={self.plant}"]
+        return ["planted-build", f"--plant={self.plant}"]
 
 
 def protocols(worlds: Sequence[World], size: str) -> list[Run]:
@@ -96,7 +96,7 @@ def measure(run: Run, workdir: Path, data_dir: Path) -> dict[str, Any]:
     extra: dict[str, Any] = {"checklist": [[line.title, line.verdict] for line in checklist.make(data_dir, workdir)]}
     if run.name in NEAR:
         file = workdir / "near_duplicates.json"
-        command("ipa_jax.near_duplicates", f"--export={workdir}/export", f"--data_dir={data_dir}", f"--out={file}")
+        command("near-duplicates", f"--export={workdir}/export", f"--data_dir={data_dir}", f"--out={file}")
         extra["near"] = json.loads(file.read_text())
     return extra
 

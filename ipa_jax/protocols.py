@@ -1,7 +1,7 @@
 """Four protocols side by side, and what leaks are worth in accuracy, on demo worlds.
 
-    python -m ipa_jax.protocols --out=runs/experiments            the table of protocols
-    python -m ipa_jax.protocols --out=runs/experiments --plants   also what planted leaks are worth
+    python -m ipa_jax protocols --out=runs/experiments            the table of protocols
+    python -m ipa_jax protocols --out=runs/experiments --plants   also what planted leaks are worth
 
 A run that is done is never made again: its record is taken, so the same command goes on where it stopped, also on
 another machine that has the records alone.
@@ -212,7 +212,7 @@ def worlds_sentence(args: argparse.Namespace) -> str:
 def command_line(args: argparse.Namespace) -> str:
     """The command that makes the page, without what is as it would be anyway."""
     parser = _parser()
-    words = ["python", "-m", "ipa_jax.protocols"]
+    words = ["python", "-m", "protocols"]
     for name in ("out", "records", "page", "evaluation", "seeds", "accounts", "posts", "size", "only"):
         value = getattr(args, name)
         if value != parser.get_default(name):
@@ -273,7 +273,7 @@ def needed(rows: Sequence[str], plants: bool = True) -> set[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m ipa_jax.protocols", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m ipa_jax protocols", description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, required=True, help="folder of all that is made")
     parser.add_argument("--records", type=Path, help="folder of the runs' records (default: OUT/records-protocols)")
     parser.add_argument("--page", type=Path, help="the page whose part the table is (default: OUT/protocols.md)")

@@ -1,6 +1,6 @@
 """report.html: one self-contained page about one or more runs, from what their workdirs and the data set hold.
 
-Run: python -m ipa_jax.report --workdirs runs/demo/full,runs/demo/basic --data_dir DATA [--yardsticks FILE.json]
+Run: python -m ipa_jax report --workdirs runs/demo/full,runs/demo/basic --data_dir DATA [--yardsticks FILE.json]
      [--checklist FILE.json]
 """
 
@@ -239,11 +239,11 @@ def _examples(runs: Sequence[Run], splits: Mapping[str, object]) -> dict:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m ipa_jax.report", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m ipa_jax report", description=__doc__.split("\n")[0])
     parser.add_argument("--workdirs", required=True, help="[NAME=]WORKDIR,...: runs on one data set, leading one first")
     parser.add_argument("--data_dir", required=True, type=Path, help="the data set that the runs were trained on")
     parser.add_argument("--yardsticks", type=Path, help="JSON: bayes, universal_only, ... -> test accuracy")
-    parser.add_argument("--checklist", type=Path, help="JSON of python -m ipa_jax.checklist --json")
+    parser.add_argument("--checklist", type=Path, help="JSON of python -m ipa_jax checklist --json")
     parser.add_argument("--out", type=new_file, help="default: report.html in the leading run's folder")
     args = parser.parse_args(argv)
     yardsticks = None

@@ -40,7 +40,7 @@ def read_run(name: str, workdir: Path) -> Run:
         if not (workdir / file).is_file():
             raise FileNotFoundError(
                 f"{workdir / file} is missing: not the workdir of a finished run; "
-                f"train and evaluate first (python -m ipa_jax.main --workdir={workdir} ...)"
+                f"train and evaluate first (python -m ipa_jax train --workdir={workdir} ...)"
             )
         return workdir / file
 

@@ -14,8 +14,8 @@ from ml_collections import ConfigDict
 
 from ipa_jax import networks, word_vectors
 from ipa_jax.texts import Vocabulary
-from third_party_ports import weights
-from third_party_ports.checkpoint import attribute
+from third_party_ports.checkpoints import weights
+from third_party_ports.checkpoints.checkpoint import attribute
 
 FROZEN = "frozen"
 

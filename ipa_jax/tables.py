@@ -1,7 +1,7 @@
 """Tables 1 and 2 with every row: trains, evaluates, and sets ours beside the paper's.
 
-    python -m ipa_jax.tables --out=runs/experiments --records=docs/runs/tables --seeds=3           demo worlds, pooled
-    python -m ipa_jax.tables --data_dir=DATA --size=full --configs=full,basic --seeds=3 --set init.swin=FILE ...
+    python -m ipa_jax tables --out=runs/experiments --records=docs/runs/tables --seeds=3           demo worlds, pooled
+    python -m ipa_jax tables --data_dir=DATA --size=full --configs=full,basic --seeds=3 --set init.swin=FILE ...
 
 A run that is done is never made again: its record is taken. So the same command goes on where it stopped, also on
 another machine that has the records alone. Writes OUT/tables.md, .csv and .html, and --report, a copy of the first.
@@ -206,7 +206,7 @@ def run(args: argparse.Namespace, argv: Sequence[str]) -> None:
     listed = {row.name for row in table_rows.TRAINED}
     made = table_document.document(
         found, missing, min_ratio,
-        command=f"python -m ipa_jax.tables {shlex.join(argv)}",
+        command=f"python -m ipa_jax tables {shlex.join(argv)}",
         title="Tables 1 and 2 on " + (f"{args.data_dir.name}" if args.data_dir else "the demo world"),
         extra=[name for name in args.configs or () if table_rows.find(name).name not in listed],
         human=human,
@@ -235,7 +235,7 @@ def _field(text: str) -> tuple[str, Any]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m ipa_jax.tables", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m ipa_jax tables", description=__doc__.split("\n")[0])
     names = ", ".join(row.name for row in table_rows.TRAINED)
     parser.add_argument("--configs", type=lambda text: text.split(","), help=f"rows by comma (default: all; {names}) "
                         "or other files of configs/; full is always there")  # fmt: skip

@@ -61,13 +61,13 @@ class World(Defined):
     @property
     def build_command(self) -> list[str]:
         """The module that builds a data set from it, and its first arguments."""
-        return ["data_builders.build"]
+        return ["build"]
 
     def draw(self, folder: Path) -> Path:
         """Writes the world unless it is there; returns its folder. Raises StageError."""
         out = self.folder(folder)
         if not (out / "world.json").is_file():
-            command("data_builders.demo_world", str(out), *self.flags)
+            command("demo-world", str(out), *self.flags)
         return out
 
 

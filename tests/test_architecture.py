@@ -16,13 +16,13 @@ ALLOWED = {  # package: the project's packages that it may import
     "configs": {"configs"},
 }
 FILES = {package: sorted((ROOT / package).rglob("*.py")) for package in ALLOWED}
-COMMANDS = ("ipa_jax.main", "ipa_jax.evaluate", "ipa_jax.report", "ipa_jax.baselines", "ipa_jax.demo", "ipa_jax.tables",
-            "ipa_jax.choices",
-            "ipa_jax.checklist", "ipa_jax.near_duplicates", "ipa_jax.protocols",
-            "ipa_jax.human_study", "ipa_jax.peers.zero_shot",
-            "data_builders.build", "data_builders.extract", "data_builders.inspect", "data_builders.demo_world",
-            "data_builders.demo_world.leaky_build",
-            "third_party_ports.convert", "third_party_ports.fetch", "third_party_ports.verify")  # fmt: skip
+COMMANDS = ("train", "evaluate", "report", "baselines", "demo", "tables",
+            "choices",
+            "checklist", "near-duplicates", "protocols",
+            "human-study", "zero-shot",
+            "build", "extract", "inspect", "demo-world",
+            "planted-build",
+            "convert", "fetch", "verify")  # fmt: skip
 
 
 def imported(file: Path) -> set[str]:

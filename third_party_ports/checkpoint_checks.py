@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from third_party_ports.weights import WeightsError
+from third_party_ports.checkpoints.weights import WeightsError
 
 
 def anchors(tensors: Mapping[str, np.ndarray]) -> None:
     """The bottom-up detector's anchor table, where the file holds it, is the one in `regions`."""
-    from third_party_ports.regions import ANCHORS
+    from third_party_ports.bottom_up.regions import ANCHORS
 
     for name, table in tensors.items():
         if name.endswith("anchor_generator.cell_anchors.0") and not (

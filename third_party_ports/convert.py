@@ -1,7 +1,7 @@
 """A published checkpoint -> the .safetensors file that our commands load.
 
-    python -m third_party_ports.convert NAME CHECKPOINT --out FILE.safetensors
-    python -m third_party_ports.convert m2_vocab vocab.pkl --out vocab.json
+    python -m ipa_jax convert NAME CHECKPOINT --out FILE.safetensors
+    python -m ipa_jax convert m2_vocab vocab.pkl --out vocab.json
 
 Every tensor is accounted for: what is missing, unknown or misshapen is an error that lists names and says what the
 file looks like instead. The output holds float32 tensors under the network's canonical names (`weights.KeyMap`), in the
@@ -18,9 +18,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from third_party_ports import __version__, zoo
-from third_party_ports.checkpoint import Checkpoint, attribute
-from third_party_ports.weights import KeyMap, WeightsError, from_state_dict, some
+from third_party_ports import __version__
+from third_party_ports.checkpoints import zoo
+from third_party_ports.checkpoints.checkpoint import Checkpoint, attribute
+from third_party_ports.checkpoints.weights import KeyMap, WeightsError, from_state_dict, some
 
 Tensors = Mapping[str, np.ndarray]
 WRAPPERS = ("state_dict", "model")  # those that people put around any network's tensors
@@ -62,17 +63,17 @@ def convert(
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    from third_party_ports import checkpoint_files, recognise
+    from third_party_ports.checkpoints import files, identify
 
     checkpoint, out = Path(checkpoint), Path(out)
-    tensors = checkpoint_files.read(checkpoint, (*keys.wrappers, *WRAPPERS))
+    tensors = files.read(checkpoint, (*keys.wrappers, *WRAPPERS))
     try:
         official, layout = (tensors, "official") if layouts is None else layouts(tensors)
         kept = _canonical(keys, official)
         from_state_dict(keys, official, shapes, resize=False)  # by the names in the file, for the message
         remarks = [remark for check in checks if (remark := check(_without_module(official)))]
     except WeightsError as error:
-        looks = recognise.looks_like(tensors)
+        looks = identify.looks_like(tensors)
         raise WeightsError(f"{checkpoint}: {f'looks like {looks}; ' if looks else ''}{error}") from error
     sha256 = sha256 or file_sha256(checkpoint)
     metadata = {"source": checkpoint.name, "source_sha256": sha256, "port_version": __version__, **(source or {})}
@@ -94,7 +95,7 @@ def convert(
 
 def convert_row(row: Checkpoint, checkpoint: str | Path, out: str | Path) -> Converted:
     """`convert` for one of the zoo's rows, with its checks; the file of another row is refused by name and hash."""
-    from third_party_ports import recognise
+    from third_party_ports.checkpoints import identify
 
     checkpoint = Path(checkpoint)
     sha256 = file_sha256(checkpoint)
@@ -104,7 +105,7 @@ def convert_row(row: Checkpoint, checkpoint: str | Path, out: str | Path) -> Con
             raise WeightsError(f"{checkpoint}: this is the file of {other.name}; convert it under that name.")
 
     def signature(tensors: Tensors) -> None:
-        if problems := recognise.conflicts(row, tensors):
+        if problems := identify.conflicts(row, tensors):
             raise WeightsError(f"not the checkpoint of {row.name}: {'; '.join(problems)}.")
 
     done = convert(
@@ -124,8 +125,8 @@ def convert_row(row: Checkpoint, checkpoint: str | Path, out: str | Path) -> Con
 
 def convert_vocabulary(checkpoint: str | Path, out: str | Path) -> int:
     """vocab.pkl of M2 Transformer -> JSON; the number of words. Raises WeightsError."""
-    from third_party_ports.captions import save_vocabulary
-    from third_party_ports.vocabulary import read_vocabulary
+    from third_party_ports.m2_transformer.text import save_vocabulary
+    from third_party_ports.m2_transformer.vocabulary import read_vocabulary
 
     words = read_vocabulary(checkpoint)
     Path(out).parent.mkdir(parents=True, exist_ok=True)
@@ -167,7 +168,7 @@ def _canonical(keys: KeyMap, tensors: Tensors) -> dict[str, np.ndarray]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m third_party_ports.convert",
+        prog="python -m ipa_jax convert",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="names and their published files:\n"

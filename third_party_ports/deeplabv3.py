@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from third_party_ports.batch_norm import BatchNorm
-from third_party_ports.linear import Linear
+from third_party_ports.checkpoints.weights import KeyMap
+from third_party_ports.layers.batch_norm import BatchNorm
+from third_party_ports.layers.linear import Linear
 from third_party_ports.resnet import ResNet
-from third_party_ports.weights import KeyMap
 
 KEYS = KeyMap(ignored=r"aux_classifier\..*|.*\.num_batches_tracked")  # the auxiliary head serves training only
 BACKGROUND = 0  # the class

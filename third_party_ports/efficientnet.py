@@ -12,8 +12,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from third_party_ports.batch_norm import BatchNorm
-from third_party_ports.linear import Linear
+from third_party_ports.layers.batch_norm import BatchNorm
+from third_party_ports.layers.linear import Linear
 
 
 class StageSize(NamedTuple):

@@ -1,6 +1,6 @@
 """Downloads published checkpoints and converts them.
 
-    python -m third_party_ports.fetch NAME... | all [--to weights]
+    python -m ipa_jax fetch NAME... | all [--to weights]
 
 A file with a direct public link is downloaded into the folder under its published name (a cut download goes on where
 it stopped, also in a later run), checked against its published size and sha256, and converted to NAME.safetensors
@@ -17,8 +17,8 @@ import sys
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from third_party_ports import zoo
-from third_party_ports.checkpoint import Checkpoint
+from third_party_ports.checkpoints import zoo
+from third_party_ports.checkpoints.checkpoint import Checkpoint
 
 
 class Outcome(NamedTuple):
@@ -37,8 +37,8 @@ def fetch(row: Checkpoint, folder: Path, base_url: str | None = None, offline: s
       base_url: of a folder that holds the published files, in place of row.url.
       offline: why no server can be reached, where that is known: none is asked then.
     """
-    from third_party_ports.download import DownloadError, UnknownHostError, download
-    from third_party_ports.weights import WeightsError
+    from third_party_ports.checkpoints.download import DownloadError, UnknownHostError, download
+    from third_party_ports.checkpoints.weights import WeightsError
 
     out = folder / f"{row.name}{'.safetensors' if row.module else '.json'}"
     source = folder / row.file
@@ -77,7 +77,7 @@ def by_hand(row: Checkpoint, source: Path, out: Path) -> str:
     """What to do for a file without a direct link."""
     return (
         f"no direct link. Download {row.file} ({row.size}) by way of\n    {row.page}\n"
-        f"  and run\n    python -m third_party_ports.convert {row.name} {source} --out {out}"
+        f"  and run\n    python -m ipa_jax convert {row.name} {source} --out {out}"
     )
 
 
@@ -93,7 +93,7 @@ def converted(row: Checkpoint, source: Path, out: Path) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        "python -m third_party_ports.fetch",
+        "python -m ipa_jax fetch",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="names:\n"

@@ -13,9 +13,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from third_party_ports.batch_norm import BatchNorm
-from third_party_ports.linear import Linear
-from third_party_ports.weights import KeyMap
+from third_party_ports.checkpoints.weights import KeyMap
+from third_party_ports.layers.batch_norm import BatchNorm
+from third_party_ports.layers.linear import Linear
 
 KEYS = KeyMap(ignored=r"fc\.(weight|bias)|.*\.num_batches_tracked")
 STEMS = {"imagenet": (7, (1, 1)), "caffe": (7, (0, 1)), "small": (3, None)}  # convolution's side, pool's padding

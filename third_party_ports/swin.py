@@ -1,7 +1,7 @@
 """Swin transformer (arXiv 2103.14030), ported from microsoft/Swin-Transformer (MIT).
 
 Parameter names follow the official checkpoints: `layers.0.blocks.1.attn.qkv.weight` is
-params["layers_0"]["blocks_1"]["attn"]["qkv"]["kernel"]; `third_party_ports.weights` loads them.
+params["layers_0"]["blocks_1"]["attn"]["qkv"]["kernel"]; `third_party_ports.checkpoints.weights` loads them.
 Shapes: N images, S image side, H W the grid, T = H * W tokens, C width, w window side, G windows.
 """
 
@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from third_party_ports.linear import Linear
-from third_party_ports.weights import KeyMap
+from third_party_ports.checkpoints.weights import KeyMap
+from third_party_ports.layers.linear import Linear
 
 KEYS = KeyMap(
     wrappers=("model",),

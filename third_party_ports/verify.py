@@ -1,6 +1,6 @@
 """Proves the ports against golden fixtures: what the original networks answered, whatever seed and size.
 
-    python -m third_party_ports.verify FIXTURE_DIR... [--json | --markdown | --readme FILE]
+    python -m ipa_jax verify FIXTURE_DIR... [--json | --markdown | --readme FILE]
 
 Prints one row an array: error, kind, limit, pass. A FIXTURE_DIR may also be a folder of fixtures. Times go to stderr.
 The exit status is 1 if an array misses its limit, if a fixture cannot be run, lacks an array that its format has, or
@@ -45,8 +45,8 @@ def verify(folder: Path) -> list[Row]:
     """The rows of one fixture. Whatever goes wrong becomes a row of its own after those that were reached."""
     import jax
 
+    from third_party_ports.checkpoints.weights import some
     from third_party_ports.parity.fixture import REMEDY, Fixture
-    from third_party_ports.weights import some
 
     rows, problems, absent = [], [], []
     try:
@@ -172,7 +172,7 @@ def with_table(readme: str, table: Iterable[str]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        "python -m third_party_ports.verify", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        "python -m ipa_jax verify", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folders", nargs="+", type=Path, metavar="FIXTURE_DIR", help="folder with manifest.json")
     form = parser.add_mutually_exclusive_group()

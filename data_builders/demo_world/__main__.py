@@ -1,4 +1,4 @@
-"""python -m data_builders.demo_world OUT --accounts 240 --posts 80 --side 48 --seed 0 [--set taste=0.40 ...]"""
+"""python -m ipa_jax demo-world OUT --accounts 240 --posts 80 --side 48 --seed 0 [--set taste=0.40 ...]"""
 
 import argparse
 import sys
@@ -17,7 +17,7 @@ def _plants() -> str:
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m data_builders.demo_world",
+        prog="python -m ipa_jax demo-world",
         description="Writes a made-up influencer dataset whose likes are known to the last term: OUT/raw (the "
         "dataset's own layout, its defects planted), OUT/features (the truth with noise, in the place of extractors "
         "whose weights cannot be shipped), OUT/truth.parquet, OUT/world.json.",
@@ -74,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
     done = f"written in {time.monotonic() - start:.0f} s" if new else "complete already, kept as it is"
     print(f"{args.out}: {done}")
     leaky = args.plant is not None and PLANTS[args.plant].build
-    build = f"data_builders.demo_world.leaky_build --plant={args.plant}" if leaky else "data_builders.build"
+    build = f"data_builders.demo_world.leaky_build --plant={args.plant}" if leaky else "build"
     print(
         f"next: python -m {build} --config=configs/demo.py --raw={args.out}/raw "
         f"--features={args.out}/features --data_dir=DATA"

@@ -21,7 +21,7 @@ _ACCOUNT_WORDS, _POST, _IMAGE, _COMMENTS = 4, 5, 6, 9
 
 @dataclass(frozen=True)
 class Arguments:
-    """What `python -m data_builders.demo_world` is told beside --set; with the parameters it fixes every byte.
+    """What `python -m ipa_jax demo-world` is told beside --set; with the parameters it fixes every byte.
 
     Attributes:
       plant: one of plants.PLANTS, or None.

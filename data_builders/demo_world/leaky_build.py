@@ -1,6 +1,6 @@
 """data_builders.build with a leak: what the checklist must catch, and what a leak is worth in accuracy.
 
-    python -m data_builders.demo_world.leaky_build --plant=own_group --config=configs/demo.py --raw=RAW
+    python -m ipa_jax planted-build --plant=own_group --config=configs/demo.py --raw=RAW
         --features=STORE --data_dir=DATA
 
 The other flags are those of data_builders.build, and so is all of the work: each leak replaces a function or two of the
@@ -23,7 +23,7 @@ from data_builders.demo_world.plants import PLANTS
 
 WIDE = 4  # under "sampling": a kept test group's most likes over its fewest
 LEAKS = tuple(name for name, plant in PLANTS.items() if plant.build)
-_PLANT = flags.DEFINE_enum("plant", None, LEAKS, "The leak: see python -m data_builders.demo_world --help.")
+_PLANT = flags.DEFINE_enum("plant", None, LEAKS, "The leak: see python -m ipa_jax demo-world --help.")
 
 
 @contextmanager

@@ -37,7 +37,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
     The Instagram Influencer Dataset is handed out on request, for research only (see README.md). Put (or link) its
     files as `raw/` and a feature store of its images as `features/` into the manual directory, or build with
-    `python -m data_builders.build --raw=... --features=...`.
+    `python -m ipa_jax build --raw=... --features=...`.
     """
 
     def __init__(

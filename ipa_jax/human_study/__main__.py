@@ -1,8 +1,8 @@
 """A local page where people choose, of two photos, the one with more likes; and how often they were right.
 
-    python -m ipa_jax.human_study serve --data DATA --pairs 30 [--split test] [--seed 0] [--db FILE]
+    python -m ipa_jax human-study serve --data DATA --pairs 30 [--split test] [--seed 0] [--db FILE]
         [--host 127.0.0.1] [--port 8000]
-    python -m ipa_jax.human_study score --db FILE [--data DATA] [--incomplete] [--json]
+    python -m ipa_jax human-study score --db FILE [--data DATA] [--incomplete] [--json]
 
 The same `serve` goes on with a study after a stop or a kill.
 """
@@ -86,7 +86,7 @@ def _score(args: argparse.Namespace) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m ipa_jax.human_study", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m ipa_jax human-study", description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve", help="show the page until Ctrl-C")
     serve.add_argument("--data", type=Path, required=True, help="what data_builders.build wrote")

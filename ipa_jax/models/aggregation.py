@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from third_party_ports.linear import Linear
+from third_party_ports.layers.linear import Linear
 
 
 class Attention(nn.Module):

@@ -17,8 +17,8 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from third_party_ports.i2pa import I2PA, scaled
 from third_party_ports.imagenet import normalise
+from third_party_ports.peers.i2pa import I2PA, scaled
 
 
 class I2paPeer(nn.Module):

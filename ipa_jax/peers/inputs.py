@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from ipa_jax import networks, photos
 from ipa_jax.lookups import Lookups
 from ipa_jax.texts import field_text
-from third_party_ports import musiq_patches
+from third_party_ports.peers import musiq_patches
 
 if TYPE_CHECKING:
     from data_builders.dataset import GroupDataset

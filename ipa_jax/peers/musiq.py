@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from third_party_ports.musiq import MUSIQ
+from third_party_ports.peers.musiq import MUSIQ
 
 
 class MusiqPeer(nn.Module):

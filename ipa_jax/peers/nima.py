@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from third_party_ports.nima import Nima, mean_score
-from third_party_ports.nima_input import scaled
+from third_party_ports.peers.nima import Nima, mean_score
+from third_party_ports.peers.nima_input import scaled
 
 FLOOR = 1e-3  # of a score, whose logarithm is z
 

@@ -1,6 +1,6 @@
 """UHAN ("User-guided Hierarchical Attention Network", Zhang et al. 2018): photo, text and account to log likes.
 
-The network is third_party_ports/uhan.py. Trained here on single images by the squared error of log likes, as the paper
+The network is third_party_ports/peers/uhan.py. Trained here on single images by the squared error of log likes, as the paper
 did with its peers. Ours [choice]: regions are the last map of a frozen Swin or ResNet in the place of VGG16's; the text
 is the post's own, its first 50 known words; row 0 of the account table is for unknown accounts, and a share of the
 train images has it (config.uhan.unknown), so that it is trained; AdamW 1e-3, falling by the one train loop's cosine
@@ -20,9 +20,9 @@ from ml_collections import ConfigDict
 
 from ipa_jax import texts
 from third_party_ports.imagenet import normalise
+from third_party_ports.peers.uhan import UHAN
 from third_party_ports.resnet import ResNet
 from third_party_ports.swin import Swin
-from third_party_ports.uhan import UHAN
 
 
 class UhanPeer(nn.Module):

@@ -28,7 +28,7 @@ from ml_collections import ConfigDict
 
 from ipa_jax import texts
 from third_party_ports.imagenet import normalise
-from third_party_ports.linear import Linear
+from third_party_ports.layers.linear import Linear
 from third_party_ports.swin import Swin
 
 OFF = -1e30  # the logit of an absent field

@@ -1,6 +1,6 @@
 """Scores of the peers' public weights, without training: Table 1's rows of NIMA, MUSIQ and Ding et al. (I2PA).
 
-    python -m ipa_jax.peers.zero_shot --network nima --weights weights --data_dir DATA [--split test] [--json]
+    python -m ipa_jax zero-shot --network nima --weights weights --data_dir DATA [--split test] [--json]
 
 Photos are prepared as each system published it, from the files as stored. NIMA and MUSIQ predict a mean opinion s, and
 z = log s with s at least 0.001 [choice]; of I2PA, which is trained on differences, z is the output itself, so that its
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from data_builders.dataset import GroupDataset
 
-NAMES = {  # of a network: row of third_party_ports.zoo that it stands for, and all rows that may be asked for
+NAMES = {  # of a network: row of third_party_ports.checkpoints.zoo that it stands for, and all rows that may be asked for
     "nima": "nima_aesthetic",
     "musiq": "musiq_ava",  # aesthetics; the paper does not say which
     "i2pa": "i2pa",
@@ -145,7 +145,8 @@ def _system(row: str, fields: Mapping[str, Any]) -> System:
     import jax.numpy as jnp
     import numpy as np
 
-    from third_party_ports import i2pa, imagenet, musiq, musiq_patches, nima, nima_input
+    from third_party_ports import imagenet
+    from third_party_ports.peers import i2pa, musiq, musiq_patches, nima, nima_input
 
     log = lambda score: jnp.log(jnp.maximum(score, FLOOR))  # noqa: E731
     square = (1, i2pa.SIDE, i2pa.SIDE, 3)
@@ -174,7 +175,7 @@ def _system(row: str, fields: Mapping[str, Any]) -> System:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m ipa_jax.peers.zero_shot", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m ipa_jax zero-shot", description=__doc__.split("\n")[0])
     parser.add_argument("--network", required=True, choices=(*NAMES, *(row for row in ROWS if row not in NAMES)))
     parser.add_argument("--weights", type=Path, help="folder of converted files, NAME.safetensors")
     parser.add_argument("--data_dir", required=True, help="what data_builders.build wrote")

@@ -53,7 +53,7 @@ class Server:
 
     def start(self) -> None:
         flags = [f"--data={self._data}", "--split=train", f"--pairs={PAIRS}", f"--db={self.db}", f"--port={self._port}"]
-        command = [sys.executable, "-m", "ipa_jax.human_study", "serve", *flags]
+        command = [sys.executable, "-m", "human-study", "serve", *flags]
         self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         self.url = re.search(r"http://\S+", self._process.stdout.readline())[0]
         self._port = int(re.search(r":(\d+)/", self.url)[1])

@@ -34,8 +34,8 @@ def demo_world(shared) -> Path:
 
     def make(folder: Path) -> None:
         size = ("--accounts", "20", "--posts", "40", "--side", "48")
-        succeed("data_builders.demo_world", folder, *size)
-        succeed("data_builders.build", "--config=configs/full.py:tiny", f"--raw={folder}/raw",
+        succeed("demo-world", folder, *size)
+        succeed("build", "--config=configs/full.py:tiny", f"--raw={folder}/raw",
                 f"--features={folder}/features", f"--data_dir={folder}/data")  # fmt: skip
 
     return once(shared / "world", make)
@@ -46,7 +46,7 @@ def trained(shared, demo_world) -> Path:
     """The workdir of full.py:tiny trained on the world: 11 steps, evaluated and saved at 5, 10 and 11; log.txt."""
 
     def make(folder: Path) -> None:
-        done = succeed("ipa_jax.main", *train_flags("full", demo_world / "data", folder), JAX_LOG_COMPILES="1")
+        done = succeed("train", *train_flags("full", demo_world / "data", folder), JAX_LOG_COMPILES="1")
         folder.with_suffix(".txt").write_text(done.stdout + done.stderr)
 
     return once(shared / "trained", make)

@@ -26,7 +26,7 @@ def world(tmp_path_factory):
 
 def build(world, *more):
     return run(
-        "data_builders.build",
+        "build",
         "--config=configs/full.py:tiny",
         f"--raw={world}/raw",
         f"--features={world}/features",
@@ -50,7 +50,7 @@ def test_build_then_inspect(world):
     assert "--overwrite" in again.stderr
 
     lines, page = world / "test.jsonl", world / "test.html"
-    shown = run("data_builders.inspect", f"{world}/data", "--split", "test", "--jsonl", str(lines), "--html", str(page))
+    shown = run("inspect", f"{world}/data", "--split", "test", "--jsonl", str(lines), "--html", str(page))
     assert shown.returncode == 0, shown.stderr
     dataset = GroupDataset(world / "data", "test")
     assert f"{len(dataset.images):,}" in shown.stdout
@@ -73,18 +73,18 @@ def test_build_then_inspect(world):
 
 @pytest.mark.xdist_group("commands")
 def test_inspect_without_a_data_set_says_how_to_make_one(tmp_path):
-    result = run("data_builders.inspect", str(tmp_path))
-    assert result.returncode == 1 and "data_builders.build" in result.stderr and "Traceback" not in result.stderr
+    result = run("inspect", str(tmp_path))
+    assert result.returncode == 1 and "build" in result.stderr and "Traceback" not in result.stderr
 
 
 @pytest.mark.xdist_group("commands")
 @pytest.mark.parametrize(
     ("module", "flags", "said"),
     [
-        ("data_builders.build", ["--raw=x"], "error: --features, --data_dir, --config must be given"),
-        ("data_builders.build", ["--rawe=x"], "error: Unknown command line flag 'rawe'. Did you mean: raw ?"),
-        ("data_builders.demo_world.leaky_build", [], "error: --plant must be given"),
-        ("data_builders.demo_world.leaky_build", ["--plant=temporal"], "error: --plant=temporal breaks what past_only"),
+        ("build", ["--raw=x"], "error: --features, --data_dir, --config must be given"),
+        ("build", ["--rawe=x"], "error: Unknown command line flag 'rawe'. Did you mean: raw ?"),
+        ("planted-build", [], "error: --plant must be given"),
+        ("planted-build", ["--plant=temporal"], "error: --plant=temporal breaks what past_only"),
     ],
 )
 def test_flags_that_are_missing_or_wrong_are_told_at_once(module, flags, said):

@@ -1,4 +1,4 @@
-"""`python -m ipa_jax.checklist` on a trained run: it passes as it is, and each thing that a run can get wrong fails."""
+"""`python -m ipa_jax checklist` on a trained run: it passes as it is, and each thing that a run can get wrong fails."""
 
 import json
 import shutil
@@ -37,12 +37,12 @@ def faults(run, data):
 
 def test_the_command_passes_a_run(trained, demo_world, tmp_path):
     arguments = (f"--data_dir={demo_world}/data", f"--workdir={trained}")
-    lines = json.loads(succeed("ipa_jax.checklist", *arguments, "--json").stdout)
+    lines = json.loads(succeed("checklist", *arguments, "--json").stdout)
     verdicts = {line["title"]: line["verdict"] for line in lines}
     assert list(verdicts.values())[:8].count("pass") == 7 and "fail" not in verdicts.values()
     assert "the network's inputs stay the same" in next(x["found"] for x in lines if x["title"] == ILLEGITIMATE)
     (tmp_path / "lines.json").write_text(json.dumps(lines))
-    succeed("ipa_jax.report", f"--workdirs={trained}", f"--data_dir={demo_world}/data", f"--out={tmp_path}/page.html",
+    succeed("report", f"--workdirs={trained}", f"--data_dir={demo_world}/data", f"--out={tmp_path}/page.html",
             f"--checklist={tmp_path}/lines.json")  # fmt: skip
     assert "illegitimate features" in (tmp_path / "page.html").read_text()
 
@@ -134,9 +134,7 @@ def test_comments_beyond_what_is_read_hide_nothing(demo_world, tmp_path, read):
 def test_near_duplicates_of_a_run(trained, demo_world, tmp_path):
     """Every test image has its line; an image's own group is not looked at."""
     file = tmp_path / "near.json"
-    done = succeed(
-        "ipa_jax.near_duplicates", f"--export={trained}/export", f"--data_dir={demo_world}/data", f"--out={file}"
-    )
+    done = succeed("near-duplicates", f"--export={trained}/export", f"--data_dir={demo_world}/data", f"--out={file}")
     found = json.loads(file.read_text())
     test = pl.read_parquet(next((demo_world / "data").rglob("images-test.parquet")))
     assert f"of {len(test)} test images 0 have a near-duplicate by hash" in done.stdout

@@ -1,4 +1,4 @@
-"""`python -m ipa_jax.choices`: from nothing to the page, and again from the records alone."""
+"""`python -m ipa_jax choices`: from nothing to the page, and again from the records alone."""
 
 import pytest
 
@@ -13,22 +13,22 @@ WORLD = ("--accounts=12", "--posts=40", "--size=tiny", "--seeds=0", "--only=caro
 def test_choices_are_run_once_and_their_page_is_made_again_from_records(tmp_path):
     page = tmp_path / "choices.md"
     flags = (*WORLD, f"--records={tmp_path}/records", f"--page={page}", f"--others={tmp_path}/none")
-    first = succeed("ipa_jax.choices", f"--out={tmp_path}/a", *flags)
+    first = succeed("choices", f"--out={tmp_path}/a", *flags)
     assert "2 runs, 0 of them done" in first.stdout and "2 of 2 runs done" in first.stdout
     text = page.read_text()
-    assert f"`python -m ipa_jax.choices --out={tmp_path}/a" in text
+    assert f"`python -m ipa_jax choices --out={tmp_path}/a" in text
     assert "| not run |" in text and "posts by the mean z of their images" in text
-    again = succeed("ipa_jax.choices", f"--out={tmp_path}/a", *flags)
+    again = succeed("choices", f"--out={tmp_path}/a", *flags)
     assert "2 runs, 2 of them done" in again.stdout and "$ python -m" not in again.stdout
     assert page.read_text() == text
-    wrong = fail("ipa_jax.choices", f"--out={tmp_path}/a", *flags, "--only=k_11")
+    wrong = fail("choices", f"--out={tmp_path}/a", *flags, "--only=k_11")
     assert "--only: k_11 is none of full, loss_ratio_log" in wrong.stderr
 
 
 def test_a_bank_that_is_empty_is_filled_from_other_accounts(tmp_path):
     """From the config field to a model that reads the flag."""
     flags = (*WORLD[:-1], "--only=bank_0_filled", f"--page={tmp_path}/page.md", f"--records={tmp_path}/records")
-    done = succeed("ipa_jax.choices", f"--out={tmp_path}/a", *flags, "--short_histories", f"--others={tmp_path}/none")
+    done = succeed("choices", f"--out={tmp_path}/a", *flags, "--short_histories", f"--others={tmp_path}/none")
     assert "1 of 1 runs done" in done.stdout and "| 0 | not run |  | " in (tmp_path / "page.md").read_text()
     (data,) = (tmp_path / "a/data").iterdir()
     group = GroupDataset(data, "test")[0]

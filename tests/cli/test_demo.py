@@ -1,4 +1,4 @@
-"""`python -m ipa_jax.demo`: from nothing to results and a report; the same command again keeps what there is."""
+"""`python -m ipa_jax demo`: from nothing to results and a report; the same command again keeps what there is."""
 
 import json
 
@@ -15,7 +15,7 @@ YARDSTICKS = {"bayes", "universal_only", "retrieval_only", "pixel_knn", "chance"
 def test_the_demo_makes_results_and_a_report_and_keeps_them(tmp_path):
     out = tmp_path / "demo"
     flags = (f"--out={out}", "--accounts=20", "--posts=40", "--size=tiny", "--configs=basic,full")
-    first = succeed("ipa_jax.demo", *flags)
+    first = succeed("demo", *flags)
     results = json.loads((out / "results.json").read_text())
     assert results.keys() >= {"runs", "yardsticks", "seed", "seconds"}
     assert results["runs"].keys() == {"basic", "full"} and results["seed"] == 0
@@ -32,11 +32,11 @@ def test_the_demo_makes_results_and_a_report_and_keeps_them(tmp_path):
     page = (out / "report.html").read_text()
     assert "<img" in page and "https://" not in page.replace("https://www.w3.org", "")
     assert "way to the ceiling" in first.stdout and str(out / "report.html") in first.stdout
-    assert "\n$ python -m ipa_jax.main --config=configs/full.py:tiny" in first.stdout
+    assert "\n$ python -m ipa_jax train --config=configs/full.py:tiny" in first.stdout
 
     kept = ("world/world.json", "data/top3000", "basic/results.json", "full/results.json")
     before = {name: (out / name).stat().st_mtime_ns for name in kept}
-    succeed("ipa_jax.demo", *flags)
+    succeed("demo", *flags)
     assert {name: (out / name).stat().st_mtime_ns for name in kept} == before
     again = json.loads((out / "results.json").read_text())
     assert {k: v for k, v in again.items() if k != "seconds"} == {k: v for k, v in results.items() if k != "seconds"}
@@ -44,7 +44,7 @@ def test_the_demo_makes_results_and_a_report_and_keeps_them(tmp_path):
 
 def test_worlds_of_several_seeds_are_pooled(tmp_path):
     out = tmp_path / "seeds"
-    succeed("ipa_jax.demo", f"--out={out}", "--accounts=12", "--posts=30", "--size=tiny", "--configs=basic",
+    succeed("demo", f"--out={out}", "--accounts=12", "--posts=30", "--size=tiny", "--configs=basic",
             "--seeds=0,1")  # fmt: skip
     results = json.loads((out / "results.json").read_text())
     tests = [json.loads((out / f"seed{seed}/basic/results.json").read_text()) for seed in (0, 1)]

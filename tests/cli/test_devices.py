@@ -24,13 +24,13 @@ def losses(workdir):
 def test_devices_and_processes_do_not_change_the_run(demo_world, tmp_path):
     data = demo_world / "data"
     for devices in (1, 4):
-        succeed("ipa_jax.main", *train_flags("full", data, tmp_path / str(devices), *MORE), devices=devices)
+        succeed("train", *train_flags("full", data, tmp_path / str(devices), *MORE), devices=devices)
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     pair = [
         subprocess.Popen(
-            command("ipa_jax.main", *train_flags("full", data, tmp_path / "pair", *MORE), "--processes=2",
+            command("train", *train_flags("full", data, tmp_path / "pair", *MORE), "--processes=2",
                     f"--coordinator=127.0.0.1:{port}", f"--process={process}"),
             cwd=ROOT, env=environment(devices=2), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )
@@ -59,5 +59,5 @@ def test_devices_and_processes_do_not_change_the_run(demo_world, tmp_path):
 
 @pytest.mark.xdist_group("devices")
 def test_devices_that_do_not_divide_a_step_are_refused(demo_world, tmp_path):
-    done = run("ipa_jax.main", *train_flags("full", demo_world / "data", tmp_path / "w"), devices=4)
+    done = run("train", *train_flags("full", demo_world / "data", tmp_path / "w"), devices=4)
     assert done.returncode == 1 and "config.batch.packs is 1" in done.stderr and "multiple of 4" in done.stderr

@@ -1,4 +1,4 @@
-"""`python -m ipa_jax.evaluate`: the run's metrics again from its export, whatever the batch and the devices."""
+"""`python -m ipa_jax evaluate`: the run's metrics again from its export, whatever the batch and the devices."""
 
 import json
 import shutil
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.xdist_group("train")
 @pytest.mark.parametrize(("images", "devices"), [(7, 1), (96, 4)])
 def test_scores_depend_on_neither_batch_nor_devices(trained, tmp_path, images, devices):
     file = tmp_path / "scores.parquet"
-    done = succeed("ipa_jax.evaluate", f"--export={trained}/export", "--split=test", "--json", f"--images={images}",
+    done = succeed("evaluate", f"--export={trained}/export", "--split=test", "--json", f"--images={images}",
                    f"--scores={file}", devices=devices)  # fmt: skip
     fresh, stored = json.loads(done.stdout), json.loads((trained / "results.json").read_text())["test"]
     assert fresh.keys() == stored.keys()
@@ -28,7 +28,7 @@ def test_scores_depend_on_neither_batch_nor_devices(trained, tmp_path, images, d
 
 
 def test_bfloat16_tells_what_it_costs(trained):
-    done = succeed("ipa_jax.evaluate", f"--export={trained}/export", "--split=validation", "--json", "--dtype=bfloat16",
+    done = succeed("evaluate", f"--export={trained}/export", "--split=validation", "--json", "--dtype=bfloat16",
                    "--posts=mean")  # fmt: skip
     found = json.loads(done.stdout)
     cost, posts = found["bfloat16_minus_float32"], found["posts"]
@@ -49,13 +49,13 @@ def test_several_exports_are_one_ensemble(trained, tmp_path):
     z, figures = {}, {}
     for name, exports in (("one", [trained / "export"]), ("other", [other]), ("both", [trained / "export", other])):
         flags = [f"--export={','.join(map(str, exports))}", f"--scores={tmp_path}/{name}.parquet", "--json"]
-        figures[name] = json.loads(succeed("ipa_jax.evaluate", *flags).stdout)
+        figures[name] = json.loads(succeed("evaluate", *flags).stdout)
         z[name] = pl.read_parquet(tmp_path / f"{name}.parquet")
     assert z["both"].drop("z").equals(z["one"].drop("z"))
     np.testing.assert_allclose(z["both"]["z"], (z["one"]["z"] + z["other"]["z"]) / 2, atol=1e-5)
     assert figures["both"].keys() - figures["one"].keys() == {"exports"} and len(figures["both"]["exports"]) == 2
     assert figures["both"]["accuracy"] == pytest.approx(figures["other"]["accuracy"])  # -3 z + z is -2 z
-    done = run("ipa_jax.evaluate", f"--export={trained}/export,{tmp_path}/none")
+    done = run("evaluate", f"--export={trained}/export,{tmp_path}/none")
     assert done.returncode == 1 and f"{tmp_path}/none/config.json" in done.stderr
 
 
@@ -64,5 +64,5 @@ def test_an_export_or_data_set_that_is_not_there_is_named(trained, tmp_path):
         ([f"--export={tmp_path}"], "config.json"),
         ([f"--export={trained}/export", f"--data_dir={tmp_path}/none"], str(tmp_path / "none")),
     ]:
-        done = run("ipa_jax.evaluate", *flags)
+        done = run("evaluate", *flags)
         assert done.returncode == 1 and word in done.stderr and "Traceback" not in done.stderr

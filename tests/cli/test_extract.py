@@ -30,7 +30,7 @@ def flags(world, out, *more):
 def store(demo_world, tmp_path_factory):
     """A store of all four parts, its extraction killed once in the middle of a shard."""
     out = tmp_path_factory.mktemp("extract") / "store"
-    started = command("data_builders.extract", *flags(demo_world, out))
+    started = command("extract", *flags(demo_world, out))
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen(started, cwd=ROOT, env=environment(**COMPILED), **quiet)
     while process.poll() is None and not (out / "part-00000.arrow").exists():
@@ -41,7 +41,7 @@ def store(demo_world, tmp_path_factory):
     assert process.wait() == -signal.SIGKILL
     before = {path.name: path.read_bytes() for path in out.glob("part-*.arrow")}
     journalled = feature_journal.read(out)
-    done = succeed("data_builders.extract", *flags(demo_world, out), **COMPILED)
+    done = succeed("extract", *flags(demo_world, out), **COMPILED)
     return out, before, journalled, done
 
 
@@ -66,12 +66,12 @@ def test_a_killed_extraction_goes_on(store, demo_world):
 
 
 def test_a_finished_extraction_has_nothing_to_do(store, demo_world):
-    done = succeed("data_builders.extract", *flags(demo_world, store[0]), **COMPILED)
+    done = succeed("extract", *flags(demo_world, store[0]), **COMPILED)
     assert done.stdout.startswith("wrote 0 images")
 
 
 def test_other_choices_need_another_store(store, demo_world):
-    done = fail("data_builders.extract", *flags(demo_world, store[0], "--config.extract.depth.mirror=False"))
+    done = fail("extract", *flags(demo_world, store[0], "--config.extract.depth.mirror=False"))
     assert "header.json: extractors is" in done.stderr
 
 
@@ -98,8 +98,8 @@ def test_beam_gives_the_same_rows(store, demo_world, tmp_path):
     """In chunks of 256, each a store of its own first, in one run of the parts that are cheap."""
     parts = "--extractors=background,depth"
     alone, spread = tmp_path / "alone", tmp_path / "spread"
-    succeed("data_builders.extract", *flags(demo_world, alone, parts), **COMPILED)
-    done = succeed("data_builders.extract", *flags(demo_world, spread, parts),
+    succeed("extract", *flags(demo_world, alone, parts), **COMPILED)
+    done = succeed("extract", *flags(demo_world, spread, parts),
                    "--beam_pipeline_options=runner=FnApiRunner", **COMPILED)  # fmt: skip
     assert not (spread / ".chunks").exists() and len(list(spread.glob("part-*.arrow"))) >= 3
     a, b = FeatureReader(alone), FeatureReader(spread)
@@ -117,33 +117,33 @@ def test_beam_gives_the_same_rows(store, demo_world, tmp_path):
 def test_builder_and_training_accept_the_store(store, demo_world, tmp_path):
     out, data = store[0], tmp_path / "data"
     config = "--config=configs/full.py:tiny"
-    succeed("data_builders.build", config, f"--raw={demo_world}/raw", f"--features={out}", f"--data_dir={data}")
-    refused = fail("ipa_jax.main", *train_flags("full", data, tmp_path / "run"))
+    succeed("build", config, f"--raw={demo_world}/raw", f"--features={out}", f"--data_dir={data}")
+    refused = fail("train", *train_flags("full", data, tmp_path / "run"))
     assert "config.allow_random_features" in refused.stderr
     allowed = ("--config.allow_random_features=True", "--config.train.epochs=0.2")
-    succeed("ipa_jax.main", *train_flags("full", data, tmp_path / "run"), *allowed)
+    succeed("train", *train_flags("full", data, tmp_path / "run"), *allowed)
 
 
 def test_missing_weights_are_named_with_their_commands(demo_world, tmp_path):
     flags = (f"--raw={demo_world}/raw", f"--out={tmp_path}/store", f"--config.extract.weights={tmp_path}/weights")
-    done = fail("data_builders.extract", *flags)
+    done = fail("extract", *flags)
     for remedy in (
         "dekr_w32: get pose_dekr_hrnetw32_coco.pth from https://github.com/HRNet/DEKR, then python -m "
         f"third_party_ports.convert dekr_w32 pose_dekr_hrnetw32_coco.pth --out {tmp_path}/weights/dekr_w32.safetensors",
-        f"deeplabv3_resnet101: python -m third_party_ports.fetch deeplabv3_resnet101 --to {tmp_path}/weights",
+        f"deeplabv3_resnet101: python -m ipa_jax fetch deeplabv3_resnet101 --to {tmp_path}/weights",
         "bottom_up_r101: get bua-caffe-frcn-r101-k10-100.pth from",
-        "m2_transformer: python -m third_party_ports.fetch m2_transformer",
-        "m2_vocab: python -m third_party_ports.fetch m2_vocab",
+        "m2_transformer: python -m ipa_jax fetch m2_transformer",
+        "m2_vocab: python -m ipa_jax fetch m2_vocab",
         "adabins_nyu: get AdaBins_nyu.pt from",
     ):
         assert remedy in done.stderr
     assert not (tmp_path / "store").exists()
-    only = fail("data_builders.extract", *flags, "--extractors=background")
+    only = fail("extract", *flags, "--extractors=background")
     assert "deeplabv3" in only.stderr and "dekr" not in only.stderr
-    none = fail("data_builders.extract", *flags, "--config.data.similarity.caption=0")
+    none = fail("extract", *flags, "--config.data.similarity.caption=0")
     assert "m2" not in none.stderr and "bottom_up" not in none.stderr
 
 
 def test_an_unknown_part_is_named(demo_world, tmp_path):
-    done = fail("data_builders.extract", f"--raw={demo_world}/raw", f"--out={tmp_path}/s", "--extractors=pose,smell")
+    done = fail("extract", f"--raw={demo_world}/raw", f"--out={tmp_path}/s", "--extractors=pose,smell")
     assert "smell is no part; parts are pose, background, caption, depth" in done.stderr

@@ -1,4 +1,4 @@
-"""`python -m ipa_jax.tables`: from nothing to the pages, and again from the records alone."""
+"""`python -m ipa_jax tables`: from nothing to the pages, and again from the records alone."""
 
 import csv
 import json
@@ -24,7 +24,7 @@ def test_tables_are_made_once_and_again_from_their_records_alone(tmp_path):
                                  "data": "met/top3000/1.1.0", "digest": "0"}))  # fmt: skip
     records, report = tmp_path / "records", tmp_path / "docs/results_demo.md"
     flags = (*WORLD, "--configs=basic", f"--records={records}", f"--report={report}", f"--human={human}")
-    first = succeed("ipa_jax.tables", f"--out={tmp_path}/a", *flags)
+    first = succeed("tables", f"--out={tmp_path}/a", *flags)
     assert "2 runs, 0 of them done" in first.stdout and "2 of 2 runs done" in first.stdout
     assert "left out: zero_shot_nima (weights not given" in first.stdout
     assert sorted(file.name for file in records.iterdir()) == sorted(
@@ -42,18 +42,18 @@ def test_tables_are_made_once_and_again_from_their_records_alone(tmp_path):
     assert lines["1", "zero_shot_musiq"]["missing"] == "weights not given"
     assert float(lines["1", "human"]["accuracy"]) == 0.6
     page = report.read_text()
-    assert f"python -m ipa_jax.tables --out={tmp_path}/a" in page and "| Basic | 78.6 |" in page
+    assert f"python -m ipa_jax tables --out={tmp_path}/a" in page and "| Basic | 78.6 |" in page
 
     fewer = [flag for flag in flags if not flag.startswith("--configs")]  # what was not asked for keeps its records
-    again = succeed("ipa_jax.tables", f"--out={tmp_path}/c", *fewer, "--configs=full")
+    again = succeed("tables", f"--out={tmp_path}/c", *fewer, "--configs=full")
     assert "1 runs, 1 of them done" in again.stdout and read(tmp_path / "c") == lines
 
-    again = succeed("ipa_jax.tables", f"--out={tmp_path}/b", *flags)
+    again = succeed("tables", f"--out={tmp_path}/b", *flags)
     assert "2 runs, 2 of them done" in again.stdout and "$ python -m" not in again.stdout
     assert read(tmp_path / "b") == lines
     assert sorted(file.name for file in (tmp_path / "b").iterdir()) == ["tables.csv", "tables.html", "tables.md"]
 
-    other = fail("ipa_jax.tables", f"--out={tmp_path}/b", *flags, "--set", "loss.name=ratio_log")
+    other = fail("tables", f"--out={tmp_path}/b", *flags, "--set", "loss.name=ratio_log")
     assert (
         "full-seed0.json" in other.stderr and "run.fields.loss.name" in other.stderr and "--overwrite" in other.stderr
     )

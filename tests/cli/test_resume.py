@@ -15,7 +15,7 @@ def test_a_killed_run_ends_like_an_undisturbed_one(trained, demo_world, tmp_path
     killed = tmp_path / "killed"
     # Before any checkpoint; after the last step, while 10 is being saved and 5 is there; around evaluation and export.
     moments = [Moment(3, 0.0), Moment(11, 0.0), Moment(11, 0.3)]
-    started = command("ipa_jax.main", *train_flags("full", demo_world / "data", killed))
+    started = command("train", *train_flags("full", demo_world / "data", killed))
     kills = kill_resume.killed_run(started, killed, moments, environment())
     assert not any(kill.ended for kill in kills)
     assert kills[0].told < 11 and kills[1].checkpoint in (5, 10)  # in the midst of the epoch

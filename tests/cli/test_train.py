@@ -1,4 +1,4 @@
-"""`python -m ipa_jax.main`: what a run leaves behind, what it refuses, and the other ways to batch and to see depth."""
+"""`python -m ipa_jax train`: what a run leaves behind, what it refuses, and the other ways to batch and to see depth."""
 
 import json
 import math
@@ -31,7 +31,7 @@ def test_a_run_leaves_metrics_scores_and_an_export(trained, demo_world):
         )
         assert results[split]["images"] == len(scores) and results[split]["pairs"] == dataset.groups["pairs"].sum()
     log = (trained.with_suffix(".txt")).read_text()
-    assert f"test pairwise accuracy {results['test']['accuracy']:.4f}" in log and "ipa_jax.evaluate" in log
+    assert f"test pairwise accuracy {results['test']['accuracy']:.4f}" in log and "evaluate" in log
     assert {file.name for file in (trained / "export").iterdir()} == {
         "params", "model.safetensors", "config.json", "data.json", "README.md"
     }  # fmt: skip
@@ -72,7 +72,7 @@ def test_a_finished_run_is_kept(trained, demo_world):
 
     before = state()
     # Where it logs and how it reads may differ between two starts.
-    again = succeed("ipa_jax.main", *train_flags("full", demo_world / "data", trained, "--config.train.log_every=7"))
+    again = succeed("train", *train_flags("full", demo_world / "data", trained, "--config.train.log_every=7"))
     assert "finished" in again.stderr and "test pairwise accuracy" in again.stdout
     assert state() == before
 
@@ -81,30 +81,30 @@ def test_what_cannot_run_is_refused_by_name(trained, demo_world, tmp_path):
     data = demo_world / "data"
     cases = [
         (train_flags("full", data, trained, "--config.train.epochs=2"), ["config.train.epochs", "--workdir"]),
-        (train_flags("full", tmp_path / "none", tmp_path / "a"), [str(tmp_path / "none"), "data_builders.build"]),
+        (train_flags("full", tmp_path / "none", tmp_path / "a"), [str(tmp_path / "none"), "build"]),
         (train_flags("full", data, tmp_path / "b", "--config.data.memory.exclude=post"),
          ["config.data.memory.exclude", "'group'", "'post'"]),
         (["--config=configs/full.py:full", f"--config.data_dir={data}", f"--workdir={tmp_path}/c",
           "--config.data.depth.side=48"], ["config.init.swin", "config.init.random"]),
     ]  # fmt: skip
     for flags, words in cases:
-        done = run("ipa_jax.main", *flags)
+        done = run("train", *flags)
         assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
         assert all(word in done.stderr for word in words), done.stderr
     assert not any(tmp_path.iterdir())  # nothing is left of a refused run
 
 
 def test_a_misspelt_field_or_size_stops_at_once(demo_world, tmp_path):
-    misspelt = run("ipa_jax.main", *train_flags("full", demo_world / "data", tmp_path / "w", "--config.loss.nmae=x"))
+    misspelt = run("train", *train_flags("full", demo_world / "data", tmp_path / "w", "--config.loss.nmae=x"))
     assert misspelt.returncode != 0 and "nmae" in misspelt.stderr
-    size = run("ipa_jax.main", "--config=configs/full.py:huge", f"--workdir={tmp_path}/w")
+    size = run("train", "--config=configs/full.py:huge", f"--workdir={tmp_path}/w")
     assert size.returncode != 0 and "huge" in size.stderr and "full, demo, tiny" in size.stderr
     assert not any(tmp_path.iterdir())
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_its_images(demo_world, tmp_path):
     rates = [f"--config.optim.groups.{group}.learning_rate=1e30" for group in ("rest_decayed", "rest_plain")]
-    done = run("ipa_jax.main", *train_flags("basic", demo_world / "data", tmp_path / "w", *rates))
+    done = run("train", *train_flags("basic", demo_world / "data", tmp_path / "w", *rates))
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
     stop = json.loads((tmp_path / "w/non_finite_0.json").read_text())
     assert f"error: step {stop['step']}: the loss is" in done.stderr and "non_finite_0.json" in done.stderr
@@ -119,7 +119,7 @@ def test_pairs_train_and_cached_depth_vectors_do_as_a_frozen_resnet(demo_world, 
     for kind in ("frozen", "cached"):
         more = (f"--config.model.depth.resnet={kind}", "--config.input.flip=False", "--config.batch.by=pairs",
                 "--config.train.epochs=0.2")  # fmt: skip
-        succeed("ipa_jax.main", *train_flags("full", data, tmp_path / kind, *more))
+        succeed("train", *train_flags("full", data, tmp_path / kind, *more))
         runs[kind] = load_export(tmp_path / kind / "export")[0]
     pairs = int(GroupDataset(data, "train").groups["pairs"].sum())
     steps = math.ceil(math.ceil(pairs * 0.2) / 12)
@@ -133,6 +133,6 @@ def test_pairs_train_and_cached_depth_vectors_do_as_a_frozen_resnet(demo_world, 
     losses = [[row["train/loss"] for _, row in logged(tmp_path / k) if "train/loss" in row] for k in runs]
     np.testing.assert_allclose(*losses, rtol=0.01)
     # The export of a cached run scores images that no cache holds.
-    done = succeed("ipa_jax.evaluate", f"--export={tmp_path}/cached/export", "--split=test", "--json")
+    done = succeed("evaluate", f"--export={tmp_path}/cached/export", "--split=test", "--json")
     stored = json.loads((tmp_path / "cached/results.json").read_text())["test"]
     assert json.loads(done.stdout)["accuracy"] == stored["accuracy"]

@@ -295,7 +295,7 @@ def test_the_command_tells_its_sizes_and_the_next_command(tmp_path, capsys):
     assert "taste=0.342" in capsys.readouterr().out
     command = [str(tmp_path / "w"), "--accounts", "1", "--posts", "3", "--side", "16", "--processes", "1"]
     assert main(command) == 0 and main(command) == 0
-    assert "kept as it is" in (said := capsys.readouterr()).out and "data_builders.build" in said.out
+    assert "kept as it is" in (said := capsys.readouterr()).out and "build" in said.out
     assert main([*command[:-2], "--seed", "4"]) == 1
     assert "choose another folder" in capsys.readouterr().err
     assert main([*command[:1], "--posts", "1"]) == 1

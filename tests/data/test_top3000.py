@@ -36,7 +36,7 @@ def command(world, data_dir, *more):
     return [
         sys.executable,
         "-m",
-        "data_builders.build",
+        "build",
         "--config=configs/full.py:tiny",
         f"--raw={world}/raw",
         f"--config.data.depth.side={tiny_world.SIDE}",

@@ -23,11 +23,11 @@ def commands(monkeypatch):
     def command(module, *arguments):
         calls.append((module, arguments))
         flags = dict(a.removeprefix("--").split("=", 1) for a in arguments if "=" in a)
-        if module == "data_builders.demo_world":
+        if module == "demo-world":
             folder = Path(arguments[0])
             folder.mkdir(parents=True)
             (folder / "world.json").write_text("{}")
-        elif module == "data_builders.build":
+        elif module == "build":
             folder = Path(flags["data_dir"])
             folder.mkdir(parents=True)
             (folder / "dataset_info.json").write_text("{}")
@@ -166,8 +166,8 @@ def test_a_failed_stage_leaves_the_records_of_those_before_it(commands, tmp_path
     working = experiments.command
 
     def failing(module, *arguments):
-        if "--config=configs/basic.py:demo" in arguments and module == "ipa_jax.main":
-            raise StageError("python -m ipa_jax.main")
+        if "--config=configs/basic.py:demo" in arguments and module == "train":
+            raise StageError("python -m ipa_jax train")
         working(module, *arguments)
 
     monkeypatch.setattr(experiments, "command", failing)

@@ -8,7 +8,7 @@ from tiny_models import tiny_config
 
 from ipa_jax import batches, lookups, networks, photos, preflight, state
 from ipa_jax.peers import inputs as peer_inputs
-from third_party_ports import musiq_patches
+from third_party_ports.peers import musiq_patches
 
 pytestmark = pytest.mark.xdist_group("peers")
 

@@ -63,12 +63,12 @@ def test_a_depth_branch_without_depth_maps(config, tmp_path):
 
 def test_an_unset_data_dir(config):
     config.data_dir = None
-    refused(lambda: preflight.check(config, 1), "config.data_dir is not set", "data_builders.build")
+    refused(lambda: preflight.check(config, 1), "config.data_dir is not set", "build")
 
 
 def test_a_data_dir_that_is_not_there(config, tmp_path):
     config.data_dir = str(tmp_path / "absent")
-    refused(lambda: preflight.check(config, 1), "config.data_dir", str(tmp_path / "absent"), "data_builders.build")
+    refused(lambda: preflight.check(config, 1), "config.data_dir", str(tmp_path / "absent"), "build")
 
 
 @pytest.mark.parametrize("file", ["dataset_info.json", "metadata.json"])
@@ -141,7 +141,7 @@ def test_a_crop_beyond_the_image(config):
 
 def test_weights_that_cannot_be_read_end_a_run_with_a_message(config, tmp_path):
     """main prints ValueErrors: so must a broken file be one."""
-    from third_party_ports.weights import WeightsError, load_safetensors
+    from third_party_ports.checkpoints.weights import WeightsError, load_safetensors
 
     file = tmp_path / "swin.safetensors"
     file.write_bytes(b"broken")

@@ -9,10 +9,11 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from tiny_models import tiny_config
 
 from ipa_jax import export, state
-from third_party_ports import convert, resnet, swin, weights
+from third_party_ports import convert, resnet, swin
+from third_party_ports.checkpoints import weights
+from third_party_ports.checkpoints.weights import TABLE
 from third_party_ports.parity import torch_zip
 from third_party_ports.position_tables import resize_table
-from third_party_ports.weights import TABLE
 
 OFFICIAL = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
 

@@ -148,7 +148,7 @@ def test_pages_are_filled_between_their_markers(tmp_path):
 def test_the_command_of_the_page_is_the_one_that_was_run():
     parser = protocols._parser()
     plain = parser.parse_args(["--out=runs/experiments"])
-    assert protocols.command_line(plain) == "python -m ipa_jax.protocols --out=runs/experiments"
+    assert protocols.command_line(plain) == "python -m ipa_jax protocols --out=runs/experiments"
     words = ["--out=o", "--seeds=0,4", "--size=tiny", "--only=past_only", "--plants"]
     again = protocols.command_line(parser.parse_args(words)).split()[3:]
     assert parser.parse_args(again) == parser.parse_args(words)
@@ -159,10 +159,10 @@ def test_planted_worlds(tmp_path):
     own, sibling = (PlantedWorld(3, 20, 40, plant=plant) for plant in ("own_group", "sibling"))
     honest = PlantedWorld(3, 20, 40, plant="sibling", leaky=False)
     assert own.folder(tmp_path) == WORLD.folder(tmp_path) and own.flags == WORLD.flags
-    assert own.build_command == ["data_builders.demo_world.leaky_build", "--plant=own_group"]
+    assert own.build_command == ["planted-build", "--plant=own_group"]
     assert sibling.folder(tmp_path) == honest.folder(tmp_path) != WORLD.folder(tmp_path)
     assert sibling.flags == [*WORLD.flags, "--plant=sibling"] == honest.flags
-    assert honest.build_command == ["data_builders.build"] == WORLD.build_command
+    assert honest.build_command == ["build"] == WORLD.build_command
     runs = [Run("a", "full", {}, world, size="tiny") for world in (WORLD, own, sibling, honest)]
     assert len({run.data_dir(tmp_path) for run in runs}) == 4
 

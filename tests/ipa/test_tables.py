@@ -64,7 +64,7 @@ def document(found):
         found,
         missing,
         2.0,
-        command="python -m ipa_jax.tables --x",
+        command="python -m ipa_jax tables --x",
         title="T",
         human=human,
         remarks="Why: <b>.",
@@ -117,7 +117,7 @@ def test_claims_and_checks_have_a_line_each(document):
     assert "| Retrieval helps | holds | +" in page and "| +0.48 |" in page
     assert [check.split(":")[0] for check in document["checks"]] == ["pass", "not decided", "pass"]
     assert "50 % exactly: 0.500000" in page and page.rstrip().endswith("Why: <b>.")
-    assert "python -m ipa_jax.tables --x" in page
+    assert "python -m ipa_jax tables --x" in page
 
 
 def test_a_failed_check_says_fail(found):

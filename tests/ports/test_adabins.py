@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from third_party_ports.adabins import (
+from third_party_ports.adabins.mini_vit import PatchTransformer, TransformerLayer
+from third_party_ports.adabins.network import (
     KEYS,
     AdaBins,
     Decoder,
@@ -16,7 +17,6 @@ from third_party_ports.adabins import (
     resize_align_corners,
     tokens,
 )
-from third_party_ports.mini_vit import PatchTransformer, TransformerLayer
 
 TINY = {
     "stem": 4, "stages": ((1, 3, 1, 1, 4), (1, 3, 2, 2, 6), (1, 3, 2, 2, 8)), "features": 16,

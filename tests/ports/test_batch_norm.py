@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from third_party_ports.batch_norm import BatchNorm
+from third_party_ports.layers.batch_norm import BatchNorm
 
 VARIABLES = {
     "params": {"scale": jnp.array([1.5, 0.5]), "bias": jnp.array([0.1, -0.2])},
@@ -80,7 +80,7 @@ def test_one_and_four_devices_agree():
         import jax, jax.numpy as jnp, numpy as np
         jax.config.update("jax_num_cpu_devices", 4)
         from tests.ports.test_batch_norm import VARIABLES
-        from third_party_ports.batch_norm import BatchNorm
+        from third_party_ports.layers.batch_norm import BatchNorm
 
         rng = np.random.default_rng(1)
         x, target = rng.normal(1, 2, (2, 12, 3, 3, 2)).astype(np.float32)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from third_party_ports.beam_search import greedy, greedy_captions, search, search_captions
-from third_party_ports.m2_transformer import M2Transformer
+from third_party_ports.m2_transformer.beam_search import greedy, greedy_captions, search, search_captions
+from third_party_ports.m2_transformer.network import M2Transformer
 
 IMAGES, BEAMS, STEPS, WORDS, CODES = 2, 3, 6, 5, 13
 BOS = 2

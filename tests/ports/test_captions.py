@@ -2,8 +2,8 @@
 
 import pytest
 
-from third_party_ports.captions import SPECIALS, load_vocabulary, save_vocabulary, text
-from third_party_ports.weights import WeightsError
+from third_party_ports.checkpoints.weights import WeightsError
+from third_party_ports.m2_transformer.text import SPECIALS, load_vocabulary, save_vocabulary, text
 
 WORDS = [*SPECIALS, "a", "man", "'s", " ", "\n ", "hat"]
 UNK, PAD, BOS, EOS, A, MAN, S, BLANK, FEED, HAT = range(10)

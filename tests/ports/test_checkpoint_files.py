@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from third_party_ports import checkpoint_files
+from third_party_ports.checkpoints import files
+from third_party_ports.checkpoints.weights import WeightsError
 from third_party_ports.parity import torch_zip
-from third_party_ports.weights import WeightsError
 
 TENSORS = {
     "conv.0.weight": np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2),
@@ -43,7 +43,7 @@ def written(folder: Path, suffix: str, tensors: dict[str, np.ndarray], name: str
 
 def refused(path: Path, *words: str) -> None:
     with pytest.raises(WeightsError) as caught:
-        checkpoint_files.read(path)
+        files.read(path)
     for word in (str(path), *words):
         assert word in str(caught.value)
 
@@ -51,7 +51,7 @@ def refused(path: Path, *words: str) -> None:
 @pytest.mark.parametrize("name", [None, "pytorch_model.bin"])
 @pytest.mark.parametrize("suffix", WRITERS)
 def test_every_format_whatever_its_name(tmp_path, suffix, name):
-    read = checkpoint_files.read(written(tmp_path, suffix, TENSORS, name))
+    read = files.read(written(tmp_path, suffix, TENSORS, name))
     assert read.keys() == TENSORS.keys()
     for key, tensor in TENSORS.items():
         assert (read[key].dtype, read[key].shape) == (tensor.dtype, tensor.shape)
@@ -60,7 +60,7 @@ def test_every_format_whatever_its_name(tmp_path, suffix, name):
 
 def test_bfloat16_in_safetensors(tmp_path):
     path = written(tmp_path, ".safetensors", {"a": np.arange(3).astype(ml_dtypes.bfloat16)})
-    np.testing.assert_array_equal(checkpoint_files.read(path)["a"].astype(np.float32), [0, 1, 2])
+    np.testing.assert_array_equal(files.read(path)["a"].astype(np.float32), [0, 1, 2])
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
@@ -73,20 +73,20 @@ def test_wrappers(tmp_path, suffix):
     }
     path = written(tmp_path, suffix, inside | {"optimizer.0": np.ones(3)})
     for wrappers, added in ((("best", "state_dict"), 1), (("model", "state_dict", "best"), 0)):
-        read = checkpoint_files.read(path, wrappers)
+        read = files.read(path, wrappers)
         assert read.keys() == TENSORS.keys()
         np.testing.assert_array_equal(read["conv.0.weight"], TENSORS["conv.0.weight"] + added)
-    assert len(checkpoint_files.read(path)) == 2 * len(TENSORS) + 1
+    assert len(files.read(path)) == 2 * len(TENSORS) + 1
 
 
 def test_a_bare_file_of_a_network_that_may_be_wrapped(tmp_path):
-    assert checkpoint_files.read(written(tmp_path, ".pth", TENSORS), ("model",)).keys() == TENSORS.keys()
+    assert files.read(written(tmp_path, ".pth", TENSORS), ("model",)).keys() == TENSORS.keys()
 
 
 def test_what_lies_beside_a_wrapper_of_npz_is_not_loaded(tmp_path):
     arrays = {"opt/target/a/kernel": np.ones((2, 3)), "opt/state/a": np.array([None]), "opt/targets": np.array([{}])}
     np.savez(tmp_path / "a.npz", **arrays)
-    read = checkpoint_files.read(tmp_path / "a.npz", ("absent", "opt.target"))
+    read = files.read(tmp_path / "a.npz", ("absent", "opt.target"))
     assert {name: tensor.shape for name, tensor in read.items()} == {"a.kernel": (2, 3)}
     refused(tmp_path / "a.npz", "numpy.savez")
 

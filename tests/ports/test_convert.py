@@ -14,13 +14,14 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from tests.ports import swin_layouts
-from third_party_ports import __version__, checkpoint_checks, convert, recognise, swin, weights, zoo
-from third_party_ports.checkpoint import Checkpoint
-from third_party_ports.layouts import official_swin
+from third_party_ports import __version__, checkpoint_checks, convert, swin
+from third_party_ports.bottom_up.regions import ANCHORS
+from third_party_ports.checkpoints import identify, weights, zoo
+from third_party_ports.checkpoints.checkpoint import Checkpoint
+from third_party_ports.checkpoints.swin_layouts import official_swin
+from third_party_ports.checkpoints.weights import WeightsError
 from third_party_ports.parity import recipe, torch_zip
-from third_party_ports.regions import ANCHORS
 from third_party_ports.swin import KEYS
-from third_party_ports.weights import WeightsError
 
 RESCORE = {f"l{n}.{kind}": shape for n, (i, o) in enumerate(((74, 256), (256, 256), (256, 1)), 1)
            for kind, shape in (("weight", (o, i)), ("bias", (o,)))}  # fmt: skip
@@ -193,7 +194,7 @@ def empty(shape) -> np.ndarray:
 def test_each_row_is_recognised(row):
     """Rows of one network that differ in values alone come together."""
     tensors = {f"module.{name}": empty(shape) for name, shape in row.signature.items()}
-    rows = recognise.looks_like(tensors).split(" or ")
+    rows = identify.looks_like(tensors).split(" or ")
     assert row.name in rows
     assert {zoo.checkpoint(name).module for name in rows} == {row.module}
 
@@ -202,20 +203,20 @@ def test_layouts_are_recognised():
     tensors = {"layers.1.downsample.norm.weight": empty((512,)), "layers.2.blocks.17.norm1.weight": empty((512,)),
                "layers.0.blocks.0.attn.relative_position_bias_table": empty((529, 4)),
                "head.fc.weight": empty((21841, 1024))}  # fmt: skip
-    assert recognise.looks_like(tensors) == "swin_base_384_22k in the timm layout"
+    assert identify.looks_like(tensors) == "swin_base_384_22k in the timm layout"
     published = {"swin.encoder.layers.2.blocks.17.layernorm_before.weight": empty((512,)), "swin.encoder.layers.0"
                  ".blocks.0.attention.self.relative_position_bias_table": empty((169, 4)),
                  "classifier.weight": empty((1000, 1024))}  # fmt: skip
-    assert recognise.looks_like(published) == "swin_base_22kto1k or swin_base_1k in the transformers layout"
+    assert identify.looks_like(published) == "swin_base_22kto1k or swin_base_1k in the transformers layout"
 
 
 def test_other_networks_are_recognised():
     crowd = dict(zoo.checkpoint("dekr_w32").signature) | {"head_heatmap.1.weight": (15, 32, 1, 1)}
-    assert "CrowdPose" in recognise.looks_like({name: empty(shape) for name, shape in crowd.items()})
-    assert recognise.looks_like({"backbone.res4.35.conv1.weight": empty((256, 1024, 1, 1))}).endswith("ResNet152")
-    assert recognise.looks_like({"a": empty((3,))}) == ""
+    assert "CrowdPose" in identify.looks_like({name: empty(shape) for name, shape in crowd.items()})
+    assert identify.looks_like({"backbone.res4.35.conv1.weight": empty((256, 1024, 1, 1))}).endswith("ResNet152")
+    assert identify.looks_like({"a": empty((3,))}) == ""
     wrapped = {f"model.{name}": empty(shape) for name, shape in zoo.checkpoint("dekr_w48").signature.items()}
-    assert recognise.looks_like(wrapped) == "dekr_w48, under the key 'model'"
+    assert identify.looks_like(wrapped) == "dekr_w48, under the key 'model'"
 
 
 def test_another_rows_file_is_refused_with_its_name(tmp_path, tiny_row):
@@ -316,7 +317,7 @@ def test_the_checkpoint_is_never_overwritten(tmp_path, monkeypatch, capsys):
 
 def test_the_vocabulary(tmp_path, monkeypatch, capsys):
     words = ["<unk>", "<pad>", "<bos>", "<eos>", "a", "\n"]
-    monkeypatch.setattr("third_party_ports.vocabulary.read_vocabulary", lambda path: words)
+    monkeypatch.setattr("third_party_ports.m2_transformer.vocabulary.read_vocabulary", lambda path: words)
     command(monkeypatch, "m2_vocab", "vocab.pkl", "--out", tmp_path / "deep/vocab.json")
     assert json.loads((tmp_path / "deep/vocab.json").read_text()) == words
     assert "m2_vocab: 6 words" in capsys.readouterr().out

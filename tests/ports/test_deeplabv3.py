@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from third_party_ports import weights
+from third_party_ports.checkpoints import weights
 from third_party_ports.deeplabv3 import KEYS, DeepLabV3, WideConv, background_vector
 from third_party_ports.parity import deeplabv3 as parity
 from third_party_ports.parity import recipe

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from tests.ports.test_hrnet import filled, images, slow_conv, slow_norm
-from third_party_ports import imagenet, weights
-from third_party_ports.dekr import DEKR, KEYS, TAPS, AdaptiveBlock, mirrored, sample
+from third_party_ports import imagenet
+from third_party_ports.checkpoints import weights
+from third_party_ports.dekr.network import DEKR, KEYS, TAPS, AdaptiveBlock, mirrored, sample
 from third_party_ports.parity import dekr as parity
 from third_party_ports.parity import recipe
 from third_party_ports.parity.fixture import Fixture

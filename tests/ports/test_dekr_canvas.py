@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from third_party_ports.dekr_canvas import AspectError, Geometry, canvas, warp
+from third_party_ports.dekr.canvas import AspectError, Geometry, canvas, warp
 
 SIDES = st.integers(1, 2000)
 
@@ -134,7 +134,7 @@ def test_what_is_no_photo(image):
 def test_reading_processes_load_numpy_alone():
     program = """
 import sys
-import third_party_ports.dekr_canvas, third_party_ports.poses
+import third_party_ports.dekr.canvas, third_party_ports.dekr.poses
 assert not {"jax", "flax", "scipy", "PIL"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -9,8 +9,8 @@ from threading import Thread
 import numpy as np
 import pytest
 
-from third_party_ports import download
-from third_party_ports.download import DownloadError
+from third_party_ports.checkpoints import download
+from third_party_ports.checkpoints.download import DownloadError
 
 CUT, AGAIN = 15 * download.CHUNK, 5 * download.CHUNK
 CONTENT = np.random.default_rng(0).bytes(3_000_000)

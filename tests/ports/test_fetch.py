@@ -13,7 +13,8 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from third_party_ports import fetch, zoo
+from third_party_ports import fetch
+from third_party_ports.checkpoints import zoo
 
 RNG = np.random.default_rng(0)
 

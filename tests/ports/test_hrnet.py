@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from third_party_ports.hrnet import BasicBlock, Exchange, HRNet, upsample_nearest
+from third_party_ports.dekr.hrnet import BasicBlock, Exchange, HRNet, upsample_nearest
 
 TINY = {"width": 4, "modules": (2,), "blocks": 1, "stem": 2}
 

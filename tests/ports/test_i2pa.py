@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from tests.ports import slow_resnet
-from third_party_ports import convert, imagenet, recognise, resnet, weights
-from third_party_ports.i2pa import I2PA, KEYS, SIDE, scaled
+from third_party_ports import convert, imagenet, resnet
+from third_party_ports.checkpoints import identify, weights
+from third_party_ports.checkpoints.weights import WeightsError
 from third_party_ports.parity import recipe, torch_zip
+from third_party_ports.peers.i2pa import I2PA, KEYS, SIDE, scaled
 from third_party_ports.resnet import ResNet
 from third_party_ports.verify import verify
-from third_party_ports.weights import WeightsError
 
 TENSORS = slow_resnet.tensor_list((2, 1), 4, classes=1)
 MANIFEST = {
@@ -81,8 +82,8 @@ def test_it_is_told_from_an_imagenet_resnet():
     tensors = {"layer3.5.conv3.weight": (1024, 256, 1, 1), "layer4.2.conv3.weight": (2048, 512, 1, 1)}
     tensors = {name: np.broadcast_to(np.float32(0), shape) for name, shape in tensors.items()}
     for outputs, rows in ((1, "i2pa"), (1000, "resnet50_v1 or resnet50_v2")):
-        assert recognise.looks_like(tensors | {"fc.weight": np.zeros((outputs, 2048))}) == rows
-    assert recognise.looks_like(tensors) == "resnet50_v1 or resnet50_v2"  # without a classifier
+        assert identify.looks_like(tensors | {"fc.weight": np.zeros((outputs, 2048))}) == rows
+    assert identify.looks_like(tensors) == "resnet50_v1 or resnet50_v2"  # without a classifier
 
 
 @pytest.mark.parametrize("kind", [np, jnp])

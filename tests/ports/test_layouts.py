@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from tests.ports import swin_layouts
-from third_party_ports.layouts import official_swin
+from third_party_ports.checkpoints.swin_layouts import official_swin
+from third_party_ports.checkpoints.weights import WeightsError
 from third_party_ports.swin import KEYS
-from third_party_ports.weights import WeightsError
 
 LAYOUTS = {
     "official": (swin_layouts.official, "official"),

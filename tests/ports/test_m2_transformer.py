@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from third_party_ports.m2_transformer import KEYS, M2Transformer, caption_vector
-from third_party_ports.weights import WeightsError, from_state_dict
+from third_party_ports.checkpoints.weights import WeightsError, from_state_dict
+from third_party_ports.m2_transformer.network import KEYS, M2Transformer, caption_vector
 
 TINY = M2Transformer(11, 16, heads=4, layers=2, memories=3, hidden=24, positions=9)
 FEATURES = 6

@@ -8,14 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from third_party_ports import musiq, verify, zoo
+from third_party_ports import verify
+from third_party_ports.checkpoints import zoo
+from third_party_ports.checkpoints.weights import WeightsError, load
 from third_party_ports.convert import convert
-from third_party_ports.musiq import KEYS, MUSIQ, TRUNK_KEYS, Bottleneck, StandardisedConv, score
-from third_party_ports.musiq_patches import Layout, Tokens, batch, resize, resized_size, scaled, sequence
 from third_party_ports.parity import musiq as parity
 from third_party_ports.parity import recipe
 from third_party_ports.parity.images import stored_names
-from third_party_ports.weights import WeightsError, load
+from third_party_ports.peers import musiq
+from third_party_ports.peers.musiq import KEYS, MUSIQ, TRUNK_KEYS, Bottleneck, StandardisedConv, score
+from third_party_ports.peers.musiq_patches import Layout, Tokens, batch, resize, resized_size, scaled, sequence
 
 LAYOUT = Layout((16, 24), patch=8, grid=4)
 TINY = {"outputs": 5, "width": 12, "layers": 2, "heads": 3, "hidden": 10, "grid": 4, "patch": 8, "stem": 8, "groups": 4}
@@ -188,7 +190,7 @@ def test_the_single_scale_files_fit_one_scale_alone(tmp_path):
     convert(npz(tmp_path, scales=1), tmp_path / "a.safetensors", KEYS, shapes(scales=1))
     with pytest.raises(WeightsError, match=r"scale_embedding \(gives \(1, 1, 12\), \(1, 3, 12\) is needed"):
         convert(npz(tmp_path, scales=1), tmp_path / "b.safetensors", KEYS, shapes())
-    from third_party_ports.recognise import looks_like
+    from third_party_ports.checkpoints.identify import looks_like
 
     single = {"opt.target.Transformer.scaleembed_input.scale_embedding": np.zeros((1, 1, 384), np.float32)}
     assert looks_like(single).startswith("MUSIQ at one scale")
@@ -221,7 +223,7 @@ def test_names(official, canonical):
 
 
 def test_the_rows_have_the_layout_of_the_patches():
-    for row in (row for row in zoo.CHECKPOINTS.values() if row.module == "third_party_ports.musiq:MUSIQ"):
+    for row in (row for row in zoo.CHECKPOINTS.values() if row.module == "third_party_ports.peers.musiq:MUSIQ"):
         network, layout = row.network(), Layout()
         assert (network.scales, network.patch, network.grid) == (layout.scales, layout.patch, layout.grid)
 

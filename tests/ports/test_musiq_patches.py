@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from third_party_ports.musiq_patches import (
+from third_party_ports.peers.musiq_patches import (
     Layout,
     batch,
     grid_index,
@@ -230,5 +230,5 @@ def test_what_is_no_rgb_photo_is_refused(image):
 
 
 def test_reading_processes_get_numpy_alone():
-    script = "import sys, third_party_ports.musiq_patches; assert not {'jax', 'flax', 'PIL'} & set(sys.modules)"
+    script = "import sys, third_party_ports.peers.musiq_patches; assert not {'jax', 'flax', 'PIL'} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0

@@ -11,13 +11,15 @@ import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
 from tests.ports.slow_resnet import convolved, normed
-from third_party_ports import convert, nima_input, recognise, weights, zoo
-from third_party_ports.nima import KEYS, VGG_KEYS, Nima, NimaVGG, deviation, emd, emd_squared, mean_score
+from third_party_ports import convert
+from third_party_ports.checkpoints import identify, weights, zoo
+from third_party_ports.checkpoints.weights import WeightsError
 from third_party_ports.parity import nima as parity
 from third_party_ports.parity import recipe
 from third_party_ports.parity.fixture import Fixture
+from third_party_ports.peers import nima_input
+from third_party_ports.peers.nima import KEYS, VGG_KEYS, Nima, NimaVGG, deviation, emd, emd_squared, mean_score
 from third_party_ports.verify import verify
-from third_party_ports.weights import WeightsError
 
 BLOCKS = ((6, 1), (8, 2), (8, 1))
 TINY = {"stem": 4, "blocks": BLOCKS, "outputs": 7}
@@ -199,7 +201,7 @@ def test_the_published_file_is_recognised_and_converted(tmp_path, monkeypatch):
     monkeypatch.setitem(zoo.CHECKPOINTS, row.name, row)
     tensors = recipe.state_dict(MANIFEST)
     arrays = {file: tensors[name].transpose(axes) for file, name, axes in keras_files()}
-    assert recognise.looks_like({name.replace("/", "."): array for name, array in arrays.items()}) == row.name
+    assert identify.looks_like({name.replace("/", "."): array for name, array in arrays.items()}) == row.name
     parity.write_keras(tmp_path / row.file, arrays)
     done = convert.convert_row(row, tmp_path / row.file, tmp_path / "a.safetensors")
     assert (done.tensors, done.ignored) == (len(arrays), 0)

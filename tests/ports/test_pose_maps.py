@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from third_party_ports import pose_maps
+from third_party_ports.dekr import maps
 
 OTHER_SIDE = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]
 H, W = 3, 5
@@ -18,17 +18,17 @@ def draw(*shape: int, seed: int = 0) -> np.ndarray:
 
 def test_heat_averages_with_the_mirrored_canvas():
     heat, mirrored = draw(H, W, 18), draw(H, W, 18, seed=1)
-    ours = pose_maps.flip_average(heat, mirrored)
+    ours = maps.flip_average(heat, mirrored)
     for j, other in enumerate([*OTHER_SIDE, 17]):
         for x in range(W):
             np.testing.assert_array_equal(ours[:, x, j], (heat[:, x, j] + mirrored[:, W - 1 - x, other]) / 2)
-    assert pose_maps.flip_average(heat, None) is heat
+    assert maps.flip_average(heat, None) is heat
 
 
 def test_poses_average_with_the_mirrored_canvas():
     offset, mirrored = draw(H, W, 34), draw(H, W, 34, seed=1)
     rows, columns = np.mgrid[:H, :W]
-    alone, ours = (pose_maps.poses_at(offset, other, rows, columns) for other in (None, mirrored))
+    alone, ours = (maps.poses_at(offset, other, rows, columns) for other in (None, mirrored))
     assert ours.shape == (H, W, 17, 2) and ours.dtype == np.float32
     for y in range(H):
         for x in range(W):
@@ -43,8 +43,8 @@ def test_poses_average_with_the_mirrored_canvas():
 
 def test_poses_at_a_few_positions():
     offset, mirrored = draw(H, W, 34), draw(H, W, 34, seed=1)
-    whole = pose_maps.poses_at(offset, mirrored, *np.mgrid[:H, :W])
-    few = pose_maps.poses_at(offset, mirrored, np.array([2, 0]), np.array([4, 1]))
+    whole = maps.poses_at(offset, mirrored, *np.mgrid[:H, :W])
+    few = maps.poses_at(offset, mirrored, np.array([2, 0]), np.array([4, 1]))
     np.testing.assert_array_equal(few, [whole[2, 4], whole[0, 1]])
 
 
@@ -58,7 +58,7 @@ def enlarged(values: np.ndarray, size: int) -> np.ndarray:
 @pytest.mark.parametrize("size", [(12, 20), (3, 5), (6, 40), (7, 13), (24, 39)])
 def test_upsampling_axis_by_axis(size):
     heat = draw(H, W, 2)
-    ours = pose_maps.whole_mean_heat([heat], size, np.arange(2))
+    ours = maps.whole_mean_heat([heat], size, np.arange(2))
     assert ours.dtype == np.float32
     expected = np.apply_along_axis(enlarged, 1, np.apply_along_axis(enlarged, 0, heat, size[0]), size[1])
     np.testing.assert_allclose(ours, expected, atol=1e-6)
@@ -66,25 +66,25 @@ def test_upsampling_axis_by_axis(size):
 
 def test_pixels_of_the_map_stay_where_they_are_and_the_last_is_repeated():
     heat = draw(H, W, 1)
-    ours = pose_maps.whole_mean_heat([heat], (4 * H, 4 * W), np.arange(1))
+    ours = maps.whole_mean_heat([heat], (4 * H, 4 * W), np.arange(1))
     np.testing.assert_array_equal(ours[::4, ::4], heat)
     np.testing.assert_array_equal(ours[4 * H - 4 :, ::4], np.repeat(heat[-1:], 4, axis=0))
 
 
 def test_a_map_of_one_pixel():
-    ours = pose_maps.whole_mean_heat([np.full((1, 1, 1), 3, np.float32)], (4, 8), np.arange(1))
+    ours = maps.whole_mean_heat([np.full((1, 1, 1), 3, np.float32)], (4, 8), np.arange(1))
     np.testing.assert_array_equal(ours, np.full((4, 8, 1), 3))
 
 
 def test_a_map_is_not_made_smaller():
     with pytest.raises(ValueError, match="map of 5 px is enlarged to 4 px"):
-        pose_maps.whole_mean_heat([draw(3, 5, 1)], (4, 4), np.arange(1))
+        maps.whole_mean_heat([draw(3, 5, 1)], (4, 4), np.arange(1))
 
 
 def test_scales_are_averaged():
     small, large = draw(2, 3, 1), draw(4, 6, 1, seed=1)
-    both = pose_maps.whole_mean_heat([large, small], (8, 12), np.arange(1))
-    alone = [pose_maps.whole_mean_heat([heat], (8, 12), np.arange(1)) for heat in (large, small)]
+    both = maps.whole_mean_heat([large, small], (8, 12), np.arange(1))
+    alone = [maps.whole_mean_heat([heat], (8, 12), np.arange(1)) for heat in (large, small)]
     np.testing.assert_allclose(both, sum(alone) / 2, rtol=1e-6)
 
 
@@ -92,10 +92,10 @@ def test_keypoint_heat_is_the_whole_map_looked_up():
     """The pixel that holds the point (floor), the border's for a point outside."""
     heats = [draw(H, W, 18), draw(2 * H, 2 * W, 18, seed=1)]
     size = 4 * H, 4 * W
-    whole = pose_maps.whole_mean_heat(heats, size, np.arange(18))
+    whole = maps.whole_mean_heat(heats, size, np.arange(18))
     points = np.random.default_rng(2).uniform(-10, 30, (50, 17, 2)).astype(np.float32)
     points[0, 0], points[0, 1], points[0, 2] = (7.99, 3.99), (-0.5, 100), (1e9, -1e9)
-    ours = pose_maps.heat_at(heats, size, points)
+    ours = maps.heat_at(heats, size, points)
     assert ours[0, :3].tolist() == [whole[3, 7, 0], whole[-1, 0, 1], whole[0, -1, 2]]
     for n, j in np.ndindex(50, 17):
         x, y = np.clip(np.floor(points[n, j]), 0, [4 * W - 1, 4 * H - 1]).astype(int)
@@ -104,7 +104,7 @@ def test_keypoint_heat_is_the_whole_map_looked_up():
 
 def test_pool_size_grows_with_the_map():
     sides = ((200, 200), (200, 201), (300, 300), (200, 400), (300, 301))
-    assert [pose_maps.pool_size(h, w, 300, 200) for h, w in sides] == [3, 5, 5, 5, 7]
+    assert [maps.pool_size(h, w, 300, 200) for h, w in sides] == [3, 5, 5, 5, 7]
 
 
 @pytest.mark.parametrize("direction", [(0, 1), (1, 0), (1, 1)])
@@ -117,7 +117,7 @@ def test_two_peaks_merge_within_half_a_window(apart, found, direction):
     plane[3, 4] = 0.9
     plane[3 + apart * direction[0], 4 + apart * direction[1]] = 0.8
     for window, count in found.items():
-        values, rows, columns = pose_maps.peaks(plane, window, 30)
+        values, rows, columns = maps.peaks(plane, window, 30)
         assert (values > 0).sum() == count
         assert (values[0], rows[0], columns[0]) == (np.float32(0.9), 3, 4)
 
@@ -125,7 +125,7 @@ def test_two_peaks_merge_within_half_a_window(apart, found, direction):
 def test_equal_neighbours_are_all_peaks_in_raster_order():
     plane = np.zeros((6, 6), np.float32)
     plane[2, 2:4] = plane[5, 0] = 0.5
-    values, rows, columns = pose_maps.peaks(plane, 3, 3)
+    values, rows, columns = maps.peaks(plane, 3, 3)
     assert values.tolist() == [0.5] * 3
     assert [*zip(rows, columns, strict=True)] == [(2, 2), (2, 3), (5, 0)]
 
@@ -142,5 +142,5 @@ def test_peaks_as_defined(plane, window, count):
         around = plane[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1]
         ranked.append((-plane[y, x] if plane[y, x] == around.max() else 0, y, x))
     expected = sorted(ranked)[:count]
-    values, rows, columns = pose_maps.peaks(plane, window, count)
+    values, rows, columns = maps.peaks(plane, window, count)
     assert [*zip(-values, rows, columns, strict=True)] == expected

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from third_party_ports.pose_nms import keep, neighbours
+from third_party_ports.dekr.nms import keep, neighbours
 
 Q = np.arange(17)
 G = np.stack([20.0 * (Q % 4), 20.0 * (Q // 4)], axis=-1).astype(np.float32)  # diagonal 100: threshold 5

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from third_party_ports.pose_refinement import absorbed, fitted, refined
+from third_party_ports.dekr.refinement import absorbed, fitted, refined
 
 
 def gaussian(x: float, y: float, shape=(40, 40), height: float = 0.8, sigma: float = 2.0) -> np.ndarray:

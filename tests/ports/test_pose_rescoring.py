@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from tests import golden
-from third_party_ports import weights
+from third_party_ports.checkpoints import weights
+from third_party_ports.dekr.rescoring import FEATURES, KEYS, Rescorer, pose_features, rescorer
 from third_party_ports.parity import recipe
-from third_party_ports.pose_rescoring import FEATURES, KEYS, Rescorer, pose_features, rescorer
 
 SHAPES = {"l1": (256, 74), "l2": (256, 256), "l3": (1, 256)}
 

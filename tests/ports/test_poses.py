@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from data_builders.feature_rows import people_row
-from third_party_ports import poses
-from third_party_ports.dekr_canvas import Geometry
-from third_party_ports.poses import PoseSettings
+from third_party_ports.dekr import poses
+from third_party_ports.dekr.canvas import Geometry
+from third_party_ports.dekr.poses import PoseSettings
 
 GEOMETRY = Geometry(90, 130, 128)  # base canvas 128 x 192, k = 1.42
 MIRROR = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from third_party_ports.region_input import MEANS, im_scale, padded, region_input
+from third_party_ports.bottom_up.input import MEANS, im_scale, padded, region_input
 
 
 def photo(height: int, width: int) -> np.ndarray:

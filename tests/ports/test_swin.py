@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from third_party_ports import weights
+from third_party_ports.checkpoints import weights
 from third_party_ports.swin import Swin, branch_scales, relative_position_index, shift_mask
 
 TINY = {"patch": 4, "width": 8, "depths": (2, 1), "heads": (1, 2), "window": 3, "drop_path": 0.5}

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from third_party_ports import torch_files
+from third_party_ports.checkpoints import torch_files
+from third_party_ports.checkpoints.weights import WeightsError
 from third_party_ports.parity import torch_files as parity
 from third_party_ports.parity import torch_zip
 from third_party_ports.parity.fixture import Fixture
-from third_party_ports.weights import WeightsError
 
 GOLDEN = Path(__file__).parents[1] / "golden/torch_files"
 PLAIN = (GOLDEN / "plain.pth").read_bytes()

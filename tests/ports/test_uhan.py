@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from third_party_ports import verify
+from third_party_ports.checkpoints.weights import WeightsError, from_state_dict
 from third_party_ports.parity import recipe
-from third_party_ports.uhan import GATES, KEYS, UHAN, forget_at_one
-from third_party_ports.weights import WeightsError, from_state_dict
+from third_party_ports.peers.uhan import GATES, KEYS, UHAN, forget_at_one
 
 TINY = {"users": 5, "words": 9, "width": 6, "head": (7, 4)}
 N, R, C = 3, 8, 10

@@ -256,7 +256,7 @@ def test_fixtures_that_cannot_be_run(copy, spoil, message):
 def test_json_from_the_command(resnet, copy):
     """One folder of two fixtures, the first of which cannot be run: the second is, and stdout is JSON alone."""
     spoil_model(copy)
-    command = [sys.executable, "-m", "third_party_ports.verify", str(copy), str(resnet), "--json"]
+    command = [sys.executable, "-m", "verify", str(copy), str(resnet), "--json"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
     first, *rest = json.loads(done.stdout)

@@ -6,9 +6,9 @@ import pickle
 
 import pytest
 
-from third_party_ports.captions import SPECIALS
-from third_party_ports.vocabulary import OFFICIAL, Published, read_vocabulary, unpickled_words
-from third_party_ports.weights import WeightsError
+from third_party_ports.checkpoints.weights import WeightsError
+from third_party_ports.m2_transformer.text import SPECIALS
+from third_party_ports.m2_transformer.vocabulary import OFFICIAL, Published, read_vocabulary, unpickled_words
 
 WORDS = [*SPECIALS, "a", "wooden", " ", "\n", "zips"]
 CREATE = b"cdata.vocab\nVocab\n)\x81"  # the object, bare

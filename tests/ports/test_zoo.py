@@ -7,9 +7,9 @@ from pathlib import Path
 import jax
 import pytest
 
-from third_party_ports import zoo
-from third_party_ports.checkpoint import attribute
-from third_party_ports.weights import KeyMap, WeightsError
+from third_party_ports.checkpoints import zoo
+from third_party_ports.checkpoints.checkpoint import attribute
+from third_party_ports.checkpoints.weights import KeyMap, WeightsError
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 FIXTURES = {"swin_base_22k": "swin_b", "resnet50_v2": "resnet50", "deeplabv3_resnet101": "deeplabv3",

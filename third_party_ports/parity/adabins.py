@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from third_party_ports.adabins import KEYS, AdaBins, bins_to_depth, full_resolution, masks, with_mirrored
+from third_party_ports.adabins.network import KEYS, AdaBins, bins_to_depth, full_resolution, masks, with_mirrored
 from third_party_ports.imagenet import normalise
 from third_party_ports.parity.fixture import Comparison, Fixture
 from third_party_ports.parity.fixture import compare as compare_arrays

@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from third_party_ports import regions
-from third_party_ports.bottom_up import KEYS, BottomUp
+from third_party_ports.bottom_up import regions
+from third_party_ports.bottom_up.detector import KEYS, BottomUp
+from third_party_ports.bottom_up.input import MEANS, region_input
 from third_party_ports.parity import recipe
 from third_party_ports.parity.fixture import Comparison, Fixture
 from third_party_ports.parity.fixture import compare as compared
-from third_party_ports.region_input import MEANS, region_input
 
 MODELS = ("bottom_up",)
 LIMIT = 2e-5  # of networks; 1e-6 is seen, and an epsilon of 1e-3 gives 6e-4 and more

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from third_party_ports import imagenet
-from third_party_ports.dekr import DEKR, KEYS, TAPS
+from third_party_ports.dekr.network import DEKR, KEYS, TAPS
 from third_party_ports.parity import recipe
 from third_party_ports.parity.fixture import Comparison, Fixture
 from third_party_ports.parity.fixture import compare as compared

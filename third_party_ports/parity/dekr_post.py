@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from third_party_ports import poses
-from third_party_ports.dekr_canvas import Geometry, warp
+from third_party_ports.dekr import poses
+from third_party_ports.dekr.canvas import Geometry, warp
+from third_party_ports.dekr.maps import whole_mean_heat
 from third_party_ports.parity import recipe
 from third_party_ports.parity.fixture import REMEDY, Comparison, Fixture, FixtureError
 from third_party_ports.parity.fixture import compare as compare_arrays
-from third_party_ports.pose_maps import whole_mean_heat
 
 MODELS = ("dekr_post",)
 LEVELS, LEVELS_DIFFER = 1, 0.005  # of a canvas: largest difference, and share of the values that may differ

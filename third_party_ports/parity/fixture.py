@@ -15,9 +15,9 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from third_party_ports.checkpoints.weights import KeyMap, WeightsError, load
 from third_party_ports.convert import convert
 from third_party_ports.parity import recipe, torch_zip
-from third_party_ports.weights import KeyMap, WeightsError, load
 
 REMEDY = "A fixture is manifest.json with the .npz files of its format: copy the whole folder again."
 

@@ -6,10 +6,10 @@ import jax
 import numpy as np
 
 from third_party_ports import imagenet
-from third_party_ports.i2pa import I2PA, KEYS, scaled
 from third_party_ports.parity.fixture import Comparison, Fixture
 from third_party_ports.parity.images import photo, recorded, stored_names
 from third_party_ports.parity.resnet50 import stage_sizes
+from third_party_ports.peers.i2pa import I2PA, KEYS, scaled
 
 MODELS = ("i2pa",)
 LIMITS = {"pooled": 1e-5, "score": 1e-5}  # 9e-7 and 2e-7 are seen; ImageNet's mean and deviation give 4e-3

@@ -13,12 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from third_party_ports.beam_search import greedy_captions, search_captions
-from third_party_ports.captions import text
-from third_party_ports.m2_transformer import KEYS, M2Transformer, caption_vector
+from third_party_ports.m2_transformer.beam_search import greedy_captions, search_captions
+from third_party_ports.m2_transformer.network import KEYS, M2Transformer, caption_vector
+from third_party_ports.m2_transformer.text import text
+from third_party_ports.m2_transformer.vocabulary import read_vocabulary
 from third_party_ports.parity import recipe
 from third_party_ports.parity.fixture import Comparison, Fixture
-from third_party_ports.vocabulary import read_vocabulary
 
 MODELS = ("m2_transformer",)
 LIMITS = (  # full match of an array's name: its limits

@@ -8,11 +8,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from third_party_ports.musiq import KEYS, MUSIQ, score
-from third_party_ports.musiq_patches import Layout, Tokens, batch, resize, resized_size, scaled, sequence
 from third_party_ports.parity import recipe
 from third_party_ports.parity.fixture import Comparison, Fixture
 from third_party_ports.parity.images import recorded, stored_names
+from third_party_ports.peers.musiq import KEYS, MUSIQ, score
+from third_party_ports.peers.musiq_patches import Layout, Tokens, batch, resize, resized_size, scaled, sequence
 
 MODELS = ("musiq",)
 LIMITS = (  # full match of an array's name without its photo: the limit

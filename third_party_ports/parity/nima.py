@@ -8,11 +8,11 @@ import h5py
 import jax
 import numpy as np
 
-from third_party_ports import nima_input
-from third_party_ports.nima import KEYS, Nima, deviation, emd, mean_score
 from third_party_ports.parity.fixture import Comparison, Fixture
 from third_party_ports.parity.fixture import compare as compared
 from third_party_ports.parity.images import photo, recorded, stored_names
+from third_party_ports.peers import nima_input
+from third_party_ports.peers.nima import KEYS, Nima, deviation, emd, mean_score
 
 MODELS = ("nima",)
 TAP, LOGITS, PROBS, SCORE = 5e-5, 2e-5, 5e-6, 5e-5  # limits; 6e-6, 1e-6, 1e-7 and 1e-6 are seen

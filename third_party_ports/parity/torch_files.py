@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from third_party_ports import checkpoint_files
+from third_party_ports.checkpoints import files
 from third_party_ports.parity.fixture import Comparison, Fixture
 from third_party_ports.parity.fixture import compare as compare_values
 
@@ -23,7 +23,7 @@ def compare(fixture: Fixture) -> Iterator[Comparison]:
     """
     expected = fixture.arrays("expected.npz")
     for file in sorted({*fixture.manifest["files"], *(path.name for path in fixture.folder.glob("*.pth"))}):
-        read = checkpoint_files.read(fixture.folder / file, WRAPPERS)
+        read = files.read(fixture.folder / file, WRAPPERS)
         read = {name.removeprefix("module."): tensor for name, tensor in read.items()}
         parameters = "p" in read
         names = {name for name in expected if (name == "p") == parameters}

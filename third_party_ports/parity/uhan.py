@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 
+from third_party_ports.checkpoints.weights import from_state_dict
 from third_party_ports.parity import recipe
 from third_party_ports.parity.fixture import Comparison, Fixture
 from third_party_ports.parity.images import stored_names
-from third_party_ports.uhan import KEYS, UHAN
-from third_party_ports.weights import from_state_dict
+from third_party_ports.peers.uhan import KEYS, UHAN
 
 MODELS = ("uhan",)
 INPUTS = ("user", "words")

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from third_party_ports.pose_maps import peaks
+from third_party_ports.dekr.maps import peaks
 
 Grid = Literal["correct", "original_defect"]
 PEAK_WINDOW = 5

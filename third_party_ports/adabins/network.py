@@ -1,6 +1,6 @@
 """AdaBins: depth from one photo by adaptive bins (arXiv 2011.14141), written from a description of the network.
 
-Parameter names follow the official checkpoints by the rule of `third_party_ports.weights`; KEYS shortens four prefixes.
+Parameter names follow the official checkpoints by the rule of `third_party_ports.checkpoints.weights`; KEYS shortens four prefixes.
 Neither file holds its range: 0.001 to 10 m goes with AdaBins_nyu.pt, 0.001 to 80 m with AdaBins_kitti.pt. It enters
 after the last layer (`bins_to_depth`), so one pass serves any range.
 Shapes: N images, H W their sides, h w half of them rounded up, C width, S tokens, B bins. Inference only.
@@ -14,11 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from third_party_ports.batch_norm import BatchNorm
+from third_party_ports.adabins.mini_vit import MiniViT
+from third_party_ports.checkpoints.weights import KeyMap
 from third_party_ports.efficientnet import B5, EfficientNet
-from third_party_ports.linear import Linear
-from third_party_ports.mini_vit import MiniViT
-from third_party_ports.weights import KeyMap
+from third_party_ports.layers.batch_norm import BatchNorm
+from third_party_ports.layers.linear import Linear
 
 KEYS = KeyMap(
     wrappers=("model",),

@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from third_party_ports.linear import Linear
+from third_party_ports.checkpoints.weights import KeyMap
+from third_party_ports.layers.linear import Linear
 from third_party_ports.resnet import ResNet
-from third_party_ports.weights import KeyMap
 
 KEYS = KeyMap(renames=((r"^module\.", ""), (r"^(?!resnet\.|fc\.)", "resnet.")))  # the file is a bare ResNet's
 SIDE = 224

@@ -15,10 +15,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from third_party_ports.batch_norm import BatchNorm
+from third_party_ports.checkpoints.weights import KeyMap
 from third_party_ports.efficientnet import Depthwise
-from third_party_ports.linear import Linear
-from third_party_ports.weights import KeyMap
+from third_party_ports.layers.batch_norm import BatchNorm
+from third_party_ports.layers.linear import Linear
 
 KEYS = KeyMap(
     wrappers=("model_weights",),  # of a file that holds the whole Keras model

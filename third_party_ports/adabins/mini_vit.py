@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from third_party_ports.linear import Linear
+from third_party_ports.layers.linear import Linear
 
 EPSILON = 1e-5  # flax's own default, 1e-6, is another function
 

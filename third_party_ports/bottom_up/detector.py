@@ -13,10 +13,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from third_party_ports import regions
-from third_party_ports.linear import Linear
+from third_party_ports.bottom_up import regions
+from third_party_ports.checkpoints.weights import KeyMap
+from third_party_ports.layers.linear import Linear
 from third_party_ports.resnet import Bottleneck, ResNet, inside
-from third_party_ports.weights import KeyMap
 
 KEYS = KeyMap(
     wrappers=("model",),

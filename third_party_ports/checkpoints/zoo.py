@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from third_party_ports.checkpoint import Checkpoint
-from third_party_ports.weights import WeightsError
+from third_party_ports.checkpoints.checkpoint import Checkpoint
+from third_party_ports.checkpoints.weights import WeightsError
 
 SWIN_PAGE = "https://github.com/microsoft/Swin-Transformer"
 SWIN_FILES = "https://github.com/SwinTransformer/storage/releases/download/v1.0.0/"
@@ -43,7 +43,7 @@ def _swin(name: str, file: str, window: int, classes: int, size: str, preprocess
             "head.weight": (classes, 1024),
         },
         optional=("head.weight",),
-        layouts="third_party_ports.layouts:official_swin",
+        layouts="third_party_ports.checkpoints.swin_layouts:official_swin",
     )
 
 
@@ -73,8 +73,8 @@ def _resnet50(name: str, file: str, sha256: str, size: str, side: int) -> Checkp
 def _adabins(name: str, file: str, max_depth: float, size: str, **known: Any) -> Checkpoint:
     return Checkpoint(
         name=name,
-        module="third_party_ports.adabins:AdaBins",
-        keys="third_party_ports.adabins:KEYS",
+        module="third_party_ports.adabins.network:AdaBins",
+        keys="third_party_ports.adabins.network:KEYS",
         file=file,
         page="https://github.com/shariqfarooq123/AdaBins",
         size=size,
@@ -93,8 +93,8 @@ def _adabins(name: str, file: str, max_depth: float, size: str, **known: Any) ->
 def _dekr(width: int, side: int, size: str) -> Checkpoint:
     return Checkpoint(
         name=f"dekr_w{width}",
-        module="third_party_ports.dekr:DEKR",
-        keys="third_party_ports.dekr:KEYS",
+        module="third_party_ports.dekr.network:DEKR",
+        keys="third_party_ports.dekr.network:KEYS",
         file=f"pose_dekr_hrnetw{width}_coco.pth",
         page=DEKR_PAGE,
         size=size,
@@ -109,8 +109,8 @@ def _dekr(width: int, side: int, size: str) -> Checkpoint:
 def _bottom_up(name: str, file: str, regions: str) -> Checkpoint:
     return Checkpoint(
         name=name,
-        module="third_party_ports.bottom_up:BottomUp",
-        keys="third_party_ports.bottom_up:KEYS",
+        module="third_party_ports.bottom_up.detector:BottomUp",
+        keys="third_party_ports.bottom_up.detector:KEYS",
         file=file,
         page=BOTTOM_UP_PAGE,
         size="about 262 MB",
@@ -130,8 +130,8 @@ def _musiq(data: str, file: str, classes: int, *, head: bool = True) -> Checkpoi
     one = np.zeros((1, 1), np.int32)  # a token
     return Checkpoint(
         name=f"musiq_{data}",
-        module="third_party_ports.musiq:MUSIQ",
-        keys=f"third_party_ports.musiq:{'KEYS' if head else 'TRUNK_KEYS'}",
+        module="third_party_ports.peers.musiq:MUSIQ",
+        keys=f"third_party_ports.peers.musiq:{'KEYS' if head else 'TRUNK_KEYS'}",
         file=file,
         page="https://github.com/google-research/google-research/tree/master/musiq",
         url=MUSIQ_FILES + file,
@@ -154,8 +154,8 @@ def _nima(name: str, file: str) -> Checkpoint:
     page = "https://github.com/idealo/image-quality-assessment"
     return Checkpoint(
         name=name,
-        module="third_party_ports.nima:Nima",
-        keys="third_party_ports.nima:KEYS",
+        module="third_party_ports.peers.nima:Nima",
+        keys="third_party_ports.peers.nima:KEYS",
         file=file,
         page=page,
         url=f"{page}/raw/master/models/MobileNet/{file}",
@@ -204,8 +204,8 @@ _ROWS = (
     _dekr(48, 640, "about 263 MB"),
     Checkpoint(
         name="dekr_rescore",
-        module="third_party_ports.pose_rescoring:Rescorer",
-        keys="third_party_ports.pose_rescoring:KEYS",
+        module="third_party_ports.dekr.rescoring:Rescorer",
+        keys="third_party_ports.dekr.rescoring:KEYS",
         file="final_rescore_coco_kpt.pth",
         page=DEKR_PAGE,
         size="about 0.34 MB",
@@ -218,8 +218,8 @@ _ROWS = (
     _bottom_up("bottom_up_r101_k36", "bua-caffe-frcn-r101-k36.pth", "36 regions"),
     Checkpoint(
         name="m2_transformer",
-        module="third_party_ports.m2_transformer:M2Transformer",
-        keys="third_party_ports.m2_transformer:KEYS",
+        module="third_party_ports.m2_transformer.network:M2Transformer",
+        keys="third_party_ports.m2_transformer.network:KEYS",
         file="meshed_memory_transformer.pth",
         page=M2_PAGE,
         url="https://ailb-web.ing.unimore.it/publicfiles/drive/meshed-memory-transformer/meshed_memory_transformer.pth",
@@ -250,8 +250,8 @@ _ROWS = (
     _nima("nima_technical", "weights_mobilenet_technical_0.11.hdf5"),
     Checkpoint(
         name="nima_vgg",
-        module="third_party_ports.nima:NimaVGG",
-        keys="third_party_ports.nima:VGG_KEYS",
+        module="third_party_ports.peers.nima:NimaVGG",
+        keys="third_party_ports.peers.nima:VGG_KEYS",
         file="epoch-34.pth",
         page="https://github.com/yunxiaoshi/Neural-IMage-Assessment",
         size="about 60 MB",
@@ -263,8 +263,8 @@ _ROWS = (
     ),
     Checkpoint(
         name="i2pa",
-        module="third_party_ports.i2pa:I2PA",
-        keys="third_party_ports.i2pa:KEYS",
+        module="third_party_ports.peers.i2pa:I2PA",
+        keys="third_party_ports.peers.i2pa:KEYS",
         file="model-resnet50.pth",
         page="https://github.com/dingkeyan93/Intrinsic-Image-Popularity",
         url="https://github.com/dingkeyan93/Intrinsic-Image-Popularity/raw/master/model/model-resnet50.pth",

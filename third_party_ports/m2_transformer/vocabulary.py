@@ -8,8 +8,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
-from third_party_ports.captions import check_words
-from third_party_ports.weights import WeightsError
+from third_party_ports.checkpoints.weights import WeightsError
+from third_party_ports.m2_transformer.text import check_words
 
 
 class Published(NamedTuple):

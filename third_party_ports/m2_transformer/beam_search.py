@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from third_party_ports.m2_transformer import M2Transformer
+from third_party_ports.m2_transformer.network import M2Transformer
 
 Step = Callable[[Any, jax.Array, jax.Array], tuple[jax.Array, Any]]
 BARRED = -999.0  # the original's score for continuing a finished beam by anything but word 0

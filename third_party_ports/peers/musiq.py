@@ -2,7 +2,7 @@
 (Apache-2.0).
 
 Parameter names follow the official .npz files, which have the parameters under `opt/target/` and an optimizer's state
-beside them; KEYS shortens four names. The input is made by `third_party_ports.musiq_patches`.
+beside them; KEYS shortens four names. The input is made by `third_party_ports.peers.musiq_patches`.
 Shapes: N images, T tokens, P = patch, D width, K outputs.
 """
 
@@ -13,8 +13,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from third_party_ports.linear import Linear
-from third_party_ports.weights import KeyMap
+from third_party_ports.checkpoints.weights import KeyMap
+from third_party_ports.layers.linear import Linear
 
 RENAMES = (
     (r"^block1\.unit1\.", "block1."),

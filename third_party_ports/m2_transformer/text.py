@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby, takewhile
 from pathlib import Path
 
-from third_party_ports.weights import WeightsError
+from third_party_ports.checkpoints.weights import WeightsError
 
 SPECIALS = ("<unk>", "<pad>", "<bos>", "<eos>")
 
 
 def load_vocabulary(path: str | Path) -> list[str]:
     """The words of a vocabulary file (a JSON list of strings) by index. Raises WeightsError naming file and remedy."""
-    remedy = "Make it with python -m third_party_ports.convert m2_vocab (third_party_ports/README.md says from what)."
+    remedy = "Make it with python -m ipa_jax convert m2_vocab (third_party_ports/README.md says from what)."
     if not Path(path).is_file():
         raise WeightsError(f"{path}: there is no such vocabulary file. {remedy}")
     try:

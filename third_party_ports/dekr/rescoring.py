@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from third_party_ports.linear import Linear
-from third_party_ports.weights import KeyMap
+from third_party_ports.checkpoints.weights import KeyMap
+from third_party_ports.layers.linear import Linear
 
 KEYS = KeyMap(wrappers=("best_state_dict", "state_dict"))
 # Pairs of keypoints, (a, b): the vector from b to a.

@@ -57,7 +57,7 @@ def load_safetensors(path: str | Path) -> dict[str, np.ndarray]:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    remedy = "Make it with python -m third_party_ports.convert (third_party_ports/README.md says from what)."
+    remedy = "Make it with python -m ipa_jax convert (third_party_ports/README.md says from what)."
     if not Path(path).is_file():
         raise WeightsError(f"{path}: there is no such weights file. {remedy}")
     try:

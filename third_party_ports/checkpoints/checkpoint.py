@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-from third_party_ports.weights import KeyMap
+from third_party_ports.checkpoints.weights import KeyMap
 
 Shape = tuple[int | None, ...]
 

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from third_party_ports.dekr_canvas import Geometry
-from third_party_ports.pose_maps import (
+from third_party_ports.dekr.canvas import Geometry
+from third_party_ports.dekr.maps import (
     CENTRE,
     KEYPOINTS,
     flip_average,
@@ -22,7 +22,7 @@ from third_party_ports.pose_maps import (
     poses_at,
     whole_mean_heat,
 )
-from third_party_ports.pose_nms import keep, neighbours
+from third_party_ports.dekr.nms import keep, neighbours
 
 STRIDE = 4  # canvas pixels per map pixel
 FEWEST_VISIBLE = 3  # keypoints of a person that is stored
@@ -194,7 +194,7 @@ def kept_poses(found: Candidates, kept: Sequence[int]) -> np.ndarray:
 
 def refine(poses: np.ndarray, scales: Sequence[ScaleMaps], base: tuple[int, int], settings: PoseSettings) -> np.ndarray:
     """Poses [k, 17, 3] with x and y matched to the heat, see `pose_refinement`."""
-    from third_party_ports.pose_refinement import refined
+    from third_party_ports.dekr.refinement import refined
 
     heats = [maps.heat for maps in scales]
     return refined(

@@ -1,8 +1,8 @@
 """M2 Transformer (arXiv 1912.08226), ported from aimagelab/meshed-memory-transformer (BSD-3-Clause): the caption vector
-needs its encoder, the caption text (third_party_ports/beam_search.py) its decoder too.
+needs its encoder, the caption text (third_party_ports/m2_transformer/beam_search.py) its decoder too.
 
 Parameter names follow the official checkpoint: `encoder.layers.0.mhatt.attention.fc_q.weight` is
-params["encoder"]["layers_0"]["mhatt"]["attention"]["fc_q"]["kernel"]; `third_party_ports.weights` loads them.
+params["encoder"]["layers_0"]["mhatt"]["attention"]["fc_q"]["kernel"]; `third_party_ports.checkpoints.weights` loads them.
 Shapes: B images, N rows of words (one or more an image, an image's rows side by side), R regions, T words, S words
 that a cache has room for, L layers and so levels, D width, V words of the vocabulary.
 """
@@ -13,9 +13,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from third_party_ports.linear import Linear
-from third_party_ports.m2_layers import EPSILON, DecoderLayer, EncoderLayer, Pair
-from third_party_ports.weights import KeyMap
+from third_party_ports.checkpoints.weights import KeyMap
+from third_party_ports.layers.linear import Linear
+from third_party_ports.m2_transformer.layers import EPSILON, DecoderLayer, EncoderLayer, Pair
 
 KEYS = KeyMap(  # ignored: what a decoding run left behind
     wrappers=("state_dict",),

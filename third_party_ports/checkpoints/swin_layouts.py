@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from third_party_ports.weights import WeightsError
+from third_party_ports.checkpoints.weights import WeightsError
 
 TIMM = ((r"^head\.fc\.", "head."),)
 TRANSFORMERS = (  # the names of version 4 and of published files, then version 5's; the order matters

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from third_party_ports import torch_files
-from third_party_ports.weights import WeightsError
+from third_party_ports.checkpoints import torch_files
+from third_party_ports.checkpoints.weights import WeightsError
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 

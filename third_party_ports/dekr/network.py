@@ -2,7 +2,7 @@
 
 Parameter names follow the official checkpoints; the keypoints' branches, which are alike, are held as one with a
 leading axis K and run in a loop: `offset_feature_layers.3.0.bn.weight` is
-params["offset_feature_layers_0"]["bn"]["scale"][3]. Poses are made of the two maps by `third_party_ports.poses`.
+params["offset_feature_layers_0"]["bn"]["scale"][3]. Poses are made of the two maps by `third_party_ports.dekr.poses`.
 Shapes: N images, H W their sides, h = H / 4, w = W / 4, K keypoints.
 """
 
@@ -14,11 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from third_party_ports import hrnet
-from third_party_ports.batch_norm import BatchNorm
-from third_party_ports.hrnet import BasicBlock, HRNet, conv_norm
-from third_party_ports.linear import Linear
-from third_party_ports.weights import KeyMap
+from third_party_ports.checkpoints.weights import KeyMap
+from third_party_ports.dekr import hrnet
+from third_party_ports.dekr.hrnet import BasicBlock, HRNet, conv_norm
+from third_party_ports.layers.batch_norm import BatchNorm
+from third_party_ports.layers.linear import Linear
 
 KEYS = KeyMap(
     wrappers=("best_state_dict", "state_dict"),

@@ -13,8 +13,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from third_party_ports.linear import Linear
-from third_party_ports.weights import KeyMap
+from third_party_ports.checkpoints.weights import KeyMap
+from third_party_ports.layers.linear import Linear
 
 KEYS = KeyMap(
     renames=(

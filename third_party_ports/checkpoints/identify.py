@@ -5,10 +5,10 @@ from contextlib import suppress
 
 import numpy as np
 
-from third_party_ports.checkpoint import Checkpoint, Shape
-from third_party_ports.layouts import official_swin
-from third_party_ports.weights import WeightsError
-from third_party_ports.zoo import CHECKPOINTS
+from third_party_ports.checkpoints.checkpoint import Checkpoint, Shape
+from third_party_ports.checkpoints.swin_layouts import official_swin
+from third_party_ports.checkpoints.weights import WeightsError
+from third_party_ports.checkpoints.zoo import CHECKPOINTS
 
 WRAPPERS = ("", "model.", "state_dict.", "best_state_dict.", "opt.target.")
 ANY = (None,) * 4

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, NamedTuple
 import ml_dtypes
 import numpy as np
 
-from third_party_ports.weights import WeightsError
+from third_party_ports.checkpoints.weights import WeightsError
 
 STREAM = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46"  # how a file of before PyTorch 1.6 begins
 DTYPES = {

@@ -1,0 +1,1 @@
+"""AdaBins: a depth map of a photo, written from its description."""

@@ -1,0 +1,1 @@
+"""The bottom-up detector: regions of a photo and their features."""

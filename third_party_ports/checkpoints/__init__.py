@@ -1,0 +1,1 @@
+"""Weight files: what is known of each, reading without unpickling, conversion to safetensors, download."""

@@ -1,0 +1,1 @@
+"""DEKR: people and their keypoints in a photo, network and post-processing."""

@@ -1,0 +1,1 @@
+"""M2 Transformer: a caption and its vector from region features."""

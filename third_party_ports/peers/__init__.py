@@ -1,0 +1,1 @@
+"""Networks of earlier work on popularity and aesthetics: NIMA, MUSIQ, I2PA, UHAN."""
