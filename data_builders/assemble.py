@@ -14,7 +14,7 @@ from data_builders.fallback import Pool, fill
 from data_builders.feature_store import FeatureReader
 from data_builders.groups import SPLITS, KeptGroups, image_weights
 from data_builders.memory_bank import AccountImages, account_images
-from data_builders.posts import RawDataError
+from data_builders.posts.post import RawDataError
 from data_builders.retrieval import Retrieved, retrieve
 
 PEOPLE_UNKNOWN = -1  # the store holds no poses

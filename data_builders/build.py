@@ -117,7 +117,7 @@ def _download_config(beam_pipeline_options: list[str] | None) -> Any:
 def main(argv: list[str]) -> None:
     from absl import logging
 
-    from data_builders.posts import RawDataError
+    from data_builders.posts.post import RawDataError
 
     logging.set_verbosity("warning")  # TFDS tells each file it writes
     if len(argv) > 1:

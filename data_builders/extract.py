@@ -56,16 +56,17 @@ def extract(
       ValueError: an unknown part, a choice out of its range, missing weights (naming the command that gets each), a
         store with another header.
     """
-    from data_builders import extract_beam, extract_job, posts
+    from data_builders import extract_beam, extract_job
     from data_builders.extract_choices import check
     from data_builders.extractors import require_weights
+    from data_builders.posts import post
 
     check(config.extract.to_dict())
     choices = config.extract.to_dict() | {"keypoint_threshold": config.data.pose.keypoint_threshold}
     parts = _parts(config, parts)
     if not random_weights:
         require_weights(parts, choices)
-    table, skips = posts.read(raw, config.data.to_dict())
+    table, skips = post.read(raw, config.data.to_dict())
     for warning in skips.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     images = table.select("account", "image_ids", "image_paths").explode("image_ids", "image_paths")
@@ -111,7 +112,7 @@ def show(report: "Report", out: Path) -> None:
 def main(argv: list[str]) -> None:
     from absl import logging
 
-    from data_builders.posts import RawDataError
+    from data_builders.posts.post import RawDataError
 
     logging.set_verbosity("warning")  # jax tells which backends it did not find
     if len(argv) > 1:

@@ -7,10 +7,11 @@ from typing import Any
 
 import polars as pl
 
-from data_builders import images, posts
+from data_builders import images
 from data_builders.assemble import accounts, require_parts, require_splits
 from data_builders.choices import check
 from data_builders.feature_store import FeatureReader
+from data_builders.posts import post
 from data_builders.retrieval import retrieve
 
 KEY = {"account": pl.String, "image_id": pl.String}
@@ -33,7 +34,7 @@ class Prepared:
     raw: Path
     root: Path
     table: pl.DataFrame
-    skips: posts.Skips
+    skips: post.Skips
     reader: FeatureReader
     probes: pl.DataFrame
 
@@ -54,7 +55,7 @@ def prepare(raw: Path, features: Path, choices: Mapping[str, Any]) -> Prepared:
     root = raw.parent if raw.is_file() else raw
     reader = FeatureReader(features)
     require_parts(reader, choices)
-    table, skips = posts.read(raw, choices)
+    table, skips = post.read(raw, choices)
     require_splits(table, choices, raw)
     rehearse(table, reader, choices)
 
@@ -65,13 +66,13 @@ def prepare(raw: Path, features: Path, choices: Mapping[str, Any]) -> Prepared:
     first = lacking.head(max(10, round(LACKING_READ_FIRST * len(paths))))
     probes = images.probe(root, first.to_list())
     rest = pl.DataFrame({"path": paths.filter(~paths.is_in(first.implode())), "readable": True})
-    table = posts.drop_unreadable(table, pl.concat([probes.select("path", "readable"), rest]), choices, skips, root)
-    table = posts.drop_without_features(table, reader.missing(_keys(table)), choices, skips, reader.path)
+    table = post.drop_unreadable(table, pl.concat([probes.select("path", "readable"), rest]), choices, skips, root)
+    table = post.drop_without_features(table, reader.missing(_keys(table)), choices, skips, reader.path)
 
     paths = _image_paths(table)
     unread = paths.filter(~paths.is_in(probes["path"].implode()))
     probes = pl.concat([probes, images.probe(root, unread.to_list())])
-    table = posts.drop_unreadable(table, probes, choices, skips, root)
+    table = post.drop_unreadable(table, probes, choices, skips, root)
     require_splits(table, choices, raw)
     return Prepared(raw, root, table, skips, reader, probes)
 

@@ -12,7 +12,7 @@ import pytest
 from configs.full import get_config
 from data_builders import feature_journal
 from data_builders.feature_store import FeatureReader
-from data_builders.posts import read
+from data_builders.posts.post import read
 from tests.cli.commands import ROOT, command, environment, fail, succeed, train_flags
 
 TINY = ("--config=configs/full.py:tiny", "--random-weights", "--config.extract.shard_rows=300")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from configs import full
-from data_builders import images, posts
+from data_builders import images
 from data_builders.demo_world import captions, truth
 from data_builders.demo_world.__main__ import main
 from data_builders.demo_world.account import Arguments
@@ -21,6 +21,7 @@ from data_builders.demo_world.parameters import Parameters, parse
 from data_builders.demo_world.write import WorldError, write_world
 from data_builders.feature_store import FeatureReader
 from data_builders.groups import kept_groups
+from data_builders.posts import post as posts
 from data_builders.similarity import similarity
 
 ARGUMENTS = Arguments(accounts=9, posts=40, side=32, depth_side=32, seed=3)

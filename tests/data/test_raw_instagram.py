@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from raw_layout import CHOICES, HEADER, MAPPING_HEADER, InstagramFolder, node, with_choices
 
-from data_builders import posts, raw_instagram
-from data_builders.posts import RawDataError, Skips
-from data_builders.raw_instagram import Row, parse_info, parse_row
+from data_builders.posts import influencer_dataset
+from data_builders.posts import post as posts
+from data_builders.posts.influencer_dataset import Row, parse_info, parse_row
+from data_builders.posts.post import RawDataError, Skips
 
 ROW = Row("u", "1", ["1.jpg"])
 
@@ -162,8 +163,8 @@ def test_rows_of_an_account_may_lie_apart(tmp_path):
 def test_windows_and_slices_change_nothing(folder, monkeypatch, window, size):
     for number in range(20):
         folder.post("a.b_c", str(number), node(likes=number))
-    monkeypatch.setattr(raw_instagram, "WINDOW", window)
-    monkeypatch.setattr(raw_instagram, "SLICE", size)
+    monkeypatch.setattr(influencer_dataset, "WINDOW", window)
+    monkeypatch.setattr(influencer_dataset, "SLICE", size)
     table, skips = read(folder)
     assert table["post_id"].to_list() == sorted(map(str, range(1, 20)))
     assert skips.counts == {"likes below 1": 1}
@@ -232,7 +233,7 @@ def test_bad_accounts_are_counted(tmp_path):
     folder.account("v", "many")
     folder.influencers.append("w\n")
     skips = Skips()
-    found = raw_instagram.read_influencers(folder.write() / "influencers.txt", skips)
+    found = influencer_dataset.read_influencers(folder.write() / "influencers.txt", skips)
     assert [(account.name, account.followers) for account in found] == [("u", 10)]
     assert skips.counts == {"bad row": 3}
 

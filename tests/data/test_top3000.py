@@ -15,7 +15,7 @@ from PIL import Image
 from tensorflow_datasets.core import shuffle
 
 from data_builders.dataset import SPLITS, GroupDataset
-from data_builders.posts import RawDataError
+from data_builders.posts.post import RawDataError
 from data_builders.top3000.top3000_dataset_builder import Builder
 from tests.data import tiny_world
 from tests.data.built import build_quietly, config

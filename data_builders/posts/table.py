@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from data_builders.posts import SCHEMA, Post, Skips
+from data_builders.posts.post import SCHEMA, Post, Skips
 
 CHUNK_POSTS = 16_384  # Python objects alive before they become typed columns
 

@@ -125,18 +125,18 @@ def read(raw: Path, choices: dict) -> tuple[pl.DataFrame, Skips]:
     Raises:
       RawDataError: nothing there that can be read, or not one post left.
     """
-    from data_builders import raw_csv, raw_instagram
+    from data_builders.posts import csv_file, influencer_dataset
 
     raw = Path(raw)
     if choices["posts"]["carousel"] not in CAROUSELS:
         raise ValueError(f"data.posts.carousel is {choices['posts']['carousel']!r}: set it to one of {CAROUSELS}")
     skips = Skips()
     if raw.suffix.lower() == ".csv" and not raw.is_dir():
-        table = raw_csv.read(raw, choices, skips)
+        table = csv_file.read(raw, choices, skips)
     elif (raw / "posts.csv").is_file() and not (raw / "influencers.txt").exists():
-        table = raw_csv.read(raw / "posts.csv", choices, skips)
+        table = csv_file.read(raw / "posts.csv", choices, skips)
     else:
-        table = raw_instagram.read(raw, choices, skips)
+        table = influencer_dataset.read(raw, choices, skips)
     _refuse_empty(table, raw, skips)
     warn_constant_likes(table, skips)
     return table, skips

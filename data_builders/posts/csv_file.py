@@ -17,8 +17,8 @@ from pathlib import Path
 import polars as pl
 from tqdm import tqdm
 
-from data_builders.post_table import PostTable
-from data_builders.posts import Post, RawDataError, Skips, check, is_plain_name
+from data_builders.posts.post import Post, RawDataError, Skips, check, is_plain_name
+from data_builders.posts.table import PostTable
 
 REQUIRED = ("image", "account", "likes", "timestamp")
 OPTIONAL = ("post", "caption")

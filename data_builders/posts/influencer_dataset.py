@@ -24,8 +24,8 @@ import orjson
 import polars as pl
 from tqdm import tqdm
 
-from data_builders.post_table import PostTable
-from data_builders.posts import Post, RawDataError, Skips, check, is_plain_name
+from data_builders.posts.post import Post, RawDataError, Skips, check, is_plain_name
+from data_builders.posts.table import PostTable
 
 INFLUENCERS = "influencers.txt"
 MAPPING = "JSON-Image_files_mapping.txt"

@@ -1,0 +1,1 @@
+"""Posts: from raw data to one checked table."""
