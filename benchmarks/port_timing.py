@@ -86,7 +86,7 @@ def _jax_step(row: Row, inputs: np.ndarray, dtype: str, tensors: Any) -> tuple[C
     import jax
     import jax.numpy as jnp
 
-    from data_builders.frozen_network import random_variables
+    from data_builders.features.frozen_network import random_variables
     from third_party_ports.checkpoints.weights import from_state_dict
 
     port: Port = row.port(jnp.dtype(dtype))

@@ -11,7 +11,7 @@ import polars as pl
 
 from data_builders import shuffled_likes
 from data_builders.fallback import Pool, fill
-from data_builders.feature_store import FeatureReader
+from data_builders.features.store import FeatureReader
 from data_builders.groups import SPLITS, KeptGroups, image_weights
 from data_builders.memory_bank import AccountImages, account_images
 from data_builders.posts.post import RawDataError

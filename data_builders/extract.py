@@ -23,7 +23,7 @@ from data_builders.command_line import parse_flags
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
-    from data_builders.extract_job import Report
+    from data_builders.features.job import Report
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", "configs/full.py", lock_config=True, help_string="Config file; config.extract and config.data act here."
@@ -56,9 +56,10 @@ def extract(
       ValueError: an unknown part, a choice out of its range, missing weights (naming the command that gets each), a
         store with another header.
     """
-    from data_builders import extract_beam, extract_job
     from data_builders.extract_choices import check
-    from data_builders.extractors import require_weights
+    from data_builders.features import beam
+    from data_builders.features import job as extract_job
+    from data_builders.features.extractors import require_weights
     from data_builders.posts import post
 
     check(config.extract.to_dict())
@@ -79,7 +80,7 @@ def extract(
         random_weights=random_weights,
     )
     if beam_pipeline_options:
-        report = extract_beam.extract(job, images, out, beam_pipeline_options)
+        report = beam.extract(job, images, out, beam_pipeline_options)
     else:
         report = extract_job.run(job, images, out)
     report.posts = {reason: count for reason, count in skips.counts.items() if count}
@@ -89,7 +90,7 @@ def extract(
 
 def _parts(config: "ConfigDict", given: Sequence[str] | None) -> tuple[str, ...]:
     """The parts of the store, in its order. Raises ValueError for an unknown one, or where none is left."""
-    from data_builders.feature_rows import PARTS
+    from data_builders.features.rows import PARTS
 
     if given is None:
         wanted = {part for part, weight in config.data.similarity.items() if weight > 0}

@@ -19,7 +19,7 @@ from data_builders.similarity import Features, cosine_similarity, similarity
 
 if TYPE_CHECKING:
     from data_builders.assemble import Account
-    from data_builders.feature_store import FeatureReader
+    from data_builders.features.store import FeatureReader
 
 CANDIDATES = 64  # images ranked anew with the pose, for each query
 BLOCK = 1 << 14  # images of the pool compared at once

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from data_builders import assemble
-from data_builders.feature_store import FeatureReader
+from data_builders.features.store import FeatureReader
 from data_builders.groups import SPLITS, image_weights
 
 GROUPS = {

@@ -10,7 +10,7 @@ import polars as pl
 from data_builders import images
 from data_builders.assemble import accounts, require_parts, require_splits
 from data_builders.choices import check
-from data_builders.feature_store import FeatureReader
+from data_builders.features.store import FeatureReader
 from data_builders.posts import post
 from data_builders.retrieval import retrieve
 

@@ -11,7 +11,7 @@ from data_builders.demo_world.draw import Photo
 from data_builders.demo_world.figures import Figure
 from data_builders.demo_world.likes import ATTRIBUTES
 from data_builders.demo_world.parameters import Parameters
-from data_builders.feature_rows import encode_depth
+from data_builders.features.rows import encode_depth
 
 _STREAM = 3  # of random numbers, beside those of likes.py and defects.py
 EXTRACTORS = {

@@ -18,7 +18,7 @@ from data_builders.demo_world.account import Arguments, Written, is_constant, wr
 from data_builders.demo_world.defects import Defect, expected_skips, plan
 from data_builders.demo_world.features import EXTRACTORS
 from data_builders.demo_world.parameters import Parameters
-from data_builders.feature_store import FeatureWriter
+from data_builders.features.store import FeatureWriter
 
 FORMAT = 2  # raised when the same arguments come to draw another world
 _SILENT = 7  # stream of random numbers of the accounts without posts

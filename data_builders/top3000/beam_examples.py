@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from data_builders.assemble import accounts, examples
-from data_builders.feature_store import FeatureReader
+from data_builders.features.store import FeatureReader
 
 if TYPE_CHECKING:
     import apache_beam as beam

@@ -74,7 +74,7 @@ def scores(
     import numpy as np
     from tqdm import tqdm
 
-    from data_builders import frozen_network
+    from data_builders.features import frozen_network
     from ipa_jax.scored_pairs import score_table
 
     system, network, variables = load(name, weights_dir, random_weights=random_weights, fields=fields)
@@ -101,7 +101,7 @@ def load(
     fields: Mapping[str, Any] | None = None,
 ) -> tuple[System, Any, Any]:
     """(system, linen module, variables) of NAMES or ROWS; arguments and errors of weights as those of `scores`."""
-    from data_builders import frozen_network
+    from data_builders.features import frozen_network
 
     row, fields = NAMES.get(name, name), dict(fields or {})
     if row not in ROWS:
@@ -114,7 +114,7 @@ def load(
 
 def missing(name: str, weights_dir: Path | str | None) -> str | None:
     """Why a row cannot be scored, and how to get its weights; None where its file is there."""
-    from data_builders import frozen_network
+    from data_builders.features import frozen_network
 
     row = NAMES.get(name, name)
     folder = str(weights_dir or "weights")

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from configs.full import get_config
-from data_builders import feature_journal
-from data_builders.feature_store import FeatureReader
+from data_builders.features import journal
+from data_builders.features.store import FeatureReader
 from data_builders.posts.post import read
 from tests.cli.commands import ROOT, command, environment, fail, succeed, train_flags
 
@@ -35,12 +35,12 @@ def store(demo_world, tmp_path_factory):
     process = subprocess.Popen(started, cwd=ROOT, env=environment(**COMPILED), **quiet)
     while process.poll() is None and not (out / "part-00000.arrow").exists():
         time.sleep(0.02)
-    while process.poll() is None and len(feature_journal.read(out)) < 8:
+    while process.poll() is None and len(journal.read(out)) < 8:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     before = {path.name: path.read_bytes() for path in out.glob("part-*.arrow")}
-    journalled = feature_journal.read(out)
+    journalled = journal.read(out)
     done = succeed("extract", *flags(demo_world, out), **COMPILED)
     return out, before, journalled, done
 
@@ -59,7 +59,7 @@ def test_a_killed_extraction_goes_on(store, demo_world):
     assert f"({300 + len(journalled)} were there already)" in done.stdout
     row = journalled[0]
     assert reader.caption_texts(row["account"], [row["image_id"]]) == [row["caption_text"]]
-    assert not (out / feature_journal.NAME).exists()
+    assert not (out / journal.NAME).exists()
     report = json.loads((out / "extract_report.json").read_text())
     assert report["skipped"] == {"image unreadable": unreadable} and report["posts_left_out"]["video"] > 0
     assert f"not looked at, video: {report['posts_left_out']['video']} records" in done.stdout

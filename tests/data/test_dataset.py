@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from data_builders.dataset import SPLITS, GroupDataset
-from data_builders.feature_store import FeatureReader
+from data_builders.features.store import FeatureReader
 from data_builders.groups import split_of
 from tests.data.built import build_quietly, config
 

@@ -19,7 +19,7 @@ from data_builders.demo_world.likes import LAYER_EFFECT, LOOKS, OBJECTS, POSES, 
 from data_builders.demo_world.objects import BALLOON
 from data_builders.demo_world.parameters import Parameters, parse
 from data_builders.demo_world.write import WorldError, write_world
-from data_builders.feature_store import FeatureReader
+from data_builders.features.store import FeatureReader
 from data_builders.groups import kept_groups
 from data_builders.posts import post as posts
 from data_builders.similarity import similarity

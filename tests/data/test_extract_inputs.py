@@ -6,7 +6,7 @@ from PIL import Image as Photo
 
 from configs.full import get_config
 from data_builders.extract_choices import check
-from data_builders.extract_inputs import Image, Prepare, read
+from data_builders.features.inputs import Image, Prepare, read
 
 CHOICES = get_config("tiny").extract.to_dict()
 PARTS = ("pose", "background", "caption", "depth")

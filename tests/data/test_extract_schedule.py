@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_builders.extract_inputs import Image, Inputs
-from data_builders.extract_schedule import Schedule
+from data_builders.features.inputs import Image, Inputs
+from data_builders.features.schedule import Schedule
 
 
 class Doubler:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from data_builders import feature_journal
-from data_builders.feature_store import FeatureReader, FeatureWriter
+from data_builders.features import journal as feature_journal
+from data_builders.features.store import FeatureReader, FeatureWriter
 from tests.data.test_feature_store import EXTRACTORS, open_writer, person, row
 
 ROOT = Path(__file__).parents[2]

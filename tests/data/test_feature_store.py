@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from data_builders.feature_store import FeatureReader, FeatureWriter, encode_depth
+from data_builders.features.store import FeatureReader, FeatureWriter, encode_depth
 
 EXTRACTORS = {
     part: {"name": f"net-{part}", "version": "1", "weights_sha256": "0" * 64}

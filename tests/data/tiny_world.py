@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from configs import full
-from data_builders.feature_store import FeatureWriter
+from data_builders.features.store import FeatureWriter
 
 PARTS = ("pose", "background", "caption", "depth")
 SIDE = 8  # of the depth maps

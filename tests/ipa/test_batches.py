@@ -271,7 +271,7 @@ def test_batches_of_a_built_data_set(tmp_path):
 def build_small_set(root):
     from data_builders.build import build
     from data_builders.dataset import GroupDataset
-    from data_builders.feature_store import FeatureWriter
+    from data_builders.features.store import FeatureWriter
 
     rng = np.random.default_rng(0)
     lines = ["image,account,likes,timestamp"]

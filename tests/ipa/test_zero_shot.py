@@ -35,7 +35,7 @@ def test_zero_shot_scores_are_rows_of_the_index(name):
 
 def test_zero_shot_prepares_photos_as_published():
     """I2PA by hand: squeezed to 224, [0, 1], nothing else; the network's output is z."""
-    from data_builders import frozen_network
+    from data_builders.features import frozen_network
 
     dataset = StandIn([2], side=30)
     z = zero_shot.scores("i2pa", None, dataset, random_weights=True, fields=TINY["i2pa"])["z"].to_numpy()

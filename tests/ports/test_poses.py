@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from data_builders.feature_rows import people_row
+from data_builders.features.rows import people_row
 from third_party_ports.dekr import poses
 from third_party_ports.dekr.canvas import Geometry
 from third_party_ports.dekr.poses import PoseSettings

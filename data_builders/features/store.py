@@ -26,9 +26,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data_builders import feature_journal
-from data_builders.feature_reader import FeatureReader
-from data_builders.feature_rows import (
+from data_builders.features import journal as feature_journal
+from data_builders.features.reader import FeatureReader
+from data_builders.features.rows import (
     FORMAT,
     VECTORS,
     Person,

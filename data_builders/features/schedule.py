@@ -9,7 +9,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from data_builders.extract_inputs import Inputs
+from data_builders.features.inputs import Inputs
 
 
 class Extractor(Protocol):

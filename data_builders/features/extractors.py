@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from data_builders.frozen_network import OnDevices, fetch, how_to_get, load, source_sha256, weights_path
+from data_builders.features.frozen_network import OnDevices, fetch, how_to_get, load, source_sha256, weights_path
 from third_party_ports.checkpoints import zoo
 
 VERSION = "1"  # raised when the same weights and choices come to give other features

@@ -1,4 +1,4 @@
-"""Reads a feature store; the format is described in data_builders.feature_store."""
+"""Reads a feature store; the format is described in data_builders.features.store."""
 
 import json
 import zlib
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data_builders.feature_rows import KEYPOINTS, PARTS, VECTORS, check_header, shard_paths
+from data_builders.features.rows import KEYPOINTS, PARTS, VECTORS, check_header, shard_paths
 
 if TYPE_CHECKING:
     import polars as pl
@@ -38,7 +38,7 @@ class FeatureReader:
         if not (self.path / "header.json").exists():
             raise FileNotFoundError(
                 f"{self.path}/header.json: no feature store here; write one with "
-                "data_builders.feature_store.FeatureWriter and pass its folder as --features"
+                "data_builders.features.store.FeatureWriter and pass its folder as --features"
             )
         self.header = json.loads((self.path / "header.json").read_bytes())
         check_header(self.header, self.path)

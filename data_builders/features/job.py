@@ -8,11 +8,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_builders.extract_inputs import Image, Inputs, Prepare
+from data_builders.features.inputs import Image, Inputs, Prepare
 
 if TYPE_CHECKING:
-    from data_builders.extract_schedule import Extractor
-    from data_builders.feature_store import FeatureWriter
+    from data_builders.features.schedule import Extractor
+    from data_builders.features.store import FeatureWriter
 
 REPORT = "extract_report.json"
 EXAMPLES = 10  # images named of each reason
@@ -92,7 +92,7 @@ def run(job: Job, images: Sequence[Image], out: Path, *, progress: bool = True) 
     import jax
     from tqdm import tqdm
 
-    from data_builders.extract_schedule import Schedule
+    from data_builders.features.schedule import Schedule
 
     choices, report = json.loads(job.choices), Report()
     with open_store(job, out) as writer:
@@ -121,8 +121,8 @@ def run(job: Job, images: Sequence[Image], out: Path, *, progress: bool = True) 
 
 def open_store(job: Job, out: Path) -> "FeatureWriter":
     """The store at `out`, made or gone on with. Raises ValueError where it has another header."""
-    from data_builders.extractors import header
-    from data_builders.feature_store import FeatureWriter
+    from data_builders.features.extractors import header
+    from data_builders.features.store import FeatureWriter
 
     choices = json.loads(job.choices)
     return FeatureWriter(
@@ -138,7 +138,7 @@ def open_store(job: Job, out: Path) -> "FeatureWriter":
 @lru_cache(maxsize=1)
 def load(job: Job) -> "list[Extractor]":
     """The extractors of a job, loaded once a process."""
-    from data_builders.extractors import EXTRACTORS
+    from data_builders.features.extractors import EXTRACTORS
 
     choices = json.loads(job.choices)
     return [EXTRACTORS[part](choices, job.random_weights) for part in job.parts]

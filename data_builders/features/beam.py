@@ -11,9 +11,9 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_builders.extract_inputs import Image
-from data_builders.extract_job import REPORT, Job, Report, open_store, run, write_report
-from data_builders.feature_rows import shard_paths
+from data_builders.features.inputs import Image
+from data_builders.features.job import REPORT, Job, Report, open_store, run, write_report
+from data_builders.features.rows import shard_paths
 
 CHUNKS = ".chunks"
 CHUNK = 256  # images: minutes of a worker's time
@@ -26,7 +26,7 @@ def extract(job: Job, images: Sequence[Image], out: Path, options: Sequence[str]
         from apache_beam.options.pipeline_options import PipelineOptions
     except ModuleNotFoundError as error:
         raise ValueError(f"--beam_pipeline_options: {error}; pip install -r requirements-beam.txt") from error
-    from data_builders.feature_store import FeatureReader
+    from data_builders.features.store import FeatureReader
 
     gather(job, out)
     reader = FeatureReader(out)

@@ -1,0 +1,1 @@
+"""Features of photos: extraction with frozen networks, and the store that holds them."""
