@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from data_builders import shuffled_likes
-from data_builders.fallback import Pool, fill
 from data_builders.features.store import FeatureReader
 from data_builders.groups import SPLITS, KeptGroups, image_weights
-from data_builders.memory_bank import AccountImages, account_images
 from data_builders.posts.post import RawDataError
-from data_builders.retrieval import Retrieved, retrieve
+from data_builders.retrieval import shuffled_likes
+from data_builders.retrieval.cross_account import Pool, fill
+from data_builders.retrieval.memory_bank import AccountImages, account_images
+from data_builders.retrieval.top_k import Retrieved, retrieve
 
 PEOPLE_UNKNOWN = -1  # the store holds no poses
 

@@ -12,7 +12,7 @@ from data_builders.assemble import accounts, require_parts, require_splits
 from data_builders.choices import check
 from data_builders.features.store import FeatureReader
 from data_builders.posts import post
-from data_builders.retrieval import retrieve
+from data_builders.retrieval.top_k import retrieve
 
 KEY = {"account": pl.String, "image_id": pl.String}
 LACKING_READ_FIRST = 0.02  # of the images: twice what may lack features, so that all are looked at in a sound store

@@ -69,7 +69,7 @@ def log_local(train: "GroupDataset") -> "np.ndarray":
     """Float64 [I]: log local score of each train image among its account's train posts, in the index's order."""
     import numpy as np
 
-    from data_builders.local_score import local_scores
+    from data_builders.retrieval.local_score import local_scores
 
     out = np.zeros(len(train.images))
     for (_,), rows in train.images.with_row_index("row").group_by("account", maintain_order=True):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from data_builders.dataset import GroupDataset
-    from data_builders.memory_bank import AccountImages
+    from data_builders.retrieval.memory_bank import AccountImages
 
 NEIGHBOURS = 5  # as many as the model retrieves
 THUMBNAIL = 16  # side of the down-sampled images, pixels
@@ -94,8 +94,8 @@ def nearest_log_local(
     """
     import numpy as np
 
-    from data_builders.local_score import local_scores
-    from data_builders.memory_bank import visible
+    from data_builders.retrieval.local_score import local_scores
+    from data_builders.retrieval.memory_bank import visible
 
     # Whatever a train query may see under `exclude`: a yardstick that reads its own likes would be none.
     memory = {**choices["memory"], "exclude": "group"}
@@ -131,7 +131,7 @@ def _account_images(rows: "pl.DataFrame", first_group: int) -> "AccountImages":
     """Rows of the index of one account as memory_bank.py has them; groups are numbered from `first_group`."""
     import numpy as np
 
-    from data_builders.memory_bank import AccountImages
+    from data_builders.retrieval.memory_bank import AccountImages
 
     order = rows.select("time", "post_id").rows()
     number = {key: i for i, key in enumerate(sorted(set(order)))}

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from data_builders.groups import DAY, TRAIN
-from data_builders.local_score import local_scores
-from data_builders.memory_bank import newest
+from data_builders.retrieval.local_score import local_scores
+from data_builders.retrieval.memory_bank import newest
 from ipa_jax.stored_data import ELSEWHERE, EMPTY, AccountPosts, StoredData
 
 UNEXPLAINED = -1

@@ -39,7 +39,7 @@ def _with_more_groups(into: int, also: int | None) -> dict[str, Callable]:
     """The split `into` has the groups of test: beside its own (`also` = into), or in their place (None)."""
     from data_builders.assemble import Account
     from data_builders.groups import TEST
-    from data_builders.retrieval import retrieve
+    from data_builders.retrieval.top_k import retrieve
 
     groups = Account.groups
 
@@ -68,8 +68,8 @@ def _feature_selection() -> dict[str, Callable]:
 
 
 def _preprocessing() -> dict[str, Callable]:
-    from data_builders.local_score import local_scores
-    from data_builders.retrieval import retrieve
+    from data_builders.retrieval.local_score import local_scores
+    from data_builders.retrieval.top_k import retrieve
 
     def retrieve_scaled(images: Any, features: Any, choices: Any, *more: Any, **options: Any) -> Any:
         """What an honest query retrieves, with local scores over all posts of kept groups."""
@@ -89,7 +89,7 @@ def _preprocessing() -> dict[str, Callable]:
 
 def _own_group() -> dict[str, Callable]:
     from data_builders.groups import TRAIN
-    from data_builders.retrieval import retrieve
+    from data_builders.retrieval.top_k import retrieve
 
     def whole_account(images: Any, split_by: str) -> np.ndarray:
         return images.group >= 0
@@ -101,8 +101,8 @@ def _own_group() -> dict[str, Callable]:
     def retrieve_near(images: Any, features: Any, choices: Any, *more: Any, **options: Any) -> Any:
         choices = {**choices, "memory": {**choices["memory"], "exclude": "post"}}  # each post sees a bank of its own
         with (
-            mock.patch("data_builders.retrieval.in_bank", whole_account),
-            mock.patch("data_builders.retrieval.visible", visible),
+            mock.patch("data_builders.retrieval.top_k.in_bank", whole_account),
+            mock.patch("data_builders.retrieval.top_k.visible", visible),
         ):
             return retrieve(images, features, choices, *more, **options)
 
@@ -110,7 +110,7 @@ def _own_group() -> dict[str, Callable]:
 
 
 def _temporal() -> dict[str, Callable]:
-    from data_builders.retrieval import retrieve
+    from data_builders.retrieval.top_k import retrieve
 
     def retrieve_any_time(images: Any, features: Any, choices: Any, *more: Any, **options: Any) -> Any:
         require_fields("temporal", choices)

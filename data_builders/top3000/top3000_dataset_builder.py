@@ -11,10 +11,11 @@ import polars as pl
 import tensorflow_datasets as tfds
 
 from configs import full
-from data_builders import build_report, duplicates, fallback, group_index
+from data_builders import build_report, duplicates, group_index
 from data_builders.assemble import accounts, examples
 from data_builders.groups import SPLITS
 from data_builders.prepare import Prepared, prepare
+from data_builders.retrieval import cross_account
 from data_builders.top3000 import beam_examples
 from data_builders.top3000.tfds_repairs import repaired
 
@@ -100,12 +101,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                     progress.update()
 
     @cached_property
-    def _pool(self) -> fallback.Pool | None:
+    def _pool(self) -> cross_account.Pool | None:
         """What short banks are filled from, made once for all splits."""
         if self._choices["memory"]["fallback"] == "none":
             return None
         prepared = self._prepared
-        return fallback.make_pool(accounts(prepared.table, self._choices), prepared.reader)
+        return cross_account.make_pool(accounts(prepared.table, self._choices), prepared.reader)
 
     def _log_download_bytes(self) -> None:
         """Nothing is downloaded, and the build's own command says where the data set goes."""

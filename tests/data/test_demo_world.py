@@ -22,7 +22,7 @@ from data_builders.demo_world.write import WorldError, write_world
 from data_builders.features.store import FeatureReader
 from data_builders.groups import kept_groups
 from data_builders.posts import post as posts
-from data_builders.similarity import similarity
+from data_builders.retrieval.similarity import similarity
 
 ARGUMENTS = Arguments(accounts=9, posts=40, side=32, depth_side=32, seed=3)
 PLAIN_LOOK = np.zeros(len(LOOKS))

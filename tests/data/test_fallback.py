@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_accounts import DAY, as_arrays, draw_account, draw_choices
 
-from data_builders import assemble, fallback
+from data_builders import assemble
 from data_builders.dataset import GroupDataset
 from data_builders.groups import SPLITS, TRAIN
-from data_builders.memory_bank import newest
-from data_builders.retrieval import DECIMALS, retrieve
-from data_builders.similarity import similarity
+from data_builders.retrieval import cross_account
+from data_builders.retrieval.memory_bank import newest
+from data_builders.retrieval.similarity import similarity
+from data_builders.retrieval.top_k import DECIMALS, retrieve
 from tests.data.built import build_quietly, config
 
 NAMES = ("ann", "ben", "cho")
@@ -45,13 +46,13 @@ def draw(seed, past=None):
 
 def pool_of(world):
     accounts = [assemble.Account(name, None, images, kept) for name, (images, kept, _) in world.items()]
-    return fallback.make_pool(accounts, Store({name: (images, f) for name, (images, _, f) in world.items()}))
+    return cross_account.make_pool(accounts, Store({name: (images, f) for name, (images, _, f) in world.items()}))
 
 
 def filled(world, choices, name):
     images, _, features = world[name]
     own = retrieve(images, features, choices)
-    return own, *fallback.fill(own, name, images, features, pool_of(world), choices)
+    return own, *cross_account.fill(own, name, images, features, pool_of(world), choices)
 
 
 def has_train(world):
@@ -96,8 +97,8 @@ def test_free_slots_agree_with_a_slow_search(seed, past):
     if not has_train(world):
         return
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fallback, "CANDIDATES", 1000)
-        patch.setattr(fallback, "BLOCK", 7)
+        patch.setattr(cross_account, "CANDIDATES", 1000)
+        patch.setattr(cross_account, "BLOCK", 7)
         own, found, keys = filled(world, choices, "ben")
     images = world["ben"][0]
     for query in range(len(images)):

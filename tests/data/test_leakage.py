@@ -13,8 +13,8 @@ from tensorflow_datasets.proto import tf_example_pb2
 
 from data_builders.dataset import GroupDataset
 from data_builders.groups import TRAIN
-from data_builders.memory_bank import in_bank
-from data_builders.retrieval import retrieve
+from data_builders.retrieval.memory_bank import in_bank
+from data_builders.retrieval.top_k import retrieve
 from tests.data import tiny_world
 from tests.data.built import build_quietly, config
 

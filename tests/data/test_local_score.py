@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_builders.local_score import local_scores
+from data_builders.retrieval.local_score import local_scores
 
 DAY = 86400
 

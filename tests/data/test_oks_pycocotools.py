@@ -15,7 +15,7 @@ import pytest
 from pycocotools.cocoeval import COCOeval
 from random_accounts import as_features
 
-from data_builders.similarity import SIGMAS, pose_similarity
+from data_builders.retrieval.similarity import SIGMAS, pose_similarity
 
 WIDTH, HEIGHT = 120, 90
 BOX = (20.0, 10.0, 80.0, 70.0)

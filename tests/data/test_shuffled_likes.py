@@ -6,8 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from data_builders import assemble, shuffled_likes
+from data_builders import assemble
 from data_builders.groups import SPLITS, TEST
+from data_builders.retrieval import shuffled_likes
 from tests.data.random_accounts import plain_choices
 
 DAY = 86_400

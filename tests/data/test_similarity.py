@@ -9,7 +9,7 @@ import pytest
 import slow_reference
 from random_accounts import as_features, draw_image
 
-from data_builders import similarity
+from data_builders.retrieval import similarity
 
 NOSE, LEFT_HIP = 0, 11
 THIRDS = {"pose": 1 / 3, "background": 1 / 3, "caption": 1 / 3}

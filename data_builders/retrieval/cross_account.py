@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from data_builders.groups import DAY, TRAIN
-from data_builders.local_score import local_scores
-from data_builders.memory_bank import AccountImages
-from data_builders.retrieval import DECIMALS, Retrieved
-from data_builders.similarity import Features, cosine_similarity, similarity
+from data_builders.retrieval.local_score import local_scores
+from data_builders.retrieval.memory_bank import AccountImages
+from data_builders.retrieval.similarity import Features, cosine_similarity, similarity
+from data_builders.retrieval.top_k import DECIMALS, Retrieved
 
 if TYPE_CHECKING:
     from data_builders.assemble import Account
