@@ -45,13 +45,14 @@ def build(
 
     Raises:
       ValueError: a data set of other choices or sources is there and `overwrite` is off; names the fields.
-      Others as data_builders.prepare.
+      Others as data_builders.top3000.prepare.
     """
     import tensorflow_datasets as tfds
     from rich.console import Console
 
-    from data_builders import build_report, choices
+    from data_builders import choices
     from data_builders.dataset import version_folder
+    from data_builders.top3000 import build_report
     from data_builders.top3000.top3000_dataset_builder import Builder
 
     console, wanted = Console(), config.data.to_dict()

@@ -133,7 +133,7 @@ def feature_selection(data: StoredData) -> Line:
 
 def duplicates(data: StoredData) -> Line:
     """The test images that train or the bank holds under another id, by bytes or looks: at most MAX_DUPLICATES."""
-    from data_builders.duplicates import nearest_bits
+    from data_builders.top3000.duplicates import nearest_bits
 
     most = data.choices["duplicates"]["max_bits"]
     near = nearest_bits(data.images, data.choices["split"]["by"] == "account") <= most

@@ -34,7 +34,7 @@ def nearest(export: Path, data_dir: Path | str) -> "pl.DataFrame":
     import polars as pl
 
     from data_builders.dataset import GroupDataset
-    from data_builders.duplicates import nearest_bits
+    from data_builders.top3000.duplicates import nearest_bits
     from ipa_jax.backbone_features import backbone_features
 
     train, test = (GroupDataset(data_dir, name, depth=False) for name in ("train", "test"))
@@ -76,7 +76,7 @@ def hashes(dataset) -> "np.ndarray":
     import numpy as np
     from tqdm import tqdm
 
-    from data_builders.images import probe_bytes
+    from data_builders.top3000.probe import probe_bytes
 
     found = []
     with tqdm(total=len(dataset.images), desc=f"hash {dataset.split}", unit="image", disable=None) as bar:

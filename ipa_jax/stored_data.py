@@ -186,7 +186,7 @@ def read_slice(task: tuple["GroupDataset", list[int]]) -> dict[str, np.ndarray]:
     """
     import hashlib
 
-    from data_builders.images import probe_bytes
+    from data_builders.top3000.probe import probe_bytes
 
     dataset, records = task
     found: dict[str, list] = {

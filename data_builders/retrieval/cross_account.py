@@ -18,8 +18,8 @@ from data_builders.retrieval.similarity import Features, cosine_similarity, simi
 from data_builders.retrieval.top_k import DECIMALS, Retrieved
 
 if TYPE_CHECKING:
-    from data_builders.assemble import Account
     from data_builders.features.store import FeatureReader
+    from data_builders.top3000.examples import Account
 
 CANDIDATES = 64  # images ranked anew with the pose, for each query
 BLOCK = 1 << 14  # images of the pool compared at once

@@ -11,12 +11,12 @@ import polars as pl
 import tensorflow_datasets as tfds
 
 from configs import full
-from data_builders import build_report, duplicates, group_index
-from data_builders.assemble import accounts, examples
 from data_builders.groups import SPLITS
-from data_builders.prepare import Prepared, prepare
 from data_builders.retrieval import cross_account
-from data_builders.top3000 import beam_examples
+from data_builders.top3000 import beam_examples, build_report, duplicates
+from data_builders.top3000 import index as group_index
+from data_builders.top3000.examples import accounts, examples
+from data_builders.top3000.prepare import Prepared, prepare
 from data_builders.top3000.tfds_repairs import repaired
 
 POSTS_FILE = "posts.parquet"  # of a build through Beam: workers read their account's posts there

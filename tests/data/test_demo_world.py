@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 from configs import full
-from data_builders import images
 from data_builders.demo_world import captions, truth
 from data_builders.demo_world.__main__ import main
 from data_builders.demo_world.account import Arguments
@@ -23,6 +22,7 @@ from data_builders.features.store import FeatureReader
 from data_builders.groups import kept_groups
 from data_builders.posts import post as posts
 from data_builders.retrieval.similarity import similarity
+from data_builders.top3000 import probe
 
 ARGUMENTS = Arguments(accounts=9, posts=40, side=32, depth_side=32, seed=3)
 PLAIN_LOOK = np.zeros(len(LOOKS))
@@ -45,7 +45,7 @@ def _read(world: Path, carousel: str) -> tuple[pl.DataFrame, posts.Skips]:
     """The build's own first steps: read, drop what cannot be decoded, drop what has no features."""
     choices = _choices(carousel)
     table, skips = posts.read(world / "raw", choices)
-    probes = images.probe(world / "raw", table["image_paths"].explode().to_list())
+    probes = probe.probe(world / "raw", table["image_paths"].explode().to_list())
     table = posts.drop_unreadable(table, probes, choices, skips)
     keys = list(table.select("account", "image_ids").explode("image_ids").iter_rows())
     return posts.drop_without_features(table, FeatureReader(world / "features").missing(keys), choices, skips), skips

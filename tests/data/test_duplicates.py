@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 
-from data_builders import duplicates
+from data_builders.top3000 import duplicates
 
 
 def frame(*rows):

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_accounts import DAY, as_arrays, draw_account, draw_choices
 
-from data_builders import assemble
 from data_builders.dataset import GroupDataset
 from data_builders.groups import SPLITS, TRAIN
 from data_builders.retrieval import cross_account
 from data_builders.retrieval.memory_bank import newest
 from data_builders.retrieval.similarity import similarity
 from data_builders.retrieval.top_k import DECIMALS, retrieve
+from data_builders.top3000 import examples
 from tests.data.built import build_quietly, config
 
 NAMES = ("ann", "ben", "cho")
@@ -45,7 +45,7 @@ def draw(seed, past=None):
 
 
 def pool_of(world):
-    accounts = [assemble.Account(name, None, images, kept) for name, (images, kept, _) in world.items()]
+    accounts = [examples.Account(name, None, images, kept) for name, (images, kept, _) in world.items()]
     return cross_account.make_pool(accounts, Store({name: (images, f) for name, (images, _, f) in world.items()}))
 
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from raw_layout import save_image
 
-from data_builders import images
+from data_builders.top3000 import probe
 
 
 def scene(seed: int, side: int = 64) -> Image.Image:
@@ -27,8 +27,8 @@ def bits_apart(a: int, b: int) -> int:
 @pytest.mark.parametrize(("name", "options"), [("a.jpg", {"quality": 90}), ("a.png", {}), ("a.webp", {})])
 def test_the_three_formats_are_read(tmp_path, name, options):
     scene(0).save(tmp_path / name, **options)
-    found = images.probe(tmp_path, [name])
-    assert found.schema == images.SCHEMA and found["readable"].to_list() == [True]
+    found = probe.probe(tmp_path, [name])
+    assert found.schema == probe.SCHEMA and found["readable"].to_list() == [True]
     assert found["sha256"][0] == hashlib.sha256((tmp_path / name).read_bytes()).digest()
 
 
@@ -40,14 +40,14 @@ def test_the_phash_is_that_of_the_published_recipe(tmp_path):
     basis = np.cos(np.pi * (2 * n[None] + 1) * n[:, None] / 64)  # DCT-II, unnormalised
     low = (basis @ pixels @ basis.T)[:8, :8]
     bits = "".join(str(int(value > np.median(low))) for value in low.ravel())
-    assert images.probe(tmp_path, ["a.png"])["phash"][0] == int(bits, 2)
+    assert probe.probe(tmp_path, ["a.png"])["phash"][0] == int(bits, 2)
 
 
 def test_the_same_photo_saved_again_is_near_and_another_far(tmp_path):
     scene(1, side=512).save(tmp_path / "a.jpg", quality=95)
     scene(1, side=512).resize((300, 300)).save(tmp_path / "b.png")
     scene(2, side=512).save(tmp_path / "c.jpg")
-    a, b, c = images.probe(tmp_path, ["a.jpg", "b.png", "c.jpg"])["phash"]
+    a, b, c = probe.probe(tmp_path, ["a.jpg", "b.png", "c.jpg"])["phash"]
     assert bits_apart(a, b) <= 4 < bits_apart(a, c)
 
 
@@ -55,7 +55,7 @@ def test_the_same_photo_saved_again_is_near_and_another_far(tmp_path):
 def test_every_colour_mode_is_read(tmp_path, mode):
     name = "a.jpg" if mode == "CMYK" else "a.png"
     (Image.new("I;16", (16, 16), 700) if mode == "I;16" else scene(0).convert(mode)).save(tmp_path / name)
-    assert images.probe(tmp_path, [name])["readable"].to_list() == [True]
+    assert probe.probe(tmp_path, [name])["readable"].to_list() == [True]
 
 
 def png_of_size(width: int, height: int) -> bytes:
@@ -92,31 +92,31 @@ def broken_files() -> dict[str, bytes]:
 @pytest.mark.parametrize("name", broken_files())
 def test_a_bad_file_is_unreadable(tmp_path, name):
     (tmp_path / name).write_bytes(broken_files()[name])
-    assert images.probe(tmp_path, [name]).row(0) == (name, False, None, None)
+    assert probe.probe(tmp_path, [name]).row(0) == (name, False, None, None)
 
 
 def test_a_file_that_is_not_there_or_a_folder_is_unreadable(tmp_path):
     (tmp_path / "d.jpg").mkdir()
-    assert images.probe(tmp_path, ["none.jpg", "d.jpg"])["readable"].to_list() == [False, False]
+    assert probe.probe(tmp_path, ["none.jpg", "d.jpg"])["readable"].to_list() == [False, False]
 
 
 def test_one_row_a_path_in_order(tmp_path):
     for name in ("a.png", "b.png"):
         save_image(tmp_path / name, shade=len(name))
-    found = images.probe(tmp_path, ["b.png", "no.png", "a.png", "b.png"])
+    found = probe.probe(tmp_path, ["b.png", "no.png", "a.png", "b.png"])
     assert found["path"].to_list() == ["b.png", "no.png", "a.png"]
     assert found["readable"].to_list() == [True, False, True]
 
 
 def test_no_path_gives_an_empty_table(tmp_path):
-    assert images.probe(tmp_path, []).equals(pl.DataFrame(schema=images.SCHEMA))
+    assert probe.probe(tmp_path, []).equals(pl.DataFrame(schema=probe.SCHEMA))
 
 
 def test_processes_change_nothing(tmp_path, monkeypatch):
     for number in range(6):
         scene(number).save(tmp_path / f"{number}.png")
     paths = [f"{number}.png" for number in range(7)]  # the last is missing
-    alone = images.probe(tmp_path, paths, workers=1)
-    monkeypatch.setattr(images, "ALONE", 0)
-    monkeypatch.setattr(images, "SLICE", 2)
-    assert images.probe(tmp_path, paths, workers=2).equals(alone)
+    alone = probe.probe(tmp_path, paths, workers=1)
+    monkeypatch.setattr(probe, "ALONE", 0)
+    monkeypatch.setattr(probe, "SLICE", 2)
+    assert probe.probe(tmp_path, paths, workers=2).equals(alone)

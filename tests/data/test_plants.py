@@ -12,7 +12,7 @@ from data_builders.demo_world.account import Arguments
 from data_builders.demo_world.likes import DAY, draw_account
 from data_builders.demo_world.parameters import Parameters
 from data_builders.demo_world.write import WorldError, write_world
-from data_builders.images import probe_bytes
+from data_builders.top3000.probe import probe_bytes
 
 SIZES = (3, 30, 48, 8, 0)
 

@@ -127,7 +127,7 @@ def test_a_part_may_lack_only_at_weight_zero(tmp_path):
     ],
 )
 def test_a_choice_that_makes_no_sense_is_refused_before_images_are_read(world, tmp_path, monkeypatch, changes, field):
-    monkeypatch.setattr("data_builders.images.probe", lambda *_: pytest.fail("images were read"))
+    monkeypatch.setattr("data_builders.top3000.probe.probe", lambda *_: pytest.fail("images were read"))
     with pytest.raises(ValueError, match=field):
         build_quietly(world, tmp_path, config=config(**changes))
     assert list(tmp_path.iterdir()) == []

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
-from data_builders.group_index import Index
 from data_builders.groups import SPLITS
-from data_builders.prepare import Prepared
+from data_builders.top3000.index import Index
+from data_builders.top3000.prepare import Prepared
 
 if TYPE_CHECKING:
     from rich.console import Console

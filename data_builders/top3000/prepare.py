@@ -7,12 +7,12 @@ from typing import Any
 
 import polars as pl
 
-from data_builders import images
-from data_builders.assemble import accounts, require_parts, require_splits
 from data_builders.choices import check
 from data_builders.features.store import FeatureReader
 from data_builders.posts import post
 from data_builders.retrieval.top_k import retrieve
+from data_builders.top3000 import probe
+from data_builders.top3000.examples import accounts, require_parts, require_splits
 
 KEY = {"account": pl.String, "image_id": pl.String}
 LACKING_READ_FIRST = 0.02  # of the images: twice what may lack features, so that all are looked at in a sound store
@@ -64,14 +64,14 @@ def prepare(raw: Path, features: Path, choices: Mapping[str, Any]) -> Prepared:
     keys = pl.DataFrame(reader.missing(_keys(table)), schema=KEY, orient="row")
     lacking = _keys(table).join(keys, on=["account", "image_id"], how="semi")["path"].unique(maintain_order=True)
     first = lacking.head(max(10, round(LACKING_READ_FIRST * len(paths))))
-    probes = images.probe(root, first.to_list())
+    probes = probe.probe(root, first.to_list())
     rest = pl.DataFrame({"path": paths.filter(~paths.is_in(first.implode())), "readable": True})
     table = post.drop_unreadable(table, pl.concat([probes.select("path", "readable"), rest]), choices, skips, root)
     table = post.drop_without_features(table, reader.missing(_keys(table)), choices, skips, reader.path)
 
     paths = _image_paths(table)
     unread = paths.filter(~paths.is_in(probes["path"].implode()))
-    probes = pl.concat([probes, images.probe(root, unread.to_list())])
+    probes = pl.concat([probes, probe.probe(root, unread.to_list())])
     table = post.drop_unreadable(table, probes, choices, skips, root)
     require_splits(table, choices, raw)
     return Prepared(raw, root, table, skips, reader, probes)
