@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from absl import app, flags
 from ml_collections import config_flags
 
-from data_builders.command_line import parse_flags
+from data_builders.cli import parse_flags
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
@@ -50,7 +50,7 @@ def build(
     import tensorflow_datasets as tfds
     from rich.console import Console
 
-    from data_builders import choices
+    from data_builders import options as choices
     from data_builders.dataset import version_folder
     from data_builders.top3000 import build_report
     from data_builders.top3000.top3000_dataset_builder import Builder

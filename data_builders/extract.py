@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from absl import app, flags
 from ml_collections import config_flags
 
-from data_builders.command_line import parse_flags
+from data_builders.cli import parse_flags
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from data_builders.choices import check_fields
+from data_builders.options import check_fields
 
 ALLOWED = {
     "dtype": ("float32", "bfloat16"),

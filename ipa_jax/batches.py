@@ -24,7 +24,7 @@ import numpy as np
 from absl import flags, logging
 from ml_collections import ConfigDict
 
-from data_builders.reading_processes import end_with_parent
+from data_builders.worker_process import end_with_parent
 from ipa_jax import inputs, packing
 from ipa_jax.inputs import Batch
 from ipa_jax.lookups import Lookups

@@ -12,7 +12,7 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from data_builders.command_line import parse_flags
+from data_builders.cli import parse_flags
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "A file of configs/, as FILE or FILE:SIZE.", lock_config=True)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, metrics, results, export.")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
-from data_builders.photo_modes import rgb
+from data_builders.photos import rgb
 
 if TYPE_CHECKING:
     from data_builders.dataset import GroupDataset

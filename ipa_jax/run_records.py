@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_builders.choices import differences
+from data_builders.options import differences
 
 if TYPE_CHECKING:
     import polars as pl

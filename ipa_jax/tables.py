@@ -51,7 +51,7 @@ def own_weights(row: table_rows.Row, args: argparse.Namespace) -> dict[str, str]
 
 def unfit(row: table_rows.Row, args: argparse.Namespace) -> str | None:
     """Why a row cannot be trained on this data and with these weights, None where it can."""
-    from data_builders.choices import differences
+    from data_builders.options import differences
     from ipa_jax.preflight import PreflightError, check_weights
 
     if reason := row.missing():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ml_collections import ConfigDict
 
-from data_builders.choices import differences
+from data_builders.options import differences
 
 if TYPE_CHECKING:
     import polars as pl

@@ -18,7 +18,7 @@ import numpy as np
 from absl import app, flags
 
 from data_builders import build as honest
-from data_builders.command_line import parse_flags
+from data_builders.cli import parse_flags
 from data_builders.demo_world.plants import PLANTS
 
 WIDE = 4  # under "sampling": a kept test group's most likes over its fewest

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from data_builders.reading_processes import end_with_parent
+from data_builders.worker_process import end_with_parent
 
 FORMATS = ("JPEG", "PNG", "WEBP")  # whatever a file calls itself
 MAX_ASPECT = 100  # beyond it a photo shrunk to a network's input has nothing left
@@ -81,7 +81,7 @@ def read(path: Path) -> np.ndarray:
     from PIL import Image as Photo
     from PIL import ImageOps
 
-    from data_builders.photo_modes import rgb
+    from data_builders.photos import rgb
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # odd EXIF and the like do no harm here

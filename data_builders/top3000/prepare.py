@@ -7,8 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from data_builders.choices import check
 from data_builders.features.store import FeatureReader
+from data_builders.options import check
 from data_builders.posts import post
 from data_builders.retrieval.top_k import retrieve
 from data_builders.top3000 import probe

@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import multiprocessing, os, signal, sys
-from data_builders.reading_processes import end_with_parent
+from data_builders.worker_process import end_with_parent
 
 def read(pipe):
     end_with_parent()

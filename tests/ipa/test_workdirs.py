@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from configs import full
-from data_builders.choices import ABSENT
+from data_builders.options import ABSENT
 from ipa_jax import workdirs
 from ipa_jax.workdirs import WorkdirError
 
