@@ -6,13 +6,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from data_builders.demo_world import leaky_build, plants
+from data_builders.demo_world import plants
 from data_builders.demo_world.__main__ import main
 from data_builders.demo_world.account import Arguments
 from data_builders.demo_world.likes import DAY, draw_account
 from data_builders.demo_world.parameters import Parameters
 from data_builders.demo_world.write import WorldError, write_world
 from data_builders.top3000.probe import probe_bytes
+from ipa_jax.leakage import planted_build
 
 SIZES = (3, 30, 48, 8, 0)
 
@@ -99,5 +100,5 @@ def test_the_command_names_what_builds_the_leak(tmp_path, capsys):
 
 def test_eight_types_one_plant_each():
     assert len({plant.kind for plant in plants.PLANTS.values()}) == len(plants.PLANTS) == 8
-    assert set(leaky_build.LEAKS) == set(plants.PLANTS) - {"duplicates"}
+    assert set(planted_build.LEAKS) == set(plants.PLANTS) - {"duplicates"}
     assert all(plant.posts or plant.build for plant in plants.PLANTS.values())

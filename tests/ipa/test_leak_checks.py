@@ -11,12 +11,12 @@ import pytest
 
 from configs import full
 from data_builders.build import build
-from data_builders.demo_world import leaky_build
 from data_builders.demo_world.account import Arguments
 from data_builders.demo_world.parameters import Parameters
 from data_builders.demo_world.write import write_world
 from ipa_jax import checklist, leak_checks, stored_data, visibility
 from ipa_jax.leak_checks import FAIL, NOT_APPLICABLE, PASS
+from ipa_jax.leakage import planted_build
 from tests.data import tiny_world
 from tests.data.built import build_quietly, config
 
@@ -73,26 +73,26 @@ def test_honest_data_sets_fail_no_line(world, tmp_path, name):
     assert len(lines) == 8
 
 
-@pytest.mark.parametrize("name", leaky_build.LEAKS)
+@pytest.mark.parametrize("name", planted_build.LEAKS)
 def test_a_leak_planted_in_the_build_is_caught(world, tmp_path, name):
     if name == "sampling":  # what is missing shows among many
         world = tmp_path
         tiny_world.write(world, accounts=30, posts=60, side=8)
     changes = {"memory": {"past_only": True}} if name == "temporal" else {}
-    with leaky_build.planted(name):
+    with planted_build.planted(name):
         folder = build_quietly(world, tmp_path / "data", config=config(**changes))
     lines = lines_of(folder)
     assert failing(lines) == FAILING[name], [line.found for line in lines.values()]
 
 
 def test_planted_leaks_end_with_the_build(world, tmp_path):
-    with leaky_build.planted("own_group"):
+    with planted_build.planted("own_group"):
         pass
     assert not failing(lines_of(build_quietly(world, tmp_path)))
 
 
 def test_a_temporal_leak_needs_a_promise(world, tmp_path):
-    with leaky_build.planted("temporal"), pytest.raises(ValueError, match=r"--config\.data\.memory\.past_only=True"):
+    with planted_build.planted("temporal"), pytest.raises(ValueError, match=r"--config\.data\.memory\.past_only=True"):
         build_quietly(world, tmp_path)
 
 
@@ -102,7 +102,7 @@ def build_drawn(out, plant, leaky=False, by="group"):
     chosen = full.get_config("tiny")
     chosen.data.depth.side = 8
     chosen.data.split.update({"by": by, "seed": 4 if by == "account" else 0})  # of which no split is empty
-    planted = leaky_build.planted(plant) if leaky else contextlib.nullcontext()
+    planted = planted_build.planted(plant) if leaky else contextlib.nullcontext()
     with contextlib.redirect_stdout(io.StringIO()), planted:
         return build(chosen, out / "raw", out / "features", out / ("leaky" if leaky else "data"))
 
