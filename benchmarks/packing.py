@@ -33,7 +33,7 @@ def _table(title: str, index, slots: list[int]):
     from ml_collections import ConfigDict
     from rich.table import Table
 
-    from ipa_jax import packing
+    from ipa_jax.input import packing
 
     columns = ["batch.by", "slots", "images", "valid pairs", "forwards a pair", "computed a pair", "slots used"]
     table = Table(*columns, title=title)
@@ -48,7 +48,7 @@ def _table(title: str, index, slots: list[int]):
 
 def _index(data_dir: Path, split: str):
     from data_builders.dataset import GroupDataset
-    from ipa_jax import packing
+    from ipa_jax.input import packing
 
     dataset = GroupDataset(data_dir, split)
     columns = (dataset.images[name].to_numpy() for name in ("record", "likes", "weight"))
@@ -59,7 +59,7 @@ def _paper_like():
     """Groups of 2 to 30 images with the paper's number of groups and pairs and its 4.93 images a group."""
     import numpy as np
 
-    from ipa_jax import packing
+    from ipa_jax.input import packing
 
     sizes = np.clip(1 + np.random.default_rng(0).geometric(GROUPS / (IMAGES - GROUPS), GROUPS), 2, 30)
     first = np.concatenate([[0], np.cumsum(sizes)])

@@ -48,7 +48,7 @@ def _batches(dataset: "GroupDataset", resize: int, crop: int) -> "Iterator[np.nd
     """u8 [<= BATCH, crop, crop, 3], every image once."""
     import numpy as np
 
-    from ipa_jax import photos
+    from ipa_jax.input import photos
 
     cut, waiting = photos.centre_cut(resize, crop), []
     for record in range(len(dataset)):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
     from data_builders.dataset import GroupDataset
-    from ipa_jax.lookups import Lookups
+    from ipa_jax.input.vocabularies import Lookups
 
 
 class Scorer:
@@ -36,7 +36,7 @@ class Scorer:
 
         from ipa_jax import networks
         from ipa_jax.devices import AXIS
-        from ipa_jax.lookups import Lookups
+        from ipa_jax.input.vocabularies import Lookups
         from ipa_jax.state import with_resnet
         from ipa_jax.steps import make_score_step
 
@@ -51,8 +51,8 @@ class Scorer:
         import jax
         import numpy as np
 
-        from ipa_jax.batches import score_batches
         from ipa_jax.devices import to_devices
+        from ipa_jax.input.batches import score_batches
 
         variables = to_devices(variables, self._devices)
         count = len(self._devices)
@@ -115,8 +115,8 @@ def _score(
     """An export's scores: of validation, of the split, and "exact", of the split in float32; and the config under which
     they are judged: `first`, of the first export, unless this is it."""
     from data_builders.dataset import GroupDataset
-    from ipa_jax import lookups
     from ipa_jax.export import load_export
+    from ipa_jax.input import vocabularies as lookups
     from ipa_jax.preflight import check_data
 
     variables, config, _ = load_export(export)

@@ -18,7 +18,7 @@ from flax import traverse_util
 from ml_collections import ConfigDict
 
 from ipa_jax import networks
-from ipa_jax.lookups import Lookups
+from ipa_jax.input.vocabularies import Lookups
 
 NONE = Lookups()
 STARTS = {"swin": "Swin-B", "resnet": "ResNet50", "peer": "published weights of the network"}  # by field of config.init

@@ -118,7 +118,7 @@ def thumbnails(dataset: "GroupDataset", rows: "pl.DataFrame") -> "np.ndarray":
     """uint8 [len(rows), 16 * 16 * 3] of the images at (record, position). Raises ValueError as `decode`."""
     import numpy as np
 
-    from ipa_jax.photos import decode
+    from ipa_jax.input.photos import decode
 
     records = rows["record"].unique(maintain_order=True).to_list()
     examples = dict(zip(records, dataset.get(records), strict=True))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ml_collections import ConfigDict
 
-from ipa_jax.texts import sources
+from ipa_jax.input.texts import sources
 from third_party_ports.checkpoints.checkpoint import attribute
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from ml_collections import ConfigDict
 from data_builders.dataset import GroupDataset
 from data_builders.options import check_fields, require_equal
 from ipa_jax import networks
+from ipa_jax.input.texts import FIELDS, names
 from ipa_jax.losses import IMAGE_LOSSES, PAIR_LOSSES
-from ipa_jax.texts import FIELDS, names
 from ipa_jax.writers import import_clu_writers
 
 

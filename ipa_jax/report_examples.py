@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
-from ipa_jax.photos import FORMATS
+from ipa_jax.input.photos import FORMATS
 from ipa_jax.scored_pairs import read_scores
 
 THUMBNAIL = 320  # pixels of the longer side

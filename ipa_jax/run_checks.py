@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ipa_jax.input.texts import UNKNOWN
 from ipa_jax.leak_checks import FEATURE_SELECTION, ILLEGITIMATE, NO_TEST_SET, Added
-from ipa_jax.texts import UNKNOWN
 
 if TYPE_CHECKING:
     from data_builders.dataset import GroupDataset
-    from ipa_jax.texts import Vocabulary
+    from ipa_jax.input.texts import Vocabulary
 
 GROUPS = 32  # of test, whose inputs are read again
 LINES, WORDS = 40, 8  # of comments put in place of a post's own: lines at most, words each
@@ -111,14 +111,14 @@ def _log(workdir: Path) -> list[str]:
 
 def reads_the_future(test: "GroupDataset", config: Any, export: Path) -> list[str]:
     """Inputs of the run's network that change with likes or comments, which nobody has before posting."""
-    from ipa_jax import inputs, lookups
-    from ipa_jax.batches import LoadPack, Pack
+    from ipa_jax.input import fields, vocabularies
+    from ipa_jax.input.batches import LoadPack, Pack
 
     with config.unlocked():
         if config.model.depth.resnet == "cached":
             config.model.depth.resnet = "frozen"  # the cached vectors are a function of photo and depth alone
-    tables = lookups.load(export, config)
-    parts = inputs.make(test, config, train=False, depth_vectors=None, lookups=tables)
+    tables = vocabularies.load(export, config)
+    parts = fields.make(test, config, train=False, depth_vectors=None, lookups=tables)
     images = test.images.head(int(test.groups.head(GROUPS)["images"].sum()))
     rows = np.arange(len(images), dtype=np.int32)
     batches = [LoadPack(data, parts).map(Pack(rows, 0, 0)) for data in (test, _Altered(test, tables.vocabulary))]

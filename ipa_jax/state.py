@@ -12,8 +12,9 @@ import optax
 from flax import struct, traverse_util
 from ml_collections import ConfigDict
 
-from ipa_jax import networks, word_vectors
-from ipa_jax.texts import Vocabulary
+from ipa_jax import networks
+from ipa_jax.input import word_vectors
+from ipa_jax.input.texts import Vocabulary
 from third_party_ports.checkpoints import weights
 from third_party_ports.checkpoints.checkpoint import attribute
 

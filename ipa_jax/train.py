@@ -12,12 +12,13 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from data_builders.dataset import GroupDataset
-from ipa_jax import batches, lookups, networks, packing, preflight, state, workdirs
+from ipa_jax import networks, preflight, state, workdirs
 from ipa_jax.checkpoints import Checkpoints
 from ipa_jax.depth_cache import depth_vectors
 from ipa_jax.devices import to_devices, to_host
 from ipa_jax.evaluate import Scorer, split_metrics
 from ipa_jax.export import model_card, save_export
+from ipa_jax.input import batches, packing, vocabularies
 from ipa_jax.metrics import rescale_factor
 from ipa_jax.steps import make_train_step
 from ipa_jax.train_metrics import TrainMetrics
@@ -55,7 +56,7 @@ def run(config: ConfigDict, workdir: Path) -> dict:
         scale = packing.image_loss_scale(plan, train.images["weight"].to_numpy())
 
     position = {"step": 0, "seconds": 0.0, "seed": config.seed, "data": workdirs.digest(train)}
-    tables = lookups.of_run(train, config, workdir / f"lookups/{position['data']}", write=first_process)
+    tables = vocabularies.of_run(train, config, workdir / f"lookups/{position['data']}", write=first_process)
     variables = state.initial_variables(config, head_bias)
     if config.init.words:
         variables, known = state.with_words(variables, config, tables.vocabulary)

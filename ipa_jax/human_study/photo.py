@@ -5,7 +5,7 @@ import io
 from PIL import Image, ImageOps
 
 from data_builders.photos import rgb
-from ipa_jax.photos import FORMATS
+from ipa_jax.input.photos import FORMATS
 
 SIDE = 1440  # px, the longer one: no screen shows more of half its width
 QUALITY = 90

@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from ipa_jax import texts
+from ipa_jax.input import texts
 from third_party_ports.imagenet import normalise
 from third_party_ports.layers.linear import Linear
 from third_party_ports.swin import Swin

@@ -128,7 +128,7 @@ def _inputs(dataset: GroupDataset, system: System) -> Iterator[Any]:
     """The prepared photos of a split, in order of the index; a group's are prepared side by side."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from ipa_jax.photos import decode_whole
+    from ipa_jax.input.photos import decode_whole
 
     with ThreadPoolExecutor() as pool:
         for record in range(len(dataset)):

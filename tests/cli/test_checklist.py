@@ -9,9 +9,9 @@ import pytest
 from configs import full, xu_comments
 from data_builders.dataset import GroupDataset
 from ipa_jax import run_checks
+from ipa_jax.input.texts import train
 from ipa_jax.leak_checks import FEATURE_SELECTION, ILLEGITIMATE, NO_TEST_SET
 from ipa_jax.run_checks import check
-from ipa_jax.texts import train
 from tests.cli.commands import succeed
 
 pytestmark = pytest.mark.xdist_group("devices")
@@ -99,10 +99,10 @@ def test_a_network_that_reads_what_comes_later(demo_world, monkeypatch):
         def fill(self, batch, slots, example, positions, step):
             batch["comments"][slots] = [len(example["comments"][p]) for p in positions]
 
-    from ipa_jax import inputs
+    from ipa_jax.input import fields
 
-    made = inputs.make
-    monkeypatch.setattr(inputs, "make", lambda *args, **more: [*made(*args, **more), Leak()])
+    made = fields.make
+    monkeypatch.setattr(fields, "make", lambda *args, **more: [*made(*args, **more), Leak()])
     config = full.get_config("tiny")
     test = GroupDataset(demo_world / "data", "test")
     assert run_checks.reads_the_future(test, config, demo_world) == [

@@ -1,4 +1,4 @@
-"""ipa_jax.batches: the same steps for any processes, threads and workers; the right numbers in the right slots."""
+"""ipa_jax.input.batches: the same steps for any processes, threads and workers; the right numbers in the right slots."""
 
 import itertools
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 from group_stand_in import StandIn, jpeg
 
 from configs import full
-from ipa_jax import batches, packing, photos
+from ipa_jax.input import batches, packing, photos
 
 SIZES = [2, 3, 7, 5, 4, 2, 6, 3, 3, 4, 8, 2, 5, 3]
 
@@ -239,7 +239,7 @@ def test_reading_processes_start_light():
     code = (
         "import sys, types\n"
         "sys.modules['grain'] = types.SimpleNamespace(transforms=types.SimpleNamespace(Map=object))\n"
-        "import ipa_jax.batches\n"
+        "import ipa_jax.input.batches\n"
         "assert not {'jax', 'flax', 'tensorflow'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -5,8 +5,8 @@ import pytest
 from group_stand_in import StandIn
 from tiny_models import tiny_config
 
-from ipa_jax import batches, packing
-from ipa_jax.peers.caption_filter import CaptionFilter
+from ipa_jax.input import batches, packing
+from ipa_jax.input.caption_filter import CaptionFilter
 
 SIZES = [6, 5, 2]
 

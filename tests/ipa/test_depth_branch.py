@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ipa_jax import photos
+from ipa_jax.input import photos
 from ipa_jax.models.depth_branch import DepthBranch, cut_depth, depth_masks, view_count
 from ipa_jax.models.popularity import MEAN, STD, normalise
 

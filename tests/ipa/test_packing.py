@@ -1,4 +1,4 @@
-"""ipa_jax.packing: nothing dropped, no group cut, all repeatable, one expected gradient for both batchings."""
+"""ipa_jax.input.packing: nothing dropped, no group cut, all repeatable, one expected gradient for both batchings."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ml_collections import ConfigDict
 
-from ipa_jax import packing
+from ipa_jax.input import packing
 
 
 def index_of(sizes, seed=0, weights=None):

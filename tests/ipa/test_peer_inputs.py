@@ -6,8 +6,9 @@ import pytest
 from group_stand_in import StandIn
 from tiny_models import tiny_config
 
-from ipa_jax import batches, lookups, networks, photos, preflight, state
-from ipa_jax.peers import inputs as peer_inputs
+from ipa_jax import networks, preflight, state
+from ipa_jax.input import batches, photos, vocabularies
+from ipa_jax.input import peer_fields as peer_inputs
 from third_party_ports.peers import musiq_patches
 
 pytestmark = pytest.mark.xdist_group("peers")
@@ -42,7 +43,7 @@ def test_a_batch_of_nima_holds_quantiles_of_its_accounts_images():
 def test_a_share_of_train_images_has_an_unknown_account(share):
     dataset = stand_in_with_texts([6] * 20)
     config = tiny_config("uhan", input__resize=48, texts__min_count=1, uhan__unknown=share, batch__slots=12)
-    tables = lookups.make(dataset, config)
+    tables = vocabularies.make(dataset, config)
     steps_of = read(config, dataset, tables)
     hidden = total = 0
     for batch in steps_of:
@@ -53,7 +54,7 @@ def test_a_share_of_train_images_has_an_unknown_account(share):
     assert abs(hidden / total - share) < 0.15
     again = read(config, dataset, tables, start=2)
     np.testing.assert_array_equal(again[0]["account"], steps_of[2]["account"])
-    known = lookups.Lookups(tables.vocabulary, tables.accounts[1:])  # account0 was not in train
+    known = vocabularies.Lookups(tables.vocabulary, tables.accounts[1:])  # account0 was not in train
     scored = next(batches.score_batches(dataset, config, 120, lookups=known))
     rows = scored["account"][scored["slot_mask"]].reshape(20, 6)
     expected = [0 if e["account"] == "account0" else known.accounts.index(e["account"]) + 1 for e in dataset.examples]
@@ -63,7 +64,7 @@ def test_a_share_of_train_images_has_an_unknown_account(share):
 def test_words_of_a_batch_are_those_of_the_post():
     dataset = stand_in_with_texts([3, 2])
     config = tiny_config("xu_comments", input__resize=48, texts__min_count=1, batch__slots=5)
-    tables = lookups.make(dataset, config)
+    tables = vocabularies.make(dataset, config)
     batch = next(batches.score_batches(dataset, config, 5, lookups=tables))
     for slot in range(5):
         example = dataset.examples[batch["record"][0, slot]]
@@ -80,7 +81,7 @@ def test_a_field_holds_the_text_that_its_entry_names():
     fields = ("image", "description=post", "said=caption")
     config = tiny_config("xu", input__resize=48, texts__min_count=1, batch__slots=3, xu__fields=fields)
     preflight.check_model(config)
-    tables = lookups.make(dataset, config)
+    tables = vocabularies.make(dataset, config)
     batch = next(batches.score_batches(dataset, config, 3, lookups=tables))
     texts = {"description": "look at this tag", "said": "a picture"}
     for field, text in texts.items():

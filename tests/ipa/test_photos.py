@@ -1,4 +1,4 @@
-"""ipa_jax.photos: what the network sees of a stored photo."""
+"""ipa_jax.input.photos: what the network sees of a stored photo."""
 
 import io
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ipa_jax import photos
+from ipa_jax.input import photos
 
 LEFT_RED = np.zeros((40, 64, 3), np.uint8)  # red left half, blue right half; green top quarter
 LEFT_RED[:, :32, 0] = LEFT_RED[:, 32:, 2] = LEFT_RED[:10, :, 1] = 200

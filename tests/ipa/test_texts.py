@@ -7,7 +7,7 @@ import pytest
 from group_stand_in import StandIn
 
 from configs import uhan, xu, xu_comments
-from ipa_jax import lookups, texts
+from ipa_jax.input import texts, vocabularies
 
 CORPUS = ["Café au lait", "café CAFÉ, dog", "dog dog 🔥🔥", "犬 dog"]
 
@@ -106,7 +106,7 @@ def stand_in(comments="so nice", post="dog"):
 
 def counted(config, dataset):
     config.texts.min_count = 1
-    return lookups.make(dataset, config)
+    return vocabularies.make(dataset, config)
 
 
 def test_the_vocabulary_holds_the_fields_that_are_read_and_no_others():
@@ -126,7 +126,7 @@ def test_a_text_that_two_fields_hold_counts_once():
         example["post_ids"] = ["p"] * 3
         example["captions"] = ["dog"] * 3
     config.xu.fields = ("description=post", "hashtag=post", "caption=post")
-    assert len(lookups.make(dataset, config).vocabulary) == 0  # one post of one dog
+    assert len(vocabularies.make(dataset, config).vocabulary) == 0  # one post of one dog
 
 
 def test_texts_count_once_a_post():
@@ -141,20 +141,20 @@ def test_accounts_are_rows_by_name_and_the_files_come_back(tmp_path):
     found = counted(uhan.get_config("tiny"), stand_in())
     assert found.accounts == ("account0", "account1")
     found.save(tmp_path)
-    again = lookups.load(tmp_path, uhan.get_config("tiny"))
+    again = vocabularies.load(tmp_path, uhan.get_config("tiny"))
     assert again.accounts == found.accounts and len(again.vocabulary) == len(found.vocabulary)
     assert json.loads((tmp_path / "accounts.json").read_text()) == {"accounts": ["account0", "account1"]}
     assert not list(tmp_path.glob(".*"))
     (tmp_path / "vocabulary.json").unlink()
     with pytest.raises(ValueError, match=r"vocabulary\.json is missing: model\.network uhan needs it"):
-        lookups.load(tmp_path, uhan.get_config("tiny"))
+        vocabularies.load(tmp_path, uhan.get_config("tiny"))
 
 
 def test_a_run_makes_its_lookups_once(tmp_path):
     config = uhan.get_config("tiny")
     config.texts.min_count = 1
-    first = lookups.of_run(stand_in(), config, tmp_path / "lookups", write=True)
-    again = lookups.of_run(stand_in(post="cat"), config, tmp_path / "lookups", write=True)
+    first = vocabularies.of_run(stand_in(), config, tmp_path / "lookups", write=True)
+    again = vocabularies.of_run(stand_in(post="cat"), config, tmp_path / "lookups", write=True)
     assert again.vocabulary.words([2, 3]) == first.vocabulary.words([2, 3])
 
 

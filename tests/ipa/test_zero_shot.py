@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from group_stand_in import StandIn
 
-from ipa_jax import photos
+from ipa_jax.input import photos
 from ipa_jax.peers import zero_shot
 from third_party_ports import imagenet
 

@@ -11,7 +11,7 @@ from flax import traverse_util
 from ml_collections import ConfigDict
 
 from ipa_jax import devices, networks, state, steps
-from ipa_jax.peers import inputs as peer_inputs
+from ipa_jax.input import peer_fields as peer_inputs
 
 SIDE, DEPTH_SIDE = 24, 12  # of images and of stored depth maps
 
@@ -34,7 +34,7 @@ def tiny_config(name: str = "full", **changes) -> ConfigDict:
 
 
 def random_packs(config: ConfigDict, packs: int, slots: int, *, seed: int = 0, filled: int | None = None) -> dict:
-    """A training batch [packs, slots, ...] as ipa_jax.batches gives it, whatever branches read it; random contents.
+    """A training batch [packs, slots, ...] as ipa_jax.input.batches gives it, whatever branches read it; random contents.
 
     filled: images in all, one slot after the other; the slots behind them are empty. Default: all slots.
     """

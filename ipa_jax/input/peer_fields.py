@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ml_collections import ConfigDict
 
-from ipa_jax import networks, photos
-from ipa_jax.lookups import Lookups
-from ipa_jax.texts import field_text
+from ipa_jax import networks
+from ipa_jax.input import photos
+from ipa_jax.input.texts import field_text
+from ipa_jax.input.vocabularies import Lookups
 from third_party_ports.peers import musiq_patches
 
 if TYPE_CHECKING:
     from data_builders.dataset import GroupDataset
-    from ipa_jax.inputs import Batch
+    from ipa_jax.input.fields import Batch
 
 _UNKNOWN, _PATCHES = 3, 4  # fourth word of a draw's key: apart from the cut's (none) and from packing's
 

@@ -25,11 +25,10 @@ from absl import flags, logging
 from ml_collections import ConfigDict
 
 from data_builders.worker_process import end_with_parent
-from ipa_jax import inputs, packing
-from ipa_jax.inputs import Batch
-from ipa_jax.lookups import Lookups
-from ipa_jax.peers import caption_filter
-from ipa_jax.peers.caption_filter import CaptionFilter
+from ipa_jax.input import caption_filter, fields, packing
+from ipa_jax.input.caption_filter import CaptionFilter
+from ipa_jax.input.fields import Batch
+from ipa_jax.input.vocabularies import Lookups
 
 if TYPE_CHECKING:
     from data_builders.dataset import GroupDataset
@@ -108,7 +107,7 @@ class LoadPack(grain.transforms.Map):
     pairs: which valid pairs have a weight; all, unless given.
     """
 
-    def __init__(self, dataset: GroupDataset, parts: Sequence[inputs.Part], pairs: CaptionFilter | None = None):
+    def __init__(self, dataset: GroupDataset, parts: Sequence[fields.Part], pairs: CaptionFilter | None = None):
         self.dataset, self.parts, self.pairs = dataset, parts, pairs
         self.record = dataset.images["record"].to_numpy().astype(np.int32)
         self.position = dataset.images["position"].to_numpy().astype(np.int32)
@@ -209,7 +208,7 @@ def train_batches(
         name = "batch.pairs" if config.batch.by == "pairs" else "batch.packs"
         raise ValueError(f"{name} is {plan.packs_per_step}: set it to a multiple of the {process_count} processes")
     source = TrainPacks(plan, config.train.epochs, start_step, process_index, process_count)
-    parts = inputs.make(dataset, config, train=True, depth_vectors=depth_vectors, lookups=lookups)
+    parts = fields.make(dataset, config, train=True, depth_vectors=depth_vectors, lookups=lookups)
     load = LoadPack(dataset, parts, caption_filter.of(config))
     return _read(source, load, config)
 
@@ -234,7 +233,7 @@ def score_batches(
     if images_per_batch % packs:
         raise ValueError(f"images_per_batch ({images_per_batch}) must be a multiple of packs ({packs})")
     rows = packing.score_rows(len(dataset.images), images_per_batch // packs, packs * process_count)
-    parts = inputs.make(dataset, config, train=False, depth_vectors=depth_vectors, lookups=lookups)
+    parts = fields.make(dataset, config, train=False, depth_vectors=depth_vectors, lookups=lookups)
     load = LoadPack(dataset, parts)
     return _read(ScorePacks(rows, packs, process_index, process_count), load, config)
 

@@ -28,9 +28,10 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from ml_collections import ConfigDict
 
-from ipa_jax import networks, photos
-from ipa_jax.lookups import Lookups
-from ipa_jax.peers import inputs as peers
+from ipa_jax import networks
+from ipa_jax.input import peer_fields as peers
+from ipa_jax.input import photos
+from ipa_jax.input.vocabularies import Lookups
 
 if TYPE_CHECKING:
     from data_builders.dataset import GroupDataset

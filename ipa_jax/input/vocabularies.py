@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from ml_collections import ConfigDict
 
-from ipa_jax import networks, texts
+from ipa_jax import networks
+from ipa_jax.input import texts
 
 if TYPE_CHECKING:
     from data_builders.dataset import GroupDataset

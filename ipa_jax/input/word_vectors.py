@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ipa_jax.texts import Vocabulary
+from ipa_jax.input.texts import Vocabulary
 
 LONGEST = 1 << 20  # bytes of a line: a file of another kind is not read whole before it is refused
 
