@@ -21,8 +21,8 @@ def backbone_features(export: Path, dataset: "GroupDataset") -> "np.ndarray":
     import numpy as np
     from tqdm import tqdm
 
-    from ipa_jax.export import ExportError, load_export
     from ipa_jax.models.popularity import normalise
+    from ipa_jax.training.export import ExportError, load_export
     from third_party_ports.swin import Swin
 
     variables, config, _ = load_export(export)

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 def take_shared(runs: Sequence["Run"], records: Path, others: Sequence[Path]) -> list[str]:
     """Copies the records of other tables' folders that are of the very same runs; returns the files' names."""
-    from ipa_jax import run_records, workdirs
+    from ipa_jax import run_records
+    from ipa_jax.training import workdir
 
     taken = []
     for run in runs:
@@ -36,7 +37,7 @@ def take_shared(runs: Sequence["Run"], records: Path, others: Sequence[Path]) ->
             if (records / run.file).is_file() or not (found := run_records.load(file)):
                 continue
             try:
-                run_records.require_same(file, found, run.definition, workdirs.flat(run.resolved), workdirs.FREE)
+                run_records.require_same(file, found, run.definition, workdir.flat(run.resolved), workdir.FREE)
             except run_records.RecordError:
                 continue
             run_records.save(records / run.file, found)

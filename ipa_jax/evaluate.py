@@ -35,10 +35,10 @@ class Scorer:
         import jax
 
         from ipa_jax import networks
-        from ipa_jax.devices import AXIS
         from ipa_jax.input.vocabularies import Lookups
-        from ipa_jax.state import with_resnet
-        from ipa_jax.steps import make_score_step
+        from ipa_jax.training.devices import AXIS
+        from ipa_jax.training.state import with_resnet
+        from ipa_jax.training.steps import make_score_step
 
         self._config, self._dtype = with_resnet(config), dtype or config.eval.dtype
         self._lookups = lookups or Lookups()
@@ -51,8 +51,8 @@ class Scorer:
         import jax
         import numpy as np
 
-        from ipa_jax.devices import to_devices
         from ipa_jax.input.batches import score_batches
+        from ipa_jax.training.devices import to_devices
 
         variables = to_devices(variables, self._devices)
         count = len(self._devices)
@@ -115,9 +115,9 @@ def _score(
     """An export's scores: of validation, of the split, and "exact", of the split in float32; and the config under which
     they are judged: `first`, of the first export, unless this is it."""
     from data_builders.dataset import GroupDataset
-    from ipa_jax.export import load_export
     from ipa_jax.input import vocabularies as lookups
-    from ipa_jax.preflight import check_data
+    from ipa_jax.training.export import load_export
+    from ipa_jax.training.preflight import check_data
 
     variables, config, _ = load_export(export)
     with config.unlocked():

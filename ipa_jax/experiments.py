@@ -15,9 +15,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipa_jax import run_records, workdirs
+from ipa_jax import run_records
 from ipa_jax.run_records import Record, RecordError, digest
 from ipa_jax.stages import command
+from ipa_jax.training import workdir as workdirs
 from ipa_jax.worlds import BuiltData, Defined, World
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def finished(config: "ConfigDict", workdir: Path, *, overwrite: bool = False) ->
 
 def trained_resnet(run: Run, folder: Path) -> Path:
     """The ResNet of a run's export as a converted file, in official names. Raises as `train`, ExportError."""
-    from ipa_jax.export import save_resnet
+    from ipa_jax.training.export import save_resnet
 
     workdir = train(run, folder)
     file = workdir / "resnet.safetensors"

@@ -29,7 +29,8 @@ def main(argv: list[str]) -> int:
         import jax
 
         jax.distributed.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
-    from ipa_jax import train, workdirs
+    from ipa_jax import train
+    from ipa_jax.training import workdir as workdirs
 
     workdir = Path(_WORKDIR.value)
     try:

@@ -101,7 +101,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=new_file, help="write bits and cosines by account and record to this file")
     args = parser.parse_args(argv)
     try:
-        from ipa_jax.export import load_export
+        from ipa_jax.training.export import load_export
 
         _, config, _ = load_export(args.export)
         found = nearest(args.export, args.data_dir)

@@ -30,7 +30,7 @@ def check(workdir: Path, data_dir: Path | str) -> Added:
     Raises FileNotFoundError for a workdir of no finished run.
     """
     from data_builders.dataset import GroupDataset
-    from ipa_jax.export import load_config
+    from ipa_jax.training.export import load_config
 
     if not (workdir / "results.json").is_file():
         raise FileNotFoundError(f"{workdir}/results.json: --workdir must name the folder of a finished run")

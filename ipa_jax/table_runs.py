@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipa_jax import experiments, run_records, workdirs
+from ipa_jax import experiments, run_records
 from ipa_jax.experiments import BuiltData, Run
 from ipa_jax.run_records import Record, RecordError
+from ipa_jax.training import workdir
 
 if TYPE_CHECKING:
     import polars as pl
@@ -77,11 +78,11 @@ def _scored(
 
     of_data = {"size": run.size, "fields": {k: v for k, v in run.fields.items() if k.startswith("data.")}}
     definition = run_records.plain({**definition, **of_data, "world": run.world.definition})
-    config = {k: v for k, v in workdirs.flat(run.resolved).items() if k.startswith("data.")}
+    config = {k: v for k, v in workdir.flat(run.resolved).items() if k.startswith("data.")}
     file = records / f"{name}-seed{run.world.seed}.json"
     try:
         if found := run_records.load(file):
-            run_records.require_same(file, found, definition, config, workdirs.FREE)
+            run_records.require_same(file, found, definition, config, workdir.FREE)
             return found
     except RecordError:
         if not overwrite:

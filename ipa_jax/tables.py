@@ -52,7 +52,7 @@ def own_weights(row: table_rows.Row, args: argparse.Namespace) -> dict[str, str]
 def unfit(row: table_rows.Row, args: argparse.Namespace) -> str | None:
     """Why a row cannot be trained on this data and with these weights, None where it can."""
     from data_builders.options import differences
-    from ipa_jax.preflight import PreflightError, check_weights
+    from ipa_jax.training.preflight import PreflightError, check_weights
 
     if reason := row.missing():
         return reason
@@ -77,7 +77,7 @@ def require_known(names: Sequence[str]) -> None:
 
 def require_data(args: argparse.Namespace) -> None:
     """Raises ValueError where the full model, and so every row, cannot be trained on --data_dir."""
-    from ipa_jax.preflight import PreflightError, check_data
+    from ipa_jax.training.preflight import PreflightError, check_data
 
     config = runs_of(table_rows.FULL, args)[0].resolved.copy_and_resolve_references()
     config.data_dir = str(args.data_dir)

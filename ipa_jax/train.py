@@ -12,17 +12,19 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from data_builders.dataset import GroupDataset
-from ipa_jax import networks, preflight, state, workdirs
-from ipa_jax.checkpoints import Checkpoints
-from ipa_jax.depth_cache import depth_vectors
-from ipa_jax.devices import to_devices, to_host
+from ipa_jax import networks
 from ipa_jax.evaluate import Scorer, split_metrics
-from ipa_jax.export import model_card, save_export
 from ipa_jax.input import batches, packing, vocabularies
 from ipa_jax.metrics import rescale_factor
-from ipa_jax.steps import make_train_step
-from ipa_jax.train_metrics import TrainMetrics
-from ipa_jax.writers import create_writer
+from ipa_jax.training import preflight, state
+from ipa_jax.training import workdir as workdirs
+from ipa_jax.training.checkpoints import Checkpoints
+from ipa_jax.training.depth_cache import depth_vectors
+from ipa_jax.training.devices import to_devices, to_host
+from ipa_jax.training.export import model_card, save_export
+from ipa_jax.training.metric_writers import create_writer
+from ipa_jax.training.step_metrics import TrainMetrics
+from ipa_jax.training.steps import make_train_step
 
 
 def run(config: ConfigDict, workdir: Path) -> dict:

@@ -85,6 +85,6 @@ class BuiltData(Defined):
     @cached_property
     def definition(self) -> dict[str, Any]:
         from data_builders.dataset import GroupDataset
-        from ipa_jax import workdirs
+        from ipa_jax.training import workdir
 
-        return {"data": workdirs.digest(GroupDataset(self.data_dir, "test"))}
+        return {"data": workdir.digest(GroupDataset(self.data_dir, "test"))}

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ipa_jax.export import load_export
+from ipa_jax.training.export import load_export
 from tests.cli.commands import fail, succeed, train_flags
 
 pytestmark = pytest.mark.xdist_group("peers")

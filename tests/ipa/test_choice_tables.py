@@ -6,9 +6,10 @@ import pytest
 from test_table_figures import record
 
 from configs import full
-from ipa_jax import choice_rows, choices, experiments, run_records, workdirs
+from ipa_jax import choice_rows, choices, experiments, run_records
 from ipa_jax.experiments import Run, World
 from ipa_jax.run_records import Record, RecordError
+from ipa_jax.training import workdir
 
 
 def made(skill, **more):
@@ -16,12 +17,12 @@ def made(skill, **more):
 
 
 def test_every_choice_is_its_one_field_over_full():
-    base = workdirs.flat(full.get_config("tiny"))
+    base = workdir.flat(full.get_config("tiny"))
     owner = {choice.name: question.field for question in choice_rows.QUESTIONS for choice in question.instead}
     runs = choice_rows.runs_of(choice_rows.CHOICES, [0], 20, 40, "tiny")
     assert len({run.file for run in runs}) == len(runs) == len(choice_rows.CHOICES)
     for run in runs:
-        config = workdirs.flat(run.resolved)
+        config = workdir.flat(run.resolved)
         changed = {name for name, value in config.items() if value != base.get(name)}
         if run.name in owner:
             assert changed and all(
@@ -32,7 +33,7 @@ def test_every_choice_is_its_one_field_over_full():
 
 
 def test_the_default_is_what_full_has():
-    flat = workdirs.flat(full.get_config("demo"))
+    flat = workdir.flat(full.get_config("demo"))
     for question in choice_rows.QUESTIONS:
         if question.default.startswith("`"):
             assert flat[question.field] == question.default.strip("`")

@@ -11,7 +11,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import full
-from ipa_jax import workdirs
+from ipa_jax.training import workdir
 
 ROOT = Path(__file__).parents[2]
 NAMES = sorted(file.stem for file in (ROOT / "configs").glob("*.py") if file.stem != "__init__")
@@ -41,7 +41,7 @@ def test_every_file_loads_at_every_size_with_the_same_fields(name, size):
     # The extractors' sizes where they are not the official ones; parameter groups, which are the network's own.
     free = re.compile(r"extract\..*fields(\..*)?|optim\.groups\..*")
     fields, defaults = (
-        {field for field in workdirs.flat(c) if not free.fullmatch(field)} for c in (config, full.get_config())
+        {field for field in workdir.flat(c) if not free.fullmatch(field)} for c in (config, full.get_config())
     )
     assert fields == defaults
 
@@ -53,7 +53,7 @@ def test_demo_is_full_at_demo_size():
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", VARIANTS)
 def test_a_variant_is_full_but_for_its_subject(name, size):
-    base, config = workdirs.flat(full.get_config(size)), workdirs.flat(load(name, size))
+    base, config = workdir.flat(full.get_config(size)), workdir.flat(load(name, size))
     changed = {field: value for field, value in config.items() if value != base.get(field)}
     if name in CHANGES:
         assert changed == CHANGES[name]
@@ -65,7 +65,7 @@ def test_a_variant_is_full_but_for_its_subject(name, size):
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", PEERS)
 def test_a_peer_is_its_network_and_recipe(name, size):
-    base, config = workdirs.flat(full.get_config(size)), workdirs.flat(load(name, size))
+    base, config = workdir.flat(full.get_config(size)), workdir.flat(load(name, size))
     network = PEERS[name]
     changed = {field for field, value in config.items() if value != base.get(field)}
     assert config["model.network"] == network
@@ -76,7 +76,7 @@ def test_a_peer_is_its_network_and_recipe(name, size):
 
 
 def test_comments_are_the_only_difference_of_their_row():
-    one, other = (workdirs.flat(load(name, "full")) for name in ("xu", "xu_comments"))
+    one, other = (workdir.flat(load(name, "full")) for name in ("xu", "xu_comments"))
     assert {field for field in one if one[field] != other[field]} == {"xu.fields"}
     assert set(other["xu.fields"]) - set(one["xu.fields"]) == {"comment"}
 
@@ -131,7 +131,7 @@ def test_every_field_is_read():
     """A field that nothing reads is a lie. Group names and weights' names are keys, read by iterating."""
     read = names_read()
     by_iteration = {"swin", "resnet", "peer", "pose", "background", "caption"}
-    fields = [field.split(".") for field in workdirs.flat(full.get_config())]
+    fields = [field.split(".") for field in workdir.flat(full.get_config())]
     unread = {".".join(field) for field in fields if field[-1] not in read | by_iteration}
     assert unread == set()
     sections = {name for field in fields for name in field[:-1]} - set(full.get_config().optim.groups)

@@ -133,7 +133,7 @@ def test_a_changed_default_of_a_config_is_an_error_too(commands, tmp_path, monke
 
 def test_a_frozen_resnet_starts_from_another_run_that_is_made_first(commands, tmp_path, monkeypatch):
     calls, run = commands
-    monkeypatch.setattr("ipa_jax.export.save_resnet", lambda export, out: out.write_text(str(export)))
+    monkeypatch.setattr("ipa_jax.training.export.save_resnet", lambda export, out: out.write_text(str(export)))
     source = Run("full", "full", world=World(1, 20, 40))
     frozen = Run("frozen", "full", {"model.depth.resnet": "frozen"}, WORLD, resnet=source)
     found = run([frozen], tmp_path / "made", tmp_path / "records")

@@ -8,8 +8,8 @@ import pytest
 from flax import traverse_util
 
 from configs import concat, full
-from ipa_jax import export
-from ipa_jax.export import ExportError
+from ipa_jax.training import export
+from ipa_jax.training.export import ExportError
 
 RNG = np.random.default_rng(0)
 VARIABLES = {

@@ -6,9 +6,10 @@ import pytest
 from group_stand_in import StandIn
 from tiny_models import tiny_config
 
-from ipa_jax import networks, preflight, state
+from ipa_jax import networks
 from ipa_jax.input import batches, photos, vocabularies
 from ipa_jax.input import peer_fields as peer_inputs
+from ipa_jax.training import preflight, state
 from third_party_ports.peers import musiq_patches
 
 pytestmark = pytest.mark.xdist_group("peers")

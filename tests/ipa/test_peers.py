@@ -10,8 +10,9 @@ from group_stand_in import StandIn
 from safetensors.numpy import save_file
 from tiny_models import random_packs, random_variables, tiny_config, train
 
-from ipa_jax import losses, networks, preflight, state, steps
+from ipa_jax import losses, networks
 from ipa_jax.input import batches, packing
+from ipa_jax.training import preflight, state, steps
 
 pytestmark = pytest.mark.xdist_group("peers")
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from tiny_models import random_packs, random_variables, tiny_config
 
-from ipa_jax import state
 from ipa_jax.models.popularity import PopularityModel, build_model
-from ipa_jax.steps import flatten_packs
+from ipa_jax.training import state
+from ipa_jax.training.steps import flatten_packs
 
 IMAGES = 6
 pytestmark = pytest.mark.xdist_group("popularity")  # one process compiles the model for all

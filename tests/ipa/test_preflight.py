@@ -6,8 +6,8 @@ import re
 import pytest
 
 from configs import full
-from ipa_jax import preflight
-from ipa_jax.preflight import PreflightError
+from ipa_jax.training import preflight
+from ipa_jax.training.preflight import PreflightError
 
 
 @pytest.fixture

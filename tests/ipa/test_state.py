@@ -10,7 +10,7 @@ from flax import traverse_util
 from tiny_models import tiny_config
 
 from configs import full
-from ipa_jax import state
+from ipa_jax.training import state
 
 
 def parameters(config):

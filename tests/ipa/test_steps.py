@@ -14,9 +14,10 @@ import pytest
 from flax import traverse_util
 from tiny_models import random_packs, random_variables, tiny_config, train
 
-from ipa_jax import devices, losses, steps
+from ipa_jax import losses
 from ipa_jax.models.popularity import build_model
-from ipa_jax.train_metrics import TrainMetrics
+from ipa_jax.training import devices, steps
+from ipa_jax.training.step_metrics import TrainMetrics
 
 pytestmark = pytest.mark.xdist_group("steps")  # one process compiles each step for all
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ipa_jax.train_metrics import TrainMetrics
+from ipa_jax.training.step_metrics import TrainMetrics
 
 LOSS = np.array([[1.0, 2.0, np.nan], [4.0, 8.0, 5.0]], np.float32)
 D = np.array([[1.0, 0.0, 0.0], [-2.0, 3.0, -1.0]], np.float32)

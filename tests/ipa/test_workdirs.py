@@ -8,8 +8,8 @@ import pytest
 
 from configs import full
 from data_builders.options import ABSENT
-from ipa_jax import workdirs
-from ipa_jax.workdirs import WorkdirError
+from ipa_jax.training import workdir as workdirs
+from ipa_jax.training.workdir import WorkdirError
 
 PARAMS = {"head": {"kernel": np.ones((4, 1), np.float32), "bias": np.zeros(1, np.float32)}}
 

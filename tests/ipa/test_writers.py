@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ipa_jax import writers
+from ipa_jax.training import metric_writers
 
 
 def rows(path):
@@ -38,7 +38,7 @@ def open_writer(tmp_path):
     opened = []
 
     def create(**choices):
-        opened.append(writers.create_writer(tmp_path / "run", "own", **choices))
+        opened.append(metric_writers.create_writer(tmp_path / "run", "own", **choices))
         return opened[-1]
 
     yield create
@@ -133,7 +133,7 @@ def test_resuming_without_files_writes_them(open_writer, tmp_path):
 
 
 def test_other_processes_write_nothing(tmp_path):
-    writer = writers.create_writer(tmp_path / "run", "own", first_process=False)
+    writer = metric_writers.create_writer(tmp_path / "run", "own", first_process=False)
     writer.write_scalars(1, {"loss": 1.0})
     writer.close()
     assert not (tmp_path / "run").exists()
@@ -144,13 +144,13 @@ def test_clu_without_tensorflow_names_it(tmp_path, monkeypatch):
     for name in [name for name in sys.modules if name.startswith("clu.metric_writers")]:
         monkeypatch.delitem(sys.modules, name)
     with pytest.raises(ModuleNotFoundError, match=r"config\.train\.writers=clu needs TensorFlow.*pip install"):
-        writers.create_writer(tmp_path / "run", "clu")
+        metric_writers.create_writer(tmp_path / "run", "clu")
     assert not (tmp_path / "run").exists()
 
 
 def test_unknown_kind_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"config\.train\.writers is 'tf'; choose own or clu"):
-        writers.create_writer(tmp_path, "tf")
+        metric_writers.create_writer(tmp_path, "tf")
 
 
 def test_names_are_those_of_clu():
@@ -161,8 +161,8 @@ def test_names_are_those_of_clu():
 
     source = Path(find_spec("clu").submodule_search_locations[0]) / "metric_writers/interface.py"
     clu = {node.name: node for node in ast.walk(ast.parse(source.read_text())) if isinstance(node, ast.FunctionDef)}
-    ours = [name for name in vars(writers.MetricWriter) if not name.startswith("_")]
+    ours = [name for name in vars(metric_writers.MetricWriter) if not name.startswith("_")]
     assert len(ours) == 7
     for name in ours:
-        code = getattr(writers.MetricWriter, name).__code__
+        code = getattr(metric_writers.MetricWriter, name).__code__
         assert [a.arg for a in clu[name].args.args] == list(code.co_varnames[: code.co_argcount])

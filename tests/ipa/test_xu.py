@@ -6,7 +6,8 @@ import pytest
 from flax import traverse_util
 from tiny_models import random_packs, random_variables, tiny_config
 
-from ipa_jax import networks, steps
+from ipa_jax import networks
+from ipa_jax.training import steps
 
 pytestmark = pytest.mark.xdist_group("peers")
 

@@ -10,8 +10,9 @@ import optax
 from flax import traverse_util
 from ml_collections import ConfigDict
 
-from ipa_jax import devices, networks, state, steps
+from ipa_jax import networks
 from ipa_jax.input import peer_fields as peer_inputs
+from ipa_jax.training import devices, state, steps
 
 SIDE, DEPTH_SIDE = 24, 12  # of images and of stored depth maps
 

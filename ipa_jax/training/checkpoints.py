@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from ipa_jax.state import TrainState
+from ipa_jax.training.state import TrainState
 
 
 class Checkpoints:

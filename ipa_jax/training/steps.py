@@ -10,10 +10,10 @@ import optax
 from flax import struct
 from ml_collections import ConfigDict
 
-from ipa_jax.devices import AXIS
 from ipa_jax.losses import IMAGE_LOSSES, PAIR_LOSSES
-from ipa_jax.state import TrainState
-from ipa_jax.train_metrics import TrainMetrics
+from ipa_jax.training.devices import AXIS
+from ipa_jax.training.state import TrainState
+from ipa_jax.training.step_metrics import TrainMetrics
 
 # Of a batch: what the model does not read.
 LOSS_ONLY = ("pair_weight", "log_likes", "record", "position", "image_weight", "quantile")

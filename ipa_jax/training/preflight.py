@@ -9,7 +9,7 @@ from data_builders.options import check_fields, require_equal
 from ipa_jax import networks
 from ipa_jax.input.texts import FIELDS, names
 from ipa_jax.losses import IMAGE_LOSSES, PAIR_LOSSES
-from ipa_jax.writers import import_clu_writers
+from ipa_jax.training.metric_writers import import_clu_writers
 
 
 class PreflightError(ValueError):

@@ -1,0 +1,1 @@
+"""What the train loop is made of: steps, state, checkpoints, workdirs, exports."""
