@@ -28,7 +28,7 @@ def chance(dataset: "GroupDataset", seed: int) -> "pl.DataFrame":
     """A uniform random number an image."""
     import numpy as np
 
-    from ipa_jax.scored_pairs import score_table
+    from ipa_jax.metrics.scored_pairs import score_table
 
     return score_table(dataset.images, np.random.default_rng(seed).uniform(size=len(dataset.images)))
 
@@ -37,7 +37,7 @@ def retrieval_only(dataset: "GroupDataset") -> "pl.DataFrame":
     """z = sum_k S_k log local_k / sum_k S_k over what was retrieved (eq. 1, 3); 0 where nothing similar was."""
     import numpy as np
 
-    from ipa_jax.scored_pairs import score_table
+    from ipa_jax.metrics.scored_pairs import score_table
 
     z = [
         similarity_weighted(example["similarity"][..., 0], example["local_score"], example["mask"])
@@ -76,7 +76,7 @@ def truth_scores(dataset: "GroupDataset", world: Path) -> "dict[str, pl.DataFram
       FileNotFoundError, ValueError: no truth.parquet there, or that of another world.
     """
     from data_builders.demo_world import truth
-    from ipa_jax.scored_pairs import score_table
+    from ipa_jax.metrics.scored_pairs import score_table
 
     known = truth.load(world)
     scores = {}
@@ -132,7 +132,7 @@ def yardsticks(
       export: whose backbone's features find the nearest images; None leaves that row out.
       seed, draws: of chance and of the bootstrap.
     """
-    from ipa_jax.metrics import evaluate
+    from ipa_jax.metrics.split_metrics import evaluate
 
     ratio = dataset.choices["pairs"]["min_ratio"]
     results = {}

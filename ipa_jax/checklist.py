@@ -46,8 +46,8 @@ def facts(data: "StoredData") -> list["Line"]:
     """Counts and choices that decide what a figure means."""
     import polars as pl
 
-    from ipa_jax.bootstrap import MIN_ACCOUNTS
     from ipa_jax.leak_checks import FAIL, PASS, Line
+    from ipa_jax.metrics.bootstrap import MIN_ACCOUNTS
 
     choices, test = data.choices, data.of("test")
     accounts = test["account"].n_unique()
@@ -105,7 +105,7 @@ def shuffled_accuracies(workdirs: Sequence[Path]) -> list[float]:
     likes, and for two of one shuffle."""
     import polars as pl
 
-    from ipa_jax.metrics import evaluate
+    from ipa_jax.metrics.split_metrics import evaluate
 
     shuffles: dict[tuple, Path] = {}
     accuracies = []

@@ -47,7 +47,7 @@ def take_shared(runs: Sequence["Run"], records: Path, others: Sequence[Path]) ->
 
 def pooled(records: Sequence[tuple[str, "Record"]], posts: str | None = None, split: str = "test") -> "pl.DataFrame":
     """Scores of a split over the worlds, of images or of posts (post_scores.POOLS)."""
-    from ipa_jax.post_scores import pool_posts
+    from ipa_jax.metrics.posts import pool_posts
     from ipa_jax.run_records import pooled as pool
 
     scores = pool(records, split=split)
@@ -56,7 +56,7 @@ def pooled(records: Sequence[tuple[str, "Record"]], posts: str | None = None, sp
 
 def cells(scores: "pl.DataFrame", base: "pl.DataFrame | None", min_ratio: float) -> list[str]:
     """accuracy, its interval, the difference to `base` on the same draws of accounts, SRCC, Ratio MSE, pairs."""
-    from ipa_jax.metrics import evaluate
+    from ipa_jax.metrics.split_metrics import evaluate
     from ipa_jax.protocols import difference, points
 
     found = evaluate(scores, min_ratio)

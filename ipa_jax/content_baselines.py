@@ -24,7 +24,7 @@ def newer(dataset: "GroupDataset", sign: int = 1) -> "pl.DataFrame":
     """z = years from the first post of the group; the later post of a pair wins. With sign -1 the older one does."""
     import polars as pl
 
-    from ipa_jax.scored_pairs import score_table
+    from ipa_jax.metrics.scored_pairs import score_table
 
     since = dataset.images.select(pl.col("time") - pl.col("time").min().over("record"))["time"]
     return score_table(dataset.images, sign * since.to_numpy() / YEAR)
@@ -37,7 +37,7 @@ def account_constant(dataset: "GroupDataset", train: "GroupDataset") -> "pl.Data
     """
     import polars as pl
 
-    from ipa_jax.scored_pairs import score_table
+    from ipa_jax.metrics.scored_pairs import score_table
 
     means = train.images.group_by("account").agg(pl.col("likes").log().mean().alias("z"))
     z = dataset.images.join(means, on="account", how="left", maintain_order="left")["z"].fill_null(0.0)
@@ -52,7 +52,7 @@ def content_type(dataset: "GroupDataset", train: "GroupDataset") -> "pl.DataFram
     """
     import polars as pl
 
-    from ipa_jax.scored_pairs import score_table
+    from ipa_jax.metrics.scored_pairs import score_table
 
     def typed(images: "pl.DataFrame") -> "pl.DataFrame":
         people = pl.col("people").clip(-1, MOST_PEOPLE)
@@ -89,7 +89,7 @@ def caption_only(dataset: "GroupDataset", train: "GroupDataset") -> "pl.DataFram
     import numpy as np
     import polars as pl
 
-    from ipa_jax.scored_pairs import score_table
+    from ipa_jax.metrics.scored_pairs import score_table
 
     words, fit = bag_of_words(_texts(train)), train.images
     centred = fit.select(pl.col("likes").log() - pl.col("likes").log().mean().over("account")).to_series().to_numpy()

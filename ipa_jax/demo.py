@@ -55,8 +55,9 @@ def check_export(folder: Path, name: str) -> None:
 def pooled_results(folders: dict[str, Path], configs: Sequence[str], seed: int) -> dict:
     """The figures of each config and yardstick and their differences in accuracy, test groups of all worlds pooled."""
     from data_builders.dataset import GroupDataset
-    from ipa_jax import baselines, metrics
-    from ipa_jax.scored_pairs import pool
+    from ipa_jax import baselines
+    from ipa_jax.metrics import split_metrics
+    from ipa_jax.metrics.scored_pairs import pool
 
     yardsticks = {}
     for name, folder in folders.items():
@@ -68,14 +69,14 @@ def pooled_results(folders: dict[str, Path], configs: Sequence[str], seed: int) 
     runs, yardsticks = ({key: pool(worlds) for key, worlds in kind.items()} for kind in (runs, yardsticks))
 
     def figures(scores: "pl.DataFrame") -> dict:
-        result = metrics.evaluate(scores, ratio, seed=seed)
+        result = split_metrics.evaluate(scores, ratio, seed=seed)
         return {name: result[name] for name in (*FIGURES, "interval_over")}
 
     differences = {}
     for ours, theirs in (("full", "basic_retrieval"), ("basic_retrieval", "basic"), ("full", "retrieval_only")):
         tables = runs | yardsticks
         if ours in tables and theirs in tables:
-            found = metrics.paired_difference(tables[ours], tables[theirs], ratio, seed=seed)
+            found = split_metrics.paired_difference(tables[ours], tables[theirs], ratio, seed=seed)
             differences[f"{ours} - {theirs}"] = found["accuracy"]
     judged = {name: figures(scores) for name, scores in yardsticks.items()}
     return {

@@ -88,7 +88,7 @@ def split_metrics(
     scores: "pl.DataFrame", config: "ConfigDict", factor: float | None = None, draws: int | None = None
 ) -> dict:
     """metrics.evaluate under the config's pair rule, bootstrap draws (unless given) and seed."""
-    from ipa_jax.metrics import evaluate
+    from ipa_jax.metrics.split_metrics import evaluate
 
     draws = config.eval.bootstrap if draws is None else draws
     return evaluate(scores, config.data.pairs.min_ratio, factor=factor, draws=draws, seed=config.seed)
@@ -96,8 +96,8 @@ def split_metrics(
 
 def post_metrics(scores: "pl.DataFrame", validation: "pl.DataFrame", config: "ConfigDict", how: str) -> dict:
     """split_metrics of posts in the place of images, and "pooled": how (post_scores.POOLS)."""
-    from ipa_jax.metrics import rescale_factor
-    from ipa_jax.post_scores import pool_posts
+    from ipa_jax.metrics.posts import pool_posts
+    from ipa_jax.metrics.split_metrics import rescale_factor
 
     factor = rescale_factor(pool_posts(validation, how), config.data.pairs.min_ratio)
     return {"pooled": how} | split_metrics(pool_posts(scores, how), config, factor)
@@ -135,7 +135,7 @@ def _score(
 
 
 def _run(args: argparse.Namespace) -> int:
-    from ipa_jax.metrics import paired_difference, rescale_factor
+    from ipa_jax.metrics.split_metrics import paired_difference, rescale_factor
 
     members, config = [], None
     for export in args.export:

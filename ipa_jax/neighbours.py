@@ -54,7 +54,7 @@ def knn(dataset: "GroupDataset", train: "GroupDataset", embed: Embed, what: str)
     from tqdm import tqdm
 
     from data_builders.groups import TEST, TRAIN
-    from ipa_jax.scored_pairs import score_table
+    from ipa_jax.metrics.scored_pairs import score_table
 
     asked = dataset.images.with_row_index("row").with_columns(split=pl.lit(TEST))
     known = train.images.with_row_index("row").with_columns(split=pl.lit(TRAIN))

@@ -48,7 +48,7 @@ def pooled(records: Sequence[tuple[str, "Record"]], keeps: Sequence | None = Non
     import polars as pl
 
     from ipa_jax import run_records
-    from ipa_jax.scored_pairs import pool
+    from ipa_jax.metrics.scored_pairs import pool
 
     frames = {}
     for number, (world, record) in enumerate(records):
@@ -72,9 +72,9 @@ def difference(ours: "pl.DataFrame", theirs: "pl.DataFrame", min_ratio: float, s
     """
     import numpy as np
 
-    from ipa_jax import bootstrap, metrics
+    from ipa_jax.metrics import bootstrap, split_metrics
 
-    tables = [metrics.by_account(scores, min_ratio) for scores in (ours, theirs)]
+    tables = [split_metrics.by_account(scores, min_ratio) for scores in (ours, theirs)]
     names = sorted({name for table in tables for name in table["account"]})
     number = {name: i for i, name in enumerate(names)}
     times = bootstrap.draw(len(names), 1000, seed)
@@ -111,7 +111,7 @@ def protocol_scores(
 
 def table_row(text: str, scores: "pl.DataFrame", base: "pl.DataFrame | None", min_ratio: float) -> str:
     """A row of Markdown: accuracy with its interval, SRCC, pairs, and the difference to `base`."""
-    from ipa_jax.metrics import evaluate
+    from ipa_jax.metrics.split_metrics import evaluate
 
     if scores.is_empty():
         return f"| {text} | | | | | 0 | no pair is left |"
@@ -153,7 +153,7 @@ def leak_table(
 ) -> list[str]:
     """What each planted leak would have been worth, as lines of Markdown."""
     from data_builders.demo_world.plants import PLANTS
-    from ipa_jax.metrics import evaluate
+    from ipa_jax.metrics.split_metrics import evaluate
     from ipa_jax.protocol_runs import far_images
 
     lines = ["| type of leak | planted | with it, % | without, % | worth, points | what the checklist says |",

@@ -203,12 +203,12 @@ def _accounts(runs: Sequence[Run], min_ratio: float) -> dict | None:
     import polars as pl
     from markupsafe import Markup
 
-    from ipa_jax import metrics
+    from ipa_jax.metrics import split_metrics
     from ipa_jax.report_figures import account_curves
 
     accuracies = []
     for run in runs:
-        table = metrics.by_account(run.scores, min_ratio).filter(pl.col("pairs") >= MIN_ACCOUNT_PAIRS)
+        table = split_metrics.by_account(run.scores, min_ratio).filter(pl.col("pairs") >= MIN_ACCOUNT_PAIRS)
         accuracies.append(table["accuracy"])
     if any(accuracy.is_empty() for accuracy in accuracies):
         return None

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from ipa_jax.input.photos import FORMATS
-from ipa_jax.scored_pairs import read_scores
+from ipa_jax.metrics.scored_pairs import read_scores
 
 THUMBNAIL = 320  # pixels of the longer side
 

@@ -57,7 +57,7 @@ def judged(workdir: Path, results: Mapping[str, Any], test: "GroupDataset") -> l
     """Faults of the stored test scores: other images than test holds, or figures that they do not give."""
     import polars as pl
 
-    from ipa_jax.metrics import evaluate
+    from ipa_jax.metrics.split_metrics import evaluate
 
     scores = pl.read_parquet(workdir / "scores-test.parquet")
     keys = ["account", "image_id", "post_id", "likes"]
@@ -74,7 +74,7 @@ def chosen(workdir: Path, results: Mapping[str, Any], validation: "GroupDataset"
     """Faults of what was chosen: a step, or a factor on z, that validation does not give."""
     import polars as pl
 
-    from ipa_jax.metrics import rescale_factor
+    from ipa_jax.metrics.split_metrics import rescale_factor
 
     faults = []
     scores = pl.read_parquet(workdir / "scores-validation.parquet")

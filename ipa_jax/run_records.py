@@ -30,7 +30,7 @@ class Record:
       name: of the run.
       run: what defines it; two runs of one definition are the same run.
       config: every field of its config and its value ({"model.width": 64, ...}); {} where nothing was trained.
-      figures: metrics of the test split, as ipa_jax.metrics.evaluate returns them.
+      figures: metrics of the test split, as ipa_jax.metrics.split_metrics.evaluate returns them.
       scores: of the test split, {account: {group: [likes, z]}}, lists of one length; a third list numbers the posts
         where a post has several images in the group.
       validation: the same of the validation split, by which one choice is preferred to another; {} where nothing was
@@ -141,7 +141,7 @@ def compact(scores: "pl.DataFrame") -> dict[str, dict[str, list[list]]]:
 
 
 def scores(record: Record, split: str = "test") -> "pl.DataFrame":
-    """Scores of a split as ipa_jax.metrics and scored_pairs read them: account, record, image_id, post_id, likes, z.
+    """Scores of a split as ipa_jax.metrics.split_metrics and scored_pairs read them: account, record, image_id, post_id, likes, z.
 
     Args: split: "test" or "validation". Raises RecordError for a record without its scores.
 

@@ -4,7 +4,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ipa_jax import metrics, run_records
+from ipa_jax import run_records
+from ipa_jax.metrics import split_metrics
 from ipa_jax.run_records import Record
 
 Runs = Mapping[str, tuple[str, Record]]  # key of the seed -> (name of the world, record)
@@ -18,8 +19,10 @@ def figures(runs: Runs, min_ratio: float, *, draws: int = 1000, seed: int = 0) -
 
     Ratio MSE "rescaled" is that after one factor on z for each run, fitted on its validation pairs.
     """
-    found = metrics.evaluate(run_records.pooled(runs.values()), min_ratio, draws=draws, seed=seed)
-    rescaled = metrics.evaluate(run_records.pooled(runs.values(), rescaled=True), min_ratio, draws=draws, seed=seed)
+    found = split_metrics.evaluate(run_records.pooled(runs.values()), min_ratio, draws=draws, seed=seed)
+    rescaled = split_metrics.evaluate(
+        run_records.pooled(runs.values(), rescaled=True), min_ratio, draws=draws, seed=seed
+    )
     found |= {f"ratio_mse_rescaled{x}": rescaled[f"ratio_mse{x}"] for x in ("", "_interval")}
     each = {name: [record.figures[name] for _, record in runs.values()] for name in METRICS}
     known = {name: values for name, values in each.items() if None not in values}
@@ -43,8 +46,8 @@ def difference(ours: Runs, theirs: Runs, min_ratio: float, *, draws: int = 1000,
     if not common:
         raise ValueError(f"no seed in common: {sorted(ours)} and {sorted(theirs)}")
     frames: Sequence = [run_records.pooled(runs[key] for key in common) for runs in (ours, theirs)]
-    found = metrics.paired_difference(*frames, min_ratio, draws=draws, seed=seed)
-    for name in metrics.STATISTICS:
+    found = split_metrics.paired_difference(*frames, min_ratio, draws=draws, seed=seed)
+    for name in split_metrics.STATISTICS:
         found[name]["verdict"] = verdict(found[name]["interval"])
     ahead = sum(ours[key][1].figures["accuracy"] > theirs[key][1].figures["accuracy"] for key in common)
     return found | {"seeds": len(common), "ahead": ahead}

@@ -74,7 +74,7 @@ def _scored(
     name: str, definition: Mapping[str, Any], scores: Scores, run: Run, records: Path, *, overwrite: bool
 ) -> Record:
     """The record of scores on the data set of a run, made unless it is there; its factor is fitted on validation."""
-    from ipa_jax import metrics
+    from ipa_jax.metrics import split_metrics
 
     of_data = {"size": run.size, "fields": {k: v for k, v in run.fields.items() if k.startswith("data.")}}
     definition = run_records.plain({**definition, **of_data, "world": run.world.definition})
@@ -88,8 +88,8 @@ def _scored(
         if not overwrite:
             raise
     ratio, test = run.resolved.data.pairs.min_ratio, scores(name, "test")
-    factor = metrics.rescale_factor(scores(name, "validation"), ratio)
-    figures = metrics.evaluate(test, ratio, factor=factor, seed=run.training_seed)
+    factor = split_metrics.rescale_factor(scores(name, "validation"), ratio)
+    figures = split_metrics.evaluate(test, ratio, factor=factor, seed=run.training_seed)
     made = Record(name, definition, run_records.plain(config), figures, run_records.compact(test))
     run_records.save(file, made)
     return made

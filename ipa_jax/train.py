@@ -15,7 +15,7 @@ from data_builders.dataset import GroupDataset
 from ipa_jax import networks
 from ipa_jax.evaluate import Scorer, split_metrics
 from ipa_jax.input import batches, packing, vocabularies
-from ipa_jax.metrics import rescale_factor
+from ipa_jax.metrics.split_metrics import rescale_factor
 from ipa_jax.training import preflight, state
 from ipa_jax.training import workdir as workdirs
 from ipa_jax.training.checkpoints import Checkpoints

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipa_jax import bootstrap
+from ipa_jax.metrics import bootstrap
 
 if TYPE_CHECKING:
     from data_builders.dataset import GroupDataset

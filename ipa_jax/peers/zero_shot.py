@@ -75,7 +75,7 @@ def scores(
     from tqdm import tqdm
 
     from data_builders.features import frozen_network
-    from ipa_jax.scored_pairs import score_table
+    from ipa_jax.metrics.scored_pairs import score_table
 
     system, network, variables = load(name, weights_dir, random_weights=random_weights, fields=fields)
     row = NAMES.get(name, name)
@@ -193,7 +193,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     from data_builders.dataset import GroupDataset
-    from ipa_jax.metrics import evaluate
+    from ipa_jax.metrics.split_metrics import evaluate
 
     if not args.random_weights and (reason := missing(args.network, args.weights)):
         print(f"error: {args.network}: {reason}", file=sys.stderr)  # before the data is looked at

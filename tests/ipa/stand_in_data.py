@@ -9,7 +9,7 @@ import polars as pl
 from PIL import Image, ImageDraw
 
 from configs import full
-from ipa_jax import metrics
+from ipa_jax.metrics import split_metrics
 
 CAPTION = 'Coffee <script>alert(1)</script> & "cake"'
 
@@ -108,7 +108,7 @@ def write_workdir(folder: Path, data: dict[str, StandIn], noise: float, seed: in
         z = np.array(data[name].truth) + rng.normal(0, noise, data[name].images.height)
         scores = data[name].images.select("account", "record", "image_id", "post_id", "likes", z=pl.Series(z))
         scores.write_parquet(folder / f"scores-{name}.parquet")
-        results[name] = metrics.evaluate(scores, 2, factor=1.1, draws=50)
+        results[name] = split_metrics.evaluate(scores, 2, factor=1.1, draws=50)
     (folder / "results.json").write_text(json.dumps(results))
     (folder / "config.json").write_text(json.dumps(full.get_config("demo").to_dict()))
     lines = [{"hparams": {"seed": 0}}]

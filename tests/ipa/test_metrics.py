@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import pearsonr, spearmanr
 
-from ipa_jax import bootstrap, metrics
-from ipa_jax.scored_pairs import all_pairs, pool, read_scores
+from ipa_jax.metrics import bootstrap, split_metrics
+from ipa_jax.metrics.scored_pairs import all_pairs, pool, read_scores
 
 
 def frame(*groups):
@@ -82,7 +82,7 @@ def test_hand_worked_split():
     scores = frame(
         ("ann", [10, 30, 25], [0, np.log(4), np.log(2)]), ("bob", [8, 4, 1], [1, 1, 1]), ("ann", [3, 7], [np.log(2), 0])
     )
-    result = metrics.evaluate(scores, 2, factor=0.5, draws=20)
+    result = split_metrics.evaluate(scores, 2, factor=0.5, draws=20)
     assert result["accuracy"] == pytest.approx((1 + 1 + 0.5 + 0.5 + 0) / 5)
     assert result["group_accuracy"] == pytest.approx((1 + 0.5 + 0) / 3)
     errors = [(2 - np.log2(3)) ** 2, (1 - np.log2(2.5)) ** 2, 9, 4, (1 + np.log2(7 / 3)) ** 2]
@@ -100,14 +100,14 @@ def test_hand_worked_split():
     )
     assert result["by_group_size"]["3"]["groups"] == 2
     assert result["by_group_size"]["3"]["srcc"] == pytest.approx(0.5)
-    table = metrics.by_account(scores, 2)
+    table = split_metrics.by_account(scores, 2)
     assert table.rows() == [("ann", 2, 5, 3, pytest.approx(2 / 3)), ("bob", 1, 3, 2, 0.5)]
 
 
 def test_ratio_bands_hold_low_out_and_high_in():
     """10 : 11 is in no band (just 1.1), 10 : 15 in the first, 10 : 20 the second, 10 : 40 the third, 10 : 41 beyond."""
     groups = [("ann", [10, likes], [0, 1]) for likes in (10, 11, 12, 15, 16, 20, 21, 40, 41)]
-    bands = metrics.evaluate(frame(*groups, ("bob", [1, 9], [1, 0])), 2, draws=0)["by_ratio"]
+    bands = split_metrics.evaluate(frame(*groups, ("bob", [1, 9], [1, 0])), 2, draws=0)["by_ratio"]
     assert {name: band["pairs"] for name, band in bands.items()} == {"1.1-1.5": 2, "1.5-2": 2, "2-4": 2, "4+": 2}
     assert [band["accuracy"] for band in bands.values()] == [1, 1, 1, 0.5]
     error = (1 / np.log(2) - np.log2([1.2, 1.5])) ** 2
@@ -115,26 +115,26 @@ def test_ratio_bands_hold_low_out_and_high_in():
 
 
 def test_empty_band_has_no_figures():
-    bands = metrics.evaluate(frame(("ann", [1, 9], [0, 1])), 2, draws=0)["by_ratio"]
+    bands = split_metrics.evaluate(frame(("ann", [1, 9], [0, 1])), 2, draws=0)["by_ratio"]
     assert bands["2-4"] == {"accuracy": None, "ratio_mse": None, "pairs": 0}
 
 
 def test_the_two_upper_bands_are_the_valid_pairs():
-    result = metrics.evaluate(random_scores(3), 2, draws=0)
+    result = split_metrics.evaluate(random_scores(3), 2, draws=0)
     assert result["by_ratio"]["2-4"]["pairs"] + result["by_ratio"]["4+"]["pairs"] == result["pairs"]
 
 
 def test_images_of_one_post_never_pair():
     scores = frame(("ann", [1, 9, 9], [0, 1, -1], ["x", "y", "y"]))
-    assert metrics.evaluate(scores, 2, draws=0)["pairs"] == 2
+    assert split_metrics.evaluate(scores, 2, draws=0)["pairs"] == 2
     mixed = frame(("ann", [1, 9], [0, 1], ["x", "x"]), ("ann", [1, 9], [0, 1], ["x", "y"]))
-    assert metrics.evaluate(mixed, 2, draws=0)["pairs"] == 1
+    assert split_metrics.evaluate(mixed, 2, draws=0)["pairs"] == 1
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_equal_to_loops_and_scipy(seed):
     scores = random_scores(seed)
-    result, expected = metrics.evaluate(scores, 2, factor=1.7, draws=0), slow(scores, 2)
+    result, expected = split_metrics.evaluate(scores, 2, factor=1.7, draws=0), slow(scores, 2)
     for name, value in expected.items():
         assert result[name] == pytest.approx(value, rel=1e-12), name
     assert result["ratio_mse_rescaled"] == pytest.approx(slow(scores, 2, 1.7)["ratio_mse"], rel=1e-12)
@@ -142,9 +142,9 @@ def test_equal_to_loops_and_scipy(seed):
 
 def test_order_of_rows_does_not_matter():
     scores = random_scores(1)
-    assert metrics.evaluate(scores.sample(fraction=1, shuffle=True, seed=3), 2, draws=50) == metrics.evaluate(
-        scores, 2, draws=50
-    )
+    assert split_metrics.evaluate(
+        scores.sample(fraction=1, shuffle=True, seed=3), 2, draws=50
+    ) == split_metrics.evaluate(scores, 2, draws=50)
 
 
 @settings(deadline=None, max_examples=50)
@@ -156,10 +156,10 @@ def test_scale_of_scores_and_mirror(rows, shift):
     """Scaling all scores changes nothing; swapping the order of scores turns right into wrong."""
     likes, z = [1, 3, *(row[0] for row in rows)], [0.0, 1.0, *(row[1] / 8 for row in rows)]
     one, moved, mirrored = (
-        metrics.evaluate(frame(("ann", likes, scores)), 2, draws=0)
+        split_metrics.evaluate(frame(("ann", likes, scores)), 2, draws=0)
         for scores in (z, [x + shift for x in z], [-x for x in z])
     )
-    for name in metrics.STATISTICS:
+    for name in split_metrics.STATISTICS:
         assert moved[name] == pytest.approx(one[name], abs=1e-9)
     assert mirrored["accuracy"] == pytest.approx(1 - one["accuracy"])
     assert mirrored["srcc"] == pytest.approx(-one["srcc"], abs=1e-12)
@@ -170,54 +170,56 @@ def test_scale_of_scores_and_mirror(rows, shift):
 
 
 def test_extreme_logits_stay_finite():
-    result = metrics.evaluate(frame(("ann", [1, 10**9, 5], [800.0, -800.0, 0.0])), 2, draws=10)
-    assert all(np.isfinite(result[name]) for name in metrics.STATISTICS)
+    result = split_metrics.evaluate(frame(("ann", [1, 10**9, 5], [800.0, -800.0, 0.0])), 2, draws=10)
+    assert all(np.isfinite(result[name]) for name in split_metrics.STATISTICS)
 
 
 @pytest.mark.parametrize("value", [0.1, 1 / 3, 1e-17, 12345.678])
 def test_constant_scores_are_counted_and_give_nothing(value):
     """Whatever rounding the mean of equal numbers meets, a constant group has no correlation."""
-    result = metrics.evaluate(frame(("ann", [1, 5, 9], [value] * 3)), 2, draws=0)
+    result = split_metrics.evaluate(frame(("ann", [1, 5, 9], [value] * 3)), 2, draws=0)
     assert (result["constant_groups"], result["plcc"], result["srcc"], result["accuracy"]) == (1, 0, 0, 0.5)
 
 
 def test_rescale_factor_is_the_best_one():
     scores = random_scores(2)
-    factor = metrics.rescale_factor(scores, 2)
-    losses = [metrics.evaluate(scores, 2, factor=factor + e, draws=0)["ratio_mse_rescaled"] for e in (-1e-3, 0, 1e-3)]
+    factor = split_metrics.rescale_factor(scores, 2)
+    losses = [
+        split_metrics.evaluate(scores, 2, factor=factor + e, draws=0)["ratio_mse_rescaled"] for e in (-1e-3, 0, 1e-3)
+    ]
     assert losses[1] < min(losses[0], losses[2])
     # likes 1 : 4, z 1 apart: log 4; z of 3 apart for 1 : 8: (1 log 4 + 3 log 8) / (1 + 9)
     worked = frame(("ann", [1, 4], [0, 1]), ("bob", [8, 1], [3, 0]))
-    assert metrics.rescale_factor(worked, 2) == pytest.approx((np.log(4) + 3 * np.log(8)) / 10)
-    assert metrics.rescale_factor(frame(("ann", [1, 4], [2, 2])), 2) == 1
+    assert split_metrics.rescale_factor(worked, 2) == pytest.approx((np.log(4) + 3 * np.log(8)) / 10)
+    assert split_metrics.rescale_factor(frame(("ann", [1, 4], [2, 2])), 2) == 1
 
 
 @pytest.mark.parametrize(("accounts", "over"), [(12, "accounts"), (4, "groups")])
 def test_bootstrap_equals_drawing_rows(accounts, over):
     """Drawn units put in one table, repeats twice, and the metrics computed from that table."""
     scores = random_scores(7, groups=60, accounts=accounts)
-    result = metrics.evaluate(scores, 2, draws=30, seed=5)
+    result = split_metrics.evaluate(scores, 2, draws=30, seed=5)
     assert result["interval_over"] == over
     column = {"accounts": "account", "groups": "record"}[over]
     units = sorted(scores[column].unique())
     drawn = []
     for chosen in np.random.default_rng(5).integers(0, len(units), (30, len(units))):
         worlds = {str(k): scores.filter(pl.col(column) == units[u]) for k, u in enumerate(chosen)}
-        drawn.append(metrics.evaluate(pool(worlds), 2, draws=0))
-    for name in metrics.STATISTICS:
+        drawn.append(split_metrics.evaluate(pool(worlds), 2, draws=0))
+    for name in split_metrics.STATISTICS:
         expected = np.percentile([d[name] for d in drawn], [2.5, 97.5])
         np.testing.assert_allclose(result[f"{name}_interval"], expected, rtol=1e-10)
 
 
 def test_intervals_cover_and_repeat():
     scores = random_scores(9, groups=80)
-    one, two = (metrics.evaluate(scores, 2, draws=1000, seed=0) for _ in range(2))
+    one, two = (split_metrics.evaluate(scores, 2, draws=1000, seed=0) for _ in range(2))
     assert one == two
-    for name in metrics.STATISTICS:
+    for name in split_metrics.STATISTICS:
         low, high = one[f"{name}_interval"]
         assert low < one[name] < high
-    assert metrics.evaluate(scores, 2, draws=1000, seed=1)["accuracy_interval"] != one["accuracy_interval"]
-    assert metrics.evaluate(scores, 2, draws=0)["accuracy_interval"] is None
+    assert split_metrics.evaluate(scores, 2, draws=1000, seed=1)["accuracy_interval"] != one["accuracy_interval"]
+    assert split_metrics.evaluate(scores, 2, draws=0)["accuracy_interval"] is None
 
 
 def test_draw_counts():
@@ -231,15 +233,15 @@ def test_paired_difference():
     """The same draws for both: a constant gain has no spread, and swapping the tables turns the sign."""
     ours = random_scores(11, groups=80)
     theirs = ours.with_columns(z=pl.col("z").sample(fraction=1, shuffle=True, seed=2))
-    gain, loss = (metrics.paired_difference(a, b, 2, draws=200) for a, b in ((ours, theirs), (theirs, ours)))
-    a, b = (metrics.evaluate(s, 2, draws=0) for s in (ours, theirs))
-    for name in metrics.STATISTICS:
+    gain, loss = (split_metrics.paired_difference(a, b, 2, draws=200) for a, b in ((ours, theirs), (theirs, ours)))
+    a, b = (split_metrics.evaluate(s, 2, draws=0) for s in (ours, theirs))
+    for name in split_metrics.STATISTICS:
         low, high = gain[name]["interval"]
         assert gain[name]["difference"] == pytest.approx(a[name] - b[name])
         assert loss[name]["difference"] == pytest.approx(-gain[name]["difference"])
         np.testing.assert_allclose(loss[name]["interval"], [-high, -low], atol=1e-12)
         assert gain[name]["standard_error"] > 0
-    same = metrics.paired_difference(ours, ours.sample(fraction=1, shuffle=True, seed=1), 2, draws=50)
+    same = split_metrics.paired_difference(ours, ours.sample(fraction=1, shuffle=True, seed=1), 2, draws=50)
     assert same["accuracy"] == {"difference": 0, "interval": [0, 0], "standard_error": 0}
     assert (same["pairs"], same["groups"], same["interval_over"]) == (a["pairs"], 80, "accounts")
 
@@ -247,19 +249,21 @@ def test_paired_difference():
 def test_paired_difference_refuses_other_images():
     scores = random_scores(1)
     with pytest.raises(ValueError, match="same images"):
-        metrics.paired_difference(scores, scores.filter(pl.col("record") > 0), 2)
+        split_metrics.paired_difference(scores, scores.filter(pl.col("record") > 0), 2)
     with pytest.raises(ValueError, match="same images"):
-        metrics.paired_difference(scores, scores.with_columns(likes=pl.col("likes") + 1), 2)
+        split_metrics.paired_difference(scores, scores.with_columns(likes=pl.col("likes") + 1), 2)
 
 
 def test_errors_name_what_is_wrong():
     scores = random_scores(1)
     with pytest.raises(ValueError, match=r"scores\.z: \d+ of \d+ scores are not finite"):
-        metrics.evaluate(scores.with_columns(z=pl.when(pl.col("record") == 0).then(float("nan")).otherwise("z")), 2)
+        split_metrics.evaluate(
+            scores.with_columns(z=pl.when(pl.col("record") == 0).then(float("nan")).otherwise("z")), 2
+        )
     with pytest.raises(ValueError, match="empty"):
-        metrics.evaluate(scores.clear(), 2)
+        split_metrics.evaluate(scores.clear(), 2)
     with pytest.raises(ValueError, match="min_ratio"):
-        metrics.evaluate(frame(("ann", [1, 2], [0, 1])), 2)
+        split_metrics.evaluate(frame(("ann", [1, 2], [0, 1])), 2)
 
 
 def test_pool_keeps_worlds_apart():

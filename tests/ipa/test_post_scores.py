@@ -5,8 +5,9 @@ import math
 import polars as pl
 import pytest
 
-from ipa_jax import metrics, run_records
-from ipa_jax.post_scores import POOLS, pool_posts
+from ipa_jax import run_records
+from ipa_jax.metrics import split_metrics
+from ipa_jax.metrics.posts import POOLS, pool_posts
 
 ROWS = [  # account, record, image_id, post_id, likes, z: group 0 has posts of 2, 1 and 3 images, group 1 of 1 and 1
     ("ann", 0, "c", "p", 100, 1.0),
@@ -36,14 +37,14 @@ def test_a_post_has_one_z(how, z):
 
 def test_metrics_of_posts_by_hand():
     """Valid pairs: p-q, p-r, q-r of ann and p-q of bob; by means all but p-q of both are right."""
-    found = metrics.evaluate(pool_posts(SCORES, "mean"), 2.0, draws=0)
+    found = split_metrics.evaluate(pool_posts(SCORES, "mean"), 2.0, draws=0)
     assert (found["pairs"], found["images"], found["groups"]) == (4, 5, 2)
     assert found["accuracy"] == 0.5
     pairs = [(-0.5, 100 / 40), (1.5, 10), (2.0, 4), (-1.0, 9)]
     squares = [((d - math.log(ratio)) / math.log(2)) ** 2 for d, ratio in pairs]
     assert found["ratio_mse"] == pytest.approx(sum(squares) / 4)
     assert found["srcc"] == pytest.approx((0.5 - 1) / 2)
-    images = metrics.evaluate(SCORES, 2.0, draws=0)
+    images = split_metrics.evaluate(SCORES, 2.0, draws=0)
     assert images["pairs"] == 2 * 1 + 2 * 3 + 1 * 3 + 1
 
 

@@ -61,7 +61,7 @@ def test_differences_draw_accounts_together():
     ours, theirs = (protocols.pooled([("w", record(quality, seed))]) for quality, seed in ((0.9, 1), (0.6, 2)))
     assert protocols.difference(ours, ours, 2) == {"difference": 0.0, "interval": [0.0, 0.0]}
     fewer = theirs.filter(pl.col("account") != "w/a00")
-    from ipa_jax.metrics import evaluate, paired_difference
+    from ipa_jax.metrics.split_metrics import evaluate, paired_difference
 
     found = protocols.difference(ours, fewer, 2)
     expected = evaluate(ours, 2, draws=0)["accuracy"] - evaluate(fewer, 2, draws=0)["accuracy"]

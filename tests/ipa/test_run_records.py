@@ -7,7 +7,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ipa_jax import metrics, run_records
+from ipa_jax import run_records
+from ipa_jax.metrics import split_metrics
 from ipa_jax.run_records import Record, RecordError
 
 
@@ -38,7 +39,7 @@ def test_a_stored_record_gives_the_metrics_of_the_scores_it_was_made_from(tmp_pa
     assert loaded == record(scores, extra={"note": [1, None]})
     again = run_records.scores(loaded)
     np.testing.assert_allclose(again["z"], scores["z"], rtol=1e-5)
-    old, new = (metrics.evaluate(s, 2.0, draws=50) for s in (scores, again))
+    old, new = (split_metrics.evaluate(s, 2.0, draws=50) for s in (scores, again))
     assert old["pairs"] == new["pairs"] and old["accuracy"] == new["accuracy"]
     np.testing.assert_allclose(
         [old["ratio_mse"], *old["plcc_interval"]], [new["ratio_mse"], *new["plcc_interval"]], 1e-4
@@ -93,8 +94,8 @@ def test_pooled_seeds_of_one_world_keep_their_accounts_and_worlds_do_not():
     a, b = record(frame(0)), record(frame(0), figures={"accuracy": 0.5, "rescale_factor": None})
     pooled = run_records.pooled([("w0", a), ("w0", b), ("w1", a)])
     assert pooled["account"].n_unique() == 24 and pooled["record"].n_unique() == 72
-    figures = metrics.evaluate(pooled, 2.0, draws=0)
-    one = metrics.evaluate(run_records.scores(a), 2.0, draws=0)
+    figures = split_metrics.evaluate(pooled, 2.0, draws=0)
+    one = split_metrics.evaluate(run_records.scores(a), 2.0, draws=0)
     assert figures["pairs"] == 3 * one["pairs"] and figures["accuracy"] == pytest.approx(one["accuracy"])
     scaled = run_records.pooled([("w0", a), ("w0", b)], rescaled=True)["z"].to_numpy()
     z = run_records.scores(a)["z"].to_numpy()

@@ -4,14 +4,15 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ipa_jax import metrics, run_records, table_figures
+from ipa_jax import run_records, table_figures
+from ipa_jax.metrics import split_metrics
 from ipa_jax.run_records import Record
 
 
 def record(skill, world=0, noise_seed=0, accounts=30, groups=3, factor=2.0, validation=None):
     """Scores that are `skill` log likes and 1 - skill noise; on validation `validation`, alike unless given."""
     scores = drawn(skill, world, noise_seed, accounts, groups)
-    figures = metrics.evaluate(scores, 2.0, factor=factor, draws=10)
+    figures = split_metrics.evaluate(scores, 2.0, factor=factor, draws=10)
     other = drawn(skill if validation is None else validation, world + 100, noise_seed, accounts, groups)
     kept = {"scores": run_records.compact(scores), "validation": run_records.compact(other)}
     return Record("x", {}, {}, figures, seconds=10.0 + world, **kept)

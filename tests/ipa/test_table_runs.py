@@ -7,9 +7,9 @@ from gray_split import Split
 from configs import full
 from ipa_jax import baselines, experiments, run_records, table_runs
 from ipa_jax.experiments import BuiltData, Run, World
+from ipa_jax.metrics.scored_pairs import score_table
 from ipa_jax.peers import zero_shot
 from ipa_jax.run_records import RecordError
-from ipa_jax.scored_pairs import score_table
 
 
 def splits():

@@ -6,8 +6,8 @@ What a frame of scores holds, and what a valid pair is: scored_pairs.py.
 import numpy as np
 import polars as pl
 
-from ipa_jax import bootstrap
-from ipa_jax.scored_pairs import Pairs, Table, all_pairs, read_scores
+from ipa_jax.metrics import bootstrap
+from ipa_jax.metrics.scored_pairs import Pairs, Table, all_pairs, read_scores
 
 # low < max / min <= high; as fractions, so that likes are compared as integers.
 RATIO_BANDS = {"1.1-1.5": ((11, 10), (3, 2)), "1.5-2": ((3, 2), (2, 1)), "2-4": ((2, 1), (4, 1)), "4+": ((4, 1), None)}
