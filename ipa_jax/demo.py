@@ -55,7 +55,7 @@ def check_export(folder: Path, name: str) -> None:
 def pooled_results(folders: dict[str, Path], configs: Sequence[str], seed: int) -> dict:
     """The figures of each config and yardstick and their differences in accuracy, test groups of all worlds pooled."""
     from data_builders.dataset import GroupDataset
-    from ipa_jax import baselines
+    from ipa_jax.baselines import scores as baselines
     from ipa_jax.metrics import split_metrics
     from ipa_jax.metrics.scored_pairs import pool
 

@@ -35,7 +35,7 @@ def nearest(export: Path, data_dir: Path | str) -> "pl.DataFrame":
 
     from data_builders.dataset import GroupDataset
     from data_builders.top3000.duplicates import nearest_bits
-    from ipa_jax.backbone_features import backbone_features
+    from ipa_jax.baselines.backbone_features import backbone_features
 
     train, test = (GroupDataset(data_dir, name, depth=False) for name in ("train", "test"))
     seen, asked = backbone_features(export, train), backbone_features(export, test)

@@ -30,7 +30,7 @@ def yardsticks(run: Run, folder: Path, records: Path, *, overwrite: bool = False
 
     def scores(name: str, split: str) -> "pl.DataFrame":
         if split not in tables:
-            from ipa_jax import baselines
+            from ipa_jax.baselines import scores as baselines
 
             dataset, train = _splits(run, folder, split)
             world = None if isinstance(run.world, BuiltData) else run.world.draw(folder)

@@ -12,7 +12,8 @@ from PIL import Image
 from tiny_models import tiny_config
 
 from configs import full
-from ipa_jax import backbone_features, baselines, neighbours
+from ipa_jax.baselines import backbone_features, neighbours
+from ipa_jax.baselines import scores as baselines
 from ipa_jax.training import export, state
 
 OTHERS = ["retrieval_only", "pixel_knn", "caption_only", "content_type", "newer", "older", "account_constant", "chance"]

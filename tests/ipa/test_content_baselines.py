@@ -7,7 +7,7 @@ from gray_split import Split
 from scipy.sparse import csr_array
 
 from configs import full
-from ipa_jax import content_baselines as content
+from ipa_jax.baselines import metadata as content
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ import pytest
 from gray_split import Split
 
 from configs import full
-from ipa_jax import baselines, experiments, run_records, table_runs
+from ipa_jax import experiments, run_records, table_runs
+from ipa_jax.baselines import scores as baselines
 from ipa_jax.experiments import BuiltData, Run, World
 from ipa_jax.metrics.scored_pairs import score_table
 from ipa_jax.peers import zero_shot

@@ -98,8 +98,8 @@ def all_scores(
 ) -> "dict[str, pl.DataFrame]":
     """Name -> scores: with a demo world bayes and universal_only, then those without a network; with an export
     backbone_knn too."""
-    from ipa_jax import content_baselines as content
-    from ipa_jax import neighbours
+    from ipa_jax.baselines import metadata as content
+    from ipa_jax.baselines import neighbours
 
     scores = {} if world is None else truth_scores(dataset, world)
     scores["retrieval_only"] = retrieval_only(dataset)

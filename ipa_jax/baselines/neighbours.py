@@ -31,7 +31,7 @@ def backbone_knn(dataset: "GroupDataset", train: "GroupDataset", export: Path) -
     """Near by the cosine of the pooled Swin features of an export; see `knn`. Raises ExportError."""
     import numpy as np
 
-    from ipa_jax.backbone_features import backbone_features
+    from ipa_jax.baselines.backbone_features import backbone_features
 
     units = {}
     for split in [train] if dataset is train else [train, dataset]:

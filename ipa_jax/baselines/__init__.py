@@ -1,0 +1,1 @@
+"""Scores that nothing was trained for: chance, nearest neighbours, metadata, the demo world's truth."""
