@@ -134,7 +134,7 @@ def run(args: argparse.Namespace) -> None:
     (args.out / "table.md").write_text(table(results) + "\n")
     print("\n" + table(results))
     if single:
-        from ipa_jax import checklist
+        from ipa_jax.leakage import checklist
         from ipa_jax.report import write_report
 
         report = args.out / "report.html"

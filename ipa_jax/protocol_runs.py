@@ -91,7 +91,7 @@ def require_measured(file: Path, run: Run, record: Record) -> None:
 def measure(run: Run, workdir: Path, data_dir: Path) -> dict[str, Any]:
     """Record.extra: "checklist", the verdict of each line, and "near", how near each test image comes to train (where
     the table leaves near ones out)."""
-    from ipa_jax import checklist
+    from ipa_jax.leakage import checklist
 
     extra: dict[str, Any] = {"checklist": [[line.title, line.verdict] for line in checklist.make(data_dir, workdir)]}
     if run.name in NEAR:

@@ -8,10 +8,10 @@ import pytest
 
 from configs import full, xu_comments
 from data_builders.dataset import GroupDataset
-from ipa_jax import run_checks
 from ipa_jax.input.texts import train
-from ipa_jax.leak_checks import FEATURE_SELECTION, ILLEGITIMATE, NO_TEST_SET
-from ipa_jax.run_checks import check
+from ipa_jax.leakage import run_checks
+from ipa_jax.leakage.checks import FEATURE_SELECTION, ILLEGITIMATE, NO_TEST_SET
+from ipa_jax.leakage.run_checks import check
 from tests.cli.commands import succeed
 
 pytestmark = pytest.mark.xdist_group("devices")

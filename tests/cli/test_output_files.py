@@ -2,7 +2,8 @@
 
 import pytest
 
-from ipa_jax import demo, evaluate, near_duplicates, report
+from ipa_jax import demo, evaluate, report
+from ipa_jax.leakage import near_duplicates
 from ipa_jax.peers import zero_shot
 
 COMMANDS = {  # command: the flag of what it writes, and others that it needs: nothing of theirs is there

@@ -14,9 +14,8 @@ from data_builders.build import build
 from data_builders.demo_world.account import Arguments
 from data_builders.demo_world.parameters import Parameters
 from data_builders.demo_world.write import write_world
-from ipa_jax import checklist, leak_checks, stored_data, visibility
-from ipa_jax.leak_checks import FAIL, NOT_APPLICABLE, PASS
-from ipa_jax.leakage import planted_build
+from ipa_jax.leakage import checklist, checks, planted_build, recompute, stored_data
+from ipa_jax.leakage.checks import FAIL, NOT_APPLICABLE, PASS
 from tests.data import tiny_world
 from tests.data.built import build_quietly, config
 
@@ -55,7 +54,7 @@ def world(tmp_path_factory):
 
 def lines_of(folder):
     data = stored_data.read(folder)
-    return {line.title.split()[0]: line for line in leak_checks.check(data, visibility.explain(data))}
+    return {line.title.split()[0]: line for line in checks.check(data, recompute.explain(data))}
 
 
 def failing(lines):
@@ -124,28 +123,28 @@ def test_siblings_are_caught_where_the_split_parts_them(tmp_path):
 def test_local_scores_of_no_rule_are_seen(world, tmp_path):
     """One stored number of one image, moved by its last bit."""
     data = stored_data.read(build_quietly(world, tmp_path))
-    explained = visibility.explain(data)
+    explained = recompute.explain(data)
     assert (explained == 0).all()
     row = int(np.flatnonzero(data.mask[:, 0])[-1])
     data.local[row, 0] = np.nextafter(data.local[row, 0], 0)
-    again = visibility.explain(data)
-    assert np.flatnonzero(again == visibility.UNEXPLAINED).tolist() == [row]
-    assert failing({line.title.split()[0]: line for line in leak_checks.check(data, again)}) == {"1.2", "2"}
+    again = recompute.explain(data)
+    assert np.flatnonzero(again == recompute.UNEXPLAINED).tolist() == [row]
+    assert failing({line.title.split()[0]: line for line in checks.check(data, again)}) == {"1.2", "2"}
 
 
 def test_slots_of_other_accounts_are_checked_too(world, tmp_path):
     chosen = config(memory={"max_posts": 2, "fallback": "cross_account"})
     data = stored_data.read(build_quietly(world, tmp_path, config=chosen))
-    assert (visibility.explain(data) == 0).all()
+    assert (recompute.explain(data) == 0).all()
     row = int(np.flatnonzero(data.mask[:, -1])[0])
     data.local[row, -1] = np.nextafter(data.local[row, -1], 0)
-    assert np.flatnonzero(visibility.explain(data) == visibility.UNEXPLAINED).tolist() == [row]
+    assert np.flatnonzero(recompute.explain(data) == recompute.UNEXPLAINED).tolist() == [row]
 
 
 def test_a_fitted_number_of_other_posts_is_seen(world, tmp_path):
     data = stored_data.read(build_quietly(world, tmp_path))
     data.info["statistics"]["mean_log_likes"] += 1e-6
-    assert leak_checks.preprocessing(data, np.zeros(len(data.images), np.int8)).verdict == FAIL
+    assert checks.preprocessing(data, np.zeros(len(data.images), np.int8)).verdict == FAIL
 
 
 def test_the_command_tells_by_its_status(world, tmp_path, capsys):
@@ -189,10 +188,10 @@ def test_runs_on_shuffled_likes_are_what_they_are_taken_for(tmp_path):
 
 def test_groups_within_each_others_days(world, tmp_path):
     data = stored_data.read(build_quietly(world, tmp_path))
-    assert leak_checks.interleaved(data) == 0
+    assert checks.interleaved(data) == 0
     test = data.images.filter(pl.col("split") == "test").row(0, named=True)
     mine = (pl.col("split") == "test") & (pl.col("record") == test["record"])
     account = data.images.filter((pl.col("account") == test["account"]) & (pl.col("split") == "train"))
     middle = int(account["time"].min()) + 1  # behind the first post of some train group
     wide = data.images.with_columns(time=pl.when(mine & (pl.col("position") == 0)).then(middle).otherwise("time"))
-    assert leak_checks.interleaved(replace(data, images=wide)) >= 1
+    assert checks.interleaved(replace(data, images=wide)) >= 1

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ipa_jax.leak_checks import Line
-    from ipa_jax.stored_data import StoredData
+    from ipa_jax.leakage.checks import Line
+    from ipa_jax.leakage.stored_data import StoredData
 
 NOTE = "note"  # a line that tells and does not judge
 HIDDEN_BELOW, HIDDEN_SHARE, HIDDEN_POSTS = 10, 0.2, 10  # of an account's posts: more share one such count (posts.py)
@@ -33,12 +33,12 @@ def make(data_dir: Path | str, workdir: Path | None = None, shuffled: Sequence[P
     Raises:
       FileNotFoundError, ValueError: no data set there, or a workdir of no finished run.
     """
-    from ipa_jax import leak_checks, run_checks, stored_data, visibility
+    from ipa_jax.leakage import checks, recompute, run_checks, stored_data
 
     control = shuffled_control(shuffled_accuracies(shuffled))
     run = run_checks.check(workdir, data_dir) if workdir else None
     data = stored_data.read(data_dir)
-    lines = leak_checks.check(data, visibility.explain(data), run)
+    lines = checks.check(data, recompute.explain(data), run)
     return lines + facts(data) + [control]
 
 
@@ -46,7 +46,7 @@ def facts(data: "StoredData") -> list["Line"]:
     """Counts and choices that decide what a figure means."""
     import polars as pl
 
-    from ipa_jax.leak_checks import FAIL, PASS, Line
+    from ipa_jax.leakage.checks import FAIL, PASS, Line
     from ipa_jax.metrics.bootstrap import MIN_ACCOUNTS
 
     choices, test = data.choices, data.of("test")
@@ -128,7 +128,7 @@ def shuffled_accuracies(workdirs: Sequence[Path]) -> list[float]:
 
 def shuffled_control(accuracies: Sequence[float]) -> "Line":
     """Models trained on shuffled likes know nothing: 50 % must lie in the interval over the shuffles."""
-    from ipa_jax.leak_checks import FAIL, NOT_APPLICABLE, PASS, Line
+    from ipa_jax.leakage.checks import FAIL, NOT_APPLICABLE, PASS, Line
     from ipa_jax.table_figures import over_runs
 
     title, by = (

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data_builders.groups import DAY, SPLITS, split_of
-from ipa_jax import visibility
-from ipa_jax.stored_data import StoredData
+from ipa_jax.leakage import recompute
+from ipa_jax.leakage.stored_data import StoredData
 
 if TYPE_CHECKING:
     import polars as pl
@@ -104,8 +104,8 @@ def preprocessing(data: StoredData, explained: np.ndarray) -> Line:
     stored = data.info["statistics"]["mean_log_likes"]
     if not np.isclose(stored, fitted, rtol=1e-9):
         faults.append(f"the stored mean of log likes is {stored:.6f}, that of the train split {fitted:.6f}")
-    names = visibility.rules(data.choices["memory"])
-    whole = (explained == visibility.UNEXPLAINED) | (explained == len(names) - 1)
+    names = recompute.rules(data.choices["memory"])
+    whole = (explained == recompute.UNEXPLAINED) | (explained == len(names) - 1)
     if whole.any():
         faults.append(f"the local scores of {_share(whole)} take likes beyond the memory bank into their means")
     return _line(
@@ -159,12 +159,12 @@ def equal_files(data: StoredData) -> np.ndarray:
 
 def illegitimate_features(data: StoredData, explained: np.ndarray) -> Line:
     """Whether each image's features are what a bank without its own group's likes gives."""
-    names = visibility.rules(data.choices["memory"])
+    names = recompute.rules(data.choices["memory"])
     faults = []
     for number, rule in enumerate(names):
         if rule.sees != "bank" and (there := explained == number).any():
             faults.append(f"{_share(there)} see {rule}")
-    if (unknown := explained == visibility.UNEXPLAINED).any():
+    if (unknown := explained == recompute.UNEXPLAINED).any():
         faults.append(f"{_share(unknown)} have features that no rule gives")
     return _line(
         ILLEGITIMATE,
@@ -177,7 +177,7 @@ def illegitimate_features(data: StoredData, explained: np.ndarray) -> Line:
 def temporal(data: StoredData, explained: np.ndarray) -> Line:
     """Whether nothing later than a post reaches its features, where memory.past_only promises that."""
     title = "3.1 temporal leakage"
-    late = np.concatenate([*visibility.newer(data), np.zeros(0, np.int64)])
+    late = np.concatenate([*recompute.newer(data), np.zeros(0, np.int64)])
     if not len(late):
         return Line(title, NOT_APPLICABLE, "nothing was retrieved", "what was retrieved")
     share, latest = float((late >= 0).mean()), late.max() / DAY
@@ -191,7 +191,7 @@ def temporal(data: StoredData, explained: np.ndarray) -> Line:
             "days); a claim about posts to come needs memory.past_only",
             by,
         )
-    names = visibility.rules(memory)
+    names = recompute.rules(memory)
     late_features = ~np.isin(explained, [number for number, rule in enumerate(names) if rule.past])
     faults = [f"{_share(late_features)} have features that later likes go into"] if late_features.any() else []
     if share:

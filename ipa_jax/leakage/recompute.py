@@ -14,7 +14,7 @@ import numpy as np
 from data_builders.groups import DAY, TRAIN
 from data_builders.retrieval.local_score import local_scores
 from data_builders.retrieval.memory_bank import newest
-from ipa_jax.stored_data import ELSEWHERE, EMPTY, AccountPosts, StoredData
+from ipa_jax.leakage.stored_data import ELSEWHERE, EMPTY, AccountPosts, StoredData
 
 UNEXPLAINED = -1
 SEED = 0  # of the random likes

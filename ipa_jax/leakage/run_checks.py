@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipa_jax.input.texts import UNKNOWN
-from ipa_jax.leak_checks import FEATURE_SELECTION, ILLEGITIMATE, NO_TEST_SET, Added
+from ipa_jax.leakage.checks import FEATURE_SELECTION, ILLEGITIMATE, NO_TEST_SET, Added
 
 if TYPE_CHECKING:
     from data_builders.dataset import GroupDataset
