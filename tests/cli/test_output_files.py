@@ -2,7 +2,8 @@
 
 import pytest
 
-from ipa_jax import demo, evaluate, report
+from ipa_jax import evaluate, report
+from ipa_jax.experiments import demo
 from ipa_jax.leakage import near_duplicates
 from ipa_jax.peers import zero_shot
 

@@ -6,9 +6,11 @@ import pytest
 from test_table_figures import record
 
 from configs import full
-from ipa_jax import choice_rows, choices, experiments, run_records
-from ipa_jax.experiments import Run, World
-from ipa_jax.run_records import Record, RecordError
+from ipa_jax.experiments import choice_rows, choices
+from ipa_jax.experiments import records as run_records
+from ipa_jax.experiments import runs as experiments
+from ipa_jax.experiments.records import Record, RecordError
+from ipa_jax.experiments.runs import Run, World
 from ipa_jax.training import workdir
 
 

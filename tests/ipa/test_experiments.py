@@ -7,10 +7,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from ipa_jax import experiments, run_records, worlds
-from ipa_jax.experiments import Run, World
-from ipa_jax.run_records import RecordError
-from ipa_jax.stages import StageError
+from ipa_jax.experiments import records as run_records
+from ipa_jax.experiments import runs as experiments
+from ipa_jax.experiments import worlds
+from ipa_jax.experiments.commands import StageError
+from ipa_jax.experiments.records import RecordError
+from ipa_jax.experiments.runs import Run, World
 
 WORLD = World(0, 20, 40)
 

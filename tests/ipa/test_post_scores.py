@@ -5,7 +5,7 @@ import math
 import polars as pl
 import pytest
 
-from ipa_jax import run_records
+from ipa_jax.experiments import records
 from ipa_jax.metrics import split_metrics
 from ipa_jax.metrics.posts import POOLS, pool_posts
 
@@ -55,9 +55,9 @@ def test_posts_of_one_image_are_their_images(how):
 
 
 def test_a_record_of_a_run_keeps_what_posts_need():
-    record = run_records.Record("x", {}, {}, {}, run_records.compact(SCORES))
+    record = records.Record("x", {}, {}, {}, records.compact(SCORES))
     for how in POOLS:
-        assert pool_posts(run_records.scores(record), how)["z"].to_list() == pool_posts(SCORES, how)["z"].to_list()
+        assert pool_posts(records.scores(record), how)["z"].to_list() == pool_posts(SCORES, how)["z"].to_list()
 
 
 def test_what_cannot_be_pooled_is_named():

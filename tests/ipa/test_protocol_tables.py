@@ -5,10 +5,10 @@ import polars as pl
 import pytest
 
 from data_builders.demo_world.plants import PLANTS
-from ipa_jax import marked_pages, protocol_runs, protocols
-from ipa_jax.experiments import Run, World
-from ipa_jax.protocol_runs import PlantedWorld
-from ipa_jax.run_records import Record
+from ipa_jax.experiments import marked_pages, protocol_rows, protocols
+from ipa_jax.experiments.protocol_rows import PlantedWorld
+from ipa_jax.experiments.records import Record
+from ipa_jax.experiments.runs import Run, World
 
 WORLD = World(3, 20, 40)
 
@@ -104,9 +104,9 @@ def test_what_the_checklist_says_of_honest_runs_stands_beside():
 def test_records_of_another_table_are_refused(tmp_path):
     file, run = tmp_path / "full-seed3.json", Run("full", "full", {}, WORLD)
     with pytest.raises(ValueError, match=r"full-seed3.json holds no near: .*\(--records\)"):
-        protocol_runs.require_measured(file, run, record(0.7))
-    protocol_runs.require_measured(file, run, record(0.7, near=lambda group, image: 30))
-    protocol_runs.require_measured(file, Run("past_only", "full", {}, WORLD), record(0.7))
+        protocol_rows.require_measured(file, run, record(0.7))
+    protocol_rows.require_measured(file, run, record(0.7, near=lambda group, image: 30))
+    protocol_rows.require_measured(file, Run("past_only", "full", {}, WORLD), record(0.7))
 
 
 def test_duplicates_are_compared_with_the_same_scores_without_them():
@@ -168,11 +168,11 @@ def test_planted_worlds(tmp_path):
 
 
 def test_every_plant_has_its_runs():
-    runs = protocol_runs.plants([WORLD], "tiny")
+    runs = protocol_rows.plants([WORLD], "tiny")
     assert [run.name for run in runs] == [f"plant_{name}" for name in PLANTS] + ["sibling_honest"]
     assert {run.world.seed for run in runs} == {3}
     temporal = next(run for run in runs if run.name == "plant_temporal")
     assert temporal.resolved.data.memory.past_only
     assert all(
-        run.resolved.allow_leak for run in protocol_runs.protocols([WORLD], "tiny") if run.name == "exclude_none"
+        run.resolved.allow_leak for run in protocol_rows.protocols([WORLD], "tiny") if run.name == "exclude_none"
     )

@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ipa_jax import run_records
+from ipa_jax.experiments import records
+from ipa_jax.experiments.records import Record, RecordError
 from ipa_jax.metrics import split_metrics
-from ipa_jax.run_records import Record, RecordError
 
 
 def frame(seed=0, accounts=12, posts_of_two=False):
@@ -27,17 +27,17 @@ def frame(seed=0, accounts=12, posts_of_two=False):
 def record(scores, **changes):
     figures = {"accuracy": 0.5, "rescale_factor": 2.0}
     run = {"config": "full", "fields": {"model.depths": (1, 2)}, "seed": 0}
-    made = Record("full", run_records.plain(run), {"loss.name": "a"}, figures, run_records.compact(scores), seconds=1.5)
+    made = Record("full", records.plain(run), {"loss.name": "a"}, figures, records.compact(scores), seconds=1.5)
     return replace(made, **changes)
 
 
 @pytest.mark.parametrize("posts_of_two", [False, True])
 def test_a_stored_record_gives_the_metrics_of_the_scores_it_was_made_from(tmp_path, posts_of_two):
     scores = frame(posts_of_two=posts_of_two)
-    run_records.save(tmp_path / "new" / "full.json", record(scores, extra={"note": [1, None]}))
-    loaded = run_records.load(tmp_path / "new" / "full.json")
+    records.save(tmp_path / "new" / "full.json", record(scores, extra={"note": [1, None]}))
+    loaded = records.load(tmp_path / "new" / "full.json")
     assert loaded == record(scores, extra={"note": [1, None]})
-    again = run_records.scores(loaded)
+    again = records.scores(loaded)
     np.testing.assert_allclose(again["z"], scores["z"], rtol=1e-5)
     old, new = (split_metrics.evaluate(s, 2.0, draws=50) for s in (scores, again))
     assert old["pairs"] == new["pairs"] and old["accuracy"] == new["accuracy"]
@@ -48,7 +48,7 @@ def test_a_stored_record_gives_the_metrics_of_the_scores_it_was_made_from(tmp_pa
 
 
 def test_a_record_is_small_and_read_line_by_line(tmp_path):
-    run_records.save(tmp_path / "r.json", record(frame()))
+    records.save(tmp_path / "r.json", record(frame()))
     text = (tmp_path / "r.json").read_text()
     assert len(text) < 20 * 100 + 1500
     assert '   "0": [[' in text  # a group a line
@@ -57,46 +57,46 @@ def test_a_record_is_small_and_read_line_by_line(tmp_path):
 
 def test_what_is_not_there_is_none_and_what_is_none_is_an_error(tmp_path):
     file = tmp_path / "r.json"
-    assert run_records.load(file) is None
+    assert records.load(file) is None
     for text in ("{", "[]", '{"name": "x"}'):
         file.write_text(text)
         with pytest.raises(RecordError, match=r"r\.json.*delete it"):
-            run_records.load(file)
+            records.load(file)
     file.write_text('{"digest": "0", "colour": 1}')
     with pytest.raises(RecordError, match=r"r\.json: holds colour, which this version does not know"):
-        run_records.load(file)
+        records.load(file)
 
 
 def test_an_edited_definition_is_noticed(tmp_path):
-    run_records.save(tmp_path / "r.json", record(frame()))
+    records.save(tmp_path / "r.json", record(frame()))
     text = (tmp_path / "r.json").read_text().replace('"seed": 0', '"seed": 1')
     (tmp_path / "r.json").write_text(text)
     with pytest.raises(RecordError, match="edited"):
-        run_records.load(tmp_path / "r.json")
+        records.load(tmp_path / "r.json")
 
 
 def test_another_run_is_named_by_its_field(tmp_path):
     stored, file = record(frame(), config={"loss.name": "a", "free": 1, "gone": 3}), tmp_path / "r.json"
     same = {"loss.name": "a", "free": 2, "new": 5}
-    run_records.require_same(file, stored, stored.run, same, ("free",))
+    records.require_same(file, stored, stored.run, same, ("free",))
     with pytest.raises(RecordError, match=r"run\.seed is 0 there and 1 here.*--overwrite"):
-        run_records.require_same(file, stored, stored.run | {"seed": 1}, same, ("free",))
+        records.require_same(file, stored, stored.run | {"seed": 1}, same, ("free",))
     with pytest.raises(RecordError, match=r"config\.loss\.name is 'a' there and 'b' here"):
-        run_records.require_same(file, stored, stored.run, same | {"loss.name": "b"}, ("free",))
+        records.require_same(file, stored, stored.run, same | {"loss.name": "b"}, ("free",))
 
 
 def test_the_digest_knows_values_and_not_the_order():
-    assert run_records.digest({"a": 1, "b": (1, 2)}) == run_records.digest({"b": [1, 2], "a": 1})
-    assert run_records.digest({"a": 1}) != run_records.digest({"a": 2})
+    assert records.digest({"a": 1, "b": (1, 2)}) == records.digest({"b": [1, 2], "a": 1})
+    assert records.digest({"a": 1}) != records.digest({"a": 2})
 
 
 def test_pooled_seeds_of_one_world_keep_their_accounts_and_worlds_do_not():
     a, b = record(frame(0)), record(frame(0), figures={"accuracy": 0.5, "rescale_factor": None})
-    pooled = run_records.pooled([("w0", a), ("w0", b), ("w1", a)])
+    pooled = records.pooled([("w0", a), ("w0", b), ("w1", a)])
     assert pooled["account"].n_unique() == 24 and pooled["record"].n_unique() == 72
     figures = split_metrics.evaluate(pooled, 2.0, draws=0)
-    one = split_metrics.evaluate(run_records.scores(a), 2.0, draws=0)
+    one = split_metrics.evaluate(records.scores(a), 2.0, draws=0)
     assert figures["pairs"] == 3 * one["pairs"] and figures["accuracy"] == pytest.approx(one["accuracy"])
-    scaled = run_records.pooled([("w0", a), ("w0", b)], rescaled=True)["z"].to_numpy()
-    z = run_records.scores(a)["z"].to_numpy()
+    scaled = records.pooled([("w0", a), ("w0", b)], rescaled=True)["z"].to_numpy()
+    z = records.scores(a)["z"].to_numpy()
     np.testing.assert_allclose(scaled, np.concatenate([2 * z, z]))

@@ -5,12 +5,12 @@ import pytest
 from gray_split import Split
 
 from configs import full
-from ipa_jax import experiments, run_records, table_runs
 from ipa_jax.baselines import scores as baselines
-from ipa_jax.experiments import BuiltData, Run, World
+from ipa_jax.experiments import records, reference_rows, runs
+from ipa_jax.experiments.records import RecordError
+from ipa_jax.experiments.runs import BuiltData, Run, World
 from ipa_jax.metrics.scored_pairs import score_table
 from ipa_jax.peers import zero_shot
-from ipa_jax.run_records import RecordError
 
 
 def splits():
@@ -36,14 +36,14 @@ def run(monkeypatch):
         return folder / "workdir"
 
     def all_scores(dataset, train, world, *, export, seed):
-        names = [*(table_runs.TRUTH if world else ()), *table_runs.YARDSTICKS]
+        names = [*(reference_rows.TRUTH if world else ()), *reference_rows.YARDSTICKS]
         return {
             n: score_table(dataset.images, dataset.images["likes"].log().to_numpy() * (i + 1))
             for i, n in enumerate(names)
         }
 
-    monkeypatch.setattr(table_runs, "_splits", opened)
-    monkeypatch.setattr(experiments, "train", trained)
+    monkeypatch.setattr(reference_rows, "_splits", opened)
+    monkeypatch.setattr(runs, "train", trained)
     monkeypatch.setattr(World, "draw", lambda self, folder: folder / "world")
     monkeypatch.setattr(baselines, "all_scores", all_scores)
     return Run("full", "full", {"model.width": 64}, World(0, 20, 40), size="tiny"), asked
@@ -51,34 +51,34 @@ def run(monkeypatch):
 
 def test_yardsticks_are_scored_once_and_then_read(run, tmp_path):
     run, asked = run
-    made = table_runs.yardsticks(run, tmp_path, tmp_path / "records")
-    assert list(made) == [*table_runs.TRUTH, *table_runs.YARDSTICKS]
+    made = reference_rows.yardsticks(run, tmp_path, tmp_path / "records")
+    assert list(made) == [*reference_rows.TRUTH, *reference_rows.YARDSTICKS]
     assert sorted(asked) == ["open test", "open validation", "train", "train"]
-    assert table_runs.yardsticks(run, tmp_path, tmp_path / "records") == made and len(asked) == 4
+    assert reference_rows.yardsticks(run, tmp_path, tmp_path / "records") == made and len(asked) == 4
     assert made["bayes"].figures["rescale_factor"] == pytest.approx(1)
     assert made["universal_only"].figures["rescale_factor"] == pytest.approx(1 / 2)
     assert made["universal_only"].figures["ratio_mse_rescaled"] == pytest.approx(0, abs=1e-9)
     assert made["chance"].figures["accuracy"] == 1  # of the stand-in
-    assert run_records.scores(made["chance"]).height == 48
+    assert records.scores(made["chance"]).height == 48
 
 
 def test_only_the_backbones_neighbours_depend_on_the_model(run, tmp_path):
     run, _ = run
-    table_runs.yardsticks(run, tmp_path, tmp_path)
+    reference_rows.yardsticks(run, tmp_path, tmp_path)
     other = Run("full", "full", {"model.width": 32}, run.world, size="tiny")
     with pytest.raises(RecordError, match=r"backbone_knn-seed0\.json.*run\.backbone\.fields\.model\.width"):
-        table_runs.yardsticks(other, tmp_path, tmp_path)
-    again = table_runs.yardsticks(other, tmp_path, tmp_path, overwrite=True)
+        reference_rows.yardsticks(other, tmp_path, tmp_path)
+    again = reference_rows.yardsticks(other, tmp_path, tmp_path, overwrite=True)
     assert again["backbone_knn"].run["backbone"]["fields"] == {"model.width": 32}
     leaky = Run("full", "full", {"data.memory.exclude": "post"}, run.world, size="tiny")
     with pytest.raises(RecordError, match=r"bayes-seed0\.json.*data\.memory\.exclude"):
-        table_runs.yardsticks(leaky, tmp_path, tmp_path)
+        reference_rows.yardsticks(leaky, tmp_path, tmp_path)
 
 
 def test_real_posts_have_no_truth(run, tmp_path, monkeypatch):
     monkeypatch.setattr(BuiltData, "definition", {"data": "0123"})
     real = Run("full", "full", {}, BuiltData(tmp_path), size="tiny")
-    assert list(table_runs.yardsticks(real, tmp_path, tmp_path)) == list(table_runs.YARDSTICKS)
+    assert list(reference_rows.yardsticks(real, tmp_path, tmp_path)) == list(reference_rows.YARDSTICKS)
 
 
 def test_public_weights_are_scored_on_both_splits(run, tmp_path, monkeypatch):
@@ -93,9 +93,9 @@ def test_public_weights_are_scored_on_both_splits(run, tmp_path, monkeypatch):
     (tmp_path / "w").mkdir()
     (tmp_path / "w/nima_aesthetic.safetensors").write_bytes(b"one")
     for _ in range(2):
-        record = table_runs.zero_shot("nima", run, tmp_path / "w", tmp_path, tmp_path / "records")
+        record = reference_rows.zero_shot("nima", run, tmp_path / "w", tmp_path, tmp_path / "records")
         assert record.name == "zero_shot_nima" and record.figures["accuracy"] == 0.5
     assert calls == [("nima", tmp_path / "w", "test"), ("nima", tmp_path / "w", "validation")]
     (tmp_path / "w/nima_aesthetic.safetensors").write_bytes(b"two")
     with pytest.raises(RecordError, match="sha256"):
-        table_runs.zero_shot("nima", run, tmp_path / "w", tmp_path, tmp_path / "records")
+        reference_rows.zero_shot("nima", run, tmp_path / "w", tmp_path, tmp_path / "records")

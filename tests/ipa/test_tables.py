@@ -13,17 +13,10 @@ from safetensors.numpy import save_file
 from test_table_figures import record, runs
 
 from configs import full
-from ipa_jax import (
-    experiments,
-    paper_results,
-    table_document,
-    table_figures,
-    table_pages,
-    table_rows,
-    table_runs,
-    tables,
-)
-from ipa_jax.experiments import World
+from ipa_jax import paper_results
+from ipa_jax.experiments import pages, reference_rows, statistics, table_page, table_rows, tables
+from ipa_jax.experiments import runs as experiments
+from ipa_jax.experiments.runs import World
 from tests.data import built, tiny_world
 
 
@@ -60,7 +53,7 @@ def document(found):
     }
     human = {"participants": [1, 2, 3], "answers": 90, "mean": 0.6, "mean_interval": [0.5, 0.7], "trimmed_mean": 0.61,
              "trimmed_mean_interval": None, "data": "runs/met/top3000/1.1.0"}  # fmt: skip
-    return table_document.document(
+    return table_page.document(
         found,
         missing,
         2.0,
@@ -92,28 +85,28 @@ def test_every_row_of_the_papers_tables_has_its_place(document):
 def test_a_row_without_figures_says_why(document):
     assert row(document, "1", "zero_shot_nima")["missing"] == "weights not given"
     assert row(document, "1", "uhan")["missing"] == "there is no configs/uhan.py"
-    page = table_pages.markdown(document)
+    page = pages.markdown(document)
     assert "| NIMA, public weights | 51.6 | weights not given | - | - | 0.029 |" in page
     assert "third_party_ports/README.md" in page
 
 
 def test_differences_are_printed_with_their_verdict(document):
-    page = table_pages.markdown(document)
+    page = pages.markdown(document)
     line = next(line for line in page.splitlines() if line.startswith("| + Retrieval"))
     assert line.endswith(", undecided |") and line.startswith("| + Retrieval | 79.1 | ")
     line = next(line for line in page.splitlines() if line.startswith("| Basic"))
     assert "undecided" not in line and line.count("|") == 11
     for table in document["tables"]:
         for r in table["rows"]:
-            names = table_pages.headings(table["metrics"], table["paper"])
-            assert len(table_pages.cells(r, table["metrics"], table["paper"])) == len(names)
+            names = pages.headings(table["metrics"], table["paper"])
+            assert len(pages.cells(r, table["metrics"], table["paper"])) == len(names)
 
 
 def test_claims_and_checks_have_a_line_each(document):
     verdicts = {claim["claim"]: claim["verdict"] for claim in document["claims"]}
     assert verdicts["Retrieval helps"] == "holds" and verdicts["3D helps"] == "undecided"
     assert verdicts["Aggregation beats concatenation"] == "not tested: no concat"
-    page = table_pages.markdown(document)
+    page = pages.markdown(document)
     assert "| Retrieval helps | holds | +" in page and "| +0.48 |" in page
     assert [check.split(":")[0] for check in document["checks"]] == ["pass", "not decided", "pass"]
     assert "50 % exactly: 0.500000" in page and page.rstrip().endswith("Why: <b>.")
@@ -122,16 +115,16 @@ def test_claims_and_checks_have_a_line_each(document):
 
 def test_a_failed_check_says_fail(found):
     worse = found | {"shuffled_likes": runs(0.5, 3, noise_seed=9)}
-    checks = table_document.document(worse, {}, 2.0, command="", title="", draws=50)["checks"]
+    checks = table_page.document(worse, {}, 2.0, command="", title="", draws=50)["checks"]
     assert checks[0].startswith("pass: a coin") and checks[1].startswith("fail: shuffled likes")
     alone = worse | {"shuffled_likes": dict(list(worse["shuffled_likes"].items())[:1])}
-    checks = table_document.document(alone, {}, 2.0, command="", title="", draws=50)["checks"]
+    checks = table_page.document(alone, {}, 2.0, command="", title="", draws=50)["checks"]
     assert checks[1].startswith("not decided: shuffled likes") and checks[1].endswith(
         "fewer than three shuffles decide nothing"
     )
     del worse["shuffled_likes"]
     absent = {"shuffled_likes": "not asked for"}
-    checks = table_document.document(worse, absent, 2.0, command="", title="", draws=50)["checks"]
+    checks = table_page.document(worse, absent, 2.0, command="", title="", draws=50)["checks"]
     assert checks[1] == "not run: shuffled likes (not asked for)"
 
 
@@ -140,14 +133,14 @@ def test_the_human_row_is_the_trimmed_mean_where_there_is_one(document, found):
     assert human["label"] == "Human (3 people on met)" and human["ours"]["accuracy"] == 0.61
     two = {"participants": [1, 2], "answers": 60, "mean": 0.6, "mean_interval": [0.5, 0.7], "trimmed_mean": None,
            "data": "met/top3000/1.1.0"}  # fmt: skip
-    made = table_document.document(found, {}, 2.0, command="", title="", human=two, draws=10)
+    made = table_page.document(found, {}, 2.0, command="", title="", human=two, draws=10)
     assert row(made, "1", "human")["ours"]["accuracy_interval"] == [0.5, 0.7]
-    none = row(table_document.document(found, {}, 2.0, command="", title="", draws=10), "1", "human")
+    none = row(table_page.document(found, {}, 2.0, command="", title="", draws=10), "1", "human")
     assert none["ours"] is None and none["missing"] == "no study given" and none["paper"]["accuracy"] == 0.5866
 
 
 def test_the_csv_holds_the_figures_unrounded(document):
-    lines = list(csv.DictReader(io.StringIO(table_pages.comma_separated(document))))
+    lines = list(csv.DictReader(io.StringIO(pages.comma_separated(document))))
     assert len(lines) == sum(len(table["rows"]) for table in document["tables"])
     ours = next(line for line in lines if line["row"] == "basic")
     measured = row(document, "2", "basic")
@@ -157,20 +150,20 @@ def test_the_csv_holds_the_figures_unrounded(document):
 
 
 def test_the_page_is_self_contained_and_escaped(document):
-    page = table_pages.html(document)
+    page = pages.html(document)
     assert "http" not in page and "Why: &lt;b&gt;." in page and "<style>" in page
     assert page.count("<tr") == sum(len(t["rows"]) + 1 for t in document["tables"]) + 1 + len(document["claims"])
 
 
 def test_a_row_that_no_table_lists_stands_in_table_2(found):
     more = found | {"ratio_log": runs(0.6, noise_seed=3)}
-    made = table_document.document(more, {}, 2.0, command="", title="", extra=["ratio_log"], draws=10)
+    made = table_page.document(more, {}, 2.0, command="", title="", extra=["ratio_log"], draws=10)
     assert row(made, "2", "ratio_log")["label"] == "configs/ratio_log.py"
 
 
 def test_a_row_on_other_test_images_has_no_difference(found):
     odd = found | {"ours": {"seed0/0": ("seed0", record(0.6, world=9))}}
-    made = row(table_document.document(odd, {}, 2.0, command="", title="", draws=10), "1", "ours")
+    made = row(table_page.document(odd, {}, 2.0, command="", title="", draws=10), "1", "ours")
     assert made["ours"] and made["difference"] is None
 
 
@@ -237,7 +230,7 @@ def test_what_is_mistyped_is_said_before_anything_runs(flags, said, tmp_path, ca
 
 def test_a_report_is_written_where_there_was_no_folder(tmp_path, document, monkeypatch):
     monkeypatch.setattr(tables, "collect", lambda args: ({}, {}, 2.0))
-    monkeypatch.setattr(table_document, "document", lambda *args, **more: document)
+    monkeypatch.setattr(table_page, "document", lambda *args, **more: document)
     assert tables.main([f"--out={tmp_path}/out", f"--report={tmp_path}/docs/of/it.md"]) == 0
     assert (tmp_path / "docs/of/it.md").read_text() == (tmp_path / "out/tables.md").read_text()
 
@@ -280,11 +273,13 @@ def test_what_is_scored_once_stands_beside_each_training_seed(monkeypatch, tmp_p
     monkeypatch.setattr(tables, "choose", lambda args: ([table_rows.FULL], {}))
     monkeypatch.setattr(experiments, "run", lambda runs, *_, **__: {run: made[run.training_seed] for run in runs})
     monkeypatch.setattr(experiments.BuiltData, "definition", {"data": "d"})
-    monkeypatch.setattr(table_runs, "yardsticks", lambda run, *_, **__: {"chance": record(0.0, world=0, noise_seed=9)})
+    monkeypatch.setattr(
+        reference_rows, "yardsticks", lambda run, *_, **__: {"chance": record(0.0, world=0, noise_seed=9)}
+    )
     args = arguments(data_dir=tmp_path, seeds=2, out=tmp_path, records=tmp_path, overwrite=False)
     found, _, _ = tables.collect(args)
     assert found["chance"].keys() == found["full"].keys() and len(found["full"]) == 2
-    apart = table_figures.difference(found["full"], found["chance"], 2.0, draws=20)
+    apart = statistics.difference(found["full"], found["chance"], 2.0, draws=20)
     full, chance = ([one.figures["accuracy"] for _, one in found[name].values()] for name in ("full", "chance"))
     assert apart["seeds"] == 2 and chance[0] == chance[1]
     assert apart["accuracy"]["difference"] == pytest.approx(np.mean(full) - chance[0])

@@ -6,8 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ipa_jax.run_records import digest
-from ipa_jax.stages import command
+from ipa_jax.experiments.commands import command
+from ipa_jax.experiments.records import digest
 
 
 @dataclass(frozen=True, eq=False)

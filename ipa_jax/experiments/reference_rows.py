@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipa_jax import experiments, run_records
-from ipa_jax.experiments import BuiltData, Run
-from ipa_jax.run_records import Record, RecordError
+from ipa_jax.experiments import records as run_records
+from ipa_jax.experiments import runs
+from ipa_jax.experiments.records import Record, RecordError
+from ipa_jax.experiments.runs import BuiltData, Run
 from ipa_jax.training import workdir
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def yardsticks(run: Run, folder: Path, records: Path, *, overwrite: bool = False
 
             dataset, train = _splits(run, folder, split)
             world = None if isinstance(run.world, BuiltData) else run.world.draw(folder)
-            export = experiments.train(run, folder) / "export"
+            export = runs.train(run, folder) / "export"
             tables[split] = baselines.all_scores(dataset, train, world, export=export, seed=run.training_seed)
         return tables[split][name]
 
@@ -66,7 +67,7 @@ def zero_shot(name: str, run: Run, weights: Path, folder: Path, records: Path, *
 def _splits(run: Run, folder: Path, split: str) -> tuple:
     from data_builders.dataset import GroupDataset
 
-    data = experiments.build(run, folder)
+    data = runs.build(run, folder)
     return GroupDataset(data, split, depth=False), GroupDataset(data, "train", depth=False)
 
 

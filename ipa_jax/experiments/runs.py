@@ -15,11 +15,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipa_jax import run_records
-from ipa_jax.run_records import Record, RecordError, digest
-from ipa_jax.stages import command
+from ipa_jax.experiments import records as run_records
+from ipa_jax.experiments.commands import command
+from ipa_jax.experiments.records import Record, RecordError, digest
+from ipa_jax.experiments.worlds import BuiltData, Defined, World
 from ipa_jax.training import workdir as workdirs
-from ipa_jax.worlds import BuiltData, Defined, World
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict

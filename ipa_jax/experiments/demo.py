@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_builders.flag_types import output_folder, whole_number, whole_numbers
-from ipa_jax.stages import StageError, command
+from ipa_jax.experiments.commands import StageError, command
 
 if TYPE_CHECKING:
     import polars as pl

@@ -18,16 +18,16 @@ from data_builders.flag_types import whole_number, whole_numbers
 if TYPE_CHECKING:
     import polars as pl
 
-    from ipa_jax.choice_rows import Choice
-    from ipa_jax.experiments import Run
-    from ipa_jax.run_records import Record
+    from ipa_jax.experiments.choice_rows import Choice
+    from ipa_jax.experiments.records import Record
+    from ipa_jax.experiments.runs import Run
 
     Records = Mapping[str, list[tuple[str, Record]]]  # name of a choice -> (name of the world, record) of each world
 
 
 def take_shared(runs: Sequence["Run"], records: Path, others: Sequence[Path]) -> list[str]:
     """Copies the records of other tables' folders that are of the very same runs; returns the files' names."""
-    from ipa_jax import run_records
+    from ipa_jax.experiments import records as run_records
     from ipa_jax.training import workdir
 
     taken = []
@@ -47,8 +47,8 @@ def take_shared(runs: Sequence["Run"], records: Path, others: Sequence[Path]) ->
 
 def pooled(records: Sequence[tuple[str, "Record"]], posts: str | None = None, split: str = "test") -> "pl.DataFrame":
     """Scores of a split over the worlds, of images or of posts (post_scores.POOLS)."""
+    from ipa_jax.experiments.records import pooled as pool
     from ipa_jax.metrics.posts import pool_posts
-    from ipa_jax.run_records import pooled as pool
 
     scores = pool(records, split=split)
     return pool_posts(scores, posts) if posts else scores
@@ -56,8 +56,8 @@ def pooled(records: Sequence[tuple[str, "Record"]], posts: str | None = None, sp
 
 def cells(scores: "pl.DataFrame", base: "pl.DataFrame | None", min_ratio: float) -> list[str]:
     """accuracy, its interval, the difference to `base` on the same draws of accounts, SRCC, Ratio MSE, pairs."""
+    from ipa_jax.experiments.protocols import difference, points
     from ipa_jax.metrics.split_metrics import evaluate
-    from ipa_jax.protocols import difference, points
 
     found = evaluate(scores, min_ratio)
     low, high = found["accuracy_interval"]
@@ -76,8 +76,8 @@ def choice_table(records: "Records", min_ratio: float) -> list[str]:
 
     Validation decides (configs/ours.py is chosen by it), test reports. Raises RecordError for a record without it.
     """
-    from ipa_jax.choice_rows import DEFAULT, OURS, QUESTIONS
-    from ipa_jax.protocols import difference, points
+    from ipa_jax.experiments.choice_rows import DEFAULT, OURS, QUESTIONS
+    from ipa_jax.experiments.protocols import difference, points
 
     base, default = pooled(records[DEFAULT.name]), records[DEFAULT.name]
     worlds = {world for world, _ in records[DEFAULT.name]}
@@ -104,7 +104,7 @@ def choice_table(records: "Records", min_ratio: float) -> list[str]:
 
 def carousel_table(records: "Records", min_ratio: float) -> list[str]:
     """One model of `carousel = all`, its images and its posts judged, as lines of Markdown; [] where it was not run."""
-    from ipa_jax.choice_rows import ALL_IMAGES
+    from ipa_jax.experiments.choice_rows import ALL_IMAGES
 
     if not (found := records.get(ALL_IMAGES.name)):
         return []
@@ -121,8 +121,8 @@ def carousel_table(records: "Records", min_ratio: float) -> list[str]:
 
 def history_table(records: "Records", min_ratio: float) -> list[str]:
     """Accuracy against the posts of the bank, free slots empty or filled from other accounts, as lines of Markdown."""
-    from ipa_jax.choice_rows import BANKS, FULL_BANK
-    from ipa_jax.protocols import difference, points
+    from ipa_jax.experiments.choice_rows import BANKS, FULL_BANK
+    from ipa_jax.experiments.protocols import difference, points
 
     lines = ["| posts of the bank | slots empty: accuracy % | 95 % | filled: accuracy % | 95 % "
              "| filled minus empty, points (95 %) |", "|---:|---:|:---:|---:|:---:|---|"]  # fmt: skip
@@ -146,7 +146,8 @@ def collect(choices: Sequence["Choice"], args: argparse.Namespace) -> "Records":
 
     A choice that was not run on every world would be compared over other accounts than the rest.
     """
-    from ipa_jax import choice_rows, experiments
+    from ipa_jax.experiments import choice_rows
+    from ipa_jax.experiments import runs as experiments
 
     known = {choice.name: choice for choice in choices}
     if unknown := [name for name in args.only or () if name not in known]:
@@ -167,7 +168,7 @@ def collect(choices: Sequence["Choice"], args: argparse.Namespace) -> "Records":
 
 def run(args: argparse.Namespace, argv: Sequence[str]) -> None:
     from configs import full
-    from ipa_jax import choice_rows, marked_pages
+    from ipa_jax.experiments import choice_rows, marked_pages
 
     name = "short histories" if args.short_histories else "choices"
     args.records = args.records or args.out / "records-choices"
@@ -205,7 +206,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    from ipa_jax.stages import StageError
+    from ipa_jax.experiments.commands import StageError
 
     argv = sys.argv[1:] if argv is None else argv
     args: Any = _parser().parse_args(argv)

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_builders.flag_types import whole_number, whole_numbers
-from ipa_jax.protocol_runs import PAPER
+from ipa_jax.experiments.protocol_rows import PAPER
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from ipa_jax.run_records import Record
+    from ipa_jax.experiments.records import Record
 
 PROTOCOL_TEXTS = {
     PAPER: "**paper**: random groups, the bank holds past and future",
@@ -47,7 +47,7 @@ def pooled(records: Sequence[tuple[str, "Record"]], keeps: Sequence | None = Non
     """Test scores over the worlds; `keeps`: bool [I] a world, the images that stay. Groups without two are dropped."""
     import polars as pl
 
-    from ipa_jax import run_records
+    from ipa_jax.experiments import records as run_records
     from ipa_jax.metrics.scored_pairs import pool
 
     frames = {}
@@ -96,7 +96,7 @@ def protocol_scores(
     records: Mapping[str, list[tuple[str, "Record"]]], limits: tuple[int, float], min_ratio: float
 ) -> dict[str, "pl.DataFrame"]:
     """Row of the table -> its test scores; limits: data.duplicates.max_bits, eval.duplicate_cosine."""
-    from ipa_jax.protocol_runs import PROTOCOLS, far_images
+    from ipa_jax.experiments.protocol_rows import PROTOCOLS, far_images
 
     found = {name: pooled(records[name]) for name in PROTOCOLS if name in records}
     bits, cosine = limits
@@ -153,8 +153,8 @@ def leak_table(
 ) -> list[str]:
     """What each planted leak would have been worth, as lines of Markdown."""
     from data_builders.demo_world.plants import PLANTS
+    from ipa_jax.experiments.protocol_rows import far_images
     from ipa_jax.metrics.split_metrics import evaluate
-    from ipa_jax.protocol_runs import far_images
 
     lines = ["| type of leak | planted | with it, % | without, % | worth, points | what the checklist says |",
              "|---|---|---:|---:|---|---|"]  # fmt: skip
@@ -222,7 +222,8 @@ def command_line(args: argparse.Namespace) -> str:
 
 def run(args: argparse.Namespace) -> None:
     from configs import full
-    from ipa_jax import experiments, marked_pages, protocol_runs
+    from ipa_jax.experiments import marked_pages, protocol_rows
+    from ipa_jax.experiments import runs as experiments
 
     args.records = args.records or args.out / "records-protocols"
     page, evaluation = args.page or args.out / "protocols.md", args.evaluation or args.out / "leaks.md"
@@ -232,14 +233,14 @@ def run(args: argparse.Namespace) -> None:
     limits = config.data.duplicates.max_bits, config.eval.duplicate_cosine
     ratio = config.data.pairs.min_ratio
     worlds = [experiments.World(seed, args.accounts, args.posts) for seed in args.seeds]
-    runs = protocol_runs.protocols(worlds, args.size)
+    runs = protocol_rows.protocols(worlds, args.size)
     if args.plants:
-        runs += protocol_runs.plants(worlds, args.size)
+        runs += protocol_rows.plants(worlds, args.size)
     asked = [run for run in runs if not args.only or run.name in needed(args.only, args.plants)]
     for each in runs:
         if record := experiments.stored(each, args.records, overwrite=args.overwrite):
-            protocol_runs.require_measured(args.records / each.file, each, record)
-    made = experiments.run(asked, args.out, args.records, overwrite=args.overwrite, measure=protocol_runs.measure)
+            protocol_rows.require_measured(args.records / each.file, each, record)
+    made = experiments.run(asked, args.out, args.records, overwrite=args.overwrite, measure=protocol_rows.measure)
     records: dict[str, list] = {}
     for each in runs:  # rows that were not asked for keep their records
         if record := made.get(each) or experiments.stored(each, args.records, overwrite=args.overwrite):
@@ -261,7 +262,7 @@ def needed(rows: Sequence[str], plants: bool = True) -> set[str]:
 
     Raises ValueError for an unknown one, and for one of plants where these are not asked for.
     """
-    from ipa_jax.protocol_runs import PROTOCOLS
+    from ipa_jax.experiments.protocol_rows import PROTOCOLS
 
     known = {*PROTOCOLS, *COMPARED, "duplicates"}
     if unknown := set(rows) - known:
@@ -294,7 +295,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    from ipa_jax.stages import StageError
+    from ipa_jax.experiments.commands import StageError
 
     try:
         run(_parser().parse_args(argv))

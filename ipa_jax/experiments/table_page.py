@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ipa_jax import table_rows
-from ipa_jax.table_figures import METRICS
+from ipa_jax.experiments import table_rows
+from ipa_jax.experiments.statistics import METRICS
 
 
 def document(
@@ -26,15 +26,16 @@ def document(
       found, missing, min_ratio: of `tables.collect`; extra: names of rows that no table lists.
       human: what ipa_jax.human_study score --json gave.
     """
-    from ipa_jax import paper_results, table_figures
+    from ipa_jax import paper_results
+    from ipa_jax.experiments import statistics
     from ipa_jax.report_tables import YARDSTICKS
 
     full = table_rows.FULL.name
-    measured = {name: table_figures.figures(runs, min_ratio, draws=draws) for name, runs in found.items()}
+    measured = {name: statistics.figures(runs, min_ratio, draws=draws) for name, runs in found.items()}
 
     def apart(name: str) -> dict[str, Any] | None:
         try:
-            return table_figures.difference(found[full], found[name], min_ratio, draws=draws)["accuracy"]
+            return statistics.difference(found[full], found[name], min_ratio, draws=draws)["accuracy"]
         except ValueError:
             return None  # on other test images
 
@@ -118,7 +119,8 @@ def _data_dir(folder: str) -> str:
 
 
 def _claims(found: Mapping, measured: Mapping, min_ratio: float, draws: int) -> list[dict[str, Any]]:
-    from ipa_jax import paper_results, table_figures
+    from ipa_jax import paper_results
+    from ipa_jax.experiments import statistics
 
     named = {row.name: row.paper for row in table_rows.TRAINED if row.paper}
     claims = []
@@ -127,8 +129,8 @@ def _claims(found: Mapping, measured: Mapping, min_ratio: float, draws: int) -> 
         if ours in named and theirs in named:
             paper = paper_results.figures(named[ours])["accuracy"] - paper_results.figures(named[theirs])["accuracy"]
         if ours in found and theirs in found:
-            apart = table_figures.difference(found[ours], found[theirs], min_ratio, draws=draws)
-            claims.append(table_figures.claim(text, apart, paper))
+            apart = statistics.difference(found[ours], found[theirs], min_ratio, draws=draws)
+            claims.append(statistics.claim(text, apart, paper))
         else:
             absent = " and ".join(name for name in (ours, theirs) if name not in measured)
             claims.append({"claim": text, "verdict": f"not tested: no {absent}", "difference": None, "paper": paper})
@@ -136,8 +138,8 @@ def _claims(found: Mapping, measured: Mapping, min_ratio: float, draws: int) -> 
 
 
 def _checks(found: Mapping[str, Mapping], measured: Mapping[str, Mapping], missing: Mapping[str, str]) -> list[str]:
-    from ipa_jax import table_figures
-    from ipa_jax.table_pages import interval, number
+    from ipa_jax.experiments import statistics
+    from ipa_jax.experiments.pages import interval, number
 
     lines = []
     controls = {"chance": ("a coin", False)}
@@ -147,7 +149,7 @@ def _checks(found: Mapping[str, Mapping], measured: Mapping[str, Mapping], missi
             lines.append(f"not run: {what} ({missing.get(name, 'not run')})")
             continue
         accuracies = [record.figures["accuracy"] for _, record in found[name].values()]
-        drawn = table_figures.over_runs(accuracies) if shuffles else measured[name]["accuracy_interval"]
+        drawn = statistics.over_runs(accuracies) if shuffles else measured[name]["accuracy_interval"]
         mean = sum(accuracies) / len(accuracies) if shuffles else measured[name]["accuracy"]
         over = "the shuffles" if shuffles else measured[name]["interval_over"]
         if drawn is None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ipa_jax.experiments import Run, World
+from ipa_jax.experiments.runs import Run, World
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from data_builders.flag_types import new_file, output_folder, whole_number
-from ipa_jax import table_rows
-from ipa_jax.stages import StageError
+from ipa_jax.experiments import table_rows
+from ipa_jax.experiments.commands import StageError
 
 
 def runs_of(row: table_rows.Row, args: argparse.Namespace) -> list:
     """The runs of a row, one a seed: a demo world each, or training seeds of one data set."""
-    from ipa_jax.experiments import BuiltData, Run, World
+    from ipa_jax.experiments.runs import BuiltData, Run, World
 
     fields = args.set | dict(row.fields) | own_weights(row, args)
     if args.data_dir:
@@ -106,8 +106,8 @@ def choose(args: argparse.Namespace) -> tuple[list[table_rows.Row], dict[str, st
 
 def stored_row(row: table_rows.Row, args: argparse.Namespace) -> dict:
     """Run -> record of a row whose every run has one, {} for any other."""
-    from ipa_jax import experiments
-    from ipa_jax.run_records import RecordError
+    from ipa_jax.experiments import runs as experiments
+    from ipa_jax.experiments.records import RecordError
 
     try:
         found = {run: experiments.stored(run, args.records) for run in runs_of(row, args)}
@@ -159,7 +159,8 @@ def human_score(file: Path, data_dir: Path | None) -> dict[str, Any]:
 
 def collect(args: argparse.Namespace) -> tuple[dict[str, dict], dict[str, str], float]:
     """(row name -> table_figures.Runs, row name -> why there is none, data.pairs.min_ratio)."""
-    from ipa_jax import experiments, table_runs
+    from ipa_jax.experiments import reference_rows
+    from ipa_jax.experiments import runs as experiments
 
     if args.data_dir:
         require_data(args)
@@ -171,7 +172,7 @@ def collect(args: argparse.Namespace) -> tuple[dict[str, dict], dict[str, str], 
 
     def measure(run, workdir, data_dir) -> dict:
         if run in scored.values():  # while its backbone is at hand
-            table_runs.yardsticks(run, args.out, args.records, overwrite=args.overwrite)
+            reference_rows.yardsticks(run, args.out, args.records, overwrite=args.overwrite)
         return {}
 
     everything = [run for of_row in runs.values() for run in of_row]
@@ -183,10 +184,10 @@ def collect(args: argparse.Namespace) -> tuple[dict[str, dict], dict[str, str], 
     key = lambda run: f"{run.world.name}/{run.training_seed}"  # noqa: E731
     found = {name: {key(run): (run.world.name, records[run]) for run in of_row} for name, of_row in runs.items()}
     for run, source in scored.items():
-        marks = table_runs.yardsticks(source, args.out, args.records, overwrite=args.overwrite)
+        marks = reference_rows.yardsticks(source, args.out, args.records, overwrite=args.overwrite)
         for name in table_rows.ZERO_SHOT:
             if name not in absent:
-                record = table_runs.zero_shot(
+                record = reference_rows.zero_shot(
                     name, source, args.weights, args.out, args.records, overwrite=args.overwrite
                 )
                 marks[f"zero_shot_{name}"] = record
@@ -198,13 +199,14 @@ def collect(args: argparse.Namespace) -> tuple[dict[str, dict], dict[str, str], 
 
 def run(args: argparse.Namespace, argv: Sequence[str]) -> None:
     """Makes what is missing, then writes the pages. Raises ValueError, OSError before anything is run, StageError."""
-    from ipa_jax import table_document, table_pages
+    from ipa_jax.experiments import pages as table_pages
+    from ipa_jax.experiments import table_page
 
     human = human_score(args.human, args.data_dir) if args.human else None
     remarks = args.records / "remarks.md"
     found, missing, min_ratio = collect(args)
     listed = {row.name for row in table_rows.TRAINED}
-    made = table_document.document(
+    made = table_page.document(
         found, missing, min_ratio,
         command=f"python -m ipa_jax tables {shlex.join(argv)}",
         title="Tables 1 and 2 on " + (f"{args.data_dir.name}" if args.data_dir else "the demo world"),

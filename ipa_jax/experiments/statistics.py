@@ -4,9 +4,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ipa_jax import run_records
+from ipa_jax.experiments import records
+from ipa_jax.experiments.records import Record
 from ipa_jax.metrics import split_metrics
-from ipa_jax.run_records import Record
 
 Runs = Mapping[str, tuple[str, Record]]  # key of the seed -> (name of the world, record)
 METRICS = ("accuracy", "plcc", "srcc", "ratio_mse", "ratio_mse_rescaled")
@@ -19,10 +19,8 @@ def figures(runs: Runs, min_ratio: float, *, draws: int = 1000, seed: int = 0) -
 
     Ratio MSE "rescaled" is that after one factor on z for each run, fitted on its validation pairs.
     """
-    found = split_metrics.evaluate(run_records.pooled(runs.values()), min_ratio, draws=draws, seed=seed)
-    rescaled = split_metrics.evaluate(
-        run_records.pooled(runs.values(), rescaled=True), min_ratio, draws=draws, seed=seed
-    )
+    found = split_metrics.evaluate(records.pooled(runs.values()), min_ratio, draws=draws, seed=seed)
+    rescaled = split_metrics.evaluate(records.pooled(runs.values(), rescaled=True), min_ratio, draws=draws, seed=seed)
     found |= {f"ratio_mse_rescaled{x}": rescaled[f"ratio_mse{x}"] for x in ("", "_interval")}
     each = {name: [record.figures[name] for _, record in runs.values()] for name in METRICS}
     known = {name: values for name, values in each.items() if None not in values}
@@ -45,7 +43,7 @@ def difference(ours: Runs, theirs: Runs, min_ratio: float, *, draws: int = 1000,
     common = [key for key in ours if key in theirs]
     if not common:
         raise ValueError(f"no seed in common: {sorted(ours)} and {sorted(theirs)}")
-    frames: Sequence = [run_records.pooled(runs[key] for key in common) for runs in (ours, theirs)]
+    frames: Sequence = [records.pooled(runs[key] for key in common) for runs in (ours, theirs)]
     found = split_metrics.paired_difference(*frames, min_ratio, draws=draws, seed=seed)
     for name in split_metrics.STATISTICS:
         found[name]["verdict"] = verdict(found[name]["interval"])

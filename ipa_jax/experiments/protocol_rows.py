@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from data_builders.demo_world.plants import PLANTS
-from ipa_jax.experiments import Run, World
-from ipa_jax.run_records import Record, RecordError, digest
-from ipa_jax.stages import command
+from ipa_jax.experiments.commands import command
+from ipa_jax.experiments.records import Record, RecordError, digest
+from ipa_jax.experiments.runs import Run, World
 
 PAPER = "full"  # the very run of Table 1: trained once where both commands have the same --out
 PAST, ACCOUNTS = "past_only", "account_disjoint"

@@ -1,0 +1,1 @@
+"""Many runs at once: tables, protocols, choices and the demo, with their records and pages."""
