@@ -135,7 +135,7 @@ def run(args: argparse.Namespace) -> None:
     print("\n" + table(results))
     if single:
         from ipa_jax.leakage import checklist
-        from ipa_jax.report import write_report
+        from ipa_jax.report.page import write_report
 
         report = args.out / "report.html"
         workdirs = {name: args.out / name for name in configs}

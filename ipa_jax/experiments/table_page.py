@@ -28,7 +28,7 @@ def document(
     """
     from ipa_jax import paper_results
     from ipa_jax.experiments import statistics
-    from ipa_jax.report_tables import YARDSTICKS
+    from ipa_jax.report.tables import YARDSTICKS
 
     full = table_rows.FULL.name
     measured = {name: statistics.figures(runs, min_ratio, draws=draws) for name, runs in found.items()}

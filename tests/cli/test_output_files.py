@@ -2,16 +2,17 @@
 
 import pytest
 
-from ipa_jax import evaluate, report
+from ipa_jax import evaluate
 from ipa_jax.experiments import demo
 from ipa_jax.leakage import near_duplicates
 from ipa_jax.peers import zero_shot
+from ipa_jax.report import page
 
 COMMANDS = {  # command: the flag of what it writes, and others that it needs: nothing of theirs is there
     near_duplicates: ("--out", ["--export=nowhere", "--data_dir=nowhere"]),
     evaluate: ("--scores", ["--export=nowhere"]),
     zero_shot: ("--scores", ["--network=nima", "--data_dir=nowhere"]),
-    report: ("--out", ["--workdirs=nowhere", "--data_dir=nowhere"]),
+    page: ("--out", ["--workdirs=nowhere", "--data_dir=nowhere"]),
     demo: ("--out", ["--configs=nowhere"]),
 }
 

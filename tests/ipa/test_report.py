@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 from stand_in_data import CAPTION, splits, write_workdir
 
-from ipa_jax import report, report_examples, report_figures, report_runs
+from ipa_jax.report import examples, figures, runs
+from ipa_jax.report import page as report
 
 ACCOUNTS = ["rosa.travels", "tim_eats", "<b>&mo</b>", "ana"]
 YARDSTICKS = {
@@ -172,9 +173,9 @@ def test_real_data_gets_no_demo_label_and_may_lack_curves_intervals_and_build_re
 
 
 def test_retrieved_photos_are_the_bank_s(world, workdirs):
-    run = report_runs.read_run("full", workdirs["full"])
-    album = report_examples.Album(world, ("test", "train", "validation"))
-    cards = report_examples.retrieval_cards(run.scores, world["test"], album, count=3, seed=0)
+    run = runs.read_run("full", workdirs["full"])
+    album = examples.Album(world, ("test", "train", "validation"))
+    cards = examples.retrieval_cards(run.scores, world["test"], album, count=3, seed=0)
     assert len({card["account"] for card in cards}) == 3
     for card in cards:
         record, position = (
@@ -192,11 +193,11 @@ def test_retrieved_photos_are_the_bank_s(world, workdirs):
 
 def test_an_image_of_no_split_is_named(world):
     with pytest.raises(KeyError, match="ana/gone"):
-        report_examples.Album(world, ("test", "train")).photo("ana", "gone")
+        examples.Album(world, ("test", "train")).photo("ana", "gone")
 
 
 def test_pair_examples_against_a_loop_over_all_pairs(workdirs):
-    scores = report_runs.read_run("full", workdirs["full"]).scores
+    scores = runs.read_run("full", workdirs["full"]).scores
     rows = scores.rows(named=True)
     margins = {
         (i, j): a["z"] - b["z"]
@@ -204,7 +205,7 @@ def test_pair_examples_against_a_loop_over_all_pairs(workdirs):
         for j, b in enumerate(rows)
         if a["record"] == b["record"] and a["likes"] > 2 * b["likes"]
     }
-    chosen = report_examples.pair_examples(scores, 2, count=4, seed=0)
+    chosen = examples.pair_examples(scores, 2, count=4, seed=0)
     assert all(margins[pair] > 0 for pair in chosen["right"]) and len(chosen["right"]) == 4
     assert all(margins[pair] < 0 for pair in chosen["wrong"])
     lowest = {}
@@ -217,7 +218,7 @@ def test_pair_examples_against_a_loop_over_all_pairs(workdirs):
 
 
 def test_scores_of_another_split_are_refused(world, workdirs):
-    run = report_runs.read_run("full", workdirs["full"])
+    run = runs.read_run("full", workdirs["full"])
     with pytest.raises(ValueError, match=r"full: scores-test.parquet .* --data_dir"):
         report.render([run], world | {"test": world["validation"]}, None, {}, "data")
 
@@ -247,13 +248,11 @@ def test_command_takes_the_demo_s_results_as_yardsticks(build_report, workdirs, 
     assert report.main([*arguments, "--out", str(out)]) == 0
     assert "Bayes ceiling" in out.read_text() and "again" in out.read_text()
     with pytest.raises(ValueError, match="NAME=PATH"):
-        report_runs.parse_workdirs("a/full,b/full")
+        runs.parse_workdirs("a/full,b/full")
 
 
 def test_help_loads_nothing_heavy():
-    code = (
-        "import sys, ipa_jax.report as r; print({'jax', 'polars', 'matplotlib', 'jinja2', 'numpy'} & set(sys.modules))"
-    )
+    code = "import sys, ipa_jax.report.page as r; print({'jax', 'polars', 'matplotlib', 'jinja2', 'numpy'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
 
 
@@ -264,21 +263,21 @@ def test_log_lines_of_other_kinds_are_passed_over(tmp_path):
         {"step": 2, "time": 0, "scalars": {"train/loss": 1.5}},
     ]
     (tmp_path / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
-    assert report_runs.read_log(tmp_path / "metrics.jsonl") == [{"step": 2, "train/loss": 1.5}]
+    assert runs.read_log(tmp_path / "metrics.jsonl") == [{"step": 2, "train/loss": 1.5}]
 
 
 def test_figures_are_well_formed_and_take_the_page_s_colours():
     steps = [0, 1, 2]
     drawn = [
-        report_figures.curves(
+        figures.curves(
             [(steps, [0.5, 0.7, 0.9]), ([], [])],
             dashed=[(steps, [0.5, 0.6, 0.7])],
             percent=True,
             best=[2, None],
             name="A b",
         ),
-        report_figures.histogram([np.zeros(5), np.arange(50.0)], "Scores"),
-        report_figures.account_curves([np.array([0.2, 0.9])], "Accounts"),
+        figures.histogram([np.zeros(5), np.arange(50.0)], "Scores"),
+        figures.account_curves([np.array([0.2, 0.9])], "Accounts"),
     ]
     for svg in drawn:
         ElementTree.fromstring(svg.replace("<svg", '<svg xmlns:xlink="x"', 1))
@@ -292,8 +291,8 @@ def test_photos_are_upright_and_small_and_a_broken_one_is_named():
     exif[0x0112] = 6  # stored lying on its side
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", exif=exif)
-    uri = report_examples.data_uri(buffer.getvalue())
+    uri = examples.data_uri(buffer.getvalue())
     with Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) as shown:
         assert shown.size == (213, 320)
     with pytest.raises(ValueError, match="unreadable"):
-        report_examples.data_uri(b"GIF89a")
+        examples.data_uri(b"GIF89a")

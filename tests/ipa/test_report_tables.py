@@ -5,7 +5,7 @@ import json
 import pytest
 
 from configs import full
-from ipa_jax import report_tables
+from ipa_jax.report import tables
 
 
 def test_group_sizes_are_pooled_by_pairs():
@@ -15,7 +15,7 @@ def test_group_sizes_are_pooled_by_pairs():
         "6": {"accuracy": 0.9, "pairs": 3, "groups": 1, "plcc": 0.0, "srcc": 0.5},
         "9": {"accuracy": None, "pairs": 0, "groups": 1, "plcc": 0.0, "srcc": 0.0},
     }
-    (row,) = report_tables.size_rows({"run": {"by_group_size": sizes}})
+    (row,) = tables.size_rows({"run": {"by_group_size": sizes}})
     assert row["label"] == "5-6 images" and row["pairs"] == 4
     assert row["accuracy"] == pytest.approx([0.8]) and row["srcc"] == pytest.approx([0.3])
 
@@ -26,8 +26,8 @@ def test_best_of_each_metric_and_its_direction():
         "b": {"accuracy": 0.7, "accuracy_interval": None, "ratio_mse": 1.2},
     }
     rows = [
-        {c[0]: cell for c, cell in zip(report_tables.METRICS, row["cells"], strict=True)}
-        for row in report_tables.metric_rows(results)
+        {c[0]: cell for c, cell in zip(tables.METRICS, row["cells"], strict=True)}
+        for row in tables.metric_rows(results)
     ]
     assert rows[0]["accuracy"] == {"value": "80.00 %", "interval": "75.00 to 85.00", "best": True}
     assert [row["ratio_mse"]["best"] for row in rows] == [False, True]
@@ -35,24 +35,22 @@ def test_best_of_each_metric_and_its_direction():
 
 
 def test_scale_reaches_what_lies_below_chance():
-    assert report_tables.axis([0.6, 0.957]) == (0.5, 1.0)
-    assert report_tables.axis([0.48, 0.9]) == (0.45, 1.0)
+    assert tables.axis([0.6, 0.957]) == (0.5, 1.0)
+    assert tables.axis([0.48, 0.9]) == (0.45, 1.0)
 
 
 def test_choices_show_what_differs_from_full():
     default = full.get_config().to_dict()
     ours = json.loads(json.dumps(default))
     ours["data"]["memory"]["exclude"] = "post"
-    assert (
-        report_tables.choice_rows(default, {"a": json.loads(json.dumps(default))}) == []
-    )  # tuples and lists are alike
-    (row,) = report_tables.choice_rows(default, {"a": ours, "b": json.loads(json.dumps(default))})
+    assert tables.choice_rows(default, {"a": json.loads(json.dumps(default))}) == []  # tuples and lists are alike
+    (row,) = tables.choice_rows(default, {"a": ours, "b": json.loads(json.dumps(default))})
     assert (row["field"], row["default"], row["shared"]) == ("data.memory.exclude", "group", False)
     assert row["values"] == [{"value": "post", "differs": True}, {"value": "group", "differs": False}]
 
 
 def test_any_json_becomes_tables():
-    made = report_tables.blocks(
+    made = tables.blocks(
         {
             "posts": 1200,
             "share": 0.25,
@@ -77,5 +75,5 @@ def test_any_json_becomes_tables():
         ("examples", [], [["video", "x, y"]]),
         ("deep: er", [], [["a", "yes"]]),
     ]
-    (long,) = report_tables.blocks({"rows": [{"i": i} for i in range(100)]})
+    (long,) = tables.blocks({"rows": [{"i": i} for i in range(100)]})
     assert len(long["rows"]) == 24 and long["more"] == 76

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from data_builders.flag_types import new_file
-from ipa_jax.report_runs import Run, open_splits, parse_workdirs, read_build_report, read_run
+from ipa_jax.report.runs import Run, open_splits, parse_workdirs, read_build_report, read_run
 
 TEMPLATES = Path(__file__).parent / "templates"
 SEED = 0  # of the examples drawn
@@ -59,8 +59,8 @@ def render(
 
     from configs import full
     from ipa_jax import paper_results
-    from ipa_jax import report_tables as tables
-    from ipa_jax.report_figures import run_colour
+    from ipa_jax.report import tables
+    from ipa_jax.report.figures import run_colour
 
     if not runs:
         raise ValueError("--workdirs: no run given; name at least one workdir")
@@ -137,7 +137,7 @@ def _check_images(run: Run, test: object) -> None:
 def _summary(run: Run, index: int, bayes: float | None) -> dict:
     from statistics import median
 
-    from ipa_jax.report_figures import run_colour
+    from ipa_jax.report.figures import run_colour
 
     rates = run.series("train/images_per_second")[1]
     results = run.results
@@ -172,7 +172,7 @@ def _figures(runs: Sequence[Run]) -> dict[str, str]:
     """Name -> inline SVG; a curve that no run logged is left out."""
     from markupsafe import Markup
 
-    from ipa_jax import report_figures as figures
+    from ipa_jax.report import figures
 
     best = [run.results.get("best_step") for run in runs]
     made = {"histogram": figures.histogram([run.scores["z"].to_numpy() for run in runs], "Distribution of scores")}
@@ -204,7 +204,7 @@ def _accounts(runs: Sequence[Run], min_ratio: float) -> dict | None:
     from markupsafe import Markup
 
     from ipa_jax.metrics import split_metrics
-    from ipa_jax.report_figures import account_curves
+    from ipa_jax.report.figures import account_curves
 
     accuracies = []
     for run in runs:
@@ -225,7 +225,7 @@ def _accounts(runs: Sequence[Run], min_ratio: float) -> dict | None:
 
 
 def _examples(runs: Sequence[Run], splits: Mapping[str, object]) -> dict:
-    from ipa_jax import report_examples as examples
+    from ipa_jax.report import examples
 
     lead, test = runs[0], splits["test"]
     # The query's own split first; retrieved images lie in train, or anywhere where the split is by account.
