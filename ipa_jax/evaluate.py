@@ -34,8 +34,8 @@ class Scorer:
         """dtype: of the computation, config.eval.dtype unless given; lookups: of networks that read texts, accounts."""
         import jax
 
-        from ipa_jax import networks
         from ipa_jax.input.vocabularies import Lookups
+        from ipa_jax.models import registry
         from ipa_jax.training.devices import AXIS
         from ipa_jax.training.state import with_resnet
         from ipa_jax.training.steps import make_score_step
@@ -43,7 +43,7 @@ class Scorer:
         self._config, self._dtype = with_resnet(config), dtype or config.eval.dtype
         self._lookups = lookups or Lookups()
         self._devices = jax.local_devices()  # each process scores everything: no two need agree on a batch
-        step = make_score_step(networks.build(self._config, dtype=self._dtype))
+        step = make_score_step(registry.build(self._config, dtype=self._dtype))
         self._step = jax.pmap(step, AXIS, devices=self._devices)
 
     def outputs(self, variables: dict, dataset: "GroupDataset", what: str) -> "Iterator[np.ndarray]":

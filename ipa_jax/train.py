@@ -12,10 +12,10 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from data_builders.dataset import GroupDataset
-from ipa_jax import networks
 from ipa_jax.evaluate import Scorer, split_metrics
 from ipa_jax.input import batches, packing, vocabularies
 from ipa_jax.metrics.split_metrics import rescale_factor
+from ipa_jax.models import registry
 from ipa_jax.training import preflight, state
 from ipa_jax.training import workdir as workdirs
 from ipa_jax.training.checkpoints import Checkpoints
@@ -52,9 +52,9 @@ def run(config: ConfigDict, workdir: Path) -> dict:
     validation, test = (GroupDataset(config.data_dir, split, depth=maps) for split in ("validation", "test"))
     plan = batches.train_plan(train, config)
     total = packing.total_steps(plan, config.train.epochs)
-    head_bias = float(np.log(train.images["likes"].to_numpy()).mean()) if config.loss.name in networks.OF_LIKES else 0.0
+    head_bias = float(np.log(train.images["likes"].to_numpy()).mean()) if config.loss.name in registry.OF_LIKES else 0.0
     scale = packing.loss_scale(plan)
-    if config.loss.name in networks.IMAGE_LOSSES:
+    if config.loss.name in registry.IMAGE_LOSSES:
         scale = packing.image_loss_scale(plan, train.images["weight"].to_numpy())
 
     position = {"step": 0, "seconds": 0.0, "seed": config.seed, "data": workdirs.digest(train)}
@@ -78,7 +78,7 @@ def run(config: ConfigDict, workdir: Path) -> dict:
     start, spent = position["step"], position["seconds"]
 
     vectors = depth_vectors(workdir / f"depth_vectors/{position['data']}.npy", variables, config) if cached else None
-    train_step = make_train_step(networks.build(config), tx, config, scale)
+    train_step = make_train_step(registry.build(config), tx, config, scale)
     scorer = Scorer(config, lookups=tables)
     reader = batches.train_batches(
         train, config, start_step=start, process_index=jax.process_index(), process_count=jax.process_count(),

@@ -26,7 +26,7 @@ def document(
       found, missing, min_ratio: of `tables.collect`; extra: names of rows that no table lists.
       human: what ipa_jax.human_study score --json gave.
     """
-    from ipa_jax import paper_results
+    from ipa_jax import paper as paper_results
     from ipa_jax.experiments import statistics
     from ipa_jax.report.tables import YARDSTICKS
 
@@ -97,7 +97,7 @@ def _notes(rows: Sequence[table_rows.Row]) -> list[str]:
 
 def _human(score: Mapping[str, Any] | None) -> dict[str, Any]:
     """The human row: people's mean without the highest and the lowest, as the paper's; the plain mean below three."""
-    from ipa_jax import paper_results
+    from ipa_jax import paper as paper_results
 
     row = {"name": "human", "label": "Human", "paper": paper_results.figures("Human"), "ours": None,
            "missing": "no study given", "difference": None}  # fmt: skip
@@ -119,7 +119,7 @@ def _data_dir(folder: str) -> str:
 
 
 def _claims(found: Mapping, measured: Mapping, min_ratio: float, draws: int) -> list[dict[str, Any]]:
-    from ipa_jax import paper_results
+    from ipa_jax import paper as paper_results
     from ipa_jax.experiments import statistics
 
     named = {row.name: row.paper for row in table_rows.TRAINED if row.paper}

@@ -28,10 +28,10 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from ml_collections import ConfigDict
 
-from ipa_jax import networks
 from ipa_jax.input import peer_fields as peers
 from ipa_jax.input import photos
 from ipa_jax.input.vocabularies import Lookups
+from ipa_jax.models import registry
 
 if TYPE_CHECKING:
     from data_builders.dataset import GroupDataset
@@ -56,7 +56,7 @@ def make(
     """The parts that the config's network reads. Raises ValueError where the data set or an argument lacks what one
     needs."""
     needs = {"train": train, "depth_vectors": depth_vectors, "lookups": lookups}
-    return [PARTS[name](dataset, config, **needs) for name in networks.parts(config, train=train)]
+    return [PARTS[name](dataset, config, **needs) for name in registry.parts(config, train=train)]
 
 
 class Photo:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ml_collections import ConfigDict
 
-from ipa_jax import networks
 from ipa_jax.input import photos
 from ipa_jax.input.texts import field_text
 from ipa_jax.input.vocabularies import Lookups
+from ipa_jax.models import registry
 from third_party_ports.peers import musiq_patches
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Texts:
     """The words of the posts' texts."""
 
     def __init__(self, dataset: GroupDataset, config: ConfigDict, *, lookups: Lookups, **_):
-        self.fields, self.words = networks.texts(config)
+        self.fields, self.words = registry.texts(config)
         self.comments, self.vocabulary, self.folder = config.texts.comments, lookups.vocabulary, dataset.folder
         if self.vocabulary is None:
             raise ValueError(f"model.network is {config.model.network!r}, but no vocabulary was given")

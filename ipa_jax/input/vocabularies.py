@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from ml_collections import ConfigDict
 
-from ipa_jax import networks
 from ipa_jax.input import texts
+from ipa_jax.models import registry
 
 if TYPE_CHECKING:
     from data_builders.dataset import GroupDataset
@@ -43,7 +43,7 @@ class Lookups:
 
 def load(folder: Path, config: ConfigDict) -> Lookups:
     """The lookups of an export, or of a folder that `of_run` made. Raises ValueError naming a file that is missing."""
-    reads = networks.of(config).reads(config)
+    reads = registry.of(config).reads(config)
     vocabulary = accounts = None
     for part, name in (("texts", VOCABULARY), ("account", ACCOUNTS)):
         if part in reads and not (folder / name).is_file():
@@ -57,10 +57,10 @@ def load(folder: Path, config: ConfigDict) -> Lookups:
 
 def make(dataset: GroupDataset, config: ConfigDict) -> Lookups:
     """From a train split. Raises ValueError where the network's tables have too few rows."""
-    reads = networks.of(config).reads(config)
+    reads = registry.of(config).reads(config)
     vocabulary = accounts = None
     if "texts" in reads:
-        fields, _ = networks.texts(config)
+        fields, _ = registry.texts(config)
         held = tuple(dict.fromkeys(fields.values()))  # each text once, though two fields may hold it
         found = texts.corpus(dataset, held, config.texts.comments)
         vocabulary = texts.train(found, config.texts.words, config.texts.min_count)

@@ -58,7 +58,7 @@ def render(
     import jinja2
 
     from configs import full
-    from ipa_jax import paper_results
+    from ipa_jax import paper
     from ipa_jax.report import tables
     from ipa_jax.report.figures import run_colour
 
@@ -68,7 +68,7 @@ def render(
         _check_images(run, splits["test"])
     tests = {run.name: run.test for run in runs}
     marks = tables.yardstick_rows(yardsticks)
-    ablations = [row for row in paper_results.ABLATIONS if row[1] != paper_results.PAPER[-1][1]]
+    ablations = [row for row in paper.ABLATIONS if row[1] != paper.PAPER[-1][1]]
     lead = runs[0]
     bayes = next((row["accuracy"] for row in marks if row["key"] == "bayes"), None)
     low, high = tables.axis(
@@ -101,7 +101,7 @@ def render(
         metric_rows=tables.metric_rows(tests),
         yardstick_rows=tables.metric_rows({row["name"]: row["metrics"] for row in marks}, bold=False),
         yardsticks=marks,
-        paper=paper_results.PAPER,
+        paper=paper.PAPER,
         ablations=ablations,
         scale=_scale(low, high),
         parts_scale=_scale(parts_low, high),

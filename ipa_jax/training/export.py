@@ -17,8 +17,8 @@ import numpy as np
 from flax import traverse_util
 from ml_collections import ConfigDict
 
-from ipa_jax import networks
 from ipa_jax.input.vocabularies import Lookups
+from ipa_jax.models import registry
 
 NONE = Lookups()
 STARTS = {"swin": "Swin-B", "resnet": "ResNet50", "peer": "published weights of the network"}  # by field of config.init
@@ -140,12 +140,12 @@ def _tuples(value):
 def model_card(config: ConfigDict, results: dict, data: dict, seconds: float) -> str:
     """README.md of an export: what it is, what a score means, how it was made and how well it did."""
     test = results["test"]
-    started = [STARTS[start.field] for start in networks.of(config).starts(config)]
+    started = [STARTS[start.field] for start in registry.of(config).starts(config)]
     start = "random weights" if config.init.random else f"pretrained {' and '.join(started)}"
     marks = ["trained from a random start: for tests and demonstrations"] if config.init.random else []
     if config.init.words:
         start += f", word vectors of {Path(config.init.words).name}"
-    if "texts" in networks.of(config).reads(config) and "comment" in networks.texts(config)[0].values():
+    if "texts" in registry.of(config).reads(config) and "comment" in registry.texts(config)[0].values():
         marks.append("reads comments, which are written after posting: it cannot score a photo before")
     if config.data.shuffle_likes:
         marks.append("a control, trained on likes drawn anew within each account: it knows nothing")

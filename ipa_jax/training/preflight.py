@@ -6,9 +6,9 @@ from ml_collections import ConfigDict
 
 from data_builders.dataset import GroupDataset
 from data_builders.options import check_fields, require_equal
-from ipa_jax import networks
 from ipa_jax.input.texts import FIELDS, names
 from ipa_jax.losses import IMAGE_LOSSES, PAIR_LOSSES
+from ipa_jax.models import registry
 from ipa_jax.training.metric_writers import import_clu_writers
 
 
@@ -17,7 +17,7 @@ class PreflightError(ValueError):
 
 
 ALLOWED = {
-    "model.network": tuple(networks.NETWORKS),
+    "model.network": tuple(registry.NETWORKS),
     "model.dtype": ("bfloat16", "float32"),
     "model.retrieval.tokens": ("vector", "per_image"),
     "model.depth.resnet": ("train", "frozen", "cached"),
@@ -27,7 +27,7 @@ ALLOWED = {
     "nima.padding": ("symmetric", "same"),
     "i2pa.pixels": ("unit", "imagenet"),
     "uhan.gates": ("sigmoid", "hard_sigmoid"),
-    "uhan.grid": tuple(networks.GRIDS),
+    "uhan.grid": tuple(registry.GRIDS),
     "uhan.image": ("frozen", "train"),
     "xu.attention": ("modality", "concat", "mean"),
     "xu.image": ("frozen", "train"),
@@ -111,8 +111,8 @@ def _check_network(config: ConfigDict) -> None:
         )
     if config.loss.name in ("emd", "emd_squared") and name != "nima":
         raise PreflightError(f"config.loss.name {config.loss.name!r} needs votes, which nima gives and {name} does not")
-    if "texts" in networks.of(config).reads(config):
-        fields, _ = networks.texts(config)
+    if "texts" in registry.of(config).reads(config):
+        fields, _ = registry.texts(config)
         if unknown := sorted(set(fields.values()) - set(FIELDS)):
             raise PreflightError(f"config.{name}.fields: {unknown} are no texts: take from {', '.join(FIELDS)}")
         called = names(config[name].fields)
@@ -154,7 +154,7 @@ def check_data(config: ConfigDict) -> None:
 
 
 def check_weights(config: ConfigDict) -> None:
-    for name in (start.field for start in networks.of(config).starts(config)):
+    for name in (start.field for start in registry.of(config).starts(config)):
         file = config.init[name]
         if file and not Path(file).is_file():
             raise PreflightError(f"config.init.{name}: {file} is not there; convert the official checkpoint to it")
@@ -166,8 +166,8 @@ def check_weights(config: ConfigDict) -> None:
 
 
 def check_words(config: ConfigDict) -> None:
-    if (file := config.init.words) and not networks.of(config).words:
-        having = ", ".join(name for name, network in networks.NETWORKS.items() if network.words)
+    if (file := config.init.words) and not registry.of(config).words:
+        having = ", ".join(name for name, network in registry.NETWORKS.items() if network.words)
         raise PreflightError(
             f"config.init.words: model.network {config.model.network!r} has no word table for it, which {having} has: "
             "leave it unset"

@@ -12,9 +12,9 @@ import optax
 from flax import struct, traverse_util
 from ml_collections import ConfigDict
 
-from ipa_jax import networks
 from ipa_jax.input import word_vectors
 from ipa_jax.input.texts import Vocabulary
+from ipa_jax.models import registry
 from third_party_ports.checkpoints import weights
 from third_party_ports.checkpoints.checkpoint import attribute
 
@@ -48,7 +48,7 @@ def with_resnet(config: ConfigDict) -> ConfigDict:
 def example_inputs(config: ConfigDict) -> dict[str, np.ndarray]:
     """One image of the right shapes to initialise from: everything the config's network reads."""
     side, k, d = config.input.crop, config.data.retrieval.k, config.data.depth.side
-    parts = networks.parts(config, train=False)
+    parts = registry.parts(config, train=False)
     example = {"slot_mask": np.ones(1, bool)}
     if "photo" in parts:
         example["image"] = np.zeros((1, side, side, 3), np.uint8)
@@ -62,7 +62,7 @@ def example_inputs(config: ConfigDict) -> dict[str, np.ndarray]:
         example["window"] = np.float32([[0, 0, 1]])
         example["flip"] = np.zeros(1, bool)
     if "texts" in parts:
-        fields, words = networks.texts(config)
+        fields, words = registry.texts(config)
         example |= {f"words/{field}": np.ones((1, words), np.int32) for field in fields}
     if "account" in parts:
         example["account"] = np.zeros(1, np.int32)
@@ -80,20 +80,20 @@ def initial_variables(config: ConfigDict, head_bias: float = 0.0) -> dict:
     A cached ResNet's parameters are there too: scoring new photos needs them.
     """
     config = with_resnet(config)
-    model, example = networks.build(config, dtype="float32"), example_inputs(config)
+    model, example = registry.build(config, dtype="float32"), example_inputs(config)
     variables = jax.jit(lambda key: model.init(key, example, train=False))(jax.random.key(config.seed))
     variables = {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
-    for start in networks.of(config).starts(config):
+    for start in registry.of(config).starts(config):
         if file := config.init[start.field]:
             variables = _load(variables, start, file)
-    if head_bias and (path := networks.of(config).bias):
+    if head_bias and (path := registry.of(config).bias):
         params = traverse_util.flatten_dict(variables["params"], sep="/")
         params[path] = jnp.full_like(params[path], head_bias)
         variables["params"] = traverse_util.unflatten_dict(params, sep="/")
     return variables
 
 
-def _load(variables: dict, start: networks.Start, file: str) -> dict:
+def _load(variables: dict, start: registry.Start, file: str) -> dict:
     """Replaces the variables of the network at a path by those of a converted file."""
     at, keys = start.path, attribute(start.keys)
     flat = {kind: traverse_util.flatten_dict(tree) for kind, tree in variables.items()}
@@ -112,7 +112,7 @@ def with_words(variables: dict, config: ConfigDict, vocabulary: Vocabulary) -> t
 
     Raises ValueError as word_vectors.fill.
     """
-    path, field = networks.of(config).words, f"config.{config.model.network}.word_width"
+    path, field = registry.of(config).words, f"config.{config.model.network}.word_width"
     params = traverse_util.flatten_dict(variables["params"], sep="/")
     params[path], found = word_vectors.fill(params[path], Path(config.init.words), vocabulary, field)
     return variables | {"params": traverse_util.unflatten_dict(params, sep="/")}, found
@@ -124,7 +124,7 @@ def parameter_labels(params: Mapping, config: ConfigDict) -> Mapping:
     Raises ValueError for a leaf that no pattern or more than one matches, or a pattern that matches no leaf.
     """
     patterns = {name: re.compile(group.pattern) for name, group in config.optim.groups.items()}
-    frozen = networks.of(config).frozen(config)
+    frozen = registry.of(config).frozen(config)
     labels, used = {}, set()
     for path in traverse_util.flatten_dict(params, sep="/"):
         names = [name for name, pattern in patterns.items() if pattern.fullmatch(path)]

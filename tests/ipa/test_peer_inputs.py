@@ -6,9 +6,9 @@ import pytest
 from group_stand_in import StandIn
 from tiny_models import tiny_config
 
-from ipa_jax import networks
 from ipa_jax.input import batches, photos, vocabularies
 from ipa_jax.input import peer_fields as peer_inputs
+from ipa_jax.models import registry
 from ipa_jax.training import preflight, state
 from third_party_ports.peers import musiq_patches
 
@@ -91,7 +91,7 @@ def test_a_field_holds_the_text_that_its_entry_names():
     params = jax.eval_shape(lambda: state.initial_variables(config))["params"]
     assert {"project_image", "project_description", "project_said", "gru_said_forward"} <= params.keys()
     uhan = tiny_config("uhan", uhan__fields=("words=description",))
-    assert networks.build(uhan).field == "words" and networks.texts(uhan)[0] == {"words": "description"}
+    assert registry.build(uhan).field == "words" and registry.texts(uhan)[0] == {"words": "description"}
 
 
 def stand_in_with_texts(sizes):

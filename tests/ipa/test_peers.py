@@ -10,8 +10,9 @@ from group_stand_in import StandIn
 from safetensors.numpy import save_file
 from tiny_models import random_packs, random_variables, tiny_config, train
 
-from ipa_jax import losses, networks
+from ipa_jax import losses
 from ipa_jax.input import batches, packing
+from ipa_jax.models import registry
 from ipa_jax.training import preflight, state, steps
 
 pytestmark = pytest.mark.xdist_group("peers")
@@ -48,9 +49,9 @@ def test_steps_of_every_peer_are_one_trace_and_move_what_is_trained(name):
     assert np.isfinite(trained.losses).all() and min(trained.losses) > 0
     before, after = (traverse_util.flatten_dict(s.params, sep="/") for s in (trained.states[0], trained.states[-1]))
     still = {path for path in before if (before[path] == after[path]).all()}
-    frozen = {path for path in before if path.startswith(networks.of(config).frozen(config) or "-")}
+    frozen = {path for path in before if path.startswith(registry.of(config).frozen(config) or "-")}
     assert frozen <= still
-    constant = {networks.of(config).bias} if config.loss.name in losses.PAIR_LOSSES else set()
+    constant = {registry.of(config).bias} if config.loss.name in losses.PAIR_LOSSES else set()
     # Gradients of exactly 0 in these few images: rectifiers that are off, tokens without a mask
     assert len(still - frozen - constant) < 0.1 * len(before)
     old, new = (traverse_util.flatten_dict(s.batch_stats, sep="/") for s in (trained.states[0], trained.states[-1]))
@@ -61,7 +62,7 @@ def test_steps_of_every_peer_are_one_trace_and_move_what_is_trained(name):
 def test_a_peer_is_the_function_of_its_image_alone(name):
     """Scored in another order: the same z, none of them alike."""
     config = config_of(name)
-    model, variables = networks.build(config, dtype="float32"), random_variables(config)
+    model, variables = registry.build(config, dtype="float32"), random_variables(config)
     batch = steps.flatten_packs(random_packs(config, 1, 4))
     score = jax.jit(lambda variables, inputs: model.apply(variables, inputs, train=False)[0])
     z = score(variables, batch)
@@ -72,7 +73,7 @@ def test_a_peer_is_the_function_of_its_image_alone(name):
 
 def test_nima_votes_sum_to_one_and_z_is_the_log_of_their_mean():
     config = config_of("nima")
-    model, variables = networks.build(config, dtype="float32"), random_variables(config)
+    model, variables = registry.build(config, dtype="float32"), random_variables(config)
     batch = steps.flatten_packs(random_packs(config, 1, 3))
     z, out = model.apply(variables, batch, train=False)
     np.testing.assert_allclose(out["votes"].sum(1), 1, rtol=1e-5)
@@ -108,7 +109,7 @@ def test_the_step_is_the_weighted_sum_over_images():
     batch = random_packs(config, 2, 3, filled=5)
     batch["log_likes"][1, 2] = 1e6  # of the empty slot
     trained = train(config, [batch], tx=optax.sgd(1.0))
-    model, variables = networks.build(config), random_variables(config)
+    model, variables = registry.build(config), random_variables(config)
     flat = steps.flatten_packs(batch)
 
     def loss(params):
@@ -165,7 +166,7 @@ def test_the_output_starts_at_the_likes_mean():
     np.testing.assert_array_equal(params["uhan"]["out"]["bias"], [6.5])
     for name in STEPS:
         shapes = jax.eval_shape(lambda name=name: state.initial_variables(config_of(name)))["params"]
-        assert (networks.of(config_of(name)).bias or "nima/dense/bias") in traverse_util.flatten_dict(shapes, sep="/")
+        assert (registry.of(config_of(name)).bias or "nima/dense/bias") in traverse_util.flatten_dict(shapes, sep="/")
 
 
 def test_what_a_peer_cannot_do_is_refused():

@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 from test_table_figures import record, runs
 
 from configs import full
-from ipa_jax import paper_results
+from ipa_jax import paper as paper_results
 from ipa_jax.experiments import pages, reference_rows, statistics, table_page, table_rows, tables
 from ipa_jax.experiments import runs as experiments
 from ipa_jax.experiments.runs import World

@@ -6,7 +6,7 @@ import pytest
 from flax import traverse_util
 from tiny_models import random_packs, random_variables, tiny_config
 
-from ipa_jax import networks
+from ipa_jax.models import registry
 from ipa_jax.training import steps
 
 pytestmark = pytest.mark.xdist_group("peers")
@@ -18,7 +18,7 @@ def made():
     batch = steps.flatten_packs(random_packs(config, 1, 5, seed=3))
     for field in ("description", "hashtag", "comment", "caption"):
         batch[f"words/{field}"][0, -1] = 5  # the first post has every field
-    return config, networks.build(config, dtype="float32"), random_variables(config), batch
+    return config, registry.build(config, dtype="float32"), random_variables(config), batch
 
 
 def test_weights_are_over_the_present_fields(made):

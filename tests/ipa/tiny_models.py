@@ -10,8 +10,8 @@ import optax
 from flax import traverse_util
 from ml_collections import ConfigDict
 
-from ipa_jax import networks
 from ipa_jax.input import peer_fields as peer_inputs
+from ipa_jax.models import registry
 from ipa_jax.training import devices, state, steps
 
 SIDE, DEPTH_SIDE = 24, 12  # of images and of stored depth maps
@@ -64,9 +64,9 @@ def random_packs(config: ConfigDict, packs: int, slots: int, *, seed: int = 0, f
 
 def _of_peers(config: ConfigDict, shape: tuple[int, int], rng: np.random.Generator) -> dict:
     """What the config's network reads beside photos, and image losses beside likes."""
-    parts, more = networks.parts(config, train=True), {}
+    parts, more = registry.parts(config, train=True), {}
     if "texts" in parts:
-        fields, words = networks.texts(config)
+        fields, words = registry.texts(config)
         for field in fields:
             real = np.arange(words) >= words - rng.integers(0, words + 1, shape)[..., None]
             numbers = rng.integers(2, config.texts.words + 2, (*shape, words)) * real
@@ -121,7 +121,7 @@ def train(
         return tx.update(*arguments)
 
     watched = optax.GradientTransformation(tx.init, counted)
-    train_step = steps.make_train_step(networks.build(config), watched, config, 10.0, where)
+    train_step = steps.make_train_step(registry.build(config), watched, config, 10.0, where)
     states = [jax.tree.map(np.asarray, state.create(variables, tx, config.optim.ema))]
     at, losses = devices.to_devices(states[0], where), []
     for batch in batches:
