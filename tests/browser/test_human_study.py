@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from tests.data import built, tiny_world
+from tests.helpers import built, tiny_world
 
 ROOT = Path(__file__).parents[2]
 PAIRS = 4

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import succeed, train_flags
+from tests.helpers.commands import succeed, train_flags
 
 
 @pytest.fixture(scope="session")

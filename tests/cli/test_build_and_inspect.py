@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from data_builders.dataset import GroupDataset
-from tests.data import tiny_world
+from tests.helpers import tiny_world
 
 ROOT = Path(__file__).parents[2]
 

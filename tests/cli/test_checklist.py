@@ -12,7 +12,7 @@ from ipa_jax.input.texts import train
 from ipa_jax.leakage import run_checks
 from ipa_jax.leakage.checks import FEATURE_SELECTION, ILLEGITIMATE, NO_TEST_SET
 from ipa_jax.leakage.run_checks import check
-from tests.cli.commands import succeed
+from tests.helpers.commands import succeed
 
 pytestmark = pytest.mark.xdist_group("devices")
 

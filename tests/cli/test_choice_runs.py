@@ -3,7 +3,7 @@
 import pytest
 
 from data_builders.dataset import GroupDataset
-from tests.cli.commands import fail, succeed
+from tests.helpers.commands import fail, succeed
 
 pytestmark = pytest.mark.xdist_group("tables")
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.cli.commands import succeed
+from tests.helpers.commands import succeed
 
 pytestmark = pytest.mark.xdist_group("devices")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.kill_resume import logged
-from tests.cli.commands import ROOT, command, environment, run, succeed, train_flags
+from tests.helpers.commands import ROOT, command, environment, run, succeed, train_flags
 
 # The masked BatchNorm and all branches are there; smaller networks than tiny compile sooner.
 MORE = ("--config.batch.packs=4", "--config.train.epochs=2", "--config.model.swin.depths=(1,)",

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tests.cli.commands import run, succeed
+from tests.helpers.commands import run, succeed
 
 pytestmark = pytest.mark.xdist_group("train")
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from tests.cli.commands import fail, succeed
+from tests.helpers.commands import fail, succeed
 
 pytestmark = pytest.mark.xdist_group("tables")
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ipa_jax.training.export import load_export
-from tests.cli.commands import fail, succeed, train_flags
+from tests.helpers.commands import fail, succeed, train_flags
 
 pytestmark = pytest.mark.xdist_group("peers")
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.cli.commands import fail, succeed
+from tests.helpers.commands import fail, succeed
 
 pytestmark = pytest.mark.xdist_group("devices")
 

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import kill_resume
 from benchmarks.kill_resume import Moment
-from tests.cli.commands import command, environment, train_flags
+from tests.helpers.commands import command, environment, train_flags
 
 pytestmark = pytest.mark.xdist_group("train")
 

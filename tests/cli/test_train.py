@@ -11,7 +11,7 @@ import pytest
 from benchmarks.kill_resume import logged
 from data_builders.dataset import GroupDataset
 from ipa_jax.training.export import load_export
-from tests.cli.commands import run, succeed, train_flags
+from tests.helpers.commands import run, succeed, train_flags
 
 pytestmark = pytest.mark.xdist_group("train")
 

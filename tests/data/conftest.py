@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.data import tiny_world
+from tests.helpers import tiny_world
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import pytest
 from data_builders.dataset import SPLITS, GroupDataset
 from data_builders.features.store import FeatureReader
 from data_builders.groups import split_of
-from tests.data.built import build_quietly, config
+from tests.helpers.built import build_quietly, config
 
 pytestmark = pytest.mark.xdist_group("built")
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_accounts import DAY, as_arrays, draw_account, draw_choices
 
 from data_builders.dataset import GroupDataset
 from data_builders.groups import SPLITS, TRAIN
@@ -16,7 +15,8 @@ from data_builders.retrieval.memory_bank import newest
 from data_builders.retrieval.similarity import similarity
 from data_builders.retrieval.top_k import DECIMALS, retrieve
 from data_builders.top3000 import examples
-from tests.data.built import build_quietly, config
+from tests.helpers.built import build_quietly, config
+from tests.helpers.random_accounts import DAY, as_arrays, draw_account, draw_choices
 
 NAMES = ("ann", "ben", "cho")
 FIELDS = ("similarity", "local_score", "count", "mask")

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from random_accounts import plain_choices
 
 from data_builders import groups
+from tests.helpers.random_accounts import plain_choices
 
 DAY = 86400
 POSTS = st.lists(st.tuples(st.integers(0, 3 * DAY), st.integers(1, 8)), max_size=40)

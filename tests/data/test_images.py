@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
-from raw_layout import save_image
 
 from data_builders.top3000 import probe
+from tests.helpers.raw_layout import save_image
 
 
 def scene(seed: int, side: int = 64) -> Image.Image:

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_accounts import DAY, as_arrays, draw_account, draw_choices
 from tensorflow_datasets.proto import tf_example_pb2
 
 from data_builders.dataset import GroupDataset
 from data_builders.groups import TRAIN
 from data_builders.retrieval.memory_bank import in_bank
 from data_builders.retrieval.top_k import retrieve
-from tests.data import tiny_world
-from tests.data.built import build_quietly, config
+from tests.helpers import tiny_world
+from tests.helpers.built import build_quietly, config
+from tests.helpers.random_accounts import DAY, as_arrays, draw_account, draw_choices
 
 FIELDS = ("index", "similarity", "local_score", "count", "mask")
 LIKES = ("likes",)  # fields of an example that hold its own likes

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_accounts import as_arrays, draw_account, draw_choices, plain_choices
 
 from data_builders.retrieval import memory_bank
 from data_builders.retrieval.memory_bank import AccountImages, account_images
+from tests.helpers.random_accounts import as_arrays, draw_account, draw_choices, plain_choices
 
 DAY = 86400
 MEMORY = {"exclude": "group", "past_only": False, "min_lag_days": 7.0}

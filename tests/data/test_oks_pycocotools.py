@@ -13,9 +13,9 @@ COCO compares a detection with an annotation of the same photo. Ours compares pe
 import numpy as np
 import pytest
 from pycocotools.cocoeval import COCOeval
-from random_accounts import as_features
 
 from data_builders.retrieval.similarity import SIGMAS, pose_similarity
+from tests.helpers.random_accounts import as_features
 
 WIDTH, HEIGHT = 120, 90
 BOX = (20.0, 10.0, 80.0, 70.0)

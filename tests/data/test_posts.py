@@ -4,11 +4,11 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from raw_layout import CHOICES, InstagramFolder, save_image, with_choices
 
 from data_builders.posts import post as posts
 from data_builders.posts.post import Post, RawDataError, Skips
 from data_builders.posts.table import PostTable, hashtags
+from tests.helpers.raw_layout import CHOICES, InstagramFolder, save_image, with_choices
 
 
 def post(post_id="p", *, time=10, likes=5, images=("a",), **more) -> Post:

@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from raw_layout import CHOICES, save_image, with_choices
 
 from data_builders.posts import post
 from data_builders.posts.csv_file import parse_likes, parse_time, relative_path
 from data_builders.posts.post import SCHEMA, RawDataError
+from tests.helpers.raw_layout import CHOICES, save_image, with_choices
 
 HEADER = "image,account,likes,timestamp"
 

@@ -7,12 +7,12 @@ import shutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from raw_layout import CHOICES, HEADER, MAPPING_HEADER, InstagramFolder, node, with_choices
 
 from data_builders.posts import influencer_dataset
 from data_builders.posts import post as posts
 from data_builders.posts.influencer_dataset import Row, parse_info, parse_row
 from data_builders.posts.post import RawDataError, Skips
+from tests.helpers.raw_layout import CHOICES, HEADER, MAPPING_HEADER, InstagramFolder, node, with_choices
 
 ROW = Row("u", "1", ["1.jpg"])
 

@@ -5,14 +5,14 @@ import random
 
 import numpy as np
 import pytest
-import slow_reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_accounts import as_arrays, as_features, draw_account, draw_choices, draw_image, plain_choices
 
 from data_builders.retrieval import top_k
 from data_builders.retrieval.memory_bank import account_images
 from data_builders.retrieval.similarity import Features
+from tests.helpers import slow_reference
+from tests.helpers.random_accounts import as_arrays, as_features, draw_account, draw_choices, draw_image, plain_choices
 
 DAY = 86400
 CHOICES = {

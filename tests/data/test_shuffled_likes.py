@@ -9,7 +9,7 @@ import pytest
 from data_builders.groups import SPLITS, TEST
 from data_builders.retrieval import shuffled_likes
 from data_builders.top3000 import examples
-from tests.data.random_accounts import plain_choices
+from tests.helpers.random_accounts import plain_choices
 
 DAY = 86_400
 

@@ -6,10 +6,10 @@ import random
 
 import numpy as np
 import pytest
-import slow_reference
-from random_accounts import as_features, draw_image
 
 from data_builders.retrieval import similarity
+from tests.helpers import slow_reference
+from tests.helpers.random_accounts import as_features, draw_image
 
 NOSE, LEFT_HIP = 0, 11
 THIRDS = {"pose": 1 / 3, "background": 1 / 3, "caption": 1 / 3}

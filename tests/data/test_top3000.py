@@ -17,8 +17,8 @@ from tensorflow_datasets.core import shuffle
 from data_builders.dataset import SPLITS, GroupDataset
 from data_builders.posts.post import RawDataError
 from data_builders.top3000.top3000_dataset_builder import Builder
-from tests.data import tiny_world
-from tests.data.built import build_quietly, config
+from tests.helpers import tiny_world
+from tests.helpers.built import build_quietly, config
 
 pytestmark = pytest.mark.xdist_group("built")
 

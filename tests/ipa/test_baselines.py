@@ -7,14 +7,14 @@ import json
 import numpy as np
 import polars as pl
 import pytest
-from gray_split import DAY, Split
 from PIL import Image
-from tiny_models import tiny_config
 
 from configs import full
 from ipa_jax.baselines import backbone_features, neighbours
 from ipa_jax.baselines import scores as baselines
 from ipa_jax.training import export, state
+from tests.helpers.gray_split import DAY, Split
+from tests.helpers.tiny_models import tiny_config
 
 OTHERS = ["retrieval_only", "pixel_knn", "caption_only", "content_type", "newer", "older", "account_constant", "chance"]
 

@@ -6,10 +6,10 @@ import sys
 
 import numpy as np
 import pytest
-from group_stand_in import StandIn, jpeg
 
 from configs import full
 from ipa_jax.input import batches, packing, photos
+from tests.helpers.group_stand_in import StandIn, jpeg
 
 SIZES = [2, 3, 7, 5, 4, 2, 6, 3, 3, 4, 8, 2, 5, 3]
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from group_stand_in import StandIn
-from tiny_models import tiny_config
 
 from ipa_jax.input import batches, packing
 from ipa_jax.input.caption_filter import CaptionFilter
+from tests.helpers.group_stand_in import StandIn
+from tests.helpers.tiny_models import tiny_config
 
 SIZES = [6, 5, 2]
 

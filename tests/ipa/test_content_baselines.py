@@ -3,11 +3,11 @@
 import numpy as np
 import polars as pl
 import pytest
-from gray_split import Split
 from scipy.sparse import csr_array
 
 from configs import full
 from ipa_jax.baselines import metadata as content
+from tests.helpers.gray_split import Split
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from data_builders.demo_world.parameters import Parameters
 from data_builders.demo_world.write import write_world
 from ipa_jax.leakage import checklist, checks, planted_build, recompute, stored_data
 from ipa_jax.leakage.checks import FAIL, NOT_APPLICABLE, PASS
-from tests.data import tiny_world
-from tests.data.built import build_quietly, config
+from tests.helpers import tiny_world
+from tests.helpers.built import build_quietly, config
 
 pytestmark = pytest.mark.xdist_group("built")
 

@@ -3,13 +3,13 @@
 import jax
 import numpy as np
 import pytest
-from group_stand_in import StandIn
-from tiny_models import tiny_config
 
 from ipa_jax.input import batches, photos, vocabularies
 from ipa_jax.input import peer_fields as peer_inputs
 from ipa_jax.models import registry
 from ipa_jax.training import preflight, state
+from tests.helpers.group_stand_in import StandIn
+from tests.helpers.tiny_models import tiny_config
 from third_party_ports.peers import musiq_patches
 
 pytestmark = pytest.mark.xdist_group("peers")

@@ -6,14 +6,14 @@ import numpy as np
 import optax
 import pytest
 from flax import traverse_util
-from group_stand_in import StandIn
 from safetensors.numpy import save_file
-from tiny_models import random_packs, random_variables, tiny_config, train
 
 from ipa_jax import losses
 from ipa_jax.input import batches, packing
 from ipa_jax.models import registry
 from ipa_jax.training import preflight, state, steps
+from tests.helpers.group_stand_in import StandIn
+from tests.helpers.tiny_models import random_packs, random_variables, tiny_config, train
 
 pytestmark = pytest.mark.xdist_group("peers")
 

@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_models import random_packs, random_variables, tiny_config
 
 from ipa_jax.models.popularity import PopularityModel, build_model
 from ipa_jax.training import state
 from ipa_jax.training.steps import flatten_packs
+from tests.helpers.tiny_models import random_packs, random_variables, tiny_config
 
 IMAGES = 6
 pytestmark = pytest.mark.xdist_group("popularity")  # one process compiles the model for all

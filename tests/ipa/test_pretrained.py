@@ -6,9 +6,9 @@ import jax
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
-from tiny_models import tiny_config
 
 from ipa_jax.training import export, state
+from tests.helpers.tiny_models import tiny_config
 from third_party_ports import convert, resnet, swin
 from third_party_ports.checkpoints import weights
 from third_party_ports.checkpoints.weights import TABLE

@@ -13,10 +13,10 @@ import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
-from stand_in_data import CAPTION, splits, write_workdir
 
 from ipa_jax.report import examples, figures, runs
 from ipa_jax.report import page as report
+from tests.helpers.stand_in_data import CAPTION, splits, write_workdir
 
 ACCOUNTS = ["rosa.travels", "tim_eats", "<b>&mo</b>", "ana"]
 YARDSTICKS = {

@@ -7,10 +7,10 @@ import numpy as np
 import optax
 import pytest
 from flax import traverse_util
-from tiny_models import tiny_config
 
 from configs import full
 from ipa_jax.training import state
+from tests.helpers.tiny_models import tiny_config
 
 
 def parameters(config):

@@ -12,12 +12,12 @@ import numpy as np
 import optax
 import pytest
 from flax import traverse_util
-from tiny_models import random_packs, random_variables, tiny_config, train
 
 from ipa_jax import losses
 from ipa_jax.models.popularity import build_model
 from ipa_jax.training import devices, steps
 from ipa_jax.training.step_metrics import TrainMetrics
+from tests.helpers.tiny_models import random_packs, random_variables, tiny_config, train
 
 pytestmark = pytest.mark.xdist_group("steps")  # one process compiles each step for all
 
@@ -176,7 +176,7 @@ def test_one_and_four_devices_take_the_same_steps():
         import jax, numpy as np, optax
         jax.config.update("jax_num_cpu_devices", 4)
         jax.config.update("jax_disable_most_optimizations", True)
-        from tiny_models import random_packs, tiny_config, train
+        from tests.helpers.tiny_models import random_packs, tiny_config, train
 
         config = tiny_config(model__swin__drop_path=0.3, optim__ema=0.9)
         batches = [random_packs(config, 4, 2, seed=seed, filled=5) for seed in range(3)]  # 2, 2, 1 and 0 images

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from gray_split import Split
 
 from configs import full
 from ipa_jax.baselines import scores as baselines
@@ -11,6 +10,7 @@ from ipa_jax.experiments.records import RecordError
 from ipa_jax.experiments.runs import BuiltData, Run, World
 from ipa_jax.metrics.scored_pairs import score_table
 from ipa_jax.peers import zero_shot
+from tests.helpers.gray_split import Split
 
 
 def splits():

@@ -17,7 +17,7 @@ from ipa_jax import paper as paper_results
 from ipa_jax.experiments import pages, reference_rows, statistics, table_page, table_rows, tables
 from ipa_jax.experiments import runs as experiments
 from ipa_jax.experiments.runs import World
-from tests.data import built, tiny_world
+from tests.helpers import built, tiny_world
 
 
 def arguments(**changes):

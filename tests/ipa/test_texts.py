@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from group_stand_in import StandIn
 
 from configs import uhan, xu, xu_comments
 from ipa_jax.input import texts, vocabularies
+from tests.helpers.group_stand_in import StandIn
 
 CORPUS = ["Café au lait", "café CAFÉ, dog", "dog dog 🔥🔥", "犬 dog"]
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from tiny_models import tiny_config
 
 from ipa_jax.input import texts, word_vectors
 from ipa_jax.training import preflight, state
+from tests.helpers.tiny_models import tiny_config
 
 WORDS = ["dog", "café", "🔥", "sea"]  # numbers 2 to 5
 TABLE = np.arange(24, dtype=np.float32).reshape(8, 3)

@@ -4,10 +4,10 @@ import jax
 import numpy as np
 import pytest
 from flax import traverse_util
-from tiny_models import random_packs, random_variables, tiny_config
 
 from ipa_jax.models import registry
 from ipa_jax.training import steps
+from tests.helpers.tiny_models import random_packs, random_variables, tiny_config
 
 pytestmark = pytest.mark.xdist_group("peers")
 

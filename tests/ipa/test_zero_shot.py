@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from group_stand_in import StandIn
 
 from ipa_jax.input import photos
 from ipa_jax.peers import zero_shot
+from tests.helpers.group_stand_in import StandIn
 from third_party_ports import imagenet
 
 pytestmark = pytest.mark.xdist_group("peers")

@@ -13,7 +13,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from tests.ports import swin_layouts
+from tests.helpers import swin_layouts
 from third_party_ports import __version__, checkpoint_checks, convert, swin
 from third_party_ports.bottom_up.regions import ANCHORS
 from third_party_ports.checkpoints import identify, weights, zoo

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.ports import slow_resnet
+from tests.helpers import slow_resnet
 from third_party_ports import convert, imagenet, resnet
 from third_party_ports.checkpoints import identify, weights
 from third_party_ports.checkpoints.weights import WeightsError

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.ports import swin_layouts
+from tests.helpers import swin_layouts
 from third_party_ports.checkpoints.swin_layouts import official_swin
 from third_party_ports.checkpoints.weights import WeightsError
 from third_party_ports.swin import KEYS

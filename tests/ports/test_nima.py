@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
-from tests.ports.slow_resnet import convolved, normed
+from tests.helpers.slow_resnet import convolved, normed
 from third_party_ports import convert
 from third_party_ports.checkpoints import identify, weights, zoo
 from third_party_ports.checkpoints.weights import WeightsError

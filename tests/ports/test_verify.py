@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from tests.ports import slow_resnet, slow_swin
+from tests.helpers import slow_resnet, slow_swin
 from third_party_ports import swin, verify
 from third_party_ports.parity import recipe
 from third_party_ports.parity.fixture import Fixture

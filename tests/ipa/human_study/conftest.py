@@ -5,8 +5,8 @@ import pytest
 from data_builders.dataset import GroupDataset
 from ipa_jax.human_study import answers as store
 from ipa_jax.human_study import pairs
-from tests.data import built, tiny_world
-from tests.ipa.human_study.participants import PAIRS
+from tests.helpers import built, tiny_world
+from tests.helpers.participants import PAIRS
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ipa_jax.human_study import answers as store
-from tests.ipa.human_study.participants import PAIRS, enter
+from tests.helpers.participants import PAIRS, enter
 
 pytestmark = pytest.mark.xdist_group("human_study")
 

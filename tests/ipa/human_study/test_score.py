@@ -11,7 +11,7 @@ from waitress.server import TcpWSGIServer
 
 from ipa_jax.human_study import __main__ as command
 from ipa_jax.human_study.score import lines, score, summary, trimmed_mean
-from tests.ipa.human_study.participants import PAIRS, enter
+from tests.helpers.participants import PAIRS, enter
 
 pytestmark = pytest.mark.xdist_group("human_study")
 

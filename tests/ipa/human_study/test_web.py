@@ -7,7 +7,7 @@ import pytest
 
 from ipa_jax.human_study.photo import plain
 from ipa_jax.human_study.web import COOKIE, create_app
-from tests.ipa.human_study.participants import PAIRS
+from tests.helpers.participants import PAIRS
 
 pytestmark = pytest.mark.xdist_group("human_study")
 

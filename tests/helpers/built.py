@@ -1,4 +1,4 @@
-"""Builds the data set of tests/data/tiny_world.py in this process."""
+"""Builds the data set of tests/helpers/tiny_world.py in this process."""
 
 import contextlib
 import io
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from configs import full
 from data_builders.build import build
-from tests.data import tiny_world
+from tests.helpers import tiny_world
 
 
 def config(**changes):
