@@ -10,7 +10,7 @@ import pytest
 
 from data_builders.features import journal as feature_journal
 from data_builders.features.store import FeatureReader, FeatureWriter
-from tests.data.test_feature_store import EXTRACTORS, open_writer, person, row
+from tests.data_builders.features.test_store import EXTRACTORS, open_writer, person, row
 
 ROOT = Path(__file__).parents[2]
 
@@ -78,7 +78,7 @@ def test_kill_9(tmp_path):
     program = """
 import os, signal, sys
 from pathlib import Path
-from tests.data.test_feature_journal import written
+from tests.data_builders.features.test_journal import written
 writer = written(Path(sys.argv[1]), 7)
 os.kill(os.getpid(), signal.SIGKILL)
 """

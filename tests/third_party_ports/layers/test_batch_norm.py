@@ -79,7 +79,7 @@ def test_one_and_four_devices_agree():
         import functools
         import jax, jax.numpy as jnp, numpy as np
         jax.config.update("jax_num_cpu_devices", 4)
-        from tests.ports.test_batch_norm import VARIABLES
+        from tests.third_party_ports.layers.test_batch_norm import VARIABLES
         from third_party_ports.layers.batch_norm import BatchNorm
 
         rng = np.random.default_rng(1)
