@@ -140,7 +140,7 @@ def main() -> int:
 
     def command(workdir: Path) -> list[str]:
         flags = [f"--config={args.config}", f"--config.data_dir={args.data_dir}", f"--workdir={workdir}", *more]
-        return [sys.executable, "-m", "train", *flags]
+        return [sys.executable, "-m", "ipa_jax", "train", *flags]
 
     undisturbed, killed = args.out / "undisturbed", args.out / "killed"
     if killed.exists():

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.helpers.paths import ROOT
+
 ALLOWED = {  # package: the project's packages that it may import
     "ipa_jax": {"ipa_jax", "data_builders", "third_party_ports", "configs"},
     "data_builders": {"data_builders", "third_party_ports", "configs"},

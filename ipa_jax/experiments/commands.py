@@ -17,7 +17,7 @@ def command(module: str, *arguments: str) -> None:
     """Runs `python -m module arguments`, printed first; the stage ends with this process. Raises StageError."""
     print(f"\n$ python -m {module} {shlex.join(arguments)}", flush=True)
     with _terminate_as_exit():
-        ended = subprocess.run([sys.executable, "-m", module, *arguments])
+        ended = subprocess.run([sys.executable, "-m", "ipa_jax", module, *arguments])
     if ended.returncode:
         raise StageError(f"python -m {module} {shlex.join(arguments)}")
 

@@ -41,7 +41,7 @@ def make_world(folder: Path, seed: int, configs: Sequence[str], args: argparse.N
 
 def check_export(folder: Path, name: str) -> None:
     """The export of a run gives the metrics of its results.json in a fresh process. Raises StageError if not."""
-    words = ["-m", "evaluate", f"--export={folder}/{name}/export", "--split=test", "--json"]
+    words = ["-m", "ipa_jax", "evaluate", f"--export={folder}/{name}/export", "--split=test", "--json"]
     print(f"\n$ python {shlex.join(words)}", flush=True)
     run = subprocess.run([sys.executable, *words], stdout=subprocess.PIPE, text=True)
     if run.returncode:

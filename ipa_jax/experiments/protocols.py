@@ -212,7 +212,7 @@ def worlds_sentence(args: argparse.Namespace) -> str:
 def command_line(args: argparse.Namespace) -> str:
     """The command that makes the page, without what is as it would be anyway."""
     parser = _parser()
-    words = ["python", "-m", "protocols"]
+    words = ["python", "-m", "ipa_jax", "protocols"]
     for name in ("out", "records", "page", "evaluation", "seeds", "accounts", "posts", "size", "only"):
         value = getattr(args, name)
         if value != parser.get_default(name):

@@ -3,18 +3,16 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from data_builders.dataset import GroupDataset
 from tests.helpers import tiny_world
-
-ROOT = Path(__file__).parents[2]
+from tests.helpers.paths import ROOT
 
 
 def run(module, *arguments):
-    return subprocess.run([sys.executable, "-m", module, *arguments], cwd=ROOT, capture_output=True, text=True)
+    return subprocess.run([sys.executable, "-m", "ipa_jax", module, *arguments], cwd=ROOT, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ import itertools
 import pickle
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -15,6 +14,7 @@ from data_builders.dataset import SPLITS, GroupDataset
 from data_builders.features.store import FeatureReader
 from data_builders.groups import split_of
 from tests.helpers.built import build_quietly, config
+from tests.helpers.paths import ROOT
 
 pytestmark = pytest.mark.xdist_group("built")
 
@@ -170,4 +170,4 @@ with ThreadPoolExecutor(4) as threads:
 """
     for _ in range(5):
         command = [sys.executable, "-c", program, str(data_dir)]
-        subprocess.run(command, check=True, timeout=60, cwd=Path(__file__).parents[2])
+        subprocess.run(command, check=True, timeout=60, cwd=ROOT)

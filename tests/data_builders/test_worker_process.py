@@ -6,7 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.helpers.paths import ROOT
+
 PROGRAM = """
 import multiprocessing, os, signal, sys
 from data_builders.worker_process import end_with_parent

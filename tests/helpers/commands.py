@@ -5,7 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.helpers.paths import ROOT
+
 # Most of what these tests wait for is compilation; what is computed stays the same between runs of one machine.
 _FAST_COMPILE = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
@@ -17,26 +18,26 @@ def environment(devices: int = 1, **more: str) -> dict[str, str]:
     return os.environ | own | more
 
 
-def command(module: str, *arguments: str | Path) -> list[str]:
-    return [sys.executable, "-m", module, *map(str, arguments)]
+def command(name: str, *arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "ipa_jax", name, *map(str, arguments)]
 
 
-def run(module: str, *arguments: str | Path, devices: int = 1, **more: str) -> subprocess.CompletedProcess:
-    """Runs `python -m module arguments` to its end; nothing is raised."""
+def run(name: str, *arguments: str | Path, devices: int = 1, **more: str) -> subprocess.CompletedProcess:
+    """Runs `python -m ipa_jax NAME ARGUMENTS` to its end; nothing is raised."""
     return subprocess.run(
-        command(module, *arguments), cwd=ROOT, env=environment(devices, **more), capture_output=True, text=True
+        command(name, *arguments), cwd=ROOT, env=environment(devices, **more), capture_output=True, text=True
     )
 
 
-def succeed(module: str, *arguments: str | Path, **more) -> subprocess.CompletedProcess:
-    done = run(module, *arguments, **more)
+def succeed(name: str, *arguments: str | Path, **more) -> subprocess.CompletedProcess:
+    done = run(name, *arguments, **more)
     assert done.returncode == 0, done.stdout + done.stderr
     return done
 
 
-def fail(module: str, *arguments: str | Path, **more) -> subprocess.CompletedProcess:
+def fail(name: str, *arguments: str | Path, **more) -> subprocess.CompletedProcess:
     """Runs a command that must end with a message, not with a traceback."""
-    done = run(module, *arguments, **more)
+    done = run(name, *arguments, **more)
     assert done.returncode != 0, done.stdout
     assert "error: " in done.stderr and "Traceback" not in done.stderr, done.stderr
     return done

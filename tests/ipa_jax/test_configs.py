@@ -5,15 +5,14 @@ import importlib
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from ml_collections import ConfigDict
 
 from configs import full
 from ipa_jax.training import workdir
+from tests.helpers.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 NAMES = sorted(file.stem for file in (ROOT / "configs").glob("*.py") if file.stem != "__init__")
 VARIANTS = [name for name in NAMES if name not in ("full", "demo")]
 SIZES = ("full", "demo", "tiny")

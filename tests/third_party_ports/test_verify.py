@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from tests.helpers import slow_resnet, slow_swin
+from tests.helpers.paths import ROOT
 from third_party_ports import swin, verify
 from third_party_ports.parity import recipe
 from third_party_ports.parity.fixture import Fixture
 from third_party_ports.parity.images import stored_names
 
-ROOT = Path(__file__).parents[2]
 GOLDEN = sorted(manifest.parent for manifest in (ROOT / "tests/golden").glob("*/manifest.json"))
 MEAN_STD = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 
@@ -256,7 +256,7 @@ def test_fixtures_that_cannot_be_run(copy, spoil, message):
 def test_json_from_the_command(resnet, copy):
     """One folder of two fixtures, the first of which cannot be run: the second is, and stdout is JSON alone."""
     spoil_model(copy)
-    command = [sys.executable, "-m", "verify", str(copy), str(resnet), "--json"]
+    command = [sys.executable, "-m", "ipa_jax", "verify", str(copy), str(resnet), "--json"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
     first, *rest = json.loads(done.stdout)

@@ -4,15 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from data_builders.features import journal as feature_journal
 from data_builders.features.store import FeatureReader, FeatureWriter
 from tests.data_builders.features.test_store import EXTRACTORS, open_writer, person, row
-
-ROOT = Path(__file__).parents[2]
+from tests.helpers.paths import ROOT
 
 
 def written(path, count, first=0, **options):

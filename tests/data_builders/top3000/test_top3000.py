@@ -19,6 +19,7 @@ from data_builders.posts.post import RawDataError
 from data_builders.top3000.top3000_dataset_builder import Builder
 from tests.helpers import tiny_world
 from tests.helpers.built import build_quietly, config
+from tests.helpers.paths import ROOT
 
 pytestmark = pytest.mark.xdist_group("built")
 
@@ -55,7 +56,7 @@ def test_two_builds_in_two_processes_are_equal_byte_for_byte(world, folder, tmp_
         env=os.environ | {"PYTHONHASHSEED": "7"},
         capture_output=True,
         text=True,
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
     )
     assert result.returncode == 0, result.stderr
     assert files(tmp_path / "top3000" / "1.1.0") == files(folder)
@@ -74,7 +75,7 @@ def test_the_same_examples_come_through_beam(world, folder, tmp_path):
         command(world, tmp_path, "--beam_pipeline_options=runner=FnApiRunner"),
         capture_output=True,
         text=True,
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
     )
     assert result.returncode == 0, result.stderr
     beam, alone = files(tmp_path / "top3000" / "1.1.0"), files(folder)

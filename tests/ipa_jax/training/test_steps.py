@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +16,7 @@ from ipa_jax import losses
 from ipa_jax.models.popularity import build_model
 from ipa_jax.training import devices, steps
 from ipa_jax.training.step_metrics import TrainMetrics
+from tests.helpers.paths import ROOT
 from tests.helpers.tiny_models import random_packs, random_variables, tiny_config, train
 
 pytestmark = pytest.mark.xdist_group("steps")  # one process compiles each step for all
@@ -186,10 +186,9 @@ def test_one_and_four_devices_take_the_same_steps():
         for a, b in zip(one.states, four.states, strict=True):
             jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), a, b)
     """
-    here = Path(__file__).parent
-    environment = os.environ | {"PYTHONPATH": str(here.parents[1]), "PJRT_NPROC": "16"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PJRT_NPROC": "16"}
     command = [sys.executable, "-c", textwrap.dedent(program)]
-    done = subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
 
 

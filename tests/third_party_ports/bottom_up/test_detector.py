@@ -2,13 +2,13 @@
 
 import json
 from functools import partial
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.helpers.paths import GOLDEN
 from tests.third_party_ports.bottom_up.test_regions import random_boxes, survivors
 from third_party_ports.bottom_up import regions
 from third_party_ports.bottom_up.detector import KEYS, BottomUp, region_features
@@ -221,7 +221,7 @@ def test_choices_that_do_not_fit(tiny, choice, message):
 
 
 def official() -> list[list]:
-    manifest = Path(__file__).parent.parent / "golden" / "bottom_up" / "manifest.json"
+    manifest = GOLDEN / "bottom_up" / "manifest.json"
     return json.loads(manifest.read_text())["tensors"]
 
 

@@ -12,13 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.helpers import paths
 from third_party_ports.checkpoints import torch_files
 from third_party_ports.checkpoints.weights import WeightsError
 from third_party_ports.parity import torch_files as parity
 from third_party_ports.parity import torch_zip
 from third_party_ports.parity.fixture import Fixture
 
-GOLDEN = Path(__file__).parents[1] / "golden/torch_files"
+GOLDEN = paths.GOLDEN / "torch_files"
 PLAIN = (GOLDEN / "plain.pth").read_bytes()
 FLOATS = np.arange(6, dtype="<f4").tobytes()
 

@@ -2,16 +2,15 @@
 
 import json
 import re
-from pathlib import Path
 
 import jax
 import pytest
 
+from tests.helpers.paths import GOLDEN
 from third_party_ports.checkpoints import zoo
 from third_party_ports.checkpoints.checkpoint import attribute
 from third_party_ports.checkpoints.weights import KeyMap, WeightsError
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 FIXTURES = {"swin_base_22k": "swin_b", "resnet50_v2": "resnet50", "deeplabv3_resnet101": "deeplabv3",
             "adabins_nyu": "adabins", "dekr_w32": "dekr", "dekr_w48": "dekr_w48", "bottom_up_r101": "bottom_up",
             "m2_transformer": "m2_transformer", "musiq_ava": "musiq", "i2pa": "i2pa"}  # fmt: skip

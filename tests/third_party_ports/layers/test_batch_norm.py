@@ -4,12 +4,12 @@ import os
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from tests.helpers.paths import ROOT
 from third_party_ports.layers.batch_norm import BatchNorm
 
 VARIABLES = {
@@ -108,7 +108,7 @@ def test_one_and_four_devices_agree():
         np.testing.assert_allclose(dx.reshape(x.shape), one[1], rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(y.reshape(x.shape), one[2], rtol=1e-4, atol=1e-5)
     """
-    root = Path(__file__).parents[2]
+    root = ROOT
     command = [sys.executable, "-c", textwrap.dedent(program)]
     environment = os.environ | {"PJRT_NPROC": "16"}  # more threads than devices, or a collective may wait for ever
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)

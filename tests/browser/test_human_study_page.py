@@ -14,8 +14,8 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from tests.helpers import built, tiny_world
+from tests.helpers.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 PAIRS = 4
 PACE = 450  # ms between two answers, a little above what the page wants
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -53,7 +53,7 @@ class Server:
 
     def start(self) -> None:
         flags = [f"--data={self._data}", "--split=train", f"--pairs={PAIRS}", f"--db={self.db}", f"--port={self._port}"]
-        command = [sys.executable, "-m", "human-study", "serve", *flags]
+        command = [sys.executable, "-m", "ipa_jax", "human-study", "serve", *flags]
         self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         self.url = re.search(r"http://\S+", self._process.stdout.readline())[0]
         self._port = int(re.search(r":(\d+)/", self.url)[1])
