@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-    from data_builders.retrieval.similarity import Features
+    from data_builders.features.features import Features
 
 
 class FeatureReader:
@@ -88,7 +88,7 @@ class FeatureReader:
         Raises:
           KeyError: an image has no row.
         """
-        from data_builders.retrieval.similarity import Features
+        from data_builders.features.features import Features
 
         rows = self._take(account, image_ids)
         keypoints = boxes = people = None

@@ -1,44 +1,16 @@
 """Similarity of two images of an account: poses, background, caption (eq. 1, section 3.2.1)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
+
+from data_builders.features.features import Features
 
 # COCO's keypoint sigmas: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles.
 SIGMAS = np.array([26, 25, 25, 35, 35, 79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89]) / 1000
 BLOCK = 1 << 15  # person pairs compared at once: the buffers stay in a core's cache
 FLOOR = -700.0  # of an exponent: np.exp is several times slower where it underflows
-
-
-@dataclass(frozen=True)
-class Features:
-    """What the extractors say of I images. A part (pose: the first three) is None where it is not stored.
-
-    Attributes:
-      keypoints: f32 [I, P, 17, 3], x and y in pixels of the upright image, score; rows past `people` are padding.
-      boxes: f32 [I, P, 4], x0, y0, x1, y1 in the same pixels.
-      people: i32 [I], people found.
-      width, height: i32 [I], pixels of the upright image.
-      background: f32 [I, D].
-      caption: f32 [I, E].
-    """
-
-    keypoints: np.ndarray | None
-    boxes: np.ndarray | None
-    people: np.ndarray | None
-    width: np.ndarray
-    height: np.ndarray
-    background: np.ndarray | None
-    caption: np.ndarray | None
-
-    def __len__(self) -> int:
-        return len(self.width)
-
-    def rows(self, index: np.ndarray) -> "Features":
-        """The images at `index` (positions, slice or bool mask), in its order."""
-        parts = (getattr(self, field.name) for field in fields(self))
-        return Features(*(None if part is None else part[index] for part in parts))
 
 
 @dataclass(frozen=True)

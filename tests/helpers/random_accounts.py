@@ -6,7 +6,7 @@ import numpy as np
 
 from configs import full
 from data_builders.retrieval.memory_bank import account_images
-from data_builders.retrieval.similarity import Features
+from data_builders.features.features import Features
 
 DAY = 86400
 
