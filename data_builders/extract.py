@@ -59,7 +59,7 @@ def extract(
     from data_builders.extract_choices import check
     from data_builders.features import beam
     from data_builders.features import job as extract_job
-    from data_builders.features.extractors import require_weights
+    from data_builders.features.frozen_network import require_weights
     from data_builders.posts import post
 
     check(config.extract.to_dict())

@@ -1,6 +1,7 @@
 """A frozen network on all local devices: official weights from a converted file, or random ones that say so."""
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -148,3 +149,39 @@ def fetch(started: tuple[int, Any]) -> Any:
 
     n, results = started
     return jax.tree.map(lambda array: np.asarray(array)[:n], results)
+
+
+VERSION = "1"  # raised when the same weights and choices come to give other features
+
+
+def networks(part: str, choices: Mapping[str, Any]) -> tuple[str, ...]:
+    """The rows of third_party_ports.checkpoints.zoo that a part needs."""
+    own = choices[part]
+    if part == "pose":
+        return (own["network"], *(["dekr_rescore"] if own["rescore"] else []))
+    if part == "caption":
+        return (own["detector"], own["captioner"], *(["m2_vocab"] if own["text"] else []))
+    return (own["network"],)
+
+
+def require_weights(parts: Sequence[str], choices: Mapping[str, Any]) -> None:
+    """Raises ValueError that says, for each file of weights that is not there, how to get it."""
+    needed = [name for part in parts for name in networks(part, choices)]
+    lacking = [name for name in needed if not weights_path(choices["weights"], name).is_file()]
+    if lacking:
+        commands = "".join(f"\n  {how_to_get(choices['weights'], name)}" for name in lacking)
+        raise ValueError(
+            f"{choices['weights']}: weights are missing (--config.extract.weights names their folder):{commands}"
+        )
+
+
+def header(part: str, choices: Mapping[str, Any], random: bool) -> dict[str, str]:
+    """What the store's header says of a part: networks, version with the choices that act, sha256 of the weights."""
+    names = networks(part, choices)
+    acting = {**choices[part], "dtype": choices["dtype"]}
+    if part == "pose":
+        acting["keypoint_threshold"] = choices["keypoint_threshold"]
+    hashed = [name for name in names if zoo.checkpoint(name).module]
+    sha256 = "random" if random else "+".join(source_sha256(choices["weights"], name) for name in hashed)
+    version = f"{VERSION} {json.dumps(acting, sort_keys=True, separators=(',', ':'))}"
+    return {"name": "+".join(names), "version": version, "weights_sha256": sha256}

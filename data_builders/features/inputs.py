@@ -11,11 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from data_builders.features.background import prepare_background
+from data_builders.features.caption import prepare_caption
+from data_builders.features.depth import prepare_depth
+from data_builders.features.pose import prepare_pose
 from data_builders.worker_process import end_with_parent
 
 FORMATS = ("JPEG", "PNG", "WEBP")  # whatever a file calls itself
 MAX_ASPECT = 100  # beyond it a photo shrunk to a network's input has nothing left
-MULTIPLE = 128  # px: sides of the detector's canvases, so that a few compiled shapes serve photos of all sizes
 
 
 @dataclass(frozen=True)
@@ -88,42 +91,6 @@ def read(path: Path) -> np.ndarray:
         warnings.simplefilter("error", Photo.DecompressionBombWarning)
         with Photo.open(path, formats=FORMATS) as photo:
             return np.asarray(rgb(ImageOps.exif_transpose(photo)))
-
-
-def prepare_pose(photo: np.ndarray, choices: Mapping[str, Any]) -> dict[str, Any] | None:
-    """`canvases` uint8 by scale and their `geometry`; None for a photo too long to be looked at."""
-    from third_party_ports.dekr.canvas import AspectError, canvas
-
-    canvases = {}
-    for scale in choices["scales"]:
-        try:
-            canvases[scale], geometry = canvas(photo, choices["side"], scale, max_aspect=choices["max_aspect"])
-        except AspectError:
-            return None
-    return {"canvases": canvases, "geometry": geometry}
-
-
-def prepare_background(photo: np.ndarray, choices: Mapping[str, Any]) -> np.ndarray:
-    """uint8 [side, side, 3]."""
-    from third_party_ports.imagenet import resize
-
-    return resize(photo, (choices["side"], choices["side"]))
-
-
-def prepare_caption(photo: np.ndarray, choices: Mapping[str, Any]) -> dict[str, Any]:
-    """`canvas` float32 [h, w, 3], zeros after the photo's `size` (rows, columns), and its `scale`."""
-    from third_party_ports.bottom_up.input import padded, region_input
-
-    values, scale = region_input(photo, choices["short_side"], choices["long_side"])
-    canvas, size = padded(values, MULTIPLE)
-    return {"canvas": canvas, "size": size, "scale": scale}
-
-
-def prepare_depth(photo: np.ndarray, choices: Mapping[str, Any]) -> np.ndarray:
-    """uint8 [height, width, 3]."""
-    from third_party_ports.imagenet import resize
-
-    return resize(photo, tuple(choices["size"]))
 
 
 PREPARE = {

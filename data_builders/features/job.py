@@ -121,7 +121,7 @@ def run(job: Job, images: Sequence[Image], out: Path, *, progress: bool = True) 
 
 def open_store(job: Job, out: Path) -> "FeatureWriter":
     """The store at `out`, made or gone on with. Raises ValueError where it has another header."""
-    from data_builders.features.extractors import header
+    from data_builders.features.frozen_network import header
     from data_builders.features.store import FeatureWriter
 
     choices = json.loads(job.choices)
