@@ -48,7 +48,6 @@ SCHEMA = {
     "image_ids": pl.List(pl.String),
     "image_paths": pl.List(pl.String),
 }
-CAROUSELS = ("first", "skip", "all")
 EXAMPLES = 10  # records kept of each reason
 MAX_TIME = 10**11  # Unix seconds of the year 5138: above it stand milliseconds
 FEATURES_MAY_LACK = 0.01  # of the posts
@@ -114,34 +113,6 @@ class Post:
     carousel_length: int = 0
 
 
-def read(raw: Path, choices: dict) -> tuple[pl.DataFrame, Skips]:
-    """Reads a raw dataset: a folder in the Instagram Influencer layout, a folder with posts.csv, or a .csv file.
-
-    Args:
-      raw: the folder or file.
-      choices: `config.data` as a dict; `top_n` and `posts.carousel` act here.
-    Returns:
-      The table (columns SCHEMA, sorted by account, time, post_id) and what was skipped.
-    Raises:
-      RawDataError: nothing there that can be read, or not one post left.
-    """
-    from data_builders.posts import csv_file, influencer_dataset
-
-    raw = Path(raw)
-    if choices["posts"]["carousel"] not in CAROUSELS:
-        raise ValueError(f"data.posts.carousel is {choices['posts']['carousel']!r}: set it to one of {CAROUSELS}")
-    skips = Skips()
-    if raw.suffix.lower() == ".csv" and not raw.is_dir():
-        table = csv_file.read(raw, choices, skips)
-    elif (raw / "posts.csv").is_file() and not (raw / "influencers.txt").exists():
-        table = csv_file.read(raw / "posts.csv", choices, skips)
-    else:
-        table = influencer_dataset.read(raw, choices, skips)
-    _refuse_empty(table, raw, skips)
-    warn_constant_likes(table, skips)
-    return table, skips
-
-
 def is_plain_name(name: str) -> bool:
     """Whether a name can stand in a file name without leaving its folder (user names, post ids, image names)."""
     return name not in ("", ".", "..") and not _UNSAFE.search(name)
@@ -185,20 +156,6 @@ def check(post: Post, exists: Callable[[str], bool], carousel: str) -> tuple[Pos
     if not post.images and not left_out:
         left_out = [("image missing", f"{name}: no image listed")]
     return (post if post.images else None), left_out
-
-
-def warn_constant_likes(table: pl.DataFrame, skips: Skips) -> None:
-    """Warns of accounts of 10 posts or more where over 20 % share one count below 10: hidden likes often read 3."""
-    numbered = table.select(pl.col("account").rle_id().alias("number"), "account", "likes")  # sorted: one run each
-    few = numbered.filter(pl.col("likes") < 10).group_by("number", "account", "likes").agg(pl.len().alias("same"))
-    suspicious = (
-        few.join(numbered.group_by("number").agg(pl.len().alias("posts")), on="number")
-        .filter((pl.col("posts") >= 10) & (pl.col("same") * 5 > pl.col("posts")))
-        .select("account", "likes", "same", "posts")
-        .sort("account", "likes")
-    )
-    for account, likes, same, posts in suspicious.iter_rows():
-        skips.warn(f"account {account}: {same} of {posts} posts have exactly {likes} likes; hidden counts may read so")
 
 
 def drop_unreadable(

@@ -9,7 +9,7 @@ import polars as pl
 
 from data_builders.features.store import FeatureReader
 from data_builders.options import check
-from data_builders.posts import post
+from data_builders.posts import post, read
 from data_builders.retrieval.top_k import retrieve
 from data_builders.top3000 import probe
 from data_builders.top3000.examples import accounts, require_parts, require_splits
@@ -55,7 +55,7 @@ def prepare(raw: Path, features: Path, choices: Mapping[str, Any]) -> Prepared:
     root = raw.parent if raw.is_file() else raw
     reader = FeatureReader(features)
     require_parts(reader, choices)
-    table, skips = post.read(raw, choices)
+    table, skips = read.read(raw, choices)
     require_splits(table, choices, raw)
     rehearse(table, reader, choices)
 

@@ -27,7 +27,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     Args:
       choices: `config.data` as nested dict; None: the defaults of configs/full.py.
-      raw: the raw data, see data_builders.posts.post.read; None: manual_dir/raw.
+      raw: the raw data, see data_builders.posts.read.read; None: manual_dir/raw.
       features: the feature store; None: manual_dir/features.
       beam: build through Apache Beam, whose runner is in the DownloadConfig.
       Others as tfds.core.GeneratorBasedBuilder.

@@ -12,7 +12,7 @@ import pytest
 from configs.full import get_config
 from data_builders.features import journal
 from data_builders.features.store import FeatureReader
-from data_builders.posts.post import read
+from data_builders.posts.read import read
 from tests.helpers.commands import ROOT, command, environment, fail, succeed, train_flags
 
 TINY = ("--config=configs/full.py:tiny", "--random-weights", "--config.extract.shard_rows=300")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_builders.posts import post as posts
+from data_builders.posts import post as posts, read
 from data_builders.posts.post import Post, RawDataError, Skips
 from data_builders.posts.table import PostTable, hashtags
 from tests.helpers.raw_layout import CHOICES, InstagramFolder, save_image, with_choices
@@ -145,7 +145,7 @@ def test_skips_keep_ten_examples_and_know_their_reasons():
 def test_constant_likes_are_warned_of(likes, warned):
     skips = Skips()
     table = table_of(*(post(str(i), likes=count, images=(str(i),)) for i, count in enumerate(likes)))
-    posts.warn_constant_likes(table, skips)
+    read.warn_constant_likes(table, skips)
     assert bool(skips.warnings) == warned
     if warned:
         assert "account u: 3 of 10 posts have exactly 3 likes" in skips.warnings[0]
@@ -210,14 +210,14 @@ def test_read_picks_the_reader_by_what_lies_there(tmp_path):
     own = tmp_path / "own"
     save_image(own / "a.jpg")
     (own / "posts.csv").write_text("image,account,likes,timestamp\na.jpg,me,3,1500000000\n")
-    assert posts.read(folder.write(), CHOICES)[0]["account"].to_list() == ["u"]
-    assert posts.read(own, CHOICES)[0]["account"].to_list() == ["me"]
-    assert posts.read(own / "posts.csv", CHOICES)[0]["account"].to_list() == ["me"]
+    assert read.read(folder.write(), CHOICES)[0]["account"].to_list() == ["u"]
+    assert read.read(own, CHOICES)[0]["account"].to_list() == ["me"]
+    assert read.read(own / "posts.csv", CHOICES)[0]["account"].to_list() == ["me"]
 
 
 def test_read_refuses_an_unknown_carousel_choice(tmp_path):
     with pytest.raises(ValueError, match=r"data\.posts\.carousel is 'last'"):
-        posts.read(tmp_path, with_choices(carousel="last"))
+        read.read(tmp_path, with_choices(carousel="last"))
 
 
 def test_nothing_usable_is_an_error_that_says_why(tmp_path):
@@ -225,4 +225,4 @@ def test_nothing_usable_is_an_error_that_says_why(tmp_path):
     folder.account("u")
     folder.post("u", "1", missing=["info"])
     with pytest.raises(RawDataError, match=r"not one usable post.*info missing: 1"):
-        posts.read(folder.write(), CHOICES)
+        read.read(folder.write(), CHOICES)
