@@ -20,7 +20,7 @@ from data_builders.retrieval.top_k import DECIMALS, Retrieved
 
 if TYPE_CHECKING:
     from data_builders.features.store import FeatureReader
-    from data_builders.top3000.examples import Account
+    from data_builders.retrieval.accounts import Account
 
 CANDIDATES = 64  # images ranked anew with the pose, for each query
 BLOCK = 1 << 14  # images of the pool compared at once

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from data_builders.features.store import FeatureReader
-from data_builders.top3000.examples import accounts, examples
+from data_builders.retrieval.accounts import accounts
+from data_builders.top3000.examples import examples
 
 if TYPE_CHECKING:
     import apache_beam as beam

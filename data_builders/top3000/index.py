@@ -10,6 +10,7 @@ import polars as pl
 from data_builders.features.store import FeatureReader
 from data_builders.groups import SPLITS, image_weights
 from data_builders.top3000 import examples
+from data_builders.retrieval.accounts import Account, accounts, group_id
 
 GROUPS = {
     "record": pl.Int32,
@@ -75,7 +76,7 @@ def build(table: pl.DataFrame, reader: FeatureReader, choices: Mapping[str, Any]
     groups: dict[str, list[dict]] = {split: [] for split in SPLITS}
     images: dict[str, list[pl.DataFrame]] = {split: [] for split in SPLITS}
     all_pairs, dropped, number, too_young = dict.fromkeys(SPLITS, 0), {}, 0, 0
-    for account in examples.accounts(table, choices):
+    for account in accounts(table, choices):
         number += 1
         too_young += account.kept.too_young
         for reason, count in account.kept.dropped.items():
@@ -111,11 +112,11 @@ def records(keys: list[str], split: str) -> np.ndarray:
     return rank
 
 
-def _group_row(account: examples.Account, group: int, positions: np.ndarray) -> dict[str, Any]:
+def _group_row(account: Account, group: int, positions: np.ndarray) -> dict[str, Any]:
     post, pairs, first = account.images.post[positions], account.kept.pairs[group], account.first_post(group)
     weight = image_weights(post)
     return {
-        "group_id": examples.group_id(account.name, first),
+        "group_id": group_id(account.name, first),
         "account": account.name,
         "first_post": first,
         "images": len(positions),
@@ -126,7 +127,7 @@ def _group_row(account: examples.Account, group: int, positions: np.ndarray) -> 
 
 
 def _image_rows(
-    account: examples.Account, groups: list[np.ndarray], first_row: int, reader: FeatureReader
+    account: Account, groups: list[np.ndarray], first_row: int, reader: FeatureReader
 ) -> pl.DataFrame:
     """The images of some groups of an account; "row" is the group's place among the split's groups so far."""
     images, posts = account.images, account.posts

@@ -12,7 +12,8 @@ from data_builders.options import check
 from data_builders.posts import post, read
 from data_builders.retrieval.top_k import retrieve
 from data_builders.top3000 import probe
-from data_builders.top3000.examples import accounts, require_parts, require_splits
+from data_builders.retrieval.accounts import accounts
+from data_builders.top3000.examples import require_parts, require_splits
 
 KEY = {"account": pl.String, "image_id": pl.String}
 LACKING_READ_FIRST = 0.02  # of the images: twice what may lack features, so that all are looked at in a sound store

@@ -39,7 +39,7 @@ def _with_more_groups(into: int, also: int | None) -> dict[str, Callable]:
     """The split `into` has the groups of test: beside its own (`also` = into), or in their place (None)."""
     from data_builders.groups import TEST
     from data_builders.retrieval.top_k import retrieve
-    from data_builders.top3000.examples import Account
+    from data_builders.retrieval.accounts import Account
 
     groups = Account.groups
 
@@ -132,7 +132,7 @@ def _sibling() -> dict[str, Callable]:
 
 def _sampling() -> dict[str, Callable]:
     from data_builders.groups import TEST
-    from data_builders.top3000.examples import Account
+    from data_builders.retrieval.accounts import Account
 
     groups = Account.groups
 

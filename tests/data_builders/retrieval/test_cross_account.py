@@ -15,6 +15,7 @@ from data_builders.retrieval.memory_bank import newest
 from data_builders.retrieval.similarity import similarity
 from data_builders.retrieval.top_k import DECIMALS, retrieve
 from data_builders.top3000 import examples
+from data_builders.retrieval.accounts import Account
 from tests.helpers.built import build_quietly, config
 from tests.helpers.random_accounts import DAY, as_arrays, draw_account, draw_choices
 
@@ -45,7 +46,7 @@ def draw(seed, past=None):
 
 
 def pool_of(world):
-    accounts = [examples.Account(name, None, images, kept) for name, (images, kept, _) in world.items()]
+    accounts = [Account(name, None, images, kept) for name, (images, kept, _) in world.items()]
     return cross_account.make_pool(accounts, Store({name: (images, f) for name, (images, _, f) in world.items()}))
 
 

@@ -9,6 +9,7 @@ import pytest
 from data_builders.groups import SPLITS, TEST
 from data_builders.retrieval import shuffled_likes
 from data_builders.top3000 import examples
+from data_builders.retrieval.accounts import accounts
 from tests.helpers.random_accounts import plain_choices
 
 DAY = 86_400
@@ -29,7 +30,7 @@ def posts(seed, accounts=6, number=120, carousels=False):
 def read(table, choices):
     """Split -> {(account, first post): (post ids, likes, pairs)} of the kept groups."""
     found = {name: {} for name in SPLITS}
-    for account in examples.accounts(table, choices):
+    for account in accounts(table, choices):
         for split, name in enumerate(SPLITS):
             for group, at in account.groups(split):
                 images = account.images
