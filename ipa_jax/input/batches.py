@@ -26,8 +26,9 @@ from ml_collections import ConfigDict
 
 from data_builders.worker_process import end_with_parent
 from ipa_jax.input import caption_filter, fields, packing
+from ipa_jax.input.field import Part
 from ipa_jax.input.caption_filter import CaptionFilter
-from ipa_jax.input.fields import Batch
+from ipa_jax.input.field import Batch
 from ipa_jax.input.vocabularies import Lookups
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class LoadPack(grain.transforms.Map):
     pairs: which valid pairs have a weight; all, unless given.
     """
 
-    def __init__(self, dataset: GroupDataset, parts: Sequence[fields.Part], pairs: CaptionFilter | None = None):
+    def __init__(self, dataset: GroupDataset, parts: Sequence[Part], pairs: CaptionFilter | None = None):
         self.dataset, self.parts, self.pairs = dataset, parts, pairs
         self.record = dataset.images["record"].to_numpy().astype(np.int32)
         self.position = dataset.images["position"].to_numpy().astype(np.int32)

@@ -23,31 +23,19 @@ Imports no jax: reading processes import this.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from ipa_jax.input import peer_fields as peers
 from ipa_jax.input import photos
+from ipa_jax.input.field import Batch, Part
 from ipa_jax.input.vocabularies import Lookups
 from ipa_jax.models import registry
 
 if TYPE_CHECKING:
     from data_builders.dataset import GroupDataset
-
-Batch = dict[str, np.ndarray]
-
-
-class Part(Protocol):
-    """One part, made as Part(dataset, config, **needs) with what `make` lists."""
-
-    def empty(self, slots: int) -> Batch:
-        """Its keys for empty slots."""
-
-    def fill(self, batch: Batch, slots: np.ndarray, example: dict, positions: np.ndarray, step: int) -> None:
-        """Writes the images `positions` [n] of a group into `slots` [n]; random draws are keyed by the seed, the step
-        and batch["slot"]. Raises ValueError naming what cannot be read."""
 
 
 def make(

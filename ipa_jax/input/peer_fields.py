@@ -14,11 +14,12 @@ from ipa_jax.input import photos
 from ipa_jax.input.texts import field_text
 from ipa_jax.input.vocabularies import Lookups
 from ipa_jax.models import registry
+from ipa_jax.input import texts
 from third_party_ports.peers import musiq_patches
 
 if TYPE_CHECKING:
     from data_builders.dataset import GroupDataset
-    from ipa_jax.input.fields import Batch
+    from ipa_jax.input.field import Batch
 
 _UNKNOWN, _PATCHES = 3, 4  # fourth word of a draw's key: apart from the cut's (none) and from packing's
 
@@ -27,7 +28,7 @@ class Texts:
     """The words of the posts' texts."""
 
     def __init__(self, dataset: GroupDataset, config: ConfigDict, *, lookups: Lookups, **_):
-        self.fields, self.words = registry.texts(config)
+        self.fields, self.words = texts.texts(config)
         self.comments, self.vocabulary, self.folder = config.texts.comments, lookups.vocabulary, dataset.folder
         if self.vocabulary is None:
             raise ValueError(f"model.network is {config.model.network!r}, but no vocabulary was given")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from ml_collections import ConfigDict
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -127,3 +128,9 @@ def corpus(dataset: GroupDataset, fields: Sequence[str], comments: int) -> Itera
                 if field == "caption" or (field, post) not in seen:  # a caption is the image's own
                     seen.add((field, post))
                     yield field_text(example, position, field, comments, dataset.folder)
+
+
+def texts(config: ConfigDict) -> tuple[dict[str, str], int]:
+    """(the text fields that the network reads and the text that each holds, the most words of each)."""
+    section = config[config.model.network]
+    return sources(section.fields), section.words

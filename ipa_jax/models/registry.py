@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from ml_collections import ConfigDict
 
-from ipa_jax.input.texts import sources
 from third_party_ports.checkpoints.checkpoint import attribute
 
 if TYPE_CHECKING:
@@ -136,9 +135,3 @@ def build(config: ConfigDict, *, dtype: str | None = None) -> "nn.Module":
 def parts(config: ConfigDict, *, train: bool) -> tuple[str, ...]:
     """Names of the parts of a batch that a network reads and, in training, those that its loss does."""
     return of(config).reads(config) + (IMAGE_LOSSES.get(config.loss.name, ()) if train else ())
-
-
-def texts(config: ConfigDict) -> tuple[dict[str, str], int]:
-    """(the text fields that the network reads and the text that each holds, the most words of each)."""
-    section = config[config.model.network]
-    return sources(section.fields), section.words

@@ -19,6 +19,7 @@ from ml_collections import ConfigDict
 
 from ipa_jax.input.vocabularies import Lookups
 from ipa_jax.models import registry
+from ipa_jax.input import texts
 
 NONE = Lookups()
 STARTS = {"swin": "Swin-B", "resnet": "ResNet50", "peer": "published weights of the network"}  # by field of config.init
@@ -145,7 +146,7 @@ def model_card(config: ConfigDict, results: dict, data: dict, seconds: float) ->
     marks = ["trained from a random start: for tests and demonstrations"] if config.init.random else []
     if config.init.words:
         start += f", word vectors of {Path(config.init.words).name}"
-    if "texts" in registry.of(config).reads(config) and "comment" in registry.texts(config)[0].values():
+    if "texts" in registry.of(config).reads(config) and "comment" in texts.texts(config)[0].values():
         marks.append("reads comments, which are written after posting: it cannot score a photo before")
     if config.data.shuffle_likes:
         marks.append("a control, trained on likes drawn anew within each account: it knows nothing")

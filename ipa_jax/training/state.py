@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 from ipa_jax.input import word_vectors
 from ipa_jax.input.texts import Vocabulary
 from ipa_jax.models import registry
+from ipa_jax.input import texts
 from third_party_ports.checkpoints import weights
 from third_party_ports.checkpoints.checkpoint import attribute
 
@@ -62,7 +63,7 @@ def example_inputs(config: ConfigDict) -> dict[str, np.ndarray]:
         example["window"] = np.float32([[0, 0, 1]])
         example["flip"] = np.zeros(1, bool)
     if "texts" in parts:
-        fields, words = registry.texts(config)
+        fields, words = texts.texts(config)
         example |= {f"words/{field}": np.ones((1, words), np.int32) for field in fields}
     if "account" in parts:
         example["account"] = np.zeros(1, np.int32)
