@@ -15,83 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_builders.flag_types import new_file, whole_number
+from ipa_jax.training.scorer import Scorer, mean_scores, split_metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    import numpy as np
     import polars as pl
     from ml_collections import ConfigDict
-
-    from data_builders.dataset import GroupDataset
-    from ipa_jax.input.vocabularies import Lookups
-
-
-class Scorer:
-    """The score step compiled once, for any number of sets of variables and splits."""
-
-    def __init__(self, config: "ConfigDict", dtype: str | None = None, lookups: "Lookups | None" = None):
-        """dtype: of the computation, config.eval.dtype unless given; lookups: of networks that read texts, accounts."""
-        import jax
-
-        from ipa_jax.input.vocabularies import Lookups
-        from ipa_jax.models import registry
-        from ipa_jax.training.devices import AXIS
-        from ipa_jax.training.state import with_resnet
-        from ipa_jax.training.steps import make_score_step
-
-        self._config, self._dtype = with_resnet(config), dtype or config.eval.dtype
-        self._lookups = lookups or Lookups()
-        self._devices = jax.local_devices()  # each process scores everything: no two need agree on a batch
-        step = make_score_step(registry.build(self._config, dtype=self._dtype))
-        self._step = jax.pmap(step, AXIS, devices=self._devices)
-
-    def outputs(self, variables: dict, dataset: "GroupDataset", what: str) -> "Iterator[np.ndarray]":
-        """The model's output `what` ("z" or "depth_vectors") of each image, in the index's order, a batch at a time."""
-        import jax
-        import numpy as np
-
-        from ipa_jax.input.batches import score_batches
-        from ipa_jax.training.devices import to_devices
-
-        variables = to_devices(variables, self._devices)
-        count = len(self._devices)
-        precision = "highest" if self._dtype == "float32" else "default"
-        images = self._config.eval.images * count
-        for batch in score_batches(dataset, self._config, images, packs=count, lookups=self._lookups):
-            with jax.default_matmul_precision(precision):
-                out = self._step(variables, batch)[what]
-            yield np.asarray(out)[batch["slot_mask"]]
-
-    def scores(self, variables: dict, dataset: "GroupDataset") -> "pl.DataFrame":
-        """Columns account, record, image_id, post_id, likes and z float64: a row an image, in the index's order.
-
-        Raises FloatingPointError where a score is not finite.
-        """
-        import numpy as np
-        import polars as pl
-        from tqdm import tqdm
-
-        parts = []
-        with tqdm(total=len(dataset.images), desc=f"score {dataset.split}", unit="image", disable=None) as bar:
-            for part in self.outputs(variables, dataset, "z"):
-                parts.append(part)
-                bar.update(len(part))
-        z = np.concatenate(parts).astype(np.float64)
-        if not np.isfinite(z).all():
-            raise FloatingPointError(f"{int((~np.isfinite(z)).sum())} of {len(z)} scores are not finite")
-        columns = ["account", "record", "image_id", "post_id", "likes"]
-        return dataset.images.select(columns).with_columns(pl.Series("z", z))
-
-
-def split_metrics(
-    scores: "pl.DataFrame", config: "ConfigDict", factor: float | None = None, draws: int | None = None
-) -> dict:
-    """metrics.evaluate under the config's pair rule, bootstrap draws (unless given) and seed."""
-    from ipa_jax.metrics.split_metrics import evaluate
-
-    draws = config.eval.bootstrap if draws is None else draws
-    return evaluate(scores, config.data.pairs.min_ratio, factor=factor, draws=draws, seed=config.seed)
 
 
 def post_metrics(scores: "pl.DataFrame", validation: "pl.DataFrame", config: "ConfigDict", how: str) -> dict:
@@ -101,12 +29,6 @@ def post_metrics(scores: "pl.DataFrame", validation: "pl.DataFrame", config: "Co
 
     factor = rescale_factor(pool_posts(validation, how), config.data.pairs.min_ratio)
     return {"pooled": how} | split_metrics(pool_posts(scores, how), config, factor)
-
-
-def mean_scores(members: "Sequence[pl.DataFrame]") -> "pl.DataFrame":
-    """An ensemble's scores: frames of Scorer.scores, all of one split -> one of the same columns, z the mean."""
-    z = sum(member["z"] for member in members) / len(members)
-    return members[0].with_columns(z.alias("z"))
 
 
 def _score(

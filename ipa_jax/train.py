@@ -12,16 +12,18 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from data_builders.dataset import GroupDataset
-from ipa_jax.evaluate import Scorer, split_metrics
+from ipa_jax.training.scorer import Scorer, split_metrics
 from ipa_jax.input import batches, packing, vocabularies
 from ipa_jax.metrics.split_metrics import rescale_factor
 from ipa_jax.models import registry
-from ipa_jax.training import preflight, state
+from ipa_jax.training import preflight, state, optimizer
+from ipa_jax.training.initial import initial_variables, with_words
 from ipa_jax.training import workdir as workdirs
 from ipa_jax.training.checkpoints import Checkpoints
 from ipa_jax.training.depth_cache import depth_vectors
 from ipa_jax.training.devices import to_devices, to_host
-from ipa_jax.training.export import model_card, save_export
+from ipa_jax.training.model_card import model_card
+from ipa_jax.training.export import save_export
 from ipa_jax.training.metric_writers import create_writer
 from ipa_jax.training.step_metrics import TrainMetrics
 from ipa_jax.training.steps import make_train_step
@@ -59,16 +61,16 @@ def run(config: ConfigDict, workdir: Path) -> dict:
 
     position = {"step": 0, "seconds": 0.0, "seed": config.seed, "data": workdirs.digest(train)}
     tables = vocabularies.of_run(train, config, workdir / f"lookups/{position['data']}", write=first_process)
-    variables = state.initial_variables(config, head_bias)
+    variables = initial_variables(config, head_bias)
     if config.init.words:
-        variables, known = state.with_words(variables, config, tables.vocabulary)
+        variables, known = with_words(variables, config, tables.vocabulary)
         logging.warning(
             "%s holds %d of the vocabulary's %d words; the others start at random",
             config.init.words, known, len(tables.vocabulary),
         )  # fmt: skip
-    tx = state.optimizer(variables["params"], config, total)
+    tx = optimizer.optimizer(variables["params"], config, total)
     initial = jax.tree.map(np.asarray, state.create(variables, tx, config.optim.ema))
-    parameters = state.parameter_count(variables["params"])
+    parameters = optimizer.parameter_count(variables["params"])
     if first_process:
         workdirs.start(config, variables["params"], workdir)
 

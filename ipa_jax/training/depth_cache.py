@@ -25,7 +25,7 @@ def depth_vectors(file: Path, variables: dict, config: ConfigDict) -> Path:
 
 
 def _write(file: Path, variables: dict, dataset: GroupDataset, config: ConfigDict) -> None:
-    from ipa_jax.evaluate import Scorer
+    from ipa_jax.training.scorer import Scorer
 
     images = len(dataset.images)
     file.parent.mkdir(parents=True, exist_ok=True)

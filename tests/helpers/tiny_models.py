@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from ipa_jax.input import peer_fields as peer_inputs
 from ipa_jax.models import registry
 from ipa_jax.input import texts
-from ipa_jax.training import devices, state, steps
+from ipa_jax.training import devices, state, initial, optimizer, steps
 
 SIDE, DEPTH_SIDE = 24, 12  # of images and of stored depth maps
 
@@ -96,7 +96,7 @@ def random_variables(config: ConfigDict, seed: int = 1) -> dict:
         value = rng.normal(0, 1.5 / np.sqrt(fan_in), leaf.shape).astype(leaf.dtype)
         return np.abs(value) + 0.5 if path[-1] in ("var", "scale") else value
 
-    shapes = jax.eval_shape(lambda: state.initial_variables(config))
+    shapes = jax.eval_shape(lambda: initial.initial_variables(config))
     drawn = {path: draw(path, leaf) for path, leaf in traverse_util.flatten_dict(shapes).items()}
     return {"batch_stats": {}} | traverse_util.unflatten_dict(drawn)
 
@@ -114,7 +114,7 @@ def train(
 ) -> Trained:
     """A step on each batch over `count` devices, as ipa_jax.train takes it; tx: config.optim's unless given."""
     variables = random_variables(config)
-    tx = tx or state.optimizer(variables["params"], config, total_steps=100)
+    tx = tx or optimizer.optimizer(variables["params"], config, total_steps=100)
     where, traces = jax.devices()[:count], []
 
     def counted(*arguments):

@@ -12,7 +12,7 @@ from PIL import Image
 from configs import full
 from ipa_jax.baselines import backbone_features, neighbours
 from ipa_jax.baselines import scores as baselines
-from ipa_jax.training import export, state
+from ipa_jax.training import export, state, initial
 from tests.helpers.gray_split import DAY, Split
 from tests.helpers.tiny_models import tiny_config
 
@@ -181,7 +181,7 @@ def test_another_world_is_refused(world, choices, tmp_path):
 def exported(tmp_path):
     """An export whose backbone has random weights; images of one gray level have one feature each."""
     config = tiny_config("basic")
-    variables = state.initial_variables(config)
+    variables = initial.initial_variables(config)
     export.save_export(tmp_path / "export", variables, config, {"choices": {}}, "# card\n")
     return tmp_path / "export"
 

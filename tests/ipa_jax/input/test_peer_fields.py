@@ -8,7 +8,7 @@ from ipa_jax.input import batches, photos, vocabularies
 from ipa_jax.input import peer_fields as peer_inputs
 from ipa_jax.models import registry
 from ipa_jax.input.texts import texts
-from ipa_jax.training import preflight, state
+from ipa_jax.training import preflight, state, initial
 from tests.helpers.group_stand_in import StandIn
 from tests.helpers.tiny_models import tiny_config
 from third_party_ports.peers import musiq_patches
@@ -89,7 +89,7 @@ def test_a_field_holds_the_text_that_its_entry_names():
     for field, text in texts.items():
         assert " ".join(tables.vocabulary.words(batch[f"words/{field}"][0, 0])) == text
     assert {key for key in batch if key.startswith("words/")} == {f"words/{field}" for field in texts}
-    params = jax.eval_shape(lambda: state.initial_variables(config))["params"]
+    params = jax.eval_shape(lambda: initial.initial_variables(config))["params"]
     assert {"project_image", "project_description", "project_said", "gru_said_forward"} <= params.keys()
     uhan = tiny_config("uhan", uhan__fields=("words=description",))
     assert registry.build(uhan).field == "words" and texts(uhan)[0] == {"words": "description"}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ipa_jax.input import texts, word_vectors
-from ipa_jax.training import preflight, state
+from ipa_jax.training import preflight, state, initial, optimizer
 from tests.helpers.tiny_models import tiny_config
 
 WORDS = ["dog", "café", "🔥", "sea"]  # numbers 2 to 5
@@ -66,15 +66,15 @@ def test_xu_starts_from_the_file_and_trains_on(tmp_path, vocabulary):
     file.write_text("sea 1 2 3 4\n")
     config = tiny_config("xu", init__words=str(file), xu__fields=("description",), texts__words=8)
     preflight.check_words(config)
-    fresh = state.initial_variables(config)
-    variables, found = state.with_words(fresh, config, vocabulary)
+    fresh = initial.initial_variables(config)
+    variables, found = initial.with_words(fresh, config, vocabulary)
     before, after = (np.asarray(v["params"]["word"]["embedding"]) for v in (fresh, variables))
     assert found == 1 and after[5].tolist() == [1, 2, 3, 4]
     np.testing.assert_array_equal(np.delete(after, 5, 0), np.delete(before, 5, 0))
     assert variables["params"].keys() == fresh["params"].keys()
     assert (
         "frozen"
-        not in state.parameter_labels({"word": variables["params"]["word"]}, only_words(config))["word"].values()
+        not in optimizer.parameter_labels({"word": variables["params"]["word"]}, only_words(config))["word"].values()
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ipa_jax.models.popularity import PopularityModel, build_model
-from ipa_jax.training import state
+from ipa_jax.training import state, initial
 from ipa_jax.training.steps import flatten_packs
 from tests.helpers.tiny_models import random_packs, random_variables, tiny_config
 
@@ -21,7 +21,7 @@ def scorer(config):
 
 
 def branches(config) -> set[str]:
-    params = jax.eval_shape(lambda: state.initial_variables(config))["params"]
+    params = jax.eval_shape(lambda: initial.initial_variables(config))["params"]
     return set(params)
 
 
@@ -96,7 +96,7 @@ def test_intermediates_have_names_and_shapes(full):
 
 def test_the_type_tells_two_branches_apart():
     """Types are learned: one for the image, one for what was retrieved, one for each depth layer."""
-    params = jax.eval_shape(lambda: state.initial_variables(tiny_config()))["params"]
+    params = jax.eval_shape(lambda: initial.initial_variables(tiny_config()))["params"]
     shapes = {name: params[name].shape for name in ("image_type", "retrieval_type", "depth_type")}
     assert shapes == {"image_type": (1, 16), "retrieval_type": (1, 16), "depth_type": (5, 16)}
 
@@ -108,7 +108,7 @@ def test_cached_vectors_replace_the_network(views, count):
     inputs = flatten_packs(random_packs(config, 1, IMAGES))
     vectors = inputs["depth_vectors"][:, :count]
     inputs = {k: v for k, v in inputs.items() if k not in ("depth", "window", "flip")}
-    frozen = build_model(state.with_resnet(config).model)
+    frozen = build_model(initial.with_resnet(config).model)
     assert "depth_branch" in branches(config)  # scoring new photos needs it
     cached, variables = build_model(config.model), random_variables(config)
     whole = {"depth": np.zeros((IMAGES, 12, 12), np.uint16), "window": np.float32(np.tile([0, 0, 1], (IMAGES, 1))),
@@ -127,7 +127,7 @@ def test_cached_vectors_replace_the_network(views, count):
 
 def test_bfloat16_computes_but_keeps_float32_parameters_and_scores():
     config = tiny_config(model__dtype="bfloat16")
-    shapes = jax.eval_shape(lambda: state.initial_variables(config))
+    shapes = jax.eval_shape(lambda: initial.initial_variables(config))
     assert {str(leaf.dtype) for leaf in jax.tree.leaves(shapes)} == {"float32"}
     inputs = flatten_packs(random_packs(config, 1, 2))
     model = build_model(config.model)
@@ -148,13 +148,13 @@ def test_bfloat16_scores_are_near():
 
 
 def test_the_head_starts_where_it_is_told():
-    head = jax.jit(lambda: state.initial_variables(tiny_config("basic"), head_bias=6.5)["params"]["head"])()
+    head = jax.jit(lambda: initial.initial_variables(tiny_config("basic"), head_bias=6.5)["params"]["head"])()
     assert head["bias"].tolist() == [6.5]
 
 
 def test_an_unknown_fusion_is_refused():
     with pytest.raises(ValueError, match=r"model\.fusion is 'sum': aggregation or concat"):
-        jax.eval_shape(lambda: state.initial_variables(tiny_config("basic", model__fusion="sum")))
+        jax.eval_shape(lambda: initial.initial_variables(tiny_config("basic", model__fusion="sum")))
 
 
 def test_the_paper_size_fits_together():
@@ -163,7 +163,7 @@ def test_the_paper_size_fits_together():
 
     config = full.get_config()
     model: PopularityModel = build_model(config.model)
-    inputs = state.example_inputs(config)
+    inputs = initial.example_inputs(config)
     (z, out), variables = jax.eval_shape(lambda: model.init_with_output(jax.random.key(0), inputs, train=False))
     assert z.shape == (1,)
     assert out["swin"]["tokens"].shape == (1, 49, 1024)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from ipa_jax.training import export, state
+from ipa_jax.training import export, state, initial
 from tests.helpers.tiny_models import tiny_config
 from third_party_ports import convert, resnet, swin
 from third_party_ports.checkpoints import weights
@@ -19,7 +19,7 @@ OFFICIAL = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var"
 
 
 def variables(config):
-    return jax.tree.map(np.asarray, state.initial_variables(config))
+    return jax.tree.map(np.asarray, initial.initial_variables(config))
 
 
 def inside(tree, *path):

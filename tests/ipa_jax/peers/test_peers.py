@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 from ipa_jax import losses
 from ipa_jax.input import batches, packing
 from ipa_jax.models import registry
-from ipa_jax.training import preflight, state, steps
+from ipa_jax.training import preflight, state, initial, steps
 from tests.helpers.group_stand_in import StandIn
 from tests.helpers.tiny_models import random_packs, random_variables, tiny_config, train
 
@@ -150,8 +150,8 @@ def test_a_published_file_starts_all_but_the_new_head(name, start, fresh, tmp_pa
         tensors["head.kernel"] = np.zeros((3, 10), np.float32)  # of another task
     save_file(tensors, tmp_path / "peer.safetensors")
     config.init.peer = str(tmp_path / "peer.safetensors")
-    loaded = jax.jit(lambda: state.initial_variables(config))()
-    random = jax.jit(lambda: state.initial_variables(config_of(name)))()
+    loaded = jax.jit(lambda: initial.initial_variables(config))()
+    random = jax.jit(lambda: initial.initial_variables(config_of(name)))()
     for path, leaf in traverse_util.flatten_dict(loaded["params"]).items():
         source = random if path[1] in fresh else donor
         expected = source["params"]
@@ -162,10 +162,10 @@ def test_a_published_file_starts_all_but_the_new_head(name, start, fresh, tmp_pa
 
 def test_the_output_starts_at_the_likes_mean():
     config = config_of("uhan")
-    params = jax.jit(lambda: state.initial_variables(config, 6.5)["params"])()
+    params = jax.jit(lambda: initial.initial_variables(config, 6.5)["params"])()
     np.testing.assert_array_equal(params["uhan"]["out"]["bias"], [6.5])
     for name in STEPS:
-        shapes = jax.eval_shape(lambda name=name: state.initial_variables(config_of(name)))["params"]
+        shapes = jax.eval_shape(lambda name=name: initial.initial_variables(config_of(name)))["params"]
         assert (registry.of(config_of(name)).bias or "nima/dense/bias") in traverse_util.flatten_dict(shapes, sep="/")
 
 

@@ -8,7 +8,7 @@ import pytest
 from flax import traverse_util
 
 from configs import concat, full
-from ipa_jax.training import export
+from ipa_jax.training import export, model_card
 from ipa_jax.training.export import ExportError
 
 RNG = np.random.default_rng(0)
@@ -107,7 +107,7 @@ RESULTS = {"steps": 100, "best_step": 80, "parameters": 1234567,
 def test_the_card_marks_random_weights(random_init, random_features):
     config = full.get_config()
     config.init.random = random_init
-    card = export.model_card(config, RESULTS, DATA | {"random_weights": random_features}, 12.0)
+    card = model_card.model_card(config, RESULTS, DATA | {"random_weights": random_features}, 12.0)
     assert card.count("**Mark: ") == random_init + random_features
     assert ("from a random start" in card) == random_init
     assert ("scores mean nothing" in card) == random_features

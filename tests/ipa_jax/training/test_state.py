@@ -9,12 +9,12 @@ import pytest
 from flax import traverse_util
 
 from configs import full
-from ipa_jax.training import state
+from ipa_jax.training import state, initial, optimizer
 from tests.helpers.tiny_models import tiny_config
 
 
 def parameters(config):
-    return jax.eval_shape(lambda: state.initial_variables(config))["params"]
+    return jax.eval_shape(lambda: initial.initial_variables(config))["params"]
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def config():
 
 
 def test_every_leaf_has_the_group_of_its_path(params, config):
-    labels = traverse_util.flatten_dict(state.parameter_labels(params, config), sep="/")
+    labels = traverse_util.flatten_dict(optimizer.parameter_labels(params, config), sep="/")
     assert set(labels) == set(traverse_util.flatten_dict(params, sep="/"))
     for path, group in labels.items():
         kernel = path.rsplit("/", 1)[-1] == "kernel"
@@ -39,26 +39,26 @@ def test_every_leaf_has_the_group_of_its_path(params, config):
 @pytest.mark.parametrize("name", ["full", "basic", "concat"])
 def test_the_paper_size_has_no_leaf_without_a_group(name):
     config = importlib.import_module(f"configs.{name}").get_config()
-    state.parameter_labels(parameters(config), config)
+    optimizer.parameter_labels(parameters(config), config)
 
 
 def test_a_leaf_without_a_pattern_is_an_error(params, config):
     config.optim.groups.rest_plain.pattern = "(?!swin/)(?!.*kernel)(?!head).*"
     with pytest.raises(ValueError, match=r"config.optim.groups: head/bias is matched by no pattern"):
-        state.parameter_labels(params, config)
+        optimizer.parameter_labels(params, config)
 
 
 def test_a_leaf_of_two_patterns_is_an_error(params, config):
     config.optim.groups.rest_plain.pattern = "(?!swin/)(?!.*kernel).*|head/kernel"
     with pytest.raises(ValueError, match=r"head/kernel is matched by \['rest_decayed', 'rest_plain'\]"):
-        state.parameter_labels(params, config)
+        optimizer.parameter_labels(params, config)
 
 
 def test_an_idle_pattern_is_an_error(params, config):
     with config.optim.groups.unlocked():
         config.optim.groups.old = {"pattern": "resnet/.*", "learning_rate": 1.0, "decay": True}
     with pytest.raises(ValueError, match=r"\['old'\] match no parameter"):
-        state.parameter_labels(params, config)
+        optimizer.parameter_labels(params, config)
 
 
 @pytest.mark.parametrize("resnet", ["frozen", "cached"])
@@ -69,13 +69,13 @@ def test_a_pattern_of_frozen_leaves_is_not_idle(params, config, resnet):
         config.optim.groups.resnet = {"pattern": "depth_branch/.*", "learning_rate": 1.0, "decay": True}
     for name, kernels in (("rest_decayed", ".*kernel"), ("rest_plain", "(?!.*kernel).*")):
         config.optim.groups[name].pattern = f"(?!swin/|depth_branch/){kernels}"
-    labels = traverse_util.flatten_dict(state.parameter_labels(params, config), sep="/")
-    frozen = {path for path, group in labels.items() if group == state.FROZEN}
+    labels = traverse_util.flatten_dict(optimizer.parameter_labels(params, config), sep="/")
+    frozen = {path for path, group in labels.items() if group == optimizer.FROZEN}
     assert frozen == {path for path in labels if path.startswith("depth_branch/resnet/")}
 
 
 def test_the_schedule_by_hand():
-    rate = state.schedule(2.0, 10, 110)
+    rate = optimizer.schedule(2.0, 10, 110)
     assert [float(rate(step)) for step in (0, 5, 10)] == pytest.approx([0, 1, 2])
     assert float(rate(60)) == pytest.approx(1)  # half way down
     assert float(rate(85)) == pytest.approx(1 + np.cos(0.75 * np.pi))
@@ -84,7 +84,7 @@ def test_the_schedule_by_hand():
 
 @pytest.mark.parametrize("warmup, total", [(0, 5), (500, 3), (500, 1), (1, 1), (0, 0)])
 def test_short_runs_have_a_schedule_too(warmup, total):
-    rate = state.schedule(1.0, warmup, total)
+    rate = optimizer.schedule(1.0, warmup, total)
     values = [float(rate(step)) for step in range(max(total, 1))]
     assert np.isfinite(values).all() and max(values) > 0 and min(values) >= 0
 
@@ -94,7 +94,7 @@ LEAVES = {"swin": {"kernel": np.ones(2, np.float32), "bias": np.ones(2, np.float
 
 
 def one_update(config, gradients) -> dict:
-    tx = state.optimizer(LEAVES, config, total_steps=100)
+    tx = optimizer.optimizer(LEAVES, config, total_steps=100)
     updates, _ = tx.update(gradients, tx.init(LEAVES), LEAVES)
     return traverse_util.flatten_dict(jax.tree.map(np.asarray, updates), sep="/")
 
@@ -112,7 +112,7 @@ def test_a_first_update_of_adamw_by_hand(config):
 
 def test_gradients_are_clipped_at_the_norm_of_all(config):
     """Adam forgets a constant scale, so the second moment is looked at: 8 ones of norm sqrt 8 become norm 1."""
-    tx = state.optimizer(LEAVES, config, total_steps=100)
+    tx = optimizer.optimizer(LEAVES, config, total_steps=100)
     _, opt_state = tx.update(LEAVES, tx.init(LEAVES), LEAVES)
     moments = [leaf for leaf in jax.tree.leaves(optax.tree.get(opt_state, "nu", filtering=_first)) if leaf.ndim]
     np.testing.assert_allclose(np.concatenate(moments), 0.001 / 8, rtol=1e-4)
@@ -134,14 +134,14 @@ def test_create_copies_for_the_average(config):
 
 
 def test_the_start_is_the_seeds(config):
-    make = jax.jit(lambda: state.initial_variables(config)["params"]["head"]["kernel"])
+    make = jax.jit(lambda: initial.initial_variables(config)["params"]["head"]["kernel"])
     first = make()
     config.seed = 1
-    assert (first != jax.jit(lambda: state.initial_variables(config)["params"]["head"]["kernel"])()).any()
+    assert (first != jax.jit(lambda: initial.initial_variables(config)["params"]["head"]["kernel"])()).any()
 
 
 def test_the_paper_count_of_parameters():
     config = full.get_config("full")
     params = parameters(config)
-    assert state.parameter_count(params["swin"]) == pytest.approx(86.7e6, rel=0.01)  # Swin-B without its classifier
-    assert state.parameter_count(params["depth_branch"]) == pytest.approx(23.5e6, rel=0.01)  # ResNet50 likewise
+    assert optimizer.parameter_count(params["swin"]) == pytest.approx(86.7e6, rel=0.01)  # Swin-B without its classifier
+    assert optimizer.parameter_count(params["depth_branch"]) == pytest.approx(23.5e6, rel=0.01)  # ResNet50 likewise

@@ -1,0 +1,97 @@
+"""What a network starts from: random parameters, converted checkpoints, word vectors."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import traverse_util
+from ml_collections import ConfigDict
+
+from ipa_jax.input import texts, word_vectors
+from ipa_jax.input.texts import Vocabulary
+from ipa_jax.models import registry
+from third_party_ports.checkpoints import weights
+from third_party_ports.checkpoints.checkpoint import attribute
+
+
+def with_resnet(config: ConfigDict) -> ConfigDict:
+    """The config under which every parameter exists and every image can be scored: `cached` is `frozen` there."""
+    if config.model.depth.resnet != "cached":
+        return config
+    config = config.copy_and_resolve_references()
+    config.model.depth.resnet = "frozen"
+    return config.lock()
+
+
+def example_inputs(config: ConfigDict) -> dict[str, np.ndarray]:
+    """One image of the right shapes to initialise from: everything the config's network reads."""
+    side, k, d = config.input.crop, config.data.retrieval.k, config.data.depth.side
+    parts = registry.parts(config, train=False)
+    example = {"slot_mask": np.ones(1, bool)}
+    if "photo" in parts:
+        example["image"] = np.zeros((1, side, side, 3), np.uint8)
+    if "retrieval" in parts:
+        example |= {name: np.ones((1, k), np.float32) for name in ("similarity", "local", "count")}
+        example["retrieved_mask"] = np.ones((1, k), bool)
+        if config.data.memory.get("fallback", "none") != "none":
+            example["foreign"] = np.zeros((1, k), bool)
+    if "depth" in parts:
+        example["depth"] = np.zeros((1, d, d), np.uint16)
+        example["window"] = np.float32([[0, 0, 1]])
+        example["flip"] = np.zeros(1, bool)
+    if "texts" in parts:
+        fields, words = texts.texts(config)
+        example |= {f"words/{field}": np.ones((1, words), np.int32) for field in fields}
+    if "account" in parts:
+        example["account"] = np.zeros(1, np.int32)
+    if "patches" in parts:
+        example["patches"] = np.zeros((1, 1, 3 * config.musiq.patch**2), np.float32)
+        example |= {name: np.zeros((1, 1), np.int32) for name in ("spatial", "scale")}
+        example["patch_mask"] = np.ones((1, 1), bool)
+    return example
+
+
+def initial_variables(config: ConfigDict, head_bias: float = 0.0) -> dict:
+    """{"params", "batch_stats"}: random from config.seed alone, then pretrained networks where config.init says.
+    head_bias: where the output starts, if the network has a bias there.
+
+    A cached ResNet's parameters are there too: scoring new photos needs them.
+    """
+    config = with_resnet(config)
+    model, example = registry.build(config, dtype="float32"), example_inputs(config)
+    variables = jax.jit(lambda key: model.init(key, example, train=False))(jax.random.key(config.seed))
+    variables = {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
+    for start in registry.of(config).starts(config):
+        if file := config.init[start.field]:
+            variables = _load(variables, start, file)
+    if head_bias and (path := registry.of(config).bias):
+        params = traverse_util.flatten_dict(variables["params"], sep="/")
+        params[path] = jnp.full_like(params[path], head_bias)
+        variables["params"] = traverse_util.unflatten_dict(params, sep="/")
+    return variables
+
+
+def _load(variables: dict, start: registry.Start, file: str) -> dict:
+    """Replaces the variables of the network at a path by those of a converted file."""
+    at, keys = start.path, attribute(start.keys)
+    flat = {kind: traverse_util.flatten_dict(tree) for kind, tree in variables.items()}
+    given = lambda path: path[: len(at)] == at and path[len(at)] not in start.fresh  # noqa: E731
+    inside = {
+        kind: traverse_util.unflatten_dict({path[len(at) :]: v for path, v in leaves.items() if given(path)})
+        for kind, leaves in flat.items()
+    }
+    for kind, tree in weights.load(file, keys, inside).items():
+        flat[kind] |= {at + path: leaf for path, leaf in traverse_util.flatten_dict(tree).items()}
+    return {kind: traverse_util.unflatten_dict(leaves) for kind, leaves in flat.items()}
+
+
+def with_words(variables: dict, config: ConfigDict, vocabulary: Vocabulary) -> tuple[dict, int]:
+    """The variables with the vectors of config.init.words in the word table, and how many words have one there.
+
+    Raises ValueError as word_vectors.fill.
+    """
+    path, field = registry.of(config).words, f"config.{config.model.network}.word_width"
+    params = traverse_util.flatten_dict(variables["params"], sep="/")
+    params[path], found = word_vectors.fill(params[path], Path(config.init.words), vocabulary, field)
+    return variables | {"params": traverse_util.unflatten_dict(params, sep="/")}, found
