@@ -56,7 +56,8 @@ def pooled(records: Sequence[tuple[str, "Record"]], posts: str | None = None, sp
 
 def cells(scores: "pl.DataFrame", base: "pl.DataFrame | None", min_ratio: float) -> list[str]:
     """accuracy, its interval, the difference to `base` on the same draws of accounts, SRCC, Ratio MSE, pairs."""
-    from ipa_jax.experiments.protocols import difference, points
+    from ipa_jax.experiments.protocols import difference
+    from ipa_jax.experiments.statistics import points
     from ipa_jax.metrics.split_metrics import evaluate
 
     found = evaluate(scores, min_ratio)
@@ -77,7 +78,8 @@ def choice_table(records: "Records", min_ratio: float) -> list[str]:
     Validation decides (configs/ours.py is chosen by it), test reports. Raises RecordError for a record without it.
     """
     from ipa_jax.experiments.choice_rows import DEFAULT, OURS, QUESTIONS
-    from ipa_jax.experiments.protocols import difference, points
+    from ipa_jax.experiments.protocols import difference
+    from ipa_jax.experiments.statistics import points
 
     base, default = pooled(records[DEFAULT.name]), records[DEFAULT.name]
     worlds = {world for world, _ in records[DEFAULT.name]}
@@ -122,7 +124,8 @@ def carousel_table(records: "Records", min_ratio: float) -> list[str]:
 def history_table(records: "Records", min_ratio: float) -> list[str]:
     """Accuracy against the posts of the bank, free slots empty or filled from other accounts, as lines of Markdown."""
     from ipa_jax.experiments.choice_rows import BANKS, FULL_BANK
-    from ipa_jax.experiments.protocols import difference, points
+    from ipa_jax.experiments.protocols import difference
+    from ipa_jax.experiments.statistics import points
 
     lines = ["| posts of the bank | slots empty: accuracy % | 95 % | filled: accuracy % | 95 % "
              "| filled minus empty, points (95 %) |", "|---:|---:|:---:|---:|:---:|---|"]  # fmt: skip

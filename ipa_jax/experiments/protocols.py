@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from data_builders.flag_types import whole_number, whole_numbers
 from ipa_jax.experiments.protocol_rows import PAPER
+from ipa_jax.experiments.statistics import points
 
 if TYPE_CHECKING:
     import polars as pl
@@ -127,15 +128,6 @@ def table_row(text: str, scores: "pl.DataFrame", base: "pl.DataFrame | None", mi
         "" if base is None else points(difference(scores, base, min_ratio)),
     ]
     return "| " + " | ".join(cells) + " |"
-
-
-def points(found: Mapping[str, Any]) -> str:
-    """A difference in points with its interval; one that holds 0 is undecided."""
-    if found["interval"] is None:
-        return f"{100 * found['difference']:+.1f} (too few accounts for an interval), undecided"
-    low, high = (100 * value for value in found["interval"])
-    text = f"{100 * found['difference']:+.1f} ({low:+.1f} to {high:+.1f})"
-    return text + (", undecided" if low <= 0 <= high else "")
 
 
 def protocol_table(scores: Mapping[str, "pl.DataFrame"], min_ratio: float) -> list[str]:

@@ -81,15 +81,10 @@ def claim(text: str, found: Mapping[str, Any], paper: float | None) -> dict[str,
     }
 
 
-def over_runs(values: Sequence[float]) -> list[float] | None:
-    """95 % interval (Student's t) of the mean over runs; None below three, whose interval would hold anything.
-
-    The interval of a control on shuffled likes: what one shuffle happens to teach shows on all accounts alike, so the
-    accuracy of one run lies further from 50 % than a bootstrap over accounts expects.
-    """
-    from scipy.stats import t
-
-    if len(values) < 3:
-        return None
-    half = float(t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / len(values) ** 0.5
-    return [statistics.mean(values) - half, statistics.mean(values) + half]
+def points(found: Mapping[str, Any]) -> str:
+    """A difference in points with its interval; one that holds 0 is undecided."""
+    if found["interval"] is None:
+        return f"{100 * found['difference']:+.1f} (too few accounts for an interval), undecided"
+    low, high = (100 * value for value in found["interval"])
+    text = f"{100 * found['difference']:+.1f} ({low:+.1f} to {high:+.1f})"
+    return text + (", undecided" if low <= 0 <= high else "")

@@ -28,7 +28,8 @@ def document(
     """
     from ipa_jax import paper as paper_results
     from ipa_jax.experiments import statistics
-    from ipa_jax.report.tables import YARDSTICKS
+    from ipa_jax.metrics import bootstrap
+    from ipa_jax.baselines.names import YARDSTICKS
 
     full = table_rows.FULL.name
     measured = {name: statistics.figures(runs, min_ratio, draws=draws) for name, runs in found.items()}
@@ -121,6 +122,7 @@ def _data_dir(folder: str) -> str:
 def _claims(found: Mapping, measured: Mapping, min_ratio: float, draws: int) -> list[dict[str, Any]]:
     from ipa_jax import paper as paper_results
     from ipa_jax.experiments import statistics
+    from ipa_jax.metrics import bootstrap
 
     named = {row.name: row.paper for row in table_rows.TRAINED if row.paper}
     claims = []
@@ -139,6 +141,7 @@ def _claims(found: Mapping, measured: Mapping, min_ratio: float, draws: int) -> 
 
 def _checks(found: Mapping[str, Mapping], measured: Mapping[str, Mapping], missing: Mapping[str, str]) -> list[str]:
     from ipa_jax.experiments import statistics
+    from ipa_jax.metrics import bootstrap
     from ipa_jax.experiments.pages import interval, number
 
     lines = []
@@ -149,7 +152,7 @@ def _checks(found: Mapping[str, Mapping], measured: Mapping[str, Mapping], missi
             lines.append(f"not run: {what} ({missing.get(name, 'not run')})")
             continue
         accuracies = [record.figures["accuracy"] for _, record in found[name].values()]
-        drawn = statistics.over_runs(accuracies) if shuffles else measured[name]["accuracy_interval"]
+        drawn = bootstrap.over_runs(accuracies) if shuffles else measured[name]["accuracy_interval"]
         mean = sum(accuracies) / len(accuracies) if shuffles else measured[name]["accuracy"]
         over = "the shuffles" if shuffles else measured[name]["interval_over"]
         if drawn is None:

@@ -4,6 +4,7 @@ Pairs and groups of one account are not independent, so accounts are what is dra
 Every statistic is a ratio of sums over groups, so a draw is one row of counts times the sums of each unit.
 """
 
+import statistics
 from collections.abc import Sequence
 
 import numpy as np
@@ -58,3 +59,17 @@ def standard_error(values: np.ndarray) -> float | None:
     """Standard deviation of resampled values; None when fewer than two are numbers."""
     values = values[~np.isnan(values)]
     return float(values.std(ddof=1)) if len(values) > 1 else None
+
+
+def over_runs(values: Sequence[float]) -> list[float] | None:
+    """95 % interval (Student's t) of the mean over runs; None below three, whose interval would hold anything.
+
+    The interval of a control on shuffled likes: what one shuffle happens to teach shows on all accounts alike, so the
+    accuracy of one run lies further from 50 % than a bootstrap over accounts expects.
+    """
+    from scipy.stats import t
+
+    if len(values) < 3:
+        return None
+    half = float(t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / len(values) ** 0.5
+    return [statistics.mean(values) - half, statistics.mean(values) + half]

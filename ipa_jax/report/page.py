@@ -6,15 +6,13 @@ Run: python -m ipa_jax report --workdirs runs/demo/full,runs/demo/basic --data_d
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from data_builders.flag_types import new_file
-from ipa_jax.report.runs import Run, open_splits, parse_workdirs, read_build_report, read_run
+from ipa_jax.report.__main__ import main
+from ipa_jax.report.runs import Run, open_splits, read_build_report, read_run
 
 TEMPLATES = Path(__file__).parent / "templates"
 SEED = 0  # of the examples drawn
@@ -59,6 +57,7 @@ def render(
 
     from configs import full
     from ipa_jax import paper
+    from ipa_jax.metrics import display
     from ipa_jax.report import tables
     from ipa_jax.report.figures import run_colour
 
@@ -86,7 +85,12 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": tables.number, "interval": tables.interval, "plain": tables.plain, "date": _date}
+    environment.filters |= {
+        "number": display.number,
+        "interval": display.interval,
+        "plain": tables.plain,
+        "date": _date,
+    }
     return environment.get_template("report.html").render(
         runs=[_summary(run, i, bayes) for i, run in enumerate(runs)],
         lead=lead,
@@ -97,7 +101,7 @@ def render(
         random_features=bool(splits["test"].info["random_weights"]),
         split=splits["test"].choices["split"],
         min_ratio=splits["test"].choices["pairs"]["min_ratio"],
-        metrics=tables.METRICS,
+        metrics=display.METRICS,
         metric_rows=tables.metric_rows(tests),
         yardstick_rows=tables.metric_rows({row["name"]: row["metrics"] for row in marks}, bold=False),
         yardsticks=marks,
@@ -236,30 +240,6 @@ def _examples(runs: Sequence[Run], splits: Mapping[str, object]) -> dict:
         "pairs": {kind: examples.pair_cards(rows, scores, album) for kind, rows in chosen.items()},
         "retrievals": examples.retrieval_cards(lead.scores, test, album, QUERIES, SEED),
     }
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m ipa_jax report", description=__doc__.split("\n")[0])
-    parser.add_argument("--workdirs", required=True, help="[NAME=]WORKDIR,...: runs on one data set, leading one first")
-    parser.add_argument("--data_dir", required=True, type=Path, help="the data set that the runs were trained on")
-    parser.add_argument("--yardsticks", type=Path, help="JSON: bayes, universal_only, ... -> test accuracy")
-    parser.add_argument("--checklist", type=Path, help="JSON of python -m ipa_jax checklist --json")
-    parser.add_argument("--out", type=new_file, help="default: report.html in the leading run's folder")
-    args = parser.parse_args(argv)
-    yardsticks = None
-    try:
-        if args.yardsticks:
-            yardsticks = json.loads(args.yardsticks.read_text())
-            yardsticks = yardsticks.get("yardsticks", yardsticks)  # a demo's results.json does as well
-        runs = parse_workdirs(args.workdirs)
-        out = args.out or next(iter(runs.values()), Path()) / "report.html"
-        checklist = json.loads(args.checklist.read_text()) if args.checklist else ()
-        write_report(out, runs, args.data_dir, yardsticks, checklist)
-    except (OSError, ValueError, KeyError) as error:
-        print(f"report: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
-        return 1
-    print(out)
-    return 0
 
 
 if __name__ == "__main__":

@@ -6,27 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-YARDSTICKS = {
-    "bayes": ("Bayes ceiling", "knows everything but the noise"),
-    "universal_only": ("Universal only", "true universal quality, no taste of the account"),
-    "retrieval_only": ("Retrieval only", "similarity-weighted log local score, no network"),
-    "backbone_knn": ("Backbone kNN", "likes of the account's photos with the nearest features of a trained Swin"),
-    "pixel_knn": ("Pixel kNN", "likes of the account's photos with the nearest pixels"),
-    "caption_only": ("Caption only", "ridge on the words and hashtags of the caption"),
-    "content_type": ("Content type", "people, carousel, sponsored: the mean local score of their kind"),
-    "newer": ("Newer post", "the later of the two"),
-    "older": ("Older post", "the earlier of the two"),
-    "account_constant": ("Account constant", "followers, or all that an account has in common: ties, 50 % exactly"),
-    "chance": ("Chance", "a coin"),
-}
-METRICS = (  # key, heading, digits, percent, larger is better
-    ("accuracy", "Accuracy", 2, True, True),
-    ("plcc", "PLCC", 4, False, True),
-    ("srcc", "SRCC", 4, False, True),
-    ("ratio_mse", "Ratio MSE", 4, False, False),
-    ("ratio_mse_rescaled", "Ratio MSE, rescaled", 4, False, False),
-    ("group_accuracy", "Group-mean accuracy", 2, True, True),
-)
+from ipa_jax.baselines.names import YARDSTICKS
+from ipa_jax.metrics.display import METRICS, interval, number
+
 SIZE_BINS = ((2, 2), (3, 3), (4, 4), (5, 6), (7, 10), (11, 20), (21, 1 << 30))
 
 
@@ -237,18 +219,3 @@ def plain(value: Any) -> str:
 
 def _short(text: str, limit: int = 240) -> str:
     return text if len(text) <= limit else text[:limit] + " ..."
-
-
-def number(value: float | None, digits: int = 2, percent: bool = False) -> str:
-    """The number with fixed digits, as a percentage if so; an empty string for None."""
-    if value is None:
-        return ""
-    return f"{100 * value:.{digits}f} %" if percent else f"{value:.{digits}f}"
-
-
-def interval(bounds: Sequence[float] | None, digits: int = 2, percent: bool = False) -> str:
-    """ "low to high" in the digits of `number`; an empty string for None."""
-    if bounds is None:
-        return ""
-    scale = 100 if percent else 1
-    return " to ".join(f"{scale * bound:.{digits}f}" for bound in bounds)

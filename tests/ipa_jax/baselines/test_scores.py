@@ -11,7 +11,7 @@ from PIL import Image
 
 from configs import full
 from ipa_jax.baselines import backbone_features, neighbours
-from ipa_jax.baselines import scores as baselines
+from ipa_jax.baselines import scores as baselines, __main__
 from ipa_jax.training import export, state, initial
 from tests.helpers.gray_split import DAY, Split
 from tests.helpers.tiny_models import tiny_config
@@ -161,7 +161,7 @@ def test_yardsticks_are_ordered_and_printed(world, choices, capsys):
     assert low < accuracy["bayes"] < high
     assert results["bayes"]["interval_over"] == "accounts"
     json.dumps(results)
-    baselines.print_table(results, "Yardsticks")
+    __main__.print_table(results, "Yardsticks")
     shown = capsys.readouterr().out
     assert "universal_only" in shown and f"{100 * accuracy['bayes']:.2f}" in shown
     without = baselines.yardsticks(dataset, train, draws=10)

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from data_builders.demo_world.plants import PLANTS
-from ipa_jax.experiments import marked_pages, protocol_rows, protocols
+from ipa_jax.experiments import marked_pages, protocol_rows, protocols, statistics
 from ipa_jax.experiments.protocol_rows import PlantedWorld
 from ipa_jax.experiments.records import Record
 from ipa_jax.experiments.runs import Run, World
@@ -129,7 +129,7 @@ def test_only_some_rows():
 def test_few_accounts_have_no_interval():
     few = protocols.pooled([("w", record(0.9, accounts=5))])
     found = protocols.difference(few, few, 2)
-    assert found["interval"] is None and "too few accounts" in protocols.points(found)
+    assert found["interval"] is None and "too few accounts" in statistics.points(found)
 
 
 def test_pages_are_filled_between_their_markers(tmp_path):

@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 
 from ipa_jax.experiments import records, statistics
+from ipa_jax.metrics import bootstrap
 from ipa_jax.experiments.records import Record
 from ipa_jax.metrics import split_metrics
 
@@ -121,6 +122,6 @@ def test_verdicts(interval, verdict):
 
 def test_the_interval_over_runs_by_hand():
     """Mean 0.5, standard deviation 0.02, n = 3: t(0.975, 2) = 4.3027."""
-    low, high = statistics.over_runs([0.48, 0.5, 0.52])
+    low, high = bootstrap.over_runs([0.48, 0.5, 0.52])
     assert (low, high) == pytest.approx((0.5 - 4.3027 * 0.02 / 3**0.5, 0.5 + 4.3027 * 0.02 / 3**0.5), abs=1e-5)
-    assert statistics.over_runs([0.6, 0.6]) is None
+    assert bootstrap.over_runs([0.6, 0.6]) is None

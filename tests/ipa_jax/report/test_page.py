@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from ipa_jax.report import examples, figures, runs
-from ipa_jax.report import page as report
+from ipa_jax.report import page as report, __main__
 from tests.helpers.stand_in_data import CAPTION, splits, write_workdir
 
 ACCOUNTS = ["rosa.travels", "tim_eats", "<b>&mo</b>", "ana"]
@@ -234,7 +234,7 @@ def test_a_missing_file_is_named_and_the_old_page_stays(tmp_path, capsys):
         "--out",
         str(tmp_path / "report.html"),
     ]
-    assert report.main(arguments) == 1
+    assert __main__.main(arguments) == 1
     message = capsys.readouterr().err
     assert "run/results.json" in message and "train" in message
     assert (tmp_path / "report.html").read_text() == "old"
@@ -245,7 +245,7 @@ def test_command_takes_the_demo_s_results_as_yardsticks(build_report, workdirs, 
     out = tmp_path / "report.html"
     named = f"{workdirs['full']},again={workdirs['full']}"
     arguments = ["--workdirs", named, "--data_dir", str(tmp_path), "--yardsticks", str(tmp_path / "y.json")]
-    assert report.main([*arguments, "--out", str(out)]) == 0
+    assert __main__.main([*arguments, "--out", str(out)]) == 0
     assert "Bayes ceiling" in out.read_text() and "again" in out.read_text()
     with pytest.raises(ValueError, match="NAME=PATH"):
         runs.parse_workdirs("a/full,b/full")

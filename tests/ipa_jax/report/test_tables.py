@@ -6,6 +6,7 @@ import pytest
 
 from configs import full
 from ipa_jax.report import tables
+from ipa_jax.metrics import display
 
 
 def test_group_sizes_are_pooled_by_pairs():
@@ -26,7 +27,7 @@ def test_best_of_each_metric_and_its_direction():
         "b": {"accuracy": 0.7, "accuracy_interval": None, "ratio_mse": 1.2},
     }
     rows = [
-        {c[0]: cell for c, cell in zip(tables.METRICS, row["cells"], strict=True)}
+        {c[0]: cell for c, cell in zip(display.METRICS, row["cells"], strict=True)}
         for row in tables.metric_rows(results)
     ]
     assert rows[0]["accuracy"] == {"value": "80.00 %", "interval": "75.00 to 85.00", "best": True}
