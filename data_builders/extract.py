@@ -60,14 +60,14 @@ def extract(
     from data_builders.features import beam
     from data_builders.features import job as extract_job
     from data_builders.features.frozen_network import require_weights
-    from data_builders.posts import post, read
+    from data_builders.posts.read import read_posts
 
     check(config.extract.to_dict())
     choices = config.extract.to_dict() | {"keypoint_threshold": config.data.pose.keypoint_threshold}
     parts = _parts(config, parts)
     if not random_weights:
         require_weights(parts, choices)
-    table, skips = read.read(raw, config.data.to_dict())
+    table, skips = read_posts(raw, config.data.to_dict())
     for warning in skips.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     images = table.select("account", "image_ids", "image_paths").explode("image_ids", "image_paths")

@@ -12,19 +12,19 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from data_builders.dataset import GroupDataset
-from ipa_jax.training.scorer import Scorer, split_metrics
 from ipa_jax.input import batches, packing, vocabularies
 from ipa_jax.metrics.split_metrics import rescale_factor
 from ipa_jax.models import registry
-from ipa_jax.training import preflight, state, optimizer
-from ipa_jax.training.initial import initial_variables, with_words
+from ipa_jax.training import optimizer, preflight, state
 from ipa_jax.training import workdir as workdirs
 from ipa_jax.training.checkpoints import Checkpoints
 from ipa_jax.training.depth_cache import depth_vectors
 from ipa_jax.training.devices import to_devices, to_host
-from ipa_jax.training.model_card import model_card
 from ipa_jax.training.export import save_export
+from ipa_jax.training.initial import initial_variables, with_words
 from ipa_jax.training.metric_writers import create_writer
+from ipa_jax.training.model_card import model_card
+from ipa_jax.training.scorer import Scorer, split_metrics
 from ipa_jax.training.step_metrics import TrainMetrics
 from ipa_jax.training.steps import make_train_step
 

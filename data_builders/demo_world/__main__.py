@@ -74,9 +74,9 @@ def main(argv: list[str] | None = None) -> int:
     done = f"written in {time.monotonic() - start:.0f} s" if new else "complete already, kept as it is"
     print(f"{args.out}: {done}")
     leaky = args.plant is not None and PLANTS[args.plant].build
-    build = f"ipa_jax.leakage.planted_build --plant={args.plant}" if leaky else "build"
+    build = f"planted-build --plant={args.plant}" if leaky else "build"
     print(
-        f"next: python -m {build} --config=configs/demo.py --raw={args.out}/raw "
+        f"next: python -m ipa_jax {build} --config=configs/demo.py --raw={args.out}/raw "
         f"--features={args.out}/features --data_dir=DATA"
     )
     return 0

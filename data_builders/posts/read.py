@@ -9,7 +9,7 @@ from data_builders.posts.post import Skips, _refuse_empty
 CAROUSELS = ("first", "skip", "all")
 
 
-def read(raw: Path, choices: dict) -> tuple[pl.DataFrame, Skips]:
+def read_posts(raw: Path, choices: dict) -> tuple[pl.DataFrame, Skips]:
     """Reads a raw dataset: a folder in the Instagram Influencer layout, a folder with posts.csv, or a .csv file.
 
     Args:

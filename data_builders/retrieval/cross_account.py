@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from data_builders.features.features import Features
 from data_builders.groups import DAY, TRAIN
 from data_builders.retrieval.local_score import local_scores
 from data_builders.retrieval.memory_bank import AccountImages
-from data_builders.features.features import Features
 from data_builders.retrieval.similarity import cosine_similarity, similarity
 from data_builders.retrieval.top_k import DECIMALS, Retrieved
 

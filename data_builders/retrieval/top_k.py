@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from data_builders.features.features import Features
 from data_builders.groups import TEST
 from data_builders.retrieval.local_score import local_scores
 from data_builders.retrieval.memory_bank import AccountImages, in_bank, newest, viewers, visible
-from data_builders.features.features import Features
 from data_builders.retrieval.similarity import similarity
 
 DECIMALS = 6  # of S in the ranking: below that, differences are rounding noise

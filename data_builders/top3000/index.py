@@ -9,8 +9,8 @@ import polars as pl
 
 from data_builders.features.store import FeatureReader
 from data_builders.groups import SPLITS, image_weights
-from data_builders.top3000 import examples
 from data_builders.retrieval.accounts import Account, accounts, group_id
+from data_builders.top3000 import examples
 
 GROUPS = {
     "record": pl.Int32,
@@ -126,9 +126,7 @@ def _group_row(account: Account, group: int, positions: np.ndarray) -> dict[str,
     }
 
 
-def _image_rows(
-    account: Account, groups: list[np.ndarray], first_row: int, reader: FeatureReader
-) -> pl.DataFrame:
+def _image_rows(account: Account, groups: list[np.ndarray], first_row: int, reader: FeatureReader) -> pl.DataFrame:
     """The images of some groups of an account; "row" is the group's place among the split's groups so far."""
     images, posts = account.images, account.posts
     flat = np.concatenate(groups)

@@ -9,10 +9,11 @@ import polars as pl
 
 from data_builders.features.store import FeatureReader
 from data_builders.options import check
-from data_builders.posts import post, read
+from data_builders.posts import post
+from data_builders.posts.read import read_posts
+from data_builders.retrieval.accounts import accounts
 from data_builders.retrieval.top_k import retrieve
 from data_builders.top3000 import probe
-from data_builders.retrieval.accounts import accounts
 from data_builders.top3000.examples import require_parts, require_splits
 
 KEY = {"account": pl.String, "image_id": pl.String}
@@ -56,7 +57,7 @@ def prepare(raw: Path, features: Path, choices: Mapping[str, Any]) -> Prepared:
     root = raw.parent if raw.is_file() else raw
     reader = FeatureReader(features)
     require_parts(reader, choices)
-    table, skips = read.read(raw, choices)
+    table, skips = read_posts(raw, choices)
     require_splits(table, choices, raw)
     rehearse(table, reader, choices)
 

@@ -13,9 +13,9 @@ import tensorflow_datasets as tfds
 from configs import full
 from data_builders.groups import SPLITS
 from data_builders.retrieval import cross_account
+from data_builders.retrieval.accounts import accounts
 from data_builders.top3000 import beam_examples, build_report, duplicates
 from data_builders.top3000 import index as group_index
-from data_builders.retrieval.accounts import accounts
 from data_builders.top3000.examples import examples
 from data_builders.top3000.prepare import Prepared, prepare
 from data_builders.top3000.tfds_repairs import repaired

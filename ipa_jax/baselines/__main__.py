@@ -55,3 +55,7 @@ def main(argv: list[str] | None = None) -> int:
     else:
         print_table(results, f"Yardsticks, {args.split} split of {args.data_dir}")
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -5,12 +5,9 @@
 Each gives a table of scores, a row an image in the order of the split's index (metrics.py reads them).
 """
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from ipa_jax.baselines.__main__ import main
 
 if TYPE_CHECKING:
     import numpy as np
@@ -138,7 +135,3 @@ def yardsticks(
         result = evaluate(scores, ratio, draws=draws, seed=seed)
         results[name] = {figure: result[figure] for figure in FIGURES}
     return results
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -13,13 +13,13 @@ class StageError(RuntimeError):
     """A stage ended with an error; it printed why."""
 
 
-def command(module: str, *arguments: str) -> None:
-    """Runs `python -m module arguments`, printed first; the stage ends with this process. Raises StageError."""
-    print(f"\n$ python -m {module} {shlex.join(arguments)}", flush=True)
+def command(name: str, *arguments: str) -> None:
+    """Runs `python -m ipa_jax NAME ARGUMENTS`, printed first; the stage ends with this process. Raises StageError."""
+    print(f"\n$ python -m ipa_jax {name} {shlex.join(arguments)}", flush=True)
     with _terminate_as_exit():
-        ended = subprocess.run([sys.executable, "-m", "ipa_jax", module, *arguments])
+        ended = subprocess.run([sys.executable, "-m", "ipa_jax", name, *arguments])
     if ended.returncode:
-        raise StageError(f"python -m {module} {shlex.join(arguments)}")
+        raise StageError(f"python -m ipa_jax {name} {shlex.join(arguments)}")
 
 
 @contextmanager

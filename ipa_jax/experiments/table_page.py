@@ -27,9 +27,8 @@ def document(
       human: what ipa_jax.human_study score --json gave.
     """
     from ipa_jax import paper as paper_results
-    from ipa_jax.experiments import statistics
-    from ipa_jax.metrics import bootstrap
     from ipa_jax.baselines.names import YARDSTICKS
+    from ipa_jax.experiments import statistics
 
     full = table_rows.FULL.name
     measured = {name: statistics.figures(runs, min_ratio, draws=draws) for name, runs in found.items()}
@@ -122,7 +121,6 @@ def _data_dir(folder: str) -> str:
 def _claims(found: Mapping, measured: Mapping, min_ratio: float, draws: int) -> list[dict[str, Any]]:
     from ipa_jax import paper as paper_results
     from ipa_jax.experiments import statistics
-    from ipa_jax.metrics import bootstrap
 
     named = {row.name: row.paper for row in table_rows.TRAINED if row.paper}
     claims = []
@@ -140,9 +138,8 @@ def _claims(found: Mapping, measured: Mapping, min_ratio: float, draws: int) -> 
 
 
 def _checks(found: Mapping[str, Mapping], measured: Mapping[str, Mapping], missing: Mapping[str, str]) -> list[str]:
-    from ipa_jax.experiments import statistics
-    from ipa_jax.metrics import bootstrap
     from ipa_jax.experiments.pages import interval, number
+    from ipa_jax.metrics import bootstrap
 
     lines = []
     controls = {"chance": ("a coin", False)}

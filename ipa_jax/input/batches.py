@@ -26,9 +26,8 @@ from ml_collections import ConfigDict
 
 from data_builders.worker_process import end_with_parent
 from ipa_jax.input import caption_filter, fields, packing
-from ipa_jax.input.field import Part
 from ipa_jax.input.caption_filter import CaptionFilter
-from ipa_jax.input.field import Batch
+from ipa_jax.input.field import Batch, Part
 from ipa_jax.input.vocabularies import Lookups
 
 if TYPE_CHECKING:

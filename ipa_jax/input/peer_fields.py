@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ml_collections import ConfigDict
 
-from ipa_jax.input import photos
+from ipa_jax.input import photos, texts
 from ipa_jax.input.texts import field_text
 from ipa_jax.input.vocabularies import Lookups
-from ipa_jax.models import registry
-from ipa_jax.input import texts
 from third_party_ports.peers import musiq_patches
 
 if TYPE_CHECKING:
@@ -28,7 +26,7 @@ class Texts:
     """The words of the posts' texts."""
 
     def __init__(self, dataset: GroupDataset, config: ConfigDict, *, lookups: Lookups, **_):
-        self.fields, self.words = texts.texts(config)
+        self.fields, self.words = texts.text_fields(config)
         self.comments, self.vocabulary, self.folder = config.texts.comments, lookups.vocabulary, dataset.folder
         if self.vocabulary is None:
             raise ValueError(f"model.network is {config.model.network!r}, but no vocabulary was given")

@@ -130,7 +130,7 @@ def corpus(dataset: GroupDataset, fields: Sequence[str], comments: int) -> Itera
                     yield field_text(example, position, field, comments, dataset.folder)
 
 
-def texts(config: ConfigDict) -> tuple[dict[str, str], int]:
+def text_fields(config: ConfigDict) -> tuple[dict[str, str], int]:
     """(the text fields that the network reads and the text that each holds, the most words of each)."""
     section = config[config.model.network]
     return sources(section.fields), section.words

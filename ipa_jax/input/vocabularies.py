@@ -17,7 +17,6 @@ from ml_collections import ConfigDict
 
 from ipa_jax.input import texts
 from ipa_jax.models import registry
-from ipa_jax.input.texts import texts
 
 if TYPE_CHECKING:
     from data_builders.dataset import GroupDataset
@@ -61,7 +60,7 @@ def make(dataset: GroupDataset, config: ConfigDict) -> Lookups:
     reads = registry.of(config).reads(config)
     vocabulary = accounts = None
     if "texts" in reads:
-        fields, _ = texts(config)
+        fields, _ = texts.text_fields(config)
         held = tuple(dict.fromkeys(fields.values()))  # each text once, though two fields may hold it
         found = texts.corpus(dataset, held, config.texts.comments)
         vocabulary = texts.train(found, config.texts.words, config.texts.min_count)

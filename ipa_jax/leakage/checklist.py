@@ -128,8 +128,8 @@ def shuffled_accuracies(workdirs: Sequence[Path]) -> list[float]:
 
 def shuffled_control(accuracies: Sequence[float]) -> "Line":
     """Models trained on shuffled likes know nothing: 50 % must lie in the interval over the shuffles."""
-    from ipa_jax.metrics.bootstrap import over_runs
     from ipa_jax.leakage.checks import FAIL, NOT_APPLICABLE, PASS, Line
+    from ipa_jax.metrics.bootstrap import over_runs
 
     title, by = (
         "shuffled likes",

@@ -38,8 +38,8 @@ def planted(name: str) -> Iterator[None]:
 def _with_more_groups(into: int, also: int | None) -> dict[str, Callable]:
     """The split `into` has the groups of test: beside its own (`also` = into), or in their place (None)."""
     from data_builders.groups import TEST
-    from data_builders.retrieval.top_k import retrieve
     from data_builders.retrieval.accounts import Account
+    from data_builders.retrieval.top_k import retrieve
 
     groups = Account.groups
 

@@ -35,3 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     print(out)
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -7,11 +7,9 @@ Run: python -m ipa_jax report --workdirs runs/demo/full,runs/demo/basic --data_d
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ipa_jax.report.__main__ import main
 from ipa_jax.report.runs import Run, open_splits, read_build_report, read_run
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -240,7 +238,3 @@ def _examples(runs: Sequence[Run], splits: Mapping[str, object]) -> dict:
         "pairs": {kind: examples.pair_cards(rows, scores, album) for kind, rows in chosen.items()},
         "retrievals": examples.retrieval_cards(lead.scores, test, album, QUERIES, SEED),
     }
-
-
-if __name__ == "__main__":
-    sys.exit(main())

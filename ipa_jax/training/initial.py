@@ -41,7 +41,7 @@ def example_inputs(config: ConfigDict) -> dict[str, np.ndarray]:
         example["window"] = np.float32([[0, 0, 1]])
         example["flip"] = np.zeros(1, bool)
     if "texts" in parts:
-        fields, words = texts.texts(config)
+        fields, words = texts.text_fields(config)
         example |= {f"words/{field}": np.ones((1, words), np.int32) for field in fields}
     if "account" in parts:
         example["account"] = np.zeros(1, np.int32)

@@ -18,7 +18,7 @@ def model_card(config: ConfigDict, results: dict, data: dict, seconds: float) ->
     marks = ["trained from a random start: for tests and demonstrations"] if config.init.random else []
     if config.init.words:
         start += f", word vectors of {Path(config.init.words).name}"
-    if "texts" in registry.of(config).reads(config) and "comment" in texts.texts(config)[0].values():
+    if "texts" in registry.of(config).reads(config) and "comment" in texts.text_fields(config)[0].values():
         marks.append("reads comments, which are written after posting: it cannot score a photo before")
     if config.data.shuffle_likes:
         marks.append("a control, trained on likes drawn anew within each account: it knows nothing")

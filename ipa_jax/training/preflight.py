@@ -6,10 +6,10 @@ from ml_collections import ConfigDict
 
 from data_builders.dataset import GroupDataset
 from data_builders.options import check_fields, require_equal
+from ipa_jax.input import texts
 from ipa_jax.input.texts import FIELDS, names
 from ipa_jax.losses import IMAGE_LOSSES, PAIR_LOSSES
 from ipa_jax.models import registry
-from ipa_jax.input import texts
 from ipa_jax.training.metric_writers import import_clu_writers
 
 
@@ -113,7 +113,7 @@ def _check_network(config: ConfigDict) -> None:
     if config.loss.name in ("emd", "emd_squared") and name != "nima":
         raise PreflightError(f"config.loss.name {config.loss.name!r} needs votes, which nima gives and {name} does not")
     if "texts" in registry.of(config).reads(config):
-        fields, _ = texts.texts(config)
+        fields, _ = texts.text_fields(config)
         if unknown := sorted(set(fields.values()) - set(FIELDS)):
             raise PreflightError(f"config.{name}.fields: {unknown} are no texts: take from {', '.join(FIELDS)}")
         called = names(config[name].fields)

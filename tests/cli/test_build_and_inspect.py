@@ -12,7 +12,9 @@ from tests.helpers.paths import ROOT
 
 
 def run(module, *arguments):
-    return subprocess.run([sys.executable, "-m", "ipa_jax", module, *arguments], cwd=ROOT, capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, "-m", "ipa_jax", module, *arguments], cwd=ROOT, capture_output=True, text=True
+    )
 
 
 @pytest.fixture(scope="module")

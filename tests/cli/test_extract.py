@@ -12,7 +12,7 @@ import pytest
 from configs.full import get_config
 from data_builders.features import journal
 from data_builders.features.store import FeatureReader
-from data_builders.posts.read import read
+from data_builders.posts.read import read_posts
 from tests.helpers.commands import ROOT, command, environment, fail, succeed, train_flags
 
 TINY = ("--config=configs/full.py:tiny", "--random-weights", "--config.extract.shard_rows=300")
@@ -50,7 +50,7 @@ def test_a_killed_extraction_goes_on(store, demo_world):
     out, before, journalled, done = store
     reader = FeatureReader(out)
     keys = list(reader.keys())
-    posts, _ = read(demo_world / "raw", get_config("tiny").data.to_dict())
+    posts, _ = read_posts(demo_world / "raw", get_config("tiny").data.to_dict())
     wanted = posts.select("account", "image_ids").explode("image_ids").rows()
     unreadable = int(re.search(r"left out, image unreadable: (\d+)", done.stdout)[1])
     assert len(keys) == len(set(keys)) == len(wanted) - unreadable and set(keys) <= set(wanted)

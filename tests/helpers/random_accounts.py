@@ -5,8 +5,8 @@ import random
 import numpy as np
 
 from configs import full
-from data_builders.retrieval.memory_bank import account_images
 from data_builders.features.features import Features
+from data_builders.retrieval.memory_bank import account_images
 
 DAY = 86400
 

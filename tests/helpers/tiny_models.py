@@ -11,9 +11,9 @@ from flax import traverse_util
 from ml_collections import ConfigDict
 
 from ipa_jax.input import peer_fields as peer_inputs
-from ipa_jax.models import registry
 from ipa_jax.input import texts
-from ipa_jax.training import devices, state, initial, optimizer, steps
+from ipa_jax.models import registry
+from ipa_jax.training import devices, initial, optimizer, state, steps
 
 SIDE, DEPTH_SIDE = 24, 12  # of images and of stored depth maps
 
@@ -67,7 +67,7 @@ def _of_peers(config: ConfigDict, shape: tuple[int, int], rng: np.random.Generat
     """What the config's network reads beside photos, and image losses beside likes."""
     parts, more = registry.parts(config, train=True), {}
     if "texts" in parts:
-        fields, words = texts.texts(config)
+        fields, words = texts.text_fields(config)
         for field in fields:
             real = np.arange(words) >= words - rng.integers(0, words + 1, shape)[..., None]
             numbers = rng.integers(2, config.texts.words + 2, (*shape, words)) * real

@@ -20,7 +20,8 @@ from data_builders.demo_world.parameters import Parameters, parse
 from data_builders.demo_world.write import WorldError, write_world
 from data_builders.features.store import FeatureReader
 from data_builders.groups import kept_groups
-from data_builders.posts import post as posts, read
+from data_builders.posts import post as posts
+from data_builders.posts.read import read_posts
 from data_builders.retrieval.similarity import similarity
 from data_builders.top3000 import probe
 
@@ -44,7 +45,7 @@ def _choices(carousel: str) -> dict:
 def _read(world: Path, carousel: str) -> tuple[pl.DataFrame, posts.Skips]:
     """The build's own first steps: read, drop what cannot be decoded, drop what has no features."""
     choices = _choices(carousel)
-    table, skips = read.read(world / "raw", choices)
+    table, skips = read_posts(world / "raw", choices)
     probes = probe.probe(world / "raw", table["image_paths"].explode().to_list())
     table = posts.drop_unreadable(table, probes, choices, skips)
     keys = list(table.select("account", "image_ids").explode("image_ids").iter_rows())

@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_builders.posts import post
-from data_builders.posts.read import read
 from data_builders.posts.csv_file import parse_likes, parse_time, relative_path
 from data_builders.posts.post import SCHEMA, RawDataError
+from data_builders.posts.read import read_posts
 from tests.helpers.raw_layout import CHOICES, save_image, with_choices
 
 HEADER = "image,account,likes,timestamp"
@@ -24,7 +23,7 @@ def own(tmp_path):
     def read(text: str | bytes, **choices):
         path = tmp_path / "posts.csv"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return read(path, with_choices(**choices))
+        return read_posts(path, with_choices(**choices))
 
     return read
 
@@ -149,7 +148,7 @@ def test_a_broken_file_is_an_error_with_its_remedy(own, text, message):
 
 def test_no_file_is_an_error(tmp_path):
     with pytest.raises(RawDataError, match=r"no such file.*image,account,likes,timestamp"):
-        read(tmp_path / "mine.csv", CHOICES)
+        read_posts(tmp_path / "mine.csv", CHOICES)
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_builders.posts import influencer_dataset
-from data_builders.posts import post as posts
-from data_builders.posts.read import read
 from data_builders.posts.influencer_dataset import Row, parse_info, parse_row
 from data_builders.posts.post import RawDataError, Skips
+from data_builders.posts.read import read_posts
 from tests.helpers.raw_layout import CHOICES, HEADER, MAPPING_HEADER, InstagramFolder, node, with_choices
 
 ROW = Row("u", "1", ["1.jpg"])
@@ -26,7 +25,7 @@ def folder(tmp_path):
 
 
 def read(folder, **choices):
-    return read(folder.write(), with_choices(**choices))
+    return read_posts(folder.write(), with_choices(**choices))
 
 
 def test_a_post_is_read_whole(folder):
@@ -190,7 +189,7 @@ def test_the_folders_are_never_listed(folder, monkeypatch):
 
     monkeypatch.setattr(os, "listdir", refuse)
     monkeypatch.setattr(os, "scandir", refuse)
-    assert len(read(root, CHOICES)[0]) == 1
+    assert len(read_posts(root, CHOICES)[0]) == 1
 
 
 @pytest.mark.parametrize("gone", ["influencers.txt", "JSON-Image_files_mapping.txt", "info", "image"])
@@ -199,13 +198,13 @@ def test_a_missing_piece_is_named_with_the_request_form(folder, gone):
     path = folder.write() / gone
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     with pytest.raises(RawDataError, match=rf"{gone} not found.*research only.*request form") as error:
-        read(folder.root, CHOICES)
+        read_posts(folder.root, CHOICES)
     assert str(folder.root) in str(error.value) and "http" not in str(error.value)
 
 
 def test_no_folder_at_all_names_the_request_form(tmp_path):
     with pytest.raises(RawDataError, match=r"no such folder.*request form"):
-        read(tmp_path / "nowhere", CHOICES)
+        read_posts(tmp_path / "nowhere", CHOICES)
 
 
 @pytest.mark.parametrize("name", ["post_info.txt", "json", "pic"])
@@ -213,18 +212,18 @@ def test_the_second_dataset_is_refused_by_name(tmp_path, name):
     (tmp_path / name).mkdir()
     (tmp_path / "influencers.txt").write_text(HEADER)
     with pytest.raises(RawDataError, match=f"second dataset.*{name}"):
-        read(tmp_path, CHOICES)
+        read_posts(tmp_path, CHOICES)
 
 
 def test_packed_archives_are_told_apart(tmp_path):
     (tmp_path / "Post_metadata").mkdir()
     with pytest.raises(RawDataError, match="still packed"):
-        read(tmp_path, CHOICES)
+        read_posts(tmp_path, CHOICES)
 
 
 def test_no_account_is_an_error(tmp_path):
     with pytest.raises(RawDataError, match=r"influencers\.txt: no account.*tabs"):
-        read(InstagramFolder(tmp_path).write(), CHOICES)
+        read_posts(InstagramFolder(tmp_path).write(), CHOICES)
 
 
 def test_bad_accounts_are_counted(tmp_path):

@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_builders.posts import post as posts, read
+from data_builders.posts import post as posts
+from data_builders.posts import read
 from data_builders.posts.post import Post, RawDataError, Skips
+from data_builders.posts.read import read_posts
 from data_builders.posts.table import PostTable, hashtags
 from tests.helpers.raw_layout import CHOICES, InstagramFolder, save_image, with_choices
 
@@ -210,14 +212,14 @@ def test_read_picks_the_reader_by_what_lies_there(tmp_path):
     own = tmp_path / "own"
     save_image(own / "a.jpg")
     (own / "posts.csv").write_text("image,account,likes,timestamp\na.jpg,me,3,1500000000\n")
-    assert read.read(folder.write(), CHOICES)[0]["account"].to_list() == ["u"]
-    assert read.read(own, CHOICES)[0]["account"].to_list() == ["me"]
-    assert read.read(own / "posts.csv", CHOICES)[0]["account"].to_list() == ["me"]
+    assert read_posts(folder.write(), CHOICES)[0]["account"].to_list() == ["u"]
+    assert read_posts(own, CHOICES)[0]["account"].to_list() == ["me"]
+    assert read_posts(own / "posts.csv", CHOICES)[0]["account"].to_list() == ["me"]
 
 
 def test_read_refuses_an_unknown_carousel_choice(tmp_path):
     with pytest.raises(ValueError, match=r"data\.posts\.carousel is 'last'"):
-        read.read(tmp_path, with_choices(carousel="last"))
+        read_posts(tmp_path, with_choices(carousel="last"))
 
 
 def test_nothing_usable_is_an_error_that_says_why(tmp_path):
@@ -225,4 +227,4 @@ def test_nothing_usable_is_an_error_that_says_why(tmp_path):
     folder.account("u")
     folder.post("u", "1", missing=["info"])
     with pytest.raises(RawDataError, match=r"not one usable post.*info missing: 1"):
-        read.read(folder.write(), CHOICES)
+        read_posts(folder.write(), CHOICES)

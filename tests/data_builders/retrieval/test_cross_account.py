@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 from data_builders.dataset import GroupDataset
 from data_builders.groups import SPLITS, TRAIN
 from data_builders.retrieval import cross_account
+from data_builders.retrieval.accounts import Account
 from data_builders.retrieval.memory_bank import newest
 from data_builders.retrieval.similarity import similarity
 from data_builders.retrieval.top_k import DECIMALS, retrieve
-from data_builders.top3000 import examples
-from data_builders.retrieval.accounts import Account
 from tests.helpers.built import build_quietly, config
 from tests.helpers.random_accounts import DAY, as_arrays, draw_account, draw_choices
 

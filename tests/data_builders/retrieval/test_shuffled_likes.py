@@ -8,7 +8,6 @@ import pytest
 
 from data_builders.groups import SPLITS, TEST
 from data_builders.retrieval import shuffled_likes
-from data_builders.top3000 import examples
 from data_builders.retrieval.accounts import accounts
 from tests.helpers.random_accounts import plain_choices
 

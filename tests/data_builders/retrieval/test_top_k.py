@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data_builders.features.features import Features
 from data_builders.retrieval import top_k
 from data_builders.retrieval.memory_bank import account_images
-from data_builders.features.features import Features
 from tests.helpers import slow_reference
 from tests.helpers.random_accounts import as_arrays, as_features, draw_account, draw_choices, draw_image, plain_choices
 

@@ -37,6 +37,7 @@ def command(world, data_dir, *more):
     return [
         sys.executable,
         "-m",
+        "ipa_jax",
         "build",
         "--config=configs/full.py:tiny",
         f"--raw={world}/raw",

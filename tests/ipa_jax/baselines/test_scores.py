@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from configs import full
-from ipa_jax.baselines import backbone_features, neighbours
-from ipa_jax.baselines import scores as baselines, __main__
-from ipa_jax.training import export, state, initial
+from ipa_jax.baselines import __main__, backbone_features, neighbours
+from ipa_jax.baselines import scores as baselines
+from ipa_jax.training import export, initial
 from tests.helpers.gray_split import DAY, Split
 from tests.helpers.tiny_models import tiny_config
 

@@ -5,9 +5,8 @@ import polars as pl
 import pytest
 
 from ipa_jax.experiments import records, statistics
-from ipa_jax.metrics import bootstrap
 from ipa_jax.experiments.records import Record
-from ipa_jax.metrics import split_metrics
+from ipa_jax.metrics import bootstrap, split_metrics
 
 
 def record(skill, world=0, noise_seed=0, accounts=30, groups=3, factor=2.0, validation=None):

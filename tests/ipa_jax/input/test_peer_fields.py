@@ -6,9 +6,9 @@ import pytest
 
 from ipa_jax.input import batches, photos, vocabularies
 from ipa_jax.input import peer_fields as peer_inputs
+from ipa_jax.input.texts import text_fields
 from ipa_jax.models import registry
-from ipa_jax.input.texts import texts
-from ipa_jax.training import preflight, state, initial
+from ipa_jax.training import initial, preflight
 from tests.helpers.group_stand_in import StandIn
 from tests.helpers.tiny_models import tiny_config
 from third_party_ports.peers import musiq_patches
@@ -92,7 +92,7 @@ def test_a_field_holds_the_text_that_its_entry_names():
     params = jax.eval_shape(lambda: initial.initial_variables(config))["params"]
     assert {"project_image", "project_description", "project_said", "gru_said_forward"} <= params.keys()
     uhan = tiny_config("uhan", uhan__fields=("words=description",))
-    assert registry.build(uhan).field == "words" and texts(uhan)[0] == {"words": "description"}
+    assert registry.build(uhan).field == "words" and text_fields(uhan)[0] == {"words": "description"}
 
 
 def stand_in_with_texts(sizes):

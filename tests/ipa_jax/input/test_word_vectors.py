@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ipa_jax.input import texts, word_vectors
-from ipa_jax.training import preflight, state, initial, optimizer
+from ipa_jax.training import initial, optimizer, preflight
 from tests.helpers.tiny_models import tiny_config
 
 WORDS = ["dog", "café", "🔥", "sea"]  # numbers 2 to 5

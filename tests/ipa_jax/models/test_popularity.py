@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ipa_jax.models.popularity import PopularityModel, build_model
-from ipa_jax.training import state, initial
+from ipa_jax.training import initial
 from ipa_jax.training.steps import flatten_packs
 from tests.helpers.tiny_models import random_packs, random_variables, tiny_config
 

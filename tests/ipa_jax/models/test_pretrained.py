@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from ipa_jax.training import export, state, initial
+from ipa_jax.training import export, initial
 from tests.helpers.tiny_models import tiny_config
 from third_party_ports import convert, resnet, swin
 from third_party_ports.checkpoints import weights

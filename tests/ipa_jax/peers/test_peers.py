@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 from ipa_jax import losses
 from ipa_jax.input import batches, packing
 from ipa_jax.models import registry
-from ipa_jax.training import preflight, state, initial, steps
+from ipa_jax.training import initial, preflight, steps
 from tests.helpers.group_stand_in import StandIn
 from tests.helpers.tiny_models import random_packs, random_variables, tiny_config, train
 

@@ -14,8 +14,8 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from ipa_jax.report import examples, figures, runs
-from ipa_jax.report import page as report, __main__
+from ipa_jax.report import __main__, examples, figures, runs
+from ipa_jax.report import page as report
 from tests.helpers.stand_in_data import CAPTION, splits, write_workdir
 
 ACCOUNTS = ["rosa.travels", "tim_eats", "<b>&mo</b>", "ana"]

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from configs import full
-from ipa_jax.report import tables
 from ipa_jax.metrics import display
+from ipa_jax.report import tables
 
 
 def test_group_sizes_are_pooled_by_pairs():

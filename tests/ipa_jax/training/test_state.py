@@ -9,7 +9,7 @@ import pytest
 from flax import traverse_util
 
 from configs import full
-from ipa_jax.training import state, initial, optimizer
+from ipa_jax.training import initial, optimizer, state
 from tests.helpers.tiny_models import tiny_config
 
 
