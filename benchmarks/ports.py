@@ -23,7 +23,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.port_rows import ROWS
-from data_builders.flag_types import new_file
+from third_party_ports.cli import new_file
 
 LIMIT = 1e-3  # relative error of float32 outputs; another network differs by far more
 PACKAGES = ("torch", "torchvision", "timm")

@@ -7,29 +7,17 @@ RAW is a folder in the layout of the Instagram Influencer Dataset, a folder with
 appears as DATA/top3000/1.1.0 when it is complete. One that is there already with the same choices is kept.
 """
 
+import argparse
 import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from absl import app, flags
-from ml_collections import config_flags
-
-from data_builders.cli import parse_flags
+from data_builders.cli import ConfigParser
+from third_party_ports.cli import fail, words
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
-
-_CONFIG = config_flags.DEFINE_config_file("config", lock_config=True, help_string="Config file; config.data acts here.")
-_RAW = flags.DEFINE_string("raw", None, "Raw posts: a folder or a .csv file.", required=True)
-_FEATURES = flags.DEFINE_string("features", None, "Feature store of their images.", required=True)
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where to put the data set.", required=True)
-_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a data set that is there already.")
-_BEAM = flags.DEFINE_list(
-    "beam_pipeline_options",
-    None,
-    "Build through Apache Beam (requirements-beam.txt), e.g. runner=FnApiRunner or runner=DataflowRunner,project=...",
-)
 
 
 def build(
@@ -115,27 +103,43 @@ def _download_config(beam_pipeline_options: list[str] | None) -> Any:
     return tfds.download.DownloadConfig(beam_options=options)
 
 
-def main(argv: list[str]) -> None:
+def build_parser(name: str, doc: str | None) -> ConfigParser:
+    """The flags of a build."""
+    parser = ConfigParser(name, doc, acts="; config.data acts here")
+    parser.add_argument("--raw", type=Path, required=True, help="raw posts: a folder or a .csv file")
+    parser.add_argument("--features", type=Path, required=True, help="feature store of their images")
+    parser.add_argument("--data_dir", type=Path, required=True, help="where to put the data set")
+    parser.add_argument("--overwrite", action="store_true", help="replace a data set that exists")
+    parser.add_argument("--beam_pipeline_options", type=words, help="build through Apache Beam (extra beam), as "
+                        "runner=FnApiRunner or runner=DataflowRunner,project=...")  # fmt: skip
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Builds as the flags say; returns the exit status."""
     from absl import logging
 
     from data_builders.posts.post import RawDataError
 
     logging.set_verbosity("warning")  # TFDS tells each file it writes
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown arguments {argv[1:]}")
     try:
         build(
-            _CONFIG.value,
-            Path(_RAW.value),
-            Path(_FEATURES.value),
-            Path(_DATA_DIR.value),
-            overwrite=_OVERWRITE.value,
-            beam_pipeline_options=_BEAM.value,
+            args.config,
+            args.raw,
+            args.features,
+            args.data_dir,
+            overwrite=args.overwrite,
+            beam_pipeline_options=args.beam_pipeline_options,
         )
     except (RawDataError, OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
+        return fail(error)
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    return run(build_parser("build", __doc__).parse_args(argv))
 
 
 if __name__ == "__main__":
-    flags.mark_flag_as_required("config")
-    app.run(main, flags_parser=parse_flags)
+    sys.exit(main())

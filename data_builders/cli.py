@@ -1,21 +1,79 @@
-"""Flags of the commands that take a config: a misspelt or missing one ends with a sentence, not with a traceback."""
+"""The flag --config, and the flags --config.FIELD that change it."""
 
-import re
-import sys
+import argparse
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
 
 from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+import configs
+from third_party_ports.cli import Parser
+
+SHIPPED = Path(configs.__file__).parent
 
 
-def parse_flags(argv: list[str]) -> list[str]:
-    """For app.run(main, flags_parser=parse_flags): absl's own parser, but for what it and ml_collections raise."""
-    try:
-        return flags.FLAGS(argv)
-    except flags.Error as error:
-        missing = re.findall(r"flag (--\S+)=None: Flag \S+ must have a value", str(error))
-        wrong = f"{', '.join(missing)} must be given" if missing else " ".join(str(error).split())
-        sys.exit(f"error: {wrong} (--help lists the flags)")
-    except (AttributeError, KeyError) as error:  # ml_collections names the field, and a near one where there is one
-        field = str(error).replace("\\n", ". ").replace("\\", "").strip("\"'")  # a message quoted twice
-        sys.exit(f"error: no such field of --config: {field} (all fields and their defaults are in configs/full.py)")
-    except OSError as error:
-        sys.exit(f"error: --config: no such file ({' '.join(str(error).split())}); the configs are in configs/")
+def shipped_configs() -> list[str]:
+    """Names of the configs that come with the project."""
+    return sorted(file.stem for file in SHIPPED.glob("*.py") if file.stem != "__init__")
+
+
+def config_file(text: str) -> str:
+    """The type of --config: a file, or the name of a shipped config; with ":SIZE" where one is wanted.
+
+    Returns PATH or PATH:SIZE. "configs/NAME.py" is found in any folder.
+    """
+    name, colon, size = text.partition(":")
+    path = Path(name)
+    if path.suffix != ".py" or not path.is_file():
+        own = (path.suffix, str(path.parent)) in (("", "."), (".py", "configs"))
+        shipped = SHIPPED / f"{path.stem}.py"
+        if not own or path.stem == "__init__" or not shipped.is_file():
+            raise argparse.ArgumentTypeError(
+                f"no such file: {name}; give a file, or one of {', '.join(shipped_configs())}"
+            )
+        path = shipped
+    return f"{path}{colon}{size}"
+
+
+class ConfigParser(Parser):
+    """A command's parser that also takes --config and --config.FIELD=VALUE; `config` of what it returns is locked."""
+
+    def __init__(self, name: str, doc: str | None, *, default: str | None = None, acts: str = "", **more):
+        super().__init__(name, doc, **more)
+        text = f"a file, or a config that comes with the project, as NAME or NAME:SIZE{acts}"
+        self.add_argument("--config", type=config_file, default=default, required=default is None, help=text)
+        self.add_argument("--config.FIELD", dest="_", metavar="VALUE", help="change a field, as --config.seed=1")
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:  # type: ignore[override]
+        """Ends the process with one line and status 2 for an unknown flag, file or field, or a value of a wrong type."""
+        given, rest = self.parse_known_args(args, namespace)
+        given.config = self._config(given.config, rest)
+        if not flags.FLAGS.is_parsed():
+            flags.FLAGS.mark_as_parsed()  # grain reads absl's own flags
+        return given
+
+    def _config(self, file: str, changes: Sequence[str]) -> ConfigDict:
+        values = flags.FlagValues()
+        try:
+            argv = ["", *changes]
+            config_flags.DEFINE_config_dict("config", _load(file), flag_values=values, sys_argv=argv)
+            if left := values(argv)[1:]:
+                self.error(f"unknown arguments: {' '.join(left)}")
+        except (AttributeError, KeyError) as error:  # ml_collections names the field, and a near one where there is one
+            field = str(error).replace("\\n", ". ").replace("\\", "").strip("\"'")  # a message quoted twice
+            self.error(f"no such field of --config: {field} (configs/full.py lists all fields)")
+        except (flags.Error, ValueError) as error:  # a wrong value, or a size that the config does not have
+            self.error(" ".join(str(error).split()))
+        return values.config
+
+
+def _load(file: str) -> ConfigDict:
+    """The config of PATH or PATH:SIZE."""
+    path, _, size = file.partition(":")
+    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+    assert spec is not None and spec.loader is not None  # the file exists and ends with .py
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config(*[size] * bool(size))

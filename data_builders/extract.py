@@ -1,7 +1,7 @@
 """Runs the frozen extractors over the images of raw posts, into a feature store.
 
     python -m ipa_jax extract --raw=RAW --out=FEATURES [--config=configs/full.py] [--config.extract.batch=2 ...]
-        [--extractors=pose,background,caption,depth] [--random-weights] [--beam_pipeline_options=runner=FnApiRunner]
+        [--extractors=pose,background,caption,depth] [--random_weights] [--beam_pipeline_options=runner=FnApiRunner]
 
 RAW is what data_builders.build takes: a folder in the Instagram layout, a folder with posts.csv, or a .csv file. The
 official weights lie in the folder config.extract.weights (third_party_ports/README.md says how they get there). The
@@ -15,29 +15,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from absl import app, flags
-from ml_collections import config_flags
-
-from data_builders.cli import parse_flags
+from data_builders.cli import ConfigParser
+from third_party_ports.cli import fail, words
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
     from data_builders.features.job import Report
-
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", "configs/full.py", lock_config=True, help_string="Config file; config.extract and config.data act here."
-)
-_RAW = flags.DEFINE_string("raw", None, "Raw posts: a folder or a .csv file.", required=True)
-_OUT = flags.DEFINE_string("out", None, "The feature store to write, or to go on with.", required=True)
-_EXTRACTORS = flags.DEFINE_list("extractors", None, "Parts of the store; by default those that config.data needs.")
-_RANDOM = flags.DEFINE_bool("random-weights", False, "For tests and timing: random weights, and the store says so.")
-flags.DEFINE_alias("random_weights", "random-weights")
-_BEAM = flags.DEFINE_list(
-    "beam_pipeline_options",
-    None,
-    "Extract through Apache Beam (requirements-beam.txt), e.g. runner=FnApiRunner or runner=DataflowRunner,project=...",
-)
 
 
 def extract(
@@ -110,27 +94,36 @@ def show(report: "Report", out: Path) -> None:
         print(f"  not looked at, {reason}: {count} records of the raw data")
 
 
-def main(argv: list[str]) -> None:
+def main(argv: list[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    parser = ConfigParser("extract", __doc__, default="full", acts="; config.extract and config.data act here")
+    parser.add_argument("--raw", type=Path, required=True, help="raw posts: a folder or a .csv file")
+    parser.add_argument("--out", type=Path, required=True, help="the feature store to write, or to resume")
+    parser.add_argument("--extractors", type=words, help="parts of the store (default: those that config.data needs)")
+    parser.add_argument("--random_weights", action="store_true", help="for tests and timing: random weights")
+    parser.add_argument("--beam_pipeline_options", type=words, help="extract through Apache Beam (extra beam), as "
+                        "runner=FnApiRunner or runner=DataflowRunner,project=...")  # fmt: skip
+    args = parser.parse_args(argv)
+
     from absl import logging
 
     from data_builders.posts.post import RawDataError
 
     logging.set_verbosity("warning")  # jax tells which backends it did not find
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown arguments {argv[1:]}")
     try:
         report = extract(
-            _CONFIG.value,
-            Path(_RAW.value),
-            Path(_OUT.value),
-            parts=_EXTRACTORS.value,
-            random_weights=_RANDOM.value,
-            beam_pipeline_options=_BEAM.value,
+            args.config,
+            args.raw,
+            args.out,
+            parts=args.extractors,
+            random_weights=args.random_weights,
+            beam_pipeline_options=args.beam_pipeline_options,
         )
     except (RawDataError, OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
-    show(report, Path(_OUT.value))
+        return fail(error)
+    show(report, args.out)
+    return 0
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse_flags)
+    sys.exit(main())

@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data_builders.flag_types import new_file, whole_number
 from ipa_jax.training.scorer import Scorer, mean_scores, split_metrics
+from third_party_ports.cli import new_file, whole_number
 
 if TYPE_CHECKING:
     import polars as pl

@@ -1,51 +1,47 @@
 """Trains, evaluates and exports one model.
 
-    python -m ipa_jax train --config=configs/full.py --workdir=runs/full --config.data_dir=DATA
+    python -m ipa_jax.main --config=configs/full.py --workdir=runs/full --config.data_dir=DATA
 
-Any field of the config can be set: --config.loss.name=ratio_log. The same command again goes on where it stopped.
+Any field of the config can be set: --config.loss.name=ratio_log. To resume, run the same command again.
 """
 
 import sys
 from contextlib import nullcontext
 from pathlib import Path
 
-from absl import app, flags, logging
-from ml_collections import config_flags
-
-from data_builders.cli import parse_flags
-
-_CONFIG = config_flags.DEFINE_config_file("config", None, "A file of configs/, as FILE or FILE:SIZE.", lock_config=True)
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run: checkpoints, metrics, results, export.")
-_COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0, where several processes train.")
-_PROCESSES = flags.DEFINE_integer("processes", 1, "How many processes train together.")
-_PROCESS = flags.DEFINE_integer("process", 0, "Which of them this is.")
+from data_builders.cli import ConfigParser
+from third_party_ports.cli import fail, whole_number
 
 
-def main(argv: list[str]) -> int:
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown arguments: {argv[1:]}")
-    logging.set_verbosity(logging.WARNING)  # orbax reports each file at INFO
-    if _COORDINATOR.value:
-        import jax
+def main(argv: list[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    parser = ConfigParser("train", __doc__)
+    parser.add_argument("--workdir", type=Path, required=True, help="folder of checkpoints, metrics, results, export")
+    parser.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0, where several processes train")
+    parser.add_argument("--processes", type=whole_number(1), default=1, help="how many processes train together")
+    parser.add_argument("--process", type=whole_number(0), default=0, help="which of them this is")
+    args = parser.parse_args(argv)
 
-        jax.distributed.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+    import jax
+    from absl import logging
+
     from ipa_jax import train
-    from ipa_jax.training import workdir as workdirs
+    from ipa_jax.training import workdir
 
-    workdir = Path(_WORKDIR.value)
+    logging.set_verbosity(logging.WARNING)  # orbax reports each file at INFO
+    if args.coordinator:
+        jax.distributed.initialize(args.coordinator, args.processes, args.process)
     try:
-        with workdirs.held(workdir) if _PROCESS.value == 0 else nullcontext():
-            results = train.run(_CONFIG.value, workdir)
+        with workdir.held(args.workdir) if args.process == 0 else nullcontext():
+            results = train.run(args.config, args.workdir)
     except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        return fail(error)
     low, high = results["test"]["accuracy_interval"]
     print(f"test pairwise accuracy {results['test']['accuracy']:.4f} (95 % {low:.4f} to {high:.4f})")
-    data_dir = f"--data_dir={_CONFIG.value.data_dir}"
-    print(f"next: python -m ipa_jax evaluate --export={_WORKDIR.value}/export {data_dir} --split=test")
+    data_dir = f"--data_dir={args.config.data_dir}"
+    print(f"next: python -m ipa_jax evaluate --export={args.workdir}/export {data_dir} --split=test")
     return 0
 
 
 if __name__ == "__main__":
-    flags.mark_flags_as_required(["config", "workdir"])
-    app.run(main, flags_parser=parse_flags)
+    sys.exit(main())

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data_builders.flag_types import whole_number
 from ipa_jax.baselines.scores import yardsticks
+from third_party_ports.cli import whole_number
 
 if TYPE_CHECKING:
     pass

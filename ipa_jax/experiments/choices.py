@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_builders.flag_types import whole_number, whole_numbers
+from third_party_ports.cli import whole_number, whole_numbers
 
 if TYPE_CHECKING:
     import polars as pl

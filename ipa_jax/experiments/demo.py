@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data_builders.flag_types import output_folder, whole_number, whole_numbers
 from ipa_jax.experiments.commands import StageError, command
+from third_party_ports.cli import output_folder, whole_number, whole_numbers
 
 if TYPE_CHECKING:
     import polars as pl

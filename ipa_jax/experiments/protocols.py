@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_builders.flag_types import whole_number, whole_numbers
 from ipa_jax.experiments.protocol_rows import PAPER
 from ipa_jax.experiments.statistics import points
+from third_party_ports.cli import whole_number, whole_numbers
 
 if TYPE_CHECKING:
     import polars as pl

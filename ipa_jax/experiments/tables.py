@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data_builders.flag_types import new_file, output_folder, whole_number
 from ipa_jax.experiments import table_rows
 from ipa_jax.experiments.commands import StageError
+from third_party_ports.cli import new_file, output_folder, whole_number
 
 
 def runs_of(row: table_rows.Row, args: argparse.Namespace) -> list:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
-from data_builders.flag_types import whole_number
+from third_party_ports.cli import whole_number
 
 DB = Path("runs/human_study.sqlite")
 

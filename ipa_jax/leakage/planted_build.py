@@ -15,15 +15,13 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-from absl import app, flags
 
 from data_builders import build as honest
-from data_builders.cli import parse_flags
 from data_builders.demo_world.plants import PLANTS
+from third_party_ports.cli import DONE, fail
 
 WIDE = 4  # under "sampling": a kept test group's most likes over its fewest
 LEAKS = tuple(name for name, plant in PLANTS.items() if plant.build)
-_PLANT = flags.DEFINE_enum("plant", None, LEAKS, "The leak: see python -m ipa_jax demo-world --help.")
 
 
 @contextmanager
@@ -168,18 +166,24 @@ def mark(folder: Path, name: str) -> None:
     (folder / "PLANTED.txt").write_text(f"A planted leak, {plant.kind}: {plant.text}. For measuring alone.\n")
 
 
-def main(argv: list[str]) -> None:
+def main(argv: list[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    parser = honest.build_parser("planted-build", __doc__)
+    parser.add_argument("--plant", choices=LEAKS, required=True, help="the leak (ipa-jax demo-world --help lists them)")
+    args = parser.parse_args(argv)
+
     from data_builders.dataset import version_folder
 
-    require_fields(_PLANT.value, flags.FLAGS.config.data.to_dict())  # before the images are read
-    with planted(_PLANT.value):
-        honest.main(argv)
-    mark(version_folder(flags.FLAGS.data_dir), _PLANT.value)
+    try:
+        require_fields(args.plant, args.config.data.to_dict())  # before the images are read
+    except ValueError as error:
+        return fail(error)
+    with planted(args.plant):
+        status = honest.run(args)
+    if status == DONE:
+        mark(version_folder(args.data_dir), args.plant)
+    return status
 
 
 if __name__ == "__main__":
-    flags.mark_flags_as_required(["config", "plant"])
-    try:
-        app.run(main, flags_parser=parse_flags)
-    except ValueError as error:
-        sys.exit(f"error: {error}")
+    sys.exit(main())

@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_builders.flag_types import new_file
+from third_party_ports.cli import new_file
 
 if TYPE_CHECKING:
     import numpy as np

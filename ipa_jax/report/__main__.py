@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_builders.flag_types import new_file
 from ipa_jax.report.page import write_report
 from ipa_jax.report.runs import parse_workdirs
+from third_party_ports.cli import new_file
 
 
 def main(argv: Sequence[str] | None = None) -> int:

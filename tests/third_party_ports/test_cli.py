@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from data_builders.flag_types import new_file, output_folder, whole_number, whole_numbers
+from third_party_ports.cli import new_file, output_folder, whole_number, whole_numbers
 
 
 def parse(kind, text, capsys):

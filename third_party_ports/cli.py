@@ -1,0 +1,88 @@
+"""What every command of the project shares: its parser, the types of its flags, its messages and exit statuses.
+
+A command is a module with `main(argv) -> int`. It exits with 0 when it is done, 1 when it failed, 2 when it was called
+in a wrong way, and says so in one line that starts with "error: ".
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+DONE, FAILED, WRONG_USE = 0, 1, 2
+
+
+class Parser(argparse.ArgumentParser):
+    """The parser of the command `name`; its help is the docstring of the command's module."""
+
+    def __init__(self, name: str, doc: str | None, **more):
+        shown = argparse.RawDescriptionHelpFormatter
+        super().__init__(f"ipa-jax {name}", description=doc, formatter_class=shown, allow_abbrev=False, **more)
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the process with one line and status 2."""
+        self.exit(WRONG_USE, f"error: {message} ({self.prog} --help lists the flags)\n")
+
+
+def fail(error: BaseException | str, status: int = FAILED) -> int:
+    """Says on standard error what is wrong; returns the exit status."""
+    print(f"error: {error}", file=sys.stderr)
+    return status
+
+
+def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
+    """The type of a flag that takes a whole number from `least`, up to `most` where that is given."""
+    wanted = f"must be {least} or more" if most is None else f"must be {least} to {most}"
+
+    def read(text: str) -> int:
+        number = _number(text)
+        if number < least or (most is not None and number > most):
+            raise argparse.ArgumentTypeError(f"{wanted}, not {number}")
+        return number
+
+    return read
+
+
+def whole_numbers(text: str) -> list[int]:
+    """The type of a flag that takes whole numbers from 0, separated by commas, none twice: 0,1,2."""
+    numbers = [whole_number(0)(word) for word in text.split(",")]
+    if len(set(numbers)) < len(numbers):
+        raise argparse.ArgumentTypeError(f"{text}: a number is given twice")
+    return numbers
+
+
+def words(text: str) -> list[str]:
+    """The type of a flag that takes words, separated by commas."""
+    return text.split(",")
+
+
+def new_file(text: str) -> Path:
+    """The type of a flag that names a file to write. Its folder is made at once, so that no work is done in vain."""
+    file = Path(text)
+    if file.is_dir():
+        raise argparse.ArgumentTypeError(f"{file} is a folder: name a file in it")
+    output_folder(str(file.parent))
+    return file
+
+
+def output_folder(text: str) -> Path:
+    """The type of a flag that names a folder to write into. It is made at once."""
+    folder = Path(text)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise argparse.ArgumentTypeError(
+            f"the folder {folder} cannot be made ({error.strerror}): name another place"
+        ) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise argparse.ArgumentTypeError(f"the folder {folder} cannot be written into: name another place")
+    return folder
+
+
+def _number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
