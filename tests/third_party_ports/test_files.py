@@ -1,0 +1,51 @@
+"""Writing files whole, and holding folders."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.helpers.paths import ROOT
+from third_party_ports import files
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    file = tmp_path / "page.html"
+    files.write_text(file, "one\nünï")
+    assert file.read_bytes() == "one\nünï".encode()
+    with pytest.raises(ZeroDivisionError), files.replacing(file) as temporary:
+        temporary.write_text("half of")
+        assert temporary.suffix == ".html" and temporary.parent == tmp_path
+        raise ZeroDivisionError
+    assert file.read_text() == "one\nünï" and os.listdir(tmp_path) == ["page.html"]
+
+
+def test_a_file_has_the_mode_of_the_umask(tmp_path):
+    before = os.umask(0o027)
+    try:
+        files.write_bytes(tmp_path / "x", b"")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "x").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_with_its_name(tmp_path):
+    with pytest.raises(OSError, match="nowhere"):
+        files.write_text(tmp_path / "nowhere/x", "")
+
+
+def test_a_held_folder_is_refused_to_others_and_free_after_a_kill(tmp_path):
+    program = f"from third_party_ports.files import lock\nwith lock('{tmp_path}'): print(1, flush=True); input()"
+    holder = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    holder.stdout.readline()
+    with pytest.raises(BlockingIOError, match="another process"), files.lock(tmp_path):
+        pass
+    holder.send_signal(signal.SIGKILL)
+    holder.communicate()
+    with files.lock(tmp_path), pytest.raises(BlockingIOError), files.lock(tmp_path):
+        pass
+    with files.lock(tmp_path):
+        pass
+    assert os.listdir(tmp_path) == []

@@ -1,0 +1,72 @@
+"""How the project writes files and holds folders: nothing is ever half-written, and no two processes write one folder.
+
+At the bottom of the house, so that everything may use it.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+LOCK = ".lock"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` to write; it takes the place of `path` when the block ends without an error.
+
+    Args:
+      path: the file to write, new or existing. Its folder must exist.
+    Yields:
+      The temporary file's path. It has the suffix of `path`, for libraries that go by that, and the mode that the
+      process's umask gives.
+    Raises:
+      OSError: the folder cannot be written, or the disk is full; `path` is as it was and the temporary file is gone.
+    """
+    path = Path(path)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=f".tmp{path.suffix}", dir=path.parent)
+    os.close(descriptor)
+    temporary = Path(name)
+    temporary.unlink()  # mkstemp's mode is 0600: whoever writes makes the file anew, with the usual one
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a whole file, or leaves it as it was. Raises OSError as `replacing` does."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a whole UTF-8 file with \\n at line ends, or leaves it as it was. Raises OSError as `replacing` does."""
+    write_bytes(path, text.encode())
+
+
+@contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Holds an existing folder while the block runs; the lock ends with the process, however that ends.
+
+    Raises:
+      BlockingIOError: another process, or another block of this one, holds the folder.
+    """
+    held = FileLock(Path(folder) / LOCK, timeout=0)
+    try:
+        held.acquire()
+    except Timeout as error:
+        raise BlockingIOError(f"{folder}: another process is writing here; wait for it, or stop it") from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            (Path(folder) / LOCK).unlink()  # while it is held: filelock refuses a file that was unlinked meanwhile
+        held.release()
