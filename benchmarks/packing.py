@@ -52,7 +52,7 @@ def _index(data_dir: Path, split: str):
 
     dataset = GroupDataset(data_dir, split)
     columns = (dataset.images[name].to_numpy() for name in ("record", "likes", "weight"))
-    return packing.group_index(*columns, dataset.choices["pairs"]["min_ratio"])
+    return packing.group_index(*columns, dataset.options["pairs"]["min_ratio"])
 
 
 def _paper_like():

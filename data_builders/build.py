@@ -38,17 +38,17 @@ def build(
     import tensorflow_datasets as tfds
     from rich.console import Console
 
-    from data_builders import options as choices
+    from data_builders import options
     from data_builders.dataset import version_folder
     from data_builders.top3000 import build_report
     from data_builders.top3000.top3000_dataset_builder import Builder
 
     console, wanted = Console(), config.data.to_dict()
-    choices.check(wanted)
+    options.check(wanted)
     there = version_folder(data_dir, missing_ok=True)
     if there is not None and not overwrite:
-        choices.require_equal(
-            stored_choices(there), wanted, str(there), "Build with --overwrite, or into another --data_dir."
+        options.require_equal(
+            stored_options(there), wanted, str(there), "Build with --overwrite, or into another --data_dir."
         )
         _require_same_source(there, raw, features)
         console.print(f"{there} is there already, with these choices: kept (--overwrite builds it again)")
@@ -58,7 +58,7 @@ def build(
     shutil.rmtree(staging, ignore_errors=True)
     try:
         builder = Builder(
-            choices=wanted, raw=raw, features=features, data_dir=staging, beam=bool(beam_pipeline_options)
+            options=wanted, raw=raw, features=features, data_dir=staging, beam=bool(beam_pipeline_options)
         )
         builder.download_and_prepare(download_config=_download_config(beam_pipeline_options))
         built = Path(builder.data_path)
@@ -83,7 +83,7 @@ def _require_same_source(folder: Path, raw: Path, features: Path) -> None:
             raise ValueError(f"{folder} was built from --{flag}={stored}: build with --overwrite, or elsewhere")
 
 
-def stored_choices(folder: Path) -> dict[str, Any]:
+def stored_options(folder: Path) -> dict[str, Any]:
     """The choices that a data set was built with."""
     from data_builders.dataset import read_metadata
 

@@ -97,7 +97,7 @@ class GroupDataset:
         return metadata | {"build_report": str(self.folder / metadata["build_report"])}
 
     @property
-    def choices(self) -> dict[str, Any]:
+    def options(self) -> dict[str, Any]:
         """`config.data` of the build."""
         return self.info["choices"]
 
@@ -166,14 +166,14 @@ class GroupDataset:
         group["images"] = list(values["images"])
         for name, dtype in _NUMBERS.items():
             group[name] = np.frombuffer(values[name][0], dtype)
-        n, k = len(group["likes"]), self.choices["retrieval"]["k"]
+        n, k = len(group["likes"]), self.options["retrieval"]["k"]
         group["pairs"] = group["pairs"].reshape(-1, 2)
         group["similarity"] = group["similarity"].reshape(n, k, 4)
         if "foreign" in values:
             group["foreign"] = np.frombuffer(values["foreign"][0], np.bool_)
         for name in ("local_score", "count", "mask", *["foreign"] * ("foreign" in group)):
             group[name] = group[name].reshape(n, k)
-        side = self.choices["depth"]["side"]
+        side = self.options["depth"]["side"]
         if side and self._depth:
             group["depth"] = np.frombuffer(zlib.decompress(values["depth"][0]), np.uint16).reshape(n, side, side)
         return group

@@ -47,10 +47,10 @@ def extract(
     from data_builders.posts.read import read_posts
 
     check(config.extract.to_dict())
-    choices = config.extract.to_dict() | {"keypoint_threshold": config.data.pose.keypoint_threshold}
+    options = config.extract.to_dict() | {"keypoint_threshold": config.data.pose.keypoint_threshold}
     parts = _parts(config, parts)
     if not random_weights:
-        require_weights(parts, choices)
+        require_weights(parts, options)
     table, skips = read_posts(raw, config.data.to_dict())
     for warning in skips.warnings:
         print(f"warning: {warning}", file=sys.stderr)
@@ -58,7 +58,7 @@ def extract(
     images = [extract_job.Image(*row) for row in images.iter_rows()]
     job = extract_job.Job(
         root=str(raw.parent if raw.is_file() else raw),
-        choices=json.dumps(choices),
+        options=json.dumps(options),
         parts=parts,
         depth_side=config.data.depth.side if "depth" in parts else 0,
         random_weights=random_weights,

@@ -31,15 +31,15 @@ AT_LEAST = {
 }
 
 
-def check(choices: Mapping[str, Any]) -> None:
+def check(options: Mapping[str, Any]) -> None:
     """Raises ValueError for a choice out of its range, by name."""
-    check_fields(choices, ALLOWED, AT_LEAST, "config.extract")
-    scales = tuple(choices["pose"]["scales"])
+    check_fields(options, ALLOWED, AT_LEAST, "config.extract")
+    scales = tuple(options["pose"]["scales"])
     if 1 not in scales or any(scale <= 0 or scale % 0.5 for scale in scales):
         raise ValueError(
             f"config.extract.pose.scales is {scales}: set it to multiples of 0.5, 1 among them, such as (0.5, 1.0, 2.0)"
         )
-    caption = choices["caption"]
+    caption = options["caption"]
     if caption["min_boxes"] > caption["max_boxes"]:
         raise ValueError(
             f"config.extract.caption.min_boxes is {caption['min_boxes']}: set it to {caption['max_boxes']} (max_boxes) "

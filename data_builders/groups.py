@@ -104,7 +104,7 @@ def image_weights(post: np.ndarray) -> np.ndarray:
     return 1.0 / images[inverse]
 
 
-def kept_groups(time: np.ndarray, likes: np.ndarray, post_images: np.ndarray, choices: Mapping[str, Any]) -> KeptGroups:
+def kept_groups(time: np.ndarray, likes: np.ndarray, post_images: np.ndarray, options: Mapping[str, Any]) -> KeptGroups:
     """Groups of one account that have a valid pair, after `posts.min_age_days` and `groups.min_images`.
 
     Age counts from the newest post that the walk put into a group, one of a single post included. It is applied after
@@ -114,18 +114,18 @@ def kept_groups(time: np.ndarray, likes: np.ndarray, post_images: np.ndarray, ch
       time: i64 [P], UTC seconds, sorted by (time, post id).
       likes: i64 [P], at least 1.
       post_images: [P], images of each post, at least 1.
-      choices: `config.data` as nested dict; reads posts.min_age_days, groups.*, pairs.min_ratio.
+      options: `config.data` as nested dict; reads posts.min_age_days, groups.*, pairs.min_ratio.
 
     Raises:
       ValueError: the posts are not sorted by time.
     """
     time, likes, post_images = (np.asarray(x, np.int64) for x in (time, likes, post_images))
-    limits = choices["groups"]
+    limits = options["groups"]
     walked = assign_groups(time, post_images, limits["window_days"], limits["max_images"])
     grouped = walked >= 0
     young = np.zeros(len(time), bool)
     if grouped.any():
-        young = grouped & (time[grouped].max() - time < choices["posts"]["min_age_days"] * DAY)
+        young = grouped & (time[grouped].max() - time < options["posts"]["min_age_days"] * DAY)
 
     group = np.full(len(time), -1, np.int32)
     dropped = {"one post": 0, "too young": 0, "too few images": 0, "no valid pair": 0}
@@ -133,7 +133,7 @@ def kept_groups(time: np.ndarray, likes: np.ndarray, post_images: np.ndarray, ch
     for members in _members(walked):
         old = members[~young[members]]
         image_post = np.repeat(old, post_images[old])
-        here = valid_pairs(likes[image_post], image_post, choices["pairs"]["min_ratio"])
+        here = valid_pairs(likes[image_post], image_post, options["pairs"]["min_ratio"])
         if len(members) == 1:
             dropped["one post"] += 1
         elif len(old) == 0:

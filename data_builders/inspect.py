@@ -123,7 +123,7 @@ def write_html(dataset: "GroupDataset", path: Path, count: int) -> None:
             groups=shown,
             split=dataset.split,
             total=len(dataset),
-            choices=json.dumps(dataset.choices, indent=1),
+            options=json.dumps(dataset.options, indent=1),
             statistics=dataset.info["statistics"][dataset.split],
             random_weights=dataset.info["random_weights"],
         )
@@ -150,7 +150,7 @@ class _Photos:
     def __init__(self, dataset: "GroupDataset"):
         from data_builders.dataset import GroupDataset
 
-        own = dataset.choices["split"]["by"] == "account"
+        own = dataset.options["split"]["by"] == "account"
         self._bank = dataset if own else GroupDataset(dataset.folder, "train", depth=False)
         rows = self._bank.images.select("account", "image_id", "record", "position").iter_rows()
         self._places = {(account, image): (record, position) for account, image, record, position in rows}

@@ -32,9 +32,9 @@ AT_LEAST = {
 }
 
 
-def check(choices: Mapping[str, Any]) -> None:
+def check(options: Mapping[str, Any]) -> None:
     """Raises ValueError for a choice out of its range, by name; see `check_fields`."""
-    check_fields(choices, ALLOWED, AT_LEAST, "config.data")
+    check_fields(options, ALLOWED, AT_LEAST, "config.data")
 
 
 def check_fields(
@@ -46,9 +46,9 @@ def check_fields(
       values: nested mapping, or ConfigDict; fields are named by dotted paths below it.
       prefix: of the names in the message.
     """
-    for path, options in allowed.items():
-        if (value := _at(values, path)) not in options:
-            raise ValueError(f"{prefix}.{path} is {value!r}: set it to one of {', '.join(map(str, options))}")
+    for path, known in allowed.items():
+        if (value := _at(values, path)) not in known:
+            raise ValueError(f"{prefix}.{path} is {value!r}: set it to one of {', '.join(map(str, known))}")
     for path, least in at_least.items():
         if not (value := _at(values, path)) >= least:  # so that NaN is refused too
             bound = "above 0" if 0 < least < 1 else f"{least:g} or more"

@@ -37,7 +37,7 @@ def _score(
     """An export's scores: of validation, of the split, and "exact", of the split in float32; and the config under which
     they are judged: `first`, of the first export, unless this is it."""
     from data_builders.dataset import GroupDataset
-    from ipa_jax.input import vocabularies as lookups
+    from ipa_jax.input import vocabularies
     from ipa_jax.training.export import load_export
     from ipa_jax.training.preflight import check_data
 
@@ -46,7 +46,7 @@ def _score(
         config.data_dir = args.data_dir or (first or config).data_dir
         config.eval.images = args.images or config.eval.images
     check_data(config)
-    tables = lookups.load(export, config)
+    tables = vocabularies.load(export, config)
     scorer = Scorer(config, args.dtype, tables)
     validation = scorer.scores(variables, GroupDataset(config.data_dir, "validation"))
     dataset = GroupDataset(config.data_dir, args.split)

@@ -60,7 +60,7 @@ def run(config: ConfigDict, workdir: Path) -> dict:
         scale = packing.image_loss_scale(plan, train.images["weight"].to_numpy())
 
     position = {"step": 0, "seconds": 0.0, "seed": config.seed, "data": workdirs.digest(train)}
-    tables = vocabularies.of_run(train, config, workdir / f"lookups/{position['data']}", write=first_process)
+    tables = vocabularies.for_run(train, config, workdir / f"vocabularies/{position['data']}", write=first_process)
     variables = initial_variables(config, head_bias)
     if config.init.words:
         variables, known = with_words(variables, config, tables.vocabulary)
@@ -81,10 +81,10 @@ def run(config: ConfigDict, workdir: Path) -> dict:
 
     vectors = depth_vectors(workdir / f"depth_vectors/{position['data']}.npy", variables, config) if cached else None
     train_step = make_train_step(registry.build(config), tx, config, scale)
-    scorer = Scorer(config, lookups=tables)
+    scorer = Scorer(config, vocabularies=tables)
     reader = batches.train_batches(
         train, config, start_step=start, process_index=jax.process_index(), process_count=jax.process_count(),
-        depth_vectors=vectors, lookups=tables, plan=plan,
+        depth_vectors=vectors, vocabularies=tables, plan=plan,
     )  # fmt: skip
     writer = create_writer(workdir, config.train.writers, resume_step=start or None, first_process=first_process)
     writer.write_hparams(workdirs.flat(config))

@@ -13,14 +13,14 @@ class Background:
 
     part = "background"
 
-    def __init__(self, choices: Mapping[str, Any], random: bool):
+    def __init__(self, options: Mapping[str, Any], random: bool):
         from third_party_ports.deeplabv3 import background_vector
         from third_party_ports.imagenet import normalise
 
-        own = choices["background"]
-        self.header = header("background", choices, random)
+        own = options["background"]
+        self.header = header("background", options, random)
         shape = (1, own["side"], own["side"], 3)
-        network, variables = load(own["network"], own["fields"], choices["weights"], shape, choices["dtype"], random)
+        network, variables = load(own["network"], own["fields"], options["weights"], shape, options["dtype"], random)
 
         def vectors(variables, images):
             logits, layer4, _ = network.apply(variables, normalise(images))
@@ -38,8 +38,8 @@ class Background:
         return [{"background": vector} for vector in fetch(started)]
 
 
-def prepare_background(photo: np.ndarray, choices: Mapping[str, Any]) -> np.ndarray:
+def prepare_background(photo: np.ndarray, options: Mapping[str, Any]) -> np.ndarray:
     """uint8 [side, side, 3]."""
     from third_party_ports.imagenet import resize
 
-    return resize(photo, (choices["side"], choices["side"]))
+    return resize(photo, (options["side"], options["side"]))

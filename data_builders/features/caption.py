@@ -13,7 +13,7 @@ class Caption:
 
     part = "caption"
 
-    def __init__(self, choices: Mapping[str, Any], random: bool):
+    def __init__(self, options: Mapping[str, Any], random: bool):
         import jax.numpy as jnp
 
         from third_party_ports.bottom_up.detector import region_features
@@ -21,22 +21,22 @@ class Caption:
         from third_party_ports.m2_transformer.network import caption_vector
         from third_party_ports.m2_transformer.text import load_vocabulary
 
-        own = choices["caption"]
-        self.header = header("caption", choices, random)
+        own = options["caption"]
+        self.header = header("caption", options, random)
         detector, detector_variables = load(
-            own["detector"], own["detector_fields"], choices["weights"], (1, 224, 224, 3), choices["dtype"], random
+            own["detector"], own["detector_fields"], options["weights"], (1, 224, 224, 3), options["dtype"], random
         )
         width = 32 * detector.width
         shape = (1, own["regions"], width)
         captioner, captioner_variables = load(
-            own["captioner"], own["captioner_fields"], choices["weights"], shape, choices["dtype"], random
+            own["captioner"], own["captioner_fields"], options["weights"], shape, options["dtype"], random
         )
         self._eos, self._vocabulary = captioner.eos, None
         if own["text"]:
             self._vocabulary = (
                 [f"<{i}>" for i in range(captioner.vocabulary)]
                 if random
-                else load_vocabulary(weights_path(choices["weights"], "m2_vocab"))
+                else load_vocabulary(weights_path(options["weights"], "m2_vocab"))
             )
 
         def captions(variables, batch):
@@ -87,10 +87,10 @@ class Caption:
 MULTIPLE = 128  # px: sides of the detector's canvases, so that a few compiled shapes serve photos of all sizes
 
 
-def prepare_caption(photo: np.ndarray, choices: Mapping[str, Any]) -> dict[str, Any]:
+def prepare_caption(photo: np.ndarray, options: Mapping[str, Any]) -> dict[str, Any]:
     """`canvas` float32 [h, w, 3], zeros after the photo's `size` (rows, columns), and its `scale`."""
     from third_party_ports.bottom_up.input import padded, region_input
 
-    values, scale = region_input(photo, choices["short_side"], choices["long_side"])
+    values, scale = region_input(photo, options["short_side"], options["long_side"])
     canvas, size = padded(values, MULTIPLE)
     return {"canvas": canvas, "size": size, "scale": scale}

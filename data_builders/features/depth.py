@@ -13,14 +13,14 @@ class Depth:
 
     part = "depth"
 
-    def __init__(self, choices: Mapping[str, Any], random: bool):
+    def __init__(self, options: Mapping[str, Any], random: bool):
         from third_party_ports.adabins.network import depth_maps
         from third_party_ports.imagenet import normalise
 
-        own = choices["depth"]
-        self.header = header("depth", choices, random)
+        own = options["depth"]
+        self.header = header("depth", options, random)
         shape = (1, *own["size"], 3)
-        network, variables = load(own["network"], own["fields"], choices["weights"], shape, choices["dtype"], random)
+        network, variables = load(own["network"], own["fields"], options["weights"], shape, options["dtype"], random)
 
         def maps(variables, images):
             def apply(images):
@@ -40,8 +40,8 @@ class Depth:
         return [{"depth": depth} for depth in fetch(started)]
 
 
-def prepare_depth(photo: np.ndarray, choices: Mapping[str, Any]) -> np.ndarray:
+def prepare_depth(photo: np.ndarray, options: Mapping[str, Any]) -> np.ndarray:
     """uint8 [height, width, 3]."""
     from third_party_ports.imagenet import resize
 
-    return resize(photo, tuple(choices["size"]))
+    return resize(photo, tuple(options["size"]))

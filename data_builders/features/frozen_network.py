@@ -154,9 +154,9 @@ def fetch(started: tuple[int, Any]) -> Any:
 VERSION = "1"  # raised when the same weights and choices come to give other features
 
 
-def networks(part: str, choices: Mapping[str, Any]) -> tuple[str, ...]:
+def networks(part: str, options: Mapping[str, Any]) -> tuple[str, ...]:
     """The rows of third_party_ports.checkpoints.zoo that a part needs."""
-    own = choices[part]
+    own = options[part]
     if part == "pose":
         return (own["network"], *(["dekr_rescore"] if own["rescore"] else []))
     if part == "caption":
@@ -164,24 +164,24 @@ def networks(part: str, choices: Mapping[str, Any]) -> tuple[str, ...]:
     return (own["network"],)
 
 
-def require_weights(parts: Sequence[str], choices: Mapping[str, Any]) -> None:
+def require_weights(parts: Sequence[str], options: Mapping[str, Any]) -> None:
     """Raises ValueError that says, for each file of weights that is not there, how to get it."""
-    needed = [name for part in parts for name in networks(part, choices)]
-    lacking = [name for name in needed if not weights_path(choices["weights"], name).is_file()]
+    needed = [name for part in parts for name in networks(part, options)]
+    lacking = [name for name in needed if not weights_path(options["weights"], name).is_file()]
     if lacking:
-        commands = "".join(f"\n  {how_to_get(choices['weights'], name)}" for name in lacking)
+        commands = "".join(f"\n  {how_to_get(options['weights'], name)}" for name in lacking)
         raise ValueError(
-            f"{choices['weights']}: weights are missing (--config.extract.weights names their folder):{commands}"
+            f"{options['weights']}: weights are missing (--config.extract.weights names their folder):{commands}"
         )
 
 
-def header(part: str, choices: Mapping[str, Any], random: bool) -> dict[str, str]:
+def header(part: str, options: Mapping[str, Any], random: bool) -> dict[str, str]:
     """What the store's header says of a part: networks, version with the choices that act, sha256 of the weights."""
-    names = networks(part, choices)
-    acting = {**choices[part], "dtype": choices["dtype"]}
+    names = networks(part, options)
+    acting = {**options[part], "dtype": options["dtype"]}
     if part == "pose":
-        acting["keypoint_threshold"] = choices["keypoint_threshold"]
+        acting["keypoint_threshold"] = options["keypoint_threshold"]
     hashed = [name for name in names if zoo.checkpoint(name).module]
-    sha256 = "random" if random else "+".join(source_sha256(choices["weights"], name) for name in hashed)
+    sha256 = "random" if random else "+".join(source_sha256(options["weights"], name) for name in hashed)
     version = f"{VERSION} {json.dumps(acting, sort_keys=True, separators=(',', ':'))}"
     return {"name": "+".join(names), "version": version, "weights_sha256": sha256}

@@ -52,12 +52,12 @@ class Prepare:
 
     Args:
       root: folder that paths are relative to.
-      choices: `config.extract` as nested dict.
+      options: `config.extract` as nested dict.
       parts: of the store, of pose, background, caption, depth.
     """
 
-    def __init__(self, root: Path, choices: Mapping[str, Any], parts: Sequence[str]):
-        self._root, self._choices, self._parts = root, choices, tuple(parts)
+    def __init__(self, root: Path, options: Mapping[str, Any], parts: Sequence[str]):
+        self._root, self._options, self._parts = root, options, tuple(parts)
 
     def __call__(self, image: Image) -> Inputs:
         """Never raises for a photo's sake: one that is missing, broken or of a shape no network takes says why."""
@@ -72,7 +72,7 @@ class Prepare:
         height, width = photo.shape[:2]
         if max(height, width) > MAX_ASPECT * min(height, width):
             return Inputs(image, reason="image too narrow")
-        parts = {part: PREPARE[part](photo, self._choices[part]) for part in self._parts}
+        parts = {part: PREPARE[part](photo, self._options[part]) for part in self._parts}
         return Inputs(image, width, height, parts)
 
 

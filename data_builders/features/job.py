@@ -26,14 +26,14 @@ class Job:
 
     Attributes:
       root: folder that image paths are relative to.
-      choices: `config.extract` and `keypoint_threshold`, as JSON.
+      options: `config.extract` and `keypoint_threshold`, as JSON.
       parts: of the store.
       depth_side: of the stored depth maps, 0 without them.
       random_weights: in place of the official ones; the store is marked.
     """
 
     root: str
-    choices: str
+    options: str
     parts: tuple[str, ...]
     depth_side: int
     random_weights: bool
@@ -94,11 +94,11 @@ def run(job: Job, images: Sequence[Image], out: Path, *, progress: bool = True) 
 
     from data_builders.features.schedule import Schedule
 
-    choices, report = json.loads(job.choices), Report()
+    options, report = json.loads(job.options), Report()
     with open_store(job, out) as writer:
         lacking = [image for image in images if (image.account, image.image_id) not in writer]
         report.already = len(images) - len(lacking)
-        batch = choices["batch"] * jax.local_device_count()
+        batch = options["batch"] * jax.local_device_count()
         schedule = Schedule(load(job) if lacking else [], batch, waiting=4 * batch)
         with tqdm(total=len(lacking), unit="image", desc="extract", disable=not progress, smoothing=0.05) as bar:
 
@@ -109,7 +109,7 @@ def run(job: Job, images: Sequence[Image], out: Path, *, progress: bool = True) 
                     report.written += 1
                     bar.update()
 
-            for inputs in read(lacking, Prepare(Path(job.root), choices, job.parts), choices["workers"]):
+            for inputs in read(lacking, Prepare(Path(job.root), options, job.parts), options["workers"]):
                 if inputs.reason:
                     report.skip(inputs.image, inputs.reason)
                     bar.update()
@@ -124,13 +124,13 @@ def open_store(job: Job, out: Path) -> "FeatureWriter":
     from data_builders.features.frozen_network import header
     from data_builders.features.store import FeatureWriter
 
-    choices = json.loads(job.choices)
+    options = json.loads(job.options)
     return FeatureWriter(
         out,
-        extractors={part: header(part, choices, job.random_weights) for part in job.parts},
+        extractors={part: header(part, options, job.random_weights) for part in job.parts},
         depth_side=job.depth_side,
         random_weights=job.random_weights,
-        shard_rows=choices["shard_rows"],
+        shard_rows=options["shard_rows"],
         journal=True,
     )
 
@@ -140,8 +140,8 @@ def load(job: Job) -> "list[Extractor]":
     """The extractors of a job, loaded once a process."""
     from data_builders.features.extractors import EXTRACTORS
 
-    choices = json.loads(job.choices)
-    return [EXTRACTORS[part](choices, job.random_weights) for part in job.parts]
+    options = json.loads(job.options)
+    return [EXTRACTORS[part](options, job.random_weights) for part in job.parts]
 
 
 def read(images: Sequence[Image], prepare: Prepare, workers: int) -> Iterator[Inputs]:

@@ -13,23 +13,23 @@ class Pose:
 
     part = "pose"
 
-    def __init__(self, choices: Mapping[str, Any], random: bool):
+    def __init__(self, options: Mapping[str, Any], random: bool):
         from third_party_ports.dekr.network import mirrored
         from third_party_ports.dekr.poses import PoseSettings
         from third_party_ports.imagenet import normalise
 
-        own = choices["pose"]
-        self.header = header("pose", choices, random)
+        own = options["pose"]
+        self.header = header("pose", options, random)
         self._settings = PoseSettings(
             scales=tuple(own["scales"]),
             flip=own["mirror"],
             match_hmp=own["refine"],
             person_score=own["person_score"],
-            keypoint_score=choices["keypoint_threshold"],
+            keypoint_score=options["keypoint_threshold"],
         )
         side = own["side"]
         network, variables = load(
-            own["network"], own["fields"], choices["weights"], (1, side, side, 3), choices["dtype"], random
+            own["network"], own["fields"], options["weights"], (1, side, side, 3), options["dtype"], random
         )
 
         def maps(variables, canvases):
@@ -40,7 +40,7 @@ class Pose:
             return heat, offset, *network.apply(variables, mirrored(canvases))[:2]
 
         self._maps = OnDevices(maps, variables)
-        self._rescore = _rescorer(choices, random) if own["rescore"] else None
+        self._rescore = _rescorer(options, random) if own["rescore"] else None
 
     def shape(self, inputs: dict[str, Any] | None) -> Hashable:
         return inputs and tuple(canvas.shape for canvas in inputs["canvases"].values())
@@ -64,21 +64,21 @@ class Pose:
         return rows
 
 
-def _rescorer(choices: Mapping[str, Any], random: bool) -> Any:
+def _rescorer(options: Mapping[str, Any], random: bool) -> Any:
     from third_party_ports.dekr.rescoring import FEATURES, rescorer
 
-    network, variables = load("dekr_rescore", {}, choices["weights"], (1, FEATURES), "float32", random)
+    network, variables = load("dekr_rescore", {}, options["weights"], (1, FEATURES), "float32", random)
     return rescorer(variables, network)
 
 
-def prepare_pose(photo: np.ndarray, choices: Mapping[str, Any]) -> dict[str, Any] | None:
+def prepare_pose(photo: np.ndarray, options: Mapping[str, Any]) -> dict[str, Any] | None:
     """`canvases` uint8 by scale and their `geometry`; None for a photo too long to be looked at."""
     from third_party_ports.dekr.canvas import AspectError, canvas
 
     canvases = {}
-    for scale in choices["scales"]:
+    for scale in options["scales"]:
         try:
-            canvases[scale], geometry = canvas(photo, choices["side"], scale, max_aspect=choices["max_aspect"])
+            canvases[scale], geometry = canvas(photo, options["side"], scale, max_aspect=options["max_aspect"])
         except AspectError:
             return None
     return {"canvases": canvases, "geometry": geometry}

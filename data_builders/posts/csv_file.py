@@ -26,7 +26,7 @@ FORM = "The first line must read image,account,likes,timestamp with post and cap
 ENCODING = "Save it as CSV in UTF-8, with commas or semicolons"
 
 
-def read(path: Path, choices: dict, skips: Skips) -> pl.DataFrame:
+def read(path: Path, options: dict, skips: Skips) -> pl.DataFrame:
     """The posts table of a CSV file; image ids are the paths as written.
 
     Raises RawDataError when the file is not there, is no UTF-8 CSV, or its header lacks or repeats a column.
@@ -64,7 +64,7 @@ def read(path: Path, choices: dict, skips: Skips) -> pl.DataFrame:
         post.images.append((image, where))
     if naive:
         skips.warn(f"{path}: {naive} timestamps have no time zone and were taken as UTC")
-    return _table(accounts, lambda where: os.path.isfile(f"{root}/{where}"), choices["posts"]["carousel"], skips)
+    return _table(accounts, lambda where: os.path.isfile(f"{root}/{where}"), options["posts"]["carousel"], skips)
 
 
 def relative_path(image: str) -> str | None:

@@ -53,13 +53,13 @@ class Row(NamedTuple):
     images: list[str]
 
 
-def read(raw: Path, choices: dict, skips: Skips) -> pl.DataFrame:
+def read(raw: Path, options: dict, skips: Skips) -> pl.DataFrame:
     """The posts table of the `top_n` accounts with the most followers, chosen before any post is looked at.
 
     Raises RawDataError when the folder, its two lists or its two folders are not there.
     """
     _refuse_broken_root(raw)
-    chosen = top_accounts(read_influencers(raw / INFLUENCERS, skips), choices["top_n"])
+    chosen = top_accounts(read_influencers(raw / INFLUENCERS, skips), options["top_n"])
     if not chosen:
         raise RawDataError(
             raw / INFLUENCERS,
@@ -72,7 +72,7 @@ def read(raw: Path, choices: dict, skips: Skips) -> pl.DataFrame:
     total = sum(len(rows) for rows in offsets.values())
     with open(raw / MAPPING, "rb") as mapping, tqdm(total=total, unit="post", desc="read .info") as progress:
         rows = _rows(mapping, offsets, skips, progress)
-        for name, posts in _by_account(_read_posts(raw, rows, choices["posts"]["carousel"], skips)):
+        for name, posts in _by_account(_read_posts(raw, rows, options["posts"]["carousel"], skips)):
             table.add_account(name, by_name[name].followers, by_name[name].category, posts)
     return table.finish()
 

@@ -159,14 +159,14 @@ def check(post: Post, exists: Callable[[str], bool], carousel: str) -> tuple[Pos
 
 
 def drop_unreadable(
-    table: pl.DataFrame, probes: pl.DataFrame, choices: dict, skips: Skips, where: Path | str = "images"
+    table: pl.DataFrame, probes: pl.DataFrame, options: dict, skips: Skips, where: Path | str = "images"
 ) -> pl.DataFrame:
     """The table without images that cannot be decoded ("image unreadable") and posts that fit no group.
 
     Args:
       table: the posts table.
       probes: `images.probe` of all its image paths.
-      choices: with carousel `all` the rest of a post stays, otherwise the post goes; a post that still has more than
+      options: with carousel `all` the rest of a post stays, otherwise the post goes; a post that still has more than
         `groups.max_images` images is dropped as "too many images".
       skips: counts each unreadable image.
       where: path that errors name.
@@ -180,8 +180,8 @@ def drop_unreadable(
         raise ValueError(f"{len(unprobed)} image paths were not probed, such as {unprobed['image_paths'][0]}")
     unreadable = probes.filter(~pl.col("readable"))["path"]
     bad = images.filter(pl.col("image_paths").is_in(unreadable.implode()))
-    table = _without_images(table, bad, choices["posts"]["carousel"], "image unreadable", skips)
-    too_many = pl.col("image_ids").list.len() > choices["groups"]["max_images"]
+    table = _without_images(table, bad, options["posts"]["carousel"], "image unreadable", skips)
+    too_many = pl.col("image_ids").list.len() > options["groups"]["max_images"]
     large = table.filter(too_many).select("account", "post_id").rows()
     for account, post_id in large:
         skips.add("too many images", f"{account}/{post_id}")
@@ -194,7 +194,7 @@ def drop_unreadable(
 def drop_without_features(
     table: pl.DataFrame,
     missing_keys: Sequence[tuple[str, str]],
-    choices: dict,
+    options: dict,
     skips: Skips,
     where: Path | str = "feature store",
 ) -> pl.DataFrame:
@@ -203,7 +203,7 @@ def drop_without_features(
     Args:
       table: the posts table.
       missing_keys: (account, image id) as `FeatureReader.missing` gives them.
-      choices: `posts.carousel` acts here.
+      options: `posts.carousel` acts here.
       skips: counts each image without features.
       where: path that errors name.
     Raises:
@@ -220,7 +220,7 @@ def drop_without_features(
             f"{lacking} of {len(table)} posts have no features, such as {account}/{image_id}",
             "At most 1 % may lack them: write features for every image of the raw data, keyed by account and image id",
         )
-    table = _without_images(table, bad, choices["posts"]["carousel"], "no features", skips)
+    table = _without_images(table, bad, options["posts"]["carousel"], "no features", skips)
     _refuse_empty(table, where, skips)
     return table
 

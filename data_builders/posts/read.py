@@ -9,12 +9,12 @@ from data_builders.posts.post import Skips, _refuse_empty
 CAROUSELS = ("first", "skip", "all")
 
 
-def read_posts(raw: Path, choices: dict) -> tuple[pl.DataFrame, Skips]:
+def read_posts(raw: Path, options: dict) -> tuple[pl.DataFrame, Skips]:
     """Reads a raw dataset: a folder in the Instagram Influencer layout, a folder with posts.csv, or a .csv file.
 
     Args:
       raw: the folder or file.
-      choices: `config.data` as a dict; `top_n` and `posts.carousel` act here.
+      options: `config.data` as a dict; `top_n` and `posts.carousel` act here.
     Returns:
       The table (columns SCHEMA, sorted by account, time, post_id) and what was skipped.
     Raises:
@@ -23,15 +23,15 @@ def read_posts(raw: Path, choices: dict) -> tuple[pl.DataFrame, Skips]:
     from data_builders.posts import csv_file, influencer_dataset
 
     raw = Path(raw)
-    if choices["posts"]["carousel"] not in CAROUSELS:
-        raise ValueError(f"data.posts.carousel is {choices['posts']['carousel']!r}: set it to one of {CAROUSELS}")
+    if options["posts"]["carousel"] not in CAROUSELS:
+        raise ValueError(f"data.posts.carousel is {options['posts']['carousel']!r}: set it to one of {CAROUSELS}")
     skips = Skips()
     if raw.suffix.lower() == ".csv" and not raw.is_dir():
-        table = csv_file.read(raw, choices, skips)
+        table = csv_file.read(raw, options, skips)
     elif (raw / "posts.csv").is_file() and not (raw / "influencers.txt").exists():
-        table = csv_file.read(raw / "posts.csv", choices, skips)
+        table = csv_file.read(raw / "posts.csv", options, skips)
     else:
-        table = influencer_dataset.read(raw, choices, skips)
+        table = influencer_dataset.read(raw, options, skips)
     _refuse_empty(table, raw, skips)
     warn_constant_likes(table, skips)
     return table, skips

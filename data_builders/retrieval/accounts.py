@@ -33,16 +33,16 @@ class Account:
         return self.posts["post_id"][int(self.kept.first_post[group])]
 
 
-def accounts(table: pl.DataFrame, choices: Mapping[str, Any]) -> Iterator[Account]:
+def accounts(table: pl.DataFrame, options: Mapping[str, Any]) -> Iterator[Account]:
     """The accounts of a posts table (sorted by account, time, post_id), names ascending, grouped and split."""
     start = 0
     for length, name in table["account"].rle().struct.unnest().iter_rows():
         posts = table.slice(start, length)
         start += length
         ids, times, likes, image_ids = (posts[x].to_list() for x in ("post_id", "time", "likes", "image_ids"))
-        if choices["shuffle_likes"]:
-            likes = shuffled_likes.shuffle(name, ids, times, likes, [len(images) for images in image_ids], choices)
-        images, kept = account_images(name, ids, times, likes, image_ids, choices)
+        if options["shuffle_likes"]:
+            likes = shuffled_likes.shuffle(name, ids, times, likes, [len(images) for images in image_ids], options)
+        images, kept = account_images(name, ids, times, likes, image_ids, options)
         yield Account(name, posts, images, kept)
 
 

@@ -81,7 +81,7 @@ def fill(
     images: AccountImages,
     features: Features,
     pool: Pool,
-    choices: Mapping[str, Any],
+    options: Mapping[str, Any],
     split: int | None = None,
 ) -> tuple[Retrieved, np.ndarray]:
     """Fills the free slots of queries whose bank holds fewer than `memory.fallback_below` posts, behind their own.
@@ -92,24 +92,24 @@ def fill(
     Args:
       retrieved: of all I images of the account, as retrieval.retrieve gives it for `split`.
       images, features: the account's, in the same order.
-      choices: `config.data` as nested dict; reads memory, similarity and pose.
+      options: `config.data` as nested dict; reads memory, similarity and pose.
     Returns:
       Retrieved, `index` staying -1 in a filled slot, and the filled slots' keys (Pool.key), str objects [I, K], ""
       elsewhere.
     """
     free = retrieved.mask.shape[1] - retrieved.mask.sum(axis=1)
-    short = retrieved.bank < choices["memory"]["fallback_below"]
+    short = retrieved.bank < options["memory"]["fallback_below"]
     asked = (images.group >= 0) & (split is None or images.split == split)
     queries = np.flatnonzero(asked & short & (free > 0))
     keys = np.full(retrieved.mask.shape, "", object)
     filled = replace(retrieved, **{name: getattr(retrieved, name).copy() for name in _FILLED})
     if not len(queries):
         return filled, keys
-    candidates = _nearest(account, images.time[queries], features.rows(queries), pool, choices)
+    candidates = _nearest(account, images.time[queries], features.rows(queries), pool, options)
     for query, near in zip(queries.tolist(), candidates, strict=True):
         asks = features.rows(np.array([query]))
         parts = similarity(
-            asks, pool.features.rows(near), choices["similarity"], choices["pose"]["keypoint_threshold"]
+            asks, pool.features.rows(near), options["similarity"], options["pose"]["keypoint_threshold"]
         )[:, 0]
         slot, taken = int(retrieved.mask[query].sum()), set()
         for at in np.argsort(-np.round(parts[0], DECIMALS), kind="stable").tolist():
@@ -121,7 +121,7 @@ def fill(
             taken.add(post)
             keys[query, slot] = pool.key(near[at])
             filled.similarity[query, slot] = parts[:, at]
-            local, count = _local(*post, int(images.time[query]), pool, choices["memory"])
+            local, count = _local(*post, int(images.time[query]), pool, options["memory"])
             filled.local_score[query, slot], filled.count[query, slot] = local, count
             filled.mask[query, slot] = True
             slot += 1
@@ -132,10 +132,10 @@ _FILLED = ("similarity", "local_score", "count", "mask")
 
 
 def _nearest(
-    account: str, times: np.ndarray, query: Features, pool: Pool, choices: Mapping[str, Any]
+    account: str, times: np.ndarray, query: Features, pool: Pool, options: Mapping[str, Any]
 ) -> list[np.ndarray]:
     """Images of the pool that come closest to each query by the cosine parts, at most CANDIDATES, in its order."""
-    weights, memory = choices["similarity"], choices["memory"]
+    weights, memory = options["similarity"], options["memory"]
     own = pool.names.index(account) if account in pool.names else -1
     best = np.zeros((len(query), 0), np.int64)
     scores = np.zeros((len(query), 0))

@@ -47,14 +47,14 @@ def account_images(
     time: Sequence[int],
     likes: Sequence[int],
     image_ids: Sequence[Sequence[str]],
-    choices: Mapping[str, Any],
+    options: Mapping[str, Any],
 ) -> tuple[AccountImages, KeptGroups]:
     """Groups, splits and flattens one account's posts.
 
     Args:
       post_id, time, likes, image_ids: one entry a post, sorted by (time, post id); times in UTC seconds, image ids in
         the order of the post.
-      choices: `config.data` as nested dict; reads posts.min_age_days, groups, pairs and split.
+      options: `config.data` as nested dict; reads posts.min_age_days, groups, pairs and split.
 
     Raises:
       ValueError: posts not sorted, a post without images, or an image id that stands twice; names the account.
@@ -70,8 +70,8 @@ def account_images(
     if np.any(times > 1):
         raise ValueError(f"account {account}: image id {names[times.argmax()]} stands twice; ids must be unique")
 
-    kept = kept_groups(np.asarray(time), np.asarray(likes), post_images, choices)
-    seed, by = choices["split"]["seed"], choices["split"]["by"]
+    kept = kept_groups(np.asarray(time), np.asarray(likes), post_images, options)
+    seed, by = options["split"]["seed"], options["split"]["by"]
     splits = np.array([split_of(account, post_id[p], seed, by) for p in kept.first_post] + [-1], np.int8)
     post = np.repeat(np.arange(len(post_images), dtype=np.int32), post_images)
     images = AccountImages(

@@ -15,7 +15,7 @@ def shuffle(
     time: Sequence[int],
     likes: Sequence[int],
     post_images: Sequence[int],
-    choices: Mapping[str, Any],
+    options: Mapping[str, Any],
 ) -> np.ndarray:
     """i64 [P]: likes with those of the account's train posts drawn among themselves, its validation posts' likewise.
 
@@ -24,9 +24,9 @@ def shuffle(
 
     Args:
       account, post_id, time, likes: as memory_bank.account_images; post_images: images of each post.
-      choices: `config.data` as nested dict; reads groups and split.
+      options: `config.data` as nested dict; reads groups and split.
     """
-    groups, by, seed = choices["groups"], choices["split"]["by"], choices["split"]["seed"]
+    groups, by, seed = options["groups"], options["split"]["by"], options["split"]["seed"]
     walked = assign_groups(np.asarray(time), np.asarray(post_images), groups["window_days"], groups["max_images"])
     numbers, first = np.unique(walked, return_index=True)
     split = {n: split_of(account, post_id[p], seed, by) for n, p in zip(numbers, first.tolist(), strict=True) if n >= 0}

@@ -38,28 +38,28 @@ class Retrieved:
 
 
 def retrieve(
-    images: AccountImages, features: Features, choices: Mapping[str, Any], split: int | None = None
+    images: AccountImages, features: Features, options: Mapping[str, Any], split: int | None = None
 ) -> Retrieved:
     """Top-K for each image of one account (Q = I); images in no kept group are no queries and stay empty.
 
     Args:
       images: the account's I images; features: of the same images in the same order.
-      choices: `config.data` as nested dict; reads memory, similarity, retrieval, pose and split.
+      options: `config.data` as nested dict; reads memory, similarity, retrieval, pose and split.
       split: only images of this split are queries (the others stay empty); the bank is the same.
 
     Raises:
       ValueError: images and features differ in number; else as `similarity` and `visible`.
     """
     asked = np.flatnonzero((images.group >= 0) & (split is None or images.split == split))
-    found = _search(images.rows(asked), features.rows(asked), images, features, choices)
-    result = _empty(len(images), choices["retrieval"]["k"])
+    found = _search(images.rows(asked), features.rows(asked), images, features, options)
+    result = _empty(len(images), options["retrieval"]["k"])
     for name, values in vars(found).items():
         getattr(result, name)[asked] = values
     return result
 
 
 def retrieve_new(
-    times: np.ndarray, query_features: Features, images: AccountImages, features: Features, choices: Mapping[str, Any]
+    times: np.ndarray, query_features: Features, images: AccountImages, features: Features, options: Mapping[str, Any]
 ) -> Retrieved:
     """Top-K for photos that are no posts of the account yet: they see its whole bank, or its past under `past_only`.
 
@@ -81,7 +81,7 @@ def retrieve_new(
         image_id=np.full(photos, ""),
         post_id=np.full(photos, ""),
     )
-    return _search(queries, query_features, images, features, choices)
+    return _search(queries, query_features, images, features, options)
 
 
 def _search(
@@ -89,17 +89,17 @@ def _search(
     query_features: Features,
     images: AccountImages,
     features: Features,
-    choices: Mapping[str, Any],
+    options: Mapping[str, Any],
 ) -> Retrieved:
     for rows, stored in ((query, query_features), (images, features)):
         if len(rows) != len(stored):
             raise ValueError(f"{len(rows)} images, but features of {len(stored)}")
-    memory, split_by = choices["memory"], choices["split"]["by"]
+    memory, split_by = options["memory"], options["split"]["by"]
     # The bank in the order that decides ties (newer post, then image id), so that the first maximum is the right one.
     ranked = np.lexsort((images.image_id, -images.time))
     ranked = ranked[in_bank(images, split_by)[ranked]]
     bank, bank_features = images.rows(ranked), features.rows(ranked)
-    result = _empty(len(query), choices["retrieval"]["k"])
+    result = _empty(len(query), options["retrieval"]["k"])
     if len(query) == 0 or len(bank) == 0:
         return result
 
@@ -114,7 +114,7 @@ def _search(
         result.bank[rows] = seen.sum(axis=1)[viewer]
         local, count = local_scores(posts.time, posts.likes, seen, memory)
         parts = similarity(
-            query_features.rows(rows), bank_features, choices["similarity"], choices["pose"]["keypoint_threshold"]
+            query_features.rows(rows), bank_features, options["similarity"], options["pose"]["keypoint_threshold"]
         )
         score = np.where(seen[viewer][:, bank_post], np.round(parts[0], DECIMALS), -np.inf)
         each = np.arange(len(score))

@@ -25,7 +25,7 @@ class Source:
     posts: str
     root: str
     features: str
-    choices: Mapping[str, Any]
+    options: Mapping[str, Any]
 
 
 def split(names: Sequence[str], number: int, source: Source) -> "beam.PTransform":
@@ -39,8 +39,8 @@ def of_account(name: str, *, number: int, source: Source) -> Iterator[tuple[str,
     """(group id, example) of one account's groups in split `number`."""
     posts = pl.scan_parquet(source.posts).filter(pl.col("account") == name).collect()
     reader = _reader(source.features)
-    for account in accounts(posts, source.choices):
-        yield from examples(account, number, Path(source.root), reader, source.choices)
+    for account in accounts(posts, source.options):
+        yield from examples(account, number, Path(source.root), reader, source.options)
 
 
 @lru_cache(maxsize=1)

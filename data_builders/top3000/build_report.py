@@ -17,7 +17,7 @@ PAPER = {  # section 4.1
 PAPER_ACCOUNTS = 3000
 
 
-def report(prepared: Prepared, index: Index, duplicates: dict[str, Any], choices: dict[str, Any]) -> dict[str, Any]:
+def report(prepared: Prepared, index: Index, duplicates: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
     """The report as it is stored; `show` prints it.
 
     Keys: accounts, posts, splits (per split images, groups, pairs, images_per_group, pairs_per_group,
@@ -47,7 +47,7 @@ def report(prepared: Prepared, index: Index, duplicates: dict[str, Any], choices
         "duplicates": duplicates,
         "warnings": _warnings(skips["warnings"], prepared, duplicates),
         "random_weights": prepared.reader.header["random_weights"],
-        "choices": choices,
+        "choices": options,
     }
 
 

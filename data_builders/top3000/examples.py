@@ -18,7 +18,7 @@ from data_builders.retrieval.top_k import Retrieved, retrieve
 PEOPLE_UNKNOWN = -1  # the store holds no poses
 
 
-def require_splits(table: pl.DataFrame, choices: Mapping[str, Any], raw: Path) -> dict[str, int]:
+def require_splits(table: pl.DataFrame, options: Mapping[str, Any], raw: Path) -> dict[str, int]:
     """Counts the groups of each split.
 
     Raises:
@@ -26,7 +26,7 @@ def require_splits(table: pl.DataFrame, choices: Mapping[str, Any], raw: Path) -
     """
     counts = np.zeros(len(SPLITS), np.int64)
     posts = 0
-    for account in accounts(table, choices):
+    for account in accounts(table, options):
         first_images = np.searchsorted(account.images.post, account.kept.first_post)
         counts += np.bincount(account.images.split[first_images], minlength=len(SPLITS))
         posts += len(account.posts)
@@ -42,16 +42,16 @@ def require_splits(table: pl.DataFrame, choices: Mapping[str, Any], raw: Path) -
     return groups
 
 
-def require_parts(reader: FeatureReader, choices: Mapping[str, Any]) -> None:
+def require_parts(reader: FeatureReader, options: Mapping[str, Any]) -> None:
     """Raises ValueError where the choices ask for a part that the feature store lacks, or for depth of another side."""
     where = f"{reader.path}/header.json: the store has the parts {', '.join(reader.parts) or 'none'}"
     for part in ("pose", "background", "caption"):
-        if choices["similarity"][part] and part not in reader.parts:
+        if options["similarity"][part] and part not in reader.parts:
             raise ValueError(
-                f"{where}, but config.data.similarity.{part} is {choices['similarity'][part]:g}; extract "
+                f"{where}, but config.data.similarity.{part} is {options['similarity'][part]:g}; extract "
                 f"{part}, or give the weight to the others (--config.data.similarity.{part}=0)"
             )
-    side = choices["depth"]["side"]
+    side = options["depth"]["side"]
     if side and "depth" not in reader.parts:
         raise ValueError(
             f"{where}, but config.data.depth.side is {side}; extract depth, or build without depth maps "
@@ -69,7 +69,7 @@ def examples(
     split: int,
     raw: Path,
     reader: FeatureReader,
-    choices: Mapping[str, Any],
+    options: Mapping[str, Any],
     pool: Pool | None = None,
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """(group id, example) of one account's groups of one split; see top3000's features for the fields.
@@ -84,10 +84,10 @@ def examples(
         return
     ids = account.images.image_id
     features = reader.load(account.name, ids.tolist())
-    retrieved = retrieve(account.images, features, choices, split)
+    retrieved = retrieve(account.images, features, options, split)
     keys = None
     if pool:
-        retrieved, keys = fill(retrieved, account.name, account.images, features, pool, choices, split)
+        retrieved, keys = fill(retrieved, account.name, account.images, features, pool, options, split)
     people = np.full(len(ids), PEOPLE_UNKNOWN, np.int32) if features.people is None else features.people
     columns = account.posts.to_dict(as_series=False)
     paths = [path for post in columns["image_paths"] for path in post]
@@ -101,8 +101,8 @@ def examples(
         example["people"] = people[positions]
         texts = reader.caption_texts(account.name, ids[positions].tolist())
         example["machine_captions"] = [text or "" for text in texts]
-        example["images"] = [image_bytes(raw / paths[i], choices["image"]["max_side"]) for i in positions]
-        if choices["depth"]["side"]:
+        example["images"] = [image_bytes(raw / paths[i], options["image"]["max_side"]) for i in positions]
+        if options["depth"]["side"]:
             example["depth"] = reader.depth(account.name, ids[positions].tolist())
         yield example["group_id"], example
 

@@ -71,12 +71,12 @@ class Index:
         return totals | {"mean_log_likes": float(np.log(self.images["train"]["likes"].to_numpy()).mean())}
 
 
-def build(table: pl.DataFrame, reader: FeatureReader, choices: Mapping[str, Any]) -> Index:
+def build(table: pl.DataFrame, reader: FeatureReader, options: Mapping[str, Any]) -> Index:
     """Groups every account of the posts table and lists all kept groups and their images, with their records."""
     groups: dict[str, list[dict]] = {split: [] for split in SPLITS}
     images: dict[str, list[pl.DataFrame]] = {split: [] for split in SPLITS}
     all_pairs, dropped, number, too_young = dict.fromkeys(SPLITS, 0), {}, 0, 0
-    for account in accounts(table, choices):
+    for account in accounts(table, options):
         number += 1
         too_young += account.kept.too_young
         for reason, count in account.kept.dropped.items():

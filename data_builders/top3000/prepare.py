@@ -41,25 +41,25 @@ class Prepared:
     probes: pl.DataFrame
 
 
-def prepare(raw: Path, features: Path, choices: Mapping[str, Any]) -> Prepared:
+def prepare(raw: Path, features: Path, options: Mapping[str, Any]) -> Prepared:
     """Reads and checks; what is cheap to find wrong is found first, as reading all images can take hours.
 
     Args:
       raw: a folder in the Instagram layout, a folder with posts.csv, or a .csv file.
       features: a feature store.
-      choices: `config.data` as nested dict.
+      options: `config.data` as nested dict.
 
     Raises:
       FileNotFoundError, RawDataError, ValueError: no raw data, no store, a part that the store lacks, over 1 % of the
         posts without features, an empty split; each with path and remedy.
     """
-    check(choices)
+    check(options)
     root = raw.parent if raw.is_file() else raw
     reader = FeatureReader(features)
-    require_parts(reader, choices)
-    table, skips = read_posts(raw, choices)
-    require_splits(table, choices, raw)
-    rehearse(table, reader, choices)
+    require_parts(reader, options)
+    table, skips = read_posts(raw, options)
+    require_splits(table, options, raw)
+    rehearse(table, reader, options)
 
     # An image that cannot be decoded has no features either, and is to be named for what it is.
     paths = _image_paths(table)
@@ -68,23 +68,23 @@ def prepare(raw: Path, features: Path, choices: Mapping[str, Any]) -> Prepared:
     first = lacking.head(max(10, round(LACKING_READ_FIRST * len(paths))))
     probes = probe.probe(root, first.to_list())
     rest = pl.DataFrame({"path": paths.filter(~paths.is_in(first.implode())), "readable": True})
-    table = post.drop_unreadable(table, pl.concat([probes.select("path", "readable"), rest]), choices, skips, root)
-    table = post.drop_without_features(table, reader.missing(_keys(table)), choices, skips, reader.path)
+    table = post.drop_unreadable(table, pl.concat([probes.select("path", "readable"), rest]), options, skips, root)
+    table = post.drop_without_features(table, reader.missing(_keys(table)), options, skips, reader.path)
 
     paths = _image_paths(table)
     unread = paths.filter(~paths.is_in(probes["path"].implode()))
     probes = pl.concat([probes, probe.probe(root, unread.to_list())])
-    table = post.drop_unreadable(table, probes, choices, skips, root)
-    require_splits(table, choices, raw)
+    table = post.drop_unreadable(table, probes, options, skips, root)
+    require_splits(table, options, raw)
     return Prepared(raw, root, table, skips, reader, probes)
 
 
-def rehearse(table: pl.DataFrame, reader: FeatureReader, choices: Mapping[str, Any]) -> None:
+def rehearse(table: pl.DataFrame, reader: FeatureReader, options: Mapping[str, Any]) -> None:
     """Retrieves for one account, so that what retrieval refuses is known at once. Raises as retrieval.retrieve."""
-    for account in accounts(table, choices):
+    for account in accounts(table, options):
         ids = account.images.image_id.tolist()
         if account.kept.pairs and not reader.missing((account.name, image) for image in ids):
-            retrieve(account.images, reader.load(account.name, ids), choices)
+            retrieve(account.images, reader.load(account.name, ids), options)
             return
 
 

@@ -27,7 +27,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     """Groups of Instagram photos of the accounts with the most followers.
 
     Args:
-      choices: `config.data` as nested dict; None: the defaults of configs/full.py.
+      options: `config.data` as nested dict; None: the defaults of configs/full.py.
       raw: the raw data, see data_builders.posts.read.read; None: manual_dir/raw.
       features: the feature store; None: manual_dir/features.
       beam: build through Apache Beam, whose runner is in the DownloadConfig.
@@ -45,16 +45,16 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def __init__(
         self,
         *,
-        choices: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
         raw: Path | None = None,
         features: Path | None = None,
         beam: bool = False,
         file_format: str | None = None,
         **tfds_options,
     ):
-        self._choices = dict(choices) if choices is not None else full.get_config().data.to_dict()
+        self._options = dict(options) if options is not None else full.get_config().data.to_dict()
         self._raw, self._features, self._beam = raw, features, beam
-        if beam and self._choices["memory"]["fallback"] != "none":
+        if beam and self._options["memory"]["fallback"] != "none":
             raise ValueError(
                 "config.data.memory.fallback searches all accounts at once, which a build through Beam does not: build "
                 "on one host, without --beam_pipeline_options"
@@ -65,9 +65,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(
             features=example_features(
-                self._choices["retrieval"]["k"],
-                self._choices["depth"]["side"],
-                foreign=self._choices["memory"]["fallback"] != "none",
+                self._options["retrieval"]["k"],
+                self._options["depth"]["side"],
+                foreign=self._options["memory"]["fallback"] != "none",
             ),
             metadata=tfds.core.MetadataDict(),
         )
@@ -75,8 +75,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         raw = self._raw if self._raw is not None else Path(dl_manager.manual_dir) / "raw"
         features = self._features if self._features is not None else Path(dl_manager.manual_dir) / "features"
-        self._prepared = prepare(Path(raw), Path(features), self._choices)
-        self._index = group_index.build(self._prepared.table, self._prepared.reader, self._choices)
+        self._prepared = prepare(Path(raw), Path(features), self._options)
+        self._index = group_index.build(self._prepared.table, self._prepared.reader, self._options)
         if self._beam:
             posts = str(self.data_path / POSTS_FILE)
             self._prepared.table.write_parquet(posts, row_group_size=beam_examples.ROW_GROUP)
@@ -84,7 +84,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 posts=posts,
                 root=str(self._prepared.root),
                 features=str(self._prepared.reader.path),
-                choices=self._choices,
+                options=self._options,
             )
             names = self._prepared.table["account"].unique(maintain_order=True).to_list()
             return {name: beam_examples.split(names, split, source) for split, name in enumerate(SPLITS)}
@@ -96,18 +96,18 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         prepared = self._prepared
         groups = len(self._index.groups[SPLITS[split]])
         with tqdm(total=groups, desc=SPLITS[split], unit=" groups", mininterval=1, disable=None) as progress:
-            for account in accounts(prepared.table, self._choices):
-                for key, example in examples(account, split, prepared.root, prepared.reader, self._choices, self._pool):
+            for account in accounts(prepared.table, self._options):
+                for key, example in examples(account, split, prepared.root, prepared.reader, self._options, self._pool):
                     yield key, example
                     progress.update()
 
     @cached_property
     def _pool(self) -> cross_account.Pool | None:
         """What short banks are filled from, made once for all splits."""
-        if self._choices["memory"]["fallback"] == "none":
+        if self._options["memory"]["fallback"] == "none":
             return None
         prepared = self._prepared
-        return cross_account.make_pool(accounts(prepared.table, self._choices), prepared.reader)
+        return cross_account.make_pool(accounts(prepared.table, self._options), prepared.reader)
 
     def _log_download_bytes(self) -> None:
         """Nothing is downloaded, and the build's own command says where the data set goes."""
@@ -126,23 +126,23 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             if written != listed:
                 raise RuntimeError(f"{folder}: {written} examples in {name}, but {listed} in its index")
         flags, found = duplicates.find(
-            index.images["test"], index.images["train"], prepared.probes, self._choices["duplicates"]["max_bits"]
+            index.images["test"], index.images["train"], prepared.probes, self._options["duplicates"]["max_bits"]
         )
         for name in SPLITS:
             images = index.images[name].drop("path")
             images = images.with_columns(flags if name == "test" else pl.lit(False).alias("duplicate"))
             images.write_parquet(folder / f"images-{name}.parquet")
             index.groups[name].write_parquet(folder / f"groups-{name}.parquet")
-        self.report = build_report.report(prepared, index, found, self._choices)
+        self.report = build_report.report(prepared, index, found, self._options)
         (folder / "build_report.json").write_text(json.dumps(self.report, indent=1))
-        self.info.metadata.update(metadata(prepared, index, self._choices))
+        self.info.metadata.update(metadata(prepared, index, self._options))
 
 
-def metadata(prepared: Prepared, index: group_index.Index, choices: dict[str, Any]) -> dict[str, Any]:
+def metadata(prepared: Prepared, index: group_index.Index, options: dict[str, Any]) -> dict[str, Any]:
     """What training and reports need to know of the data set as a whole (metadata.json)."""
     header = prepared.reader.header
     return {
-        "choices": choices,
+        "choices": options,
         "features": header,
         "source": {"raw": str(prepared.raw.resolve()), "features": str(Path(prepared.reader.path).resolve())},
         "random_weights": header["random_weights"],

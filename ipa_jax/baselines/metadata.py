@@ -75,7 +75,7 @@ def log_local(train: "GroupDataset") -> "np.ndarray":
     for (_,), rows in train.images.with_row_index("row").group_by("account", maintain_order=True):
         posts = rows.unique("post_id").sort("time", "post_id")
         time, likes = (posts[name].to_numpy().astype(np.int64) for name in ("time", "likes"))
-        local, _ = local_scores(time, likes, np.ones((1, len(posts)), bool), train.choices["memory"])
+        local, _ = local_scores(time, likes, np.ones((1, len(posts)), bool), train.options["memory"])
         of_post = dict(zip(posts["post_id"], np.log(local[0]).tolist(), strict=True))
         out[rows["row"].to_numpy()] = [of_post[name] for name in rows["post_id"]]
     return out

@@ -73,7 +73,7 @@ def knn(dataset: "GroupDataset", train: "GroupDataset", embed: Embed, what: str)
             bank_vectors,
             _account_images(query, 0 if same else len(train)),  # groups of other splits have numbers of their own
             _account_images(bank, 0),
-            train.choices,
+            train.options,
         )
     return score_table(dataset.images, z)
 
@@ -83,14 +83,14 @@ def nearest_log_local(
     bank_vectors: "np.ndarray",
     query: "AccountImages",
     bank: "AccountImages",
-    choices: Mapping[str, Any],
+    options: Mapping[str, Any],
 ) -> "np.ndarray":
     """float64 [Q]: mean log local score of each query's nearest images among those of the bank that it may see.
 
     Args:
       query_vectors, bank_vectors: [Q, D] and [M, D], compared by Euclidean distance.
       query, bank: of one account, the bank sorted by time; ties go to the older image.
-      choices: `config.data` as nested dict; reads memory and split.
+      options: `config.data` as nested dict; reads memory and split.
     """
     import numpy as np
 
@@ -98,11 +98,11 @@ def nearest_log_local(
     from data_builders.retrieval.memory_bank import visible
 
     # Whatever a train query may see under `exclude`: a yardstick that reads its own likes would be none.
-    memory = {**choices["memory"], "exclude": "group"}
-    seen = visible(query, bank, memory, choices["split"]["by"])  # [Q, M]
+    memory = {**options["memory"], "exclude": "group"}
+    seen = visible(query, bank, memory, options["split"]["by"])  # [Q, M]
     _, first, post = np.unique(bank.post, return_index=True, return_inverse=True)
     posts = bank.rows(first)
-    seen_posts = visible(query, posts, memory, choices["split"]["by"])
+    seen_posts = visible(query, posts, memory, options["split"]["by"])
     local, _ = local_scores(posts.time, posts.likes, seen_posts, memory)  # [Q, posts]
     logs = np.log(np.where(seen_posts, local, 1))[:, post]  # [Q, M]
     a, b = query_vectors.astype(np.float64), bank_vectors.astype(np.float64)  # pixels are whole numbers: exact

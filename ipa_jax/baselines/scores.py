@@ -129,7 +129,7 @@ def yardsticks(
     """
     from ipa_jax.metrics.split_metrics import evaluate
 
-    ratio = dataset.choices["pairs"]["min_ratio"]
+    ratio = dataset.options["pairs"]["min_ratio"]
     results = {}
     for name, scores in all_scores(dataset, train, world, export=export, seed=seed).items():
         result = evaluate(scores, ratio, draws=draws, seed=seed)

@@ -62,7 +62,7 @@ def pooled_results(folders: dict[str, Path], configs: Sequence[str], seed: int) 
     yardsticks = {}
     for name, folder in folders.items():
         train, test = (GroupDataset(folder / "data", split, depth=False) for split in ("train", "test"))
-        ratio = test.choices["pairs"]["min_ratio"]
+        ratio = test.options["pairs"]["min_ratio"]
         for key, scores in baselines.all_scores(test, train, folder / "world", seed=seed).items():
             yardsticks.setdefault(key, {})[name] = scores
     runs = {config: {name: read_scores(folder / config) for name, folder in folders.items()} for config in configs}

@@ -164,5 +164,5 @@ def create_app(
 
 
 def _days(dataset: "GroupDataset") -> str:
-    days = dataset.choices["groups"]["window_days"]
+    days = dataset.options["groups"]["window_days"]
     return f"{days:g} day" + "s" * (days != 1)

@@ -28,12 +28,12 @@ from data_builders.worker_process import end_with_parent
 from ipa_jax.input import caption_filter, fields, packing
 from ipa_jax.input.caption_filter import CaptionFilter
 from ipa_jax.input.field import Batch, Part
-from ipa_jax.input.vocabularies import Lookups
+from ipa_jax.input.vocabularies import Vocabularies
 
 if TYPE_CHECKING:
     from data_builders.dataset import GroupDataset
 
-NONE = Lookups()
+NONE = Vocabularies()
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def train_plan(dataset: GroupDataset, config: ConfigDict) -> packing.TrainPlan:
         images["record"].to_numpy(),
         images["likes"].to_numpy(),
         images["weight"].to_numpy(),
-        dataset.choices["pairs"]["min_ratio"],
+        dataset.options["pairs"]["min_ratio"],
     )
     listed = int(dataset.groups["pairs"].sum())
     if len(index.pairs) != listed:
@@ -192,13 +192,13 @@ def train_batches(
     process_index: int,
     process_count: int,
     depth_vectors: Path | None = None,
-    lookups: Lookups = NONE,
+    vocabularies: Vocabularies = NONE,
     plan: packing.TrainPlan | None = None,
 ) -> Iterator[Batch]:
     """This process's share of steps start_step, start_step + 1, ... until `config.train.epochs` are over.
 
     Step t holds what it holds whether or not training was stopped before it. `depth_vectors`: a .npy file, float
-    [images of the split, 5, D] in order of the index; used where model.depth.resnet is "cached". `lookups`: of the
+    [images of the split, 5, D] in order of the index; used where model.depth.resnet is "cached". `vocabularies`: of the
     networks that read texts or accounts. `plan`: what `train_plan` gives, where it is there already.
 
     Raises ValueError as packing.train_plan, and where the processes do not divide the packs of a step.
@@ -208,7 +208,7 @@ def train_batches(
         name = "batch.pairs" if config.batch.by == "pairs" else "batch.packs"
         raise ValueError(f"{name} is {plan.packs_per_step}: set it to a multiple of the {process_count} processes")
     source = TrainPacks(plan, config.train.epochs, start_step, process_index, process_count)
-    parts = fields.make(dataset, config, train=True, depth_vectors=depth_vectors, lookups=lookups)
+    parts = fields.make(dataset, config, train=True, depth_vectors=depth_vectors, vocabularies=vocabularies)
     load = LoadPack(dataset, parts, caption_filter.of(config))
     return _read(source, load, config)
 
@@ -222,7 +222,7 @@ def score_batches(
     process_index: int = 0,
     process_count: int = 1,
     depth_vectors: Path | None = None,
-    lookups: Lookups = NONE,
+    vocabularies: Vocabularies = NONE,
 ) -> Iterator[Batch]:
     """Every image of the split once, in order of the index, centre cut, without augmentation.
 
@@ -233,7 +233,7 @@ def score_batches(
     if images_per_batch % packs:
         raise ValueError(f"images_per_batch ({images_per_batch}) must be a multiple of packs ({packs})")
     rows = packing.score_rows(len(dataset.images), images_per_batch // packs, packs * process_count)
-    parts = fields.make(dataset, config, train=False, depth_vectors=depth_vectors, lookups=lookups)
+    parts = fields.make(dataset, config, train=False, depth_vectors=depth_vectors, vocabularies=vocabularies)
     load = LoadPack(dataset, parts)
     return _read(ScorePacks(rows, packs, process_index, process_count), load, config)
 

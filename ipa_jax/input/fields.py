@@ -31,7 +31,7 @@ from ml_collections import ConfigDict
 from ipa_jax.input import peer_fields as peers
 from ipa_jax.input import photos
 from ipa_jax.input.field import Batch, Part
-from ipa_jax.input.vocabularies import Lookups
+from ipa_jax.input.vocabularies import Vocabularies
 from ipa_jax.models import registry
 
 if TYPE_CHECKING:
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
 
 
 def make(
-    dataset: GroupDataset, config: ConfigDict, *, train: bool, depth_vectors: Path | None, lookups: Lookups
+    dataset: GroupDataset, config: ConfigDict, *, train: bool, depth_vectors: Path | None, vocabularies: Vocabularies
 ) -> list[Part]:
     """The parts that the config's network reads. Raises ValueError where the data set or an argument lacks what one
     needs."""
-    needs = {"train": train, "depth_vectors": depth_vectors, "lookups": lookups}
+    needs = {"train": train, "depth_vectors": depth_vectors, "vocabularies": vocabularies}
     return [PARTS[name](dataset, config, **needs) for name in registry.parts(config, train=train)]
 
 
@@ -84,7 +84,7 @@ class Retrieval:
     """What was retrieved from the account's memory bank."""
 
     def __init__(self, dataset: GroupDataset, config: ConfigDict, **_):
-        self.k = dataset.choices["retrieval"]["k"]
+        self.k = dataset.options["retrieval"]["k"]
         self.flagged = config.data.memory.get("fallback", "none") != "none"
 
     def empty(self, slots: int) -> Batch:
@@ -105,7 +105,7 @@ class Depth:
     """The stored depth maps."""
 
     def __init__(self, dataset: GroupDataset, config: ConfigDict, **_):
-        self.side = dataset.choices["depth"]["side"]
+        self.side = dataset.options["depth"]["side"]
         if not self.side:
             raise ValueError(
                 f"{dataset.folder} was built with data.depth.side=0 and holds no depth maps: build it again, or set "

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from ipa_jax.input import photos, texts
 from ipa_jax.input.texts import field_text
-from ipa_jax.input.vocabularies import Lookups
+from ipa_jax.input.vocabularies import Vocabularies
 from third_party_ports.peers import musiq_patches
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ _UNKNOWN, _PATCHES = 3, 4  # fourth word of a draw's key: apart from the cut's (
 class Texts:
     """The words of the posts' texts."""
 
-    def __init__(self, dataset: GroupDataset, config: ConfigDict, *, lookups: Lookups, **_):
+    def __init__(self, dataset: GroupDataset, config: ConfigDict, *, vocabularies: Vocabularies, **_):
         self.fields, self.words = texts.text_fields(config)
-        self.comments, self.vocabulary, self.folder = config.texts.comments, lookups.vocabulary, dataset.folder
+        self.comments, self.vocabulary, self.folder = config.texts.comments, vocabularies.vocabulary, dataset.folder
         if self.vocabulary is None:
             raise ValueError(f"model.network is {config.model.network!r}, but no vocabulary was given")
 
@@ -44,11 +44,11 @@ class Texts:
 class Account:
     """The account's row; in training a share of the images has that of unknown accounts, so that it is trained."""
 
-    def __init__(self, dataset: GroupDataset, config: ConfigDict, *, train: bool, lookups: Lookups, **_):
+    def __init__(self, dataset: GroupDataset, config: ConfigDict, *, train: bool, vocabularies: Vocabularies, **_):
         self.seed, self.share = config.seed, config.uhan.unknown if train else 0.0
-        if lookups.accounts is None:
+        if vocabularies.accounts is None:
             raise ValueError(f"model.network is {config.model.network!r}, but no table of accounts was given")
-        self.row = {name: row for row, name in enumerate(lookups.accounts, 1)}
+        self.row = {name: row for row, name in enumerate(vocabularies.accounts, 1)}
 
     def empty(self, slots: int) -> Batch:
         return {"account": np.zeros(slots, np.int32)}

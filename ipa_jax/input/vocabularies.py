@@ -25,7 +25,7 @@ VOCABULARY, ACCOUNTS = "vocabulary.json", "accounts.json"
 
 
 @dataclass(frozen=True)
-class Lookups:
+class Vocabularies:
     """None: the network does not read it."""
 
     vocabulary: texts.Vocabulary | None = None
@@ -41,9 +41,9 @@ class Lookups:
             temporary.rename(folder / ACCOUNTS)
 
 
-def load(folder: Path, config: ConfigDict) -> Lookups:
-    """The lookups of an export, or of a folder that `of_run` made. Raises ValueError naming a file that is missing."""
-    reads = registry.of(config).reads(config)
+def load(folder: Path, config: ConfigDict) -> Vocabularies:
+    """The vocabularies of an export, or of a folder that `for_run` made. Raises ValueError naming a file that is missing."""
+    reads = registry.for_config(config).reads(config)
     vocabulary = accounts = None
     for part, name in (("texts", VOCABULARY), ("account", ACCOUNTS)):
         if part in reads and not (folder / name).is_file():
@@ -52,12 +52,12 @@ def load(folder: Path, config: ConfigDict) -> Lookups:
         vocabulary = texts.load(folder / VOCABULARY)
     if "account" in reads:
         accounts = tuple(json.loads((folder / ACCOUNTS).read_text("utf-8"))["accounts"])
-    return Lookups(vocabulary, accounts)
+    return Vocabularies(vocabulary, accounts)
 
 
-def make(dataset: GroupDataset, config: ConfigDict) -> Lookups:
+def make(dataset: GroupDataset, config: ConfigDict) -> Vocabularies:
     """From a train split. Raises ValueError where the network's tables have too few rows."""
-    reads = registry.of(config).reads(config)
+    reads = registry.for_config(config).reads(config)
     vocabulary = accounts = None
     if "texts" in reads:
         fields, _ = texts.text_fields(config)
@@ -68,16 +68,16 @@ def make(dataset: GroupDataset, config: ConfigDict) -> Lookups:
         accounts = tuple(sorted(dataset.images["account"].unique().to_list()))
         if len(accounts) > config.data.top_n:
             raise ValueError(f"{dataset.folder} has {len(accounts)} accounts, more than data.top_n {config.data.top_n}")
-    return Lookups(vocabulary, accounts)
+    return Vocabularies(vocabulary, accounts)
 
 
-def of_run(dataset: GroupDataset, config: ConfigDict, folder: Path, *, write: bool) -> Lookups:
-    """The lookups of a run, read from its folder or made (and written there: by one process of a run)."""
+def for_run(dataset: GroupDataset, config: ConfigDict, folder: Path, *, write: bool) -> Vocabularies:
+    """The vocabularies of a run, read from its folder or made (and written there: by one process of a run)."""
     try:
         return load(folder, config)
     except ValueError:
-        lookups = make(dataset, config)
-    if write and lookups != Lookups():
+        vocabularies = make(dataset, config)
+    if write and vocabularies != Vocabularies():
         folder.mkdir(parents=True, exist_ok=True)
-        lookups.save(folder)
-    return lookups
+        vocabularies.save(folder)
+    return vocabularies

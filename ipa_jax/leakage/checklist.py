@@ -49,7 +49,7 @@ def facts(data: "StoredData") -> list["Line"]:
     from ipa_jax.leakage.checks import FAIL, PASS, Line
     from ipa_jax.metrics.bootstrap import MIN_ACCOUNTS
 
-    choices, test = data.choices, data.of("test")
+    options, test = data.options, data.of("test")
     accounts = test["account"].n_unique()
     pairs = data.groups.filter(pl.col("split") == "test")["pairs"].sum()
     extractors = data.info["features"]["extractors"]
@@ -57,7 +57,7 @@ def facts(data: "StoredData") -> list["Line"]:
     random = data.info["random_weights"]
     over = "accounts" if accounts >= MIN_ACCOUNTS else f"groups, as there are under {MIN_ACCOUNTS} accounts"
     return [
-        Line("split", NOTE, f"by {choices['split']['by']}, seed {choices['split']['seed']}", "the stored choices"),
+        Line("split", NOTE, f"by {options['split']['by']}, seed {options['split']['seed']}", "the stored choices"),
         Line(
             "test set",
             NOTE,
@@ -83,7 +83,7 @@ def unripe(data: "StoredData") -> str:
 
     age = pl.col("time").max().over("account") - pl.col("time")
     young = data.images.filter(age < UNRIPE_DAYS * 86_400).height
-    dropped = data.choices["posts"]["min_age_days"]
+    dropped = data.options["posts"]["min_age_days"]
     return (
         f"{young} of {len(data.images)} images came less than {UNRIPE_DAYS} days before their account's newest; "
         f"posts.min_age_days is {dropped:g}"

@@ -104,7 +104,7 @@ def preprocessing(data: StoredData, explained: np.ndarray) -> Line:
     stored = data.info["statistics"]["mean_log_likes"]
     if not np.isclose(stored, fitted, rtol=1e-9):
         faults.append(f"the stored mean of log likes is {stored:.6f}, that of the train split {fitted:.6f}")
-    names = recompute.rules(data.choices["memory"])
+    names = recompute.rules(data.options["memory"])
     whole = (explained == recompute.UNEXPLAINED) | (explained == len(names) - 1)
     if whole.any():
         faults.append(f"the local scores of {_share(whole)} take likes beyond the memory bank into their means")
@@ -135,8 +135,8 @@ def duplicates(data: StoredData) -> Line:
     """The test images that train or the bank holds under another id, by bytes or looks: at most MAX_DUPLICATES."""
     from data_builders.top3000.duplicates import nearest_bits
 
-    most = data.choices["duplicates"]["max_bits"]
-    near = nearest_bits(data.images, data.choices["split"]["by"] == "account") <= most
+    most = data.options["duplicates"]["max_bits"]
+    near = nearest_bits(data.images, data.options["split"]["by"] == "account") <= most
     equal = equal_files(data)
     either = near | equal
     share = either.mean() if len(either) else 0.0
@@ -159,7 +159,7 @@ def equal_files(data: StoredData) -> np.ndarray:
 
 def illegitimate_features(data: StoredData, explained: np.ndarray) -> Line:
     """Whether each image's features are what a bank without its own group's likes gives."""
-    names = recompute.rules(data.choices["memory"])
+    names = recompute.rules(data.options["memory"])
     faults = []
     for number, rule in enumerate(names):
         if rule.sees != "bank" and (there := explained == number).any():
@@ -181,7 +181,7 @@ def temporal(data: StoredData, explained: np.ndarray) -> Line:
     if not len(late):
         return Line(title, NOT_APPLICABLE, "nothing was retrieved", "what was retrieved")
     share, latest = float((late >= 0).mean()), late.max() / DAY
-    memory = data.choices["memory"]
+    memory = data.options["memory"]
     by = "times of what was retrieved; features computed again with the likes of later posts made random"
     if not memory["past_only"]:
         return Line(
@@ -208,7 +208,7 @@ def non_independence(data: StoredData) -> Line:
     if mixed := interleaved(data):
         faults.append(f"{mixed} test groups lie within the days of a group of another split")
     train, test = (set(data.of(split)["account"].unique()) for split in ("train", "test"))
-    if data.choices["split"]["by"] == "account" and (known := len(train & test)):
+    if data.options["split"]["by"] == "account" and (known := len(train & test)):
         faults.append(f"{known} of {len(test)} test accounts are in train, but the split is by account")
     return _line(
         "3.2 non-independence",
@@ -241,7 +241,7 @@ def sampling(data: StoredData) -> Line:
     import polars as pl
     from scipy.stats import binomtest, mannwhitneyu
 
-    choice, faults = data.choices["split"], []
+    choice, faults = data.options["split"], []
     groups = data.groups
     wrong = sum(
         SPLITS[split_of(account, first, choice["seed"], choice["by"])] != split

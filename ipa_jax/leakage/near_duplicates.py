@@ -50,7 +50,7 @@ def nearest(export: Path, data_dir: Path | str) -> "pl.DataFrame":
     ]
     images = pl.concat(tables).with_row_index("row")
     vectors = unit(np.concatenate([seen, asked]) - centre)
-    by_account = test.choices["split"]["by"] == "account"
+    by_account = test.options["split"]["by"] == "account"
     bank = images if by_account else images.head(len(seen))
     cosine = np.full(len(images), -1.0)
     banks = bank.partition_by("account", as_dict=True)

@@ -53,15 +53,15 @@ def explain(data: StoredData) -> np.ndarray:
     from tqdm import tqdm
 
     found = np.full(len(data.images), UNEXPLAINED, np.int8)
-    tried = rules(data.choices["memory"])
+    tried = rules(data.options["memory"])
     generator = np.random.default_rng(SEED)
     filled = np.ones(len(found), bool)
     with tqdm(total=len(found), unit="image", desc="features computed again", disable=None) as bar:
         for account in data.accounts():
             for number, rule in reversed(list(enumerate(tried))):
-                agrees = _agrees(account, rule, data.choices, generator)
+                agrees = _agrees(account, rule, data.options, generator)
                 found[account.row[agrees]] = number
-            if data.choices["memory"].get("fallback", "none") != "none":
+            if data.options["memory"].get("fallback", "none") != "none":
                 filled[account.row] = ~(account.retrieved == ELSEWHERE).any(axis=1)
             bar.update(len(account.row))
     for row in np.flatnonzero(~filled):
@@ -69,30 +69,30 @@ def explain(data: StoredData) -> np.ndarray:
     return np.where(filled, found, UNEXPLAINED).astype(np.int8)
 
 
-def seen_posts(account: AccountPosts, rule: Rule, choices: Mapping[str, Any]) -> np.ndarray:
+def seen_posts(account: AccountPosts, rule: Rule, options: Mapping[str, Any]) -> np.ndarray:
     """bool [M, M]: what an image of each post sees of the account's posts."""
     if rule.sees == "everything":
         return np.ones((len(account.time), len(account.time)), bool)
     own_group = account.group[:, None] == account.group
-    bank = (account.split == TRAIN) | (choices["split"]["by"] == "account")
+    bank = (account.split == TRAIN) | (options["split"]["by"] == "account")
     seen = np.tile(bank, (len(bank), 1)) & ~own_group
     if rule.sees != "bank":
         seen |= own_group & ~(np.eye(len(bank), dtype=bool) & (rule.sees == "siblings"))
     if rule.past:
-        seen &= account.time[:, None] - account.time > choices["memory"]["min_lag_days"] * DAY
-    return newest(seen, choices["memory"].get("max_posts", -1))
+        seen &= account.time[:, None] - account.time > options["memory"]["min_lag_days"] * DAY
+    return newest(seen, options["memory"].get("max_posts", -1))
 
 
 def _agrees(
-    account: AccountPosts, rule: Rule, choices: Mapping[str, Any], generator: np.random.Generator
+    account: AccountPosts, rule: Rule, options: Mapping[str, Any], generator: np.random.Generator
 ) -> np.ndarray:
     """bool [Q]: images whose stored features come out under a rule, all likes that it hides being random."""
-    seen = seen_posts(account, rule, choices)
+    seen = seen_posts(account, rule, options)
     likes = np.where(seen, account.likes, generator.integers(1, 1 << 40, seen.shape))
-    local, count = local_scores(account.time, likes, seen, choices["memory"])
+    local, count = local_scores(account.time, likes, seen, options["memory"])
     query, post = account.post[:, None], np.maximum(account.retrieved, 0)
     same = seen[query, post] & (local[query, post] == account.local) & (count[query, post] == account.count)
-    if choices["memory"].get("fallback", "none") != "none":
+    if options["memory"].get("fallback", "none") != "none":
         same |= account.retrieved == ELSEWHERE  # judged by _fallback_agrees
     return np.where(account.retrieved == EMPTY, account.local == 0, same).all(axis=1)
 
@@ -100,7 +100,7 @@ def _agrees(
 def _fallback_agrees(data: StoredData, row: int, generator: np.random.Generator) -> bool:
     """Whether the slots of an image that other accounts fill hold local scores of those accounts' train posts alone,
     under past_only of posts older than the query."""
-    memory, image = data.choices["memory"], data.images.row(row, named=True)
+    memory, image = data.options["memory"], data.images.row(row, named=True)
     for slot in np.flatnonzero(data.mask[row]):
         name, _, image_id = data.retrieved[row, slot].partition("/")
         if (image["account"], data.retrieved[row, slot]) in data.places:

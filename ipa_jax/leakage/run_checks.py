@@ -63,7 +63,7 @@ def judged(workdir: Path, results: Mapping[str, Any], test: "GroupDataset") -> l
     keys = ["account", "image_id", "post_id", "likes"]
     if sorted(scores.select(keys).rows()) != sorted(test.images.select(keys).rows()):
         return ["the run's test scores are of other images than the test split holds"]
-    accuracy = evaluate(scores, test.choices["pairs"]["min_ratio"], draws=0)["accuracy"]
+    accuracy = evaluate(scores, test.options["pairs"]["min_ratio"], draws=0)["accuracy"]
     told = results["test"]["accuracy"]
     return (
         [] if abs(accuracy - told) < CLOSE else [f"the run tells accuracy {told:.4f}, its scores give {accuracy:.4f}"]
@@ -80,7 +80,7 @@ def chosen(workdir: Path, results: Mapping[str, Any], validation: "GroupDataset"
     scores = pl.read_parquet(workdir / "scores-validation.parquet")
     if sorted(scores["image_id"]) != sorted(validation.images["image_id"]):
         faults.append("the run's validation scores are of other images than the validation split holds")
-    factor = rescale_factor(scores, validation.choices["pairs"]["min_ratio"])
+    factor = rescale_factor(scores, validation.options["pairs"]["min_ratio"])
     if not np.isclose(factor, results["test"]["rescale_factor"], rtol=1e-4):
         faults.append(f"z is rescaled by {results['test']['rescale_factor']:.4f}, validation gives {factor:.4f}")
     lines = [json.loads(line) for line in _log(workdir)]
@@ -118,7 +118,7 @@ def reads_the_future(test: "GroupDataset", config: Any, export: Path) -> list[st
         if config.model.depth.resnet == "cached":
             config.model.depth.resnet = "frozen"  # the cached vectors are a function of photo and depth alone
     tables = vocabularies.load(export, config)
-    parts = fields.make(test, config, train=False, depth_vectors=None, lookups=tables)
+    parts = fields.make(test, config, train=False, depth_vectors=None, vocabularies=tables)
     images = test.images.head(int(test.groups.head(GROUPS)["images"].sum()))
     rows = np.arange(len(images), dtype=np.int32)
     batches = [LoadPack(data, parts).map(Pack(rows, 0, 0)) for data in (test, _Altered(test, tables.vocabulary))]

@@ -58,7 +58,7 @@ class StoredData:
     retrieved: [I, K], image ids, "" for an empty slot; local f64, count i32 and mask bool [I, K].
     """
 
-    choices: Mapping[str, Any]
+    options: Mapping[str, Any]
     info: Mapping[str, Any]
     images: "pl.DataFrame"
     groups: "pl.DataFrame"
@@ -162,7 +162,7 @@ def read(data_dir: Path | str, workers: int | None = None) -> StoredData:
         phash=pl.Series(columns["phash"], dtype=pl.UInt64), sha256=pl.Series(columns["sha256"].tolist())
     )
     return StoredData(
-        choices=datasets["test"].choices,
+        options=datasets["test"].options,
         info=datasets["test"].info,
         images=table,
         groups=pl.concat(groups),

@@ -204,7 +204,7 @@ def _run(args: argparse.Namespace) -> int:
         temporary = args.scores.with_name(args.scores.name + ".tmp")
         table.write_parquet(temporary)
         temporary.rename(args.scores)
-    results = evaluate(table, dataset.choices["pairs"]["min_ratio"])
+    results = evaluate(table, dataset.options["pairs"]["min_ratio"])
     results |= {"network": NAMES.get(args.network, args.network), "random_weights": args.random_weights}
     if args.json:
         print(json.dumps(results))

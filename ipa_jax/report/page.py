@@ -97,8 +97,8 @@ def render(
         data_name=data_name,
         checklist=checklist,
         random_features=bool(splits["test"].info["random_weights"]),
-        split=splits["test"].choices["split"],
-        min_ratio=splits["test"].choices["pairs"]["min_ratio"],
+        split=splits["test"].options["split"],
+        min_ratio=splits["test"].options["pairs"]["min_ratio"],
         metrics=display.METRICS,
         metric_rows=tables.metric_rows(tests),
         yardstick_rows=tables.metric_rows({row["name"]: row["metrics"] for row in marks}, bold=False),
@@ -111,10 +111,10 @@ def render(
         sizes=sizes,
         colours=[run_colour(i) for i in range(len(runs))],
         figures=_figures(runs),
-        accounts=_accounts(runs, splits["test"].choices["pairs"]["min_ratio"]),
+        accounts=_accounts(runs, splits["test"].options["pairs"]["min_ratio"]),
         min_account_pairs=MIN_ACCOUNT_PAIRS,
         build_blocks=tables.blocks({k: v for k, v in (build_report or {}).items() if k != "choices"}),
-        choices=tables.choice_rows(full.get_config().to_dict(), {run.name: run.config for run in runs}),
+        options=tables.choice_rows(full.get_config().to_dict(), {run.name: run.config for run in runs}),
         **_examples(runs, splits),
     )
 
@@ -232,7 +232,7 @@ def _examples(runs: Sequence[Run], splits: Mapping[str, object]) -> dict:
     lead, test = runs[0], splits["test"]
     # The query's own split first; retrieved images lie in train, or anywhere where the split is by account.
     album = examples.Album(splits, ("test", "train", "validation"))
-    chosen = examples.pair_examples(lead.scores, test.choices["pairs"]["min_ratio"], PAIR_EXAMPLES, SEED)
+    chosen = examples.pair_examples(lead.scores, test.options["pairs"]["min_ratio"], PAIR_EXAMPLES, SEED)
     scores = {run.name: run.scores for run in runs}
     return {
         "pairs": {kind: examples.pair_cards(rows, scores, album) for kind, rows in chosen.items()},

@@ -17,16 +17,18 @@ import numpy as np
 from flax import traverse_util
 from ml_collections import ConfigDict
 
-from ipa_jax.input.vocabularies import Lookups
+from ipa_jax.input.vocabularies import Vocabularies
 
-NONE = Lookups()
+NONE = Vocabularies()
 
 
 class ExportError(ValueError):
     """An export folder that is not there, incomplete or of another version."""
 
 
-def save_export(out: Path, variables: dict, config: ConfigDict, data: dict, card: str, lookups: Lookups = NONE) -> None:
+def save_export(
+    out: Path, variables: dict, config: ConfigDict, data: dict, card: str, vocabularies: Vocabularies = NONE
+) -> None:
     """Writes the folder under a temporary name, then renames it; one that exists is replaced.
 
     Args:
@@ -48,7 +50,7 @@ def save_export(out: Path, variables: dict, config: ConfigDict, data: dict, card
     (temporary / "config.json").write_text(json.dumps(config.to_dict(), indent=2))
     (temporary / "data.json").write_text(json.dumps(data, indent=2))
     (temporary / "README.md").write_text(card)
-    lookups.save(temporary)
+    vocabularies.save(temporary)
     shutil.rmtree(out, ignore_errors=True)
     temporary.rename(out)
 

@@ -62,10 +62,10 @@ def initial_variables(config: ConfigDict, head_bias: float = 0.0) -> dict:
     model, example = registry.build(config, dtype="float32"), example_inputs(config)
     variables = jax.jit(lambda key: model.init(key, example, train=False))(jax.random.key(config.seed))
     variables = {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
-    for start in registry.of(config).starts(config):
+    for start in registry.for_config(config).starts(config):
         if file := config.init[start.field]:
             variables = _load(variables, start, file)
-    if head_bias and (path := registry.of(config).bias):
+    if head_bias and (path := registry.for_config(config).bias):
         params = traverse_util.flatten_dict(variables["params"], sep="/")
         params[path] = jnp.full_like(params[path], head_bias)
         variables["params"] = traverse_util.unflatten_dict(params, sep="/")
@@ -91,7 +91,7 @@ def with_words(variables: dict, config: ConfigDict, vocabulary: Vocabulary) -> t
 
     Raises ValueError as word_vectors.fill.
     """
-    path, field = registry.of(config).words, f"config.{config.model.network}.word_width"
+    path, field = registry.for_config(config).words, f"config.{config.model.network}.word_width"
     params = traverse_util.flatten_dict(variables["params"], sep="/")
     params[path], found = word_vectors.fill(params[path], Path(config.init.words), vocabulary, field)
     return variables | {"params": traverse_util.unflatten_dict(params, sep="/")}, found

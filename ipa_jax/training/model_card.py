@@ -13,12 +13,12 @@ STARTS = {"swin": "Swin-B", "resnet": "ResNet50", "peer": "published weights of 
 def model_card(config: ConfigDict, results: dict, data: dict, seconds: float) -> str:
     """README.md of an export: what it is, what a score means, how it was made and how well it did."""
     test = results["test"]
-    started = [STARTS[start.field] for start in registry.of(config).starts(config)]
+    started = [STARTS[start.field] for start in registry.for_config(config).starts(config)]
     start = "random weights" if config.init.random else f"pretrained {' and '.join(started)}"
     marks = ["trained from a random start: for tests and demonstrations"] if config.init.random else []
     if config.init.words:
         start += f", word vectors of {Path(config.init.words).name}"
-    if "texts" in registry.of(config).reads(config) and "comment" in texts.text_fields(config)[0].values():
+    if "texts" in registry.for_config(config).reads(config) and "comment" in texts.text_fields(config)[0].values():
         marks.append("reads comments, which are written after posting: it cannot score a photo before")
     if config.data.shuffle_likes:
         marks.append("a control, trained on likes drawn anew within each account: it knows nothing")

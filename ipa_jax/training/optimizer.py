@@ -20,7 +20,7 @@ def parameter_labels(params: Mapping, config: ConfigDict) -> Mapping:
     Raises ValueError for a leaf that no pattern or more than one matches, or a pattern that matches no leaf.
     """
     patterns = {name: re.compile(group.pattern) for name, group in config.optim.groups.items()}
-    frozen = registry.of(config).frozen(config)
+    frozen = registry.for_config(config).frozen(config)
     labels, used = {}, set()
     for path in traverse_util.flatten_dict(params, sep="/"):
         names = [name for name, pattern in patterns.items() if pattern.fullmatch(path)]

@@ -112,7 +112,7 @@ def _check_network(config: ConfigDict) -> None:
         )
     if config.loss.name in ("emd", "emd_squared") and name != "nima":
         raise PreflightError(f"config.loss.name {config.loss.name!r} needs votes, which nima gives and {name} does not")
-    if "texts" in registry.of(config).reads(config):
+    if "texts" in registry.for_config(config).reads(config):
         fields, _ = texts.text_fields(config)
         if unknown := sorted(set(fields.values()) - set(FIELDS)):
             raise PreflightError(f"config.{name}.fields: {unknown} are no texts: take from {', '.join(FIELDS)}")
@@ -135,7 +135,7 @@ def check_data(config: ConfigDict) -> None:
         raise PreflightError(f"config.data_dir: {config.data_dir} is no folder; build it by data_builders.build")
     try:
         dataset = GroupDataset(config.data_dir, "train")
-        stored = dataset.choices
+        stored = dataset.options
     except FileNotFoundError as error:
         raise PreflightError(f"config.data_dir: {error}") from error
     try:
@@ -155,7 +155,7 @@ def check_data(config: ConfigDict) -> None:
 
 
 def check_weights(config: ConfigDict) -> None:
-    for name in (start.field for start in registry.of(config).starts(config)):
+    for name in (start.field for start in registry.for_config(config).starts(config)):
         file = config.init[name]
         if file and not Path(file).is_file():
             raise PreflightError(f"config.init.{name}: {file} is not there; convert the official checkpoint to it")
@@ -167,7 +167,7 @@ def check_weights(config: ConfigDict) -> None:
 
 
 def check_words(config: ConfigDict) -> None:
-    if (file := config.init.words) and not registry.of(config).words:
+    if (file := config.init.words) and not registry.for_config(config).words:
         having = ", ".join(name for name, network in registry.NETWORKS.items() if network.words)
         raise PreflightError(
             f"config.init.words: model.network {config.model.network!r} has no word table for it, which {having} has: "

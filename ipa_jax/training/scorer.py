@@ -10,24 +10,24 @@ if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
     from data_builders.dataset import GroupDataset
-    from ipa_jax.input.vocabularies import Lookups
+    from ipa_jax.input.vocabularies import Vocabularies
 
 
 class Scorer:
     """The score step compiled once, for any number of sets of variables and splits."""
 
-    def __init__(self, config: "ConfigDict", dtype: str | None = None, lookups: "Lookups | None" = None):
-        """dtype: of the computation, config.eval.dtype unless given; lookups: of networks that read texts, accounts."""
+    def __init__(self, config: "ConfigDict", dtype: str | None = None, vocabularies: "Vocabularies | None" = None):
+        """dtype: of the computation, config.eval.dtype unless given; vocabularies: of networks that read texts, accounts."""
         import jax
 
-        from ipa_jax.input.vocabularies import Lookups
+        from ipa_jax.input.vocabularies import Vocabularies
         from ipa_jax.models import registry
         from ipa_jax.training.devices import AXIS
         from ipa_jax.training.initial import with_resnet
         from ipa_jax.training.steps import make_score_step
 
         self._config, self._dtype = with_resnet(config), dtype or config.eval.dtype
-        self._lookups = lookups or Lookups()
+        self._vocabularies = vocabularies or Vocabularies()
         self._devices = jax.local_devices()  # each process scores everything: no two need agree on a batch
         step = make_score_step(registry.build(self._config, dtype=self._dtype))
         self._step = jax.pmap(step, AXIS, devices=self._devices)
@@ -44,7 +44,7 @@ class Scorer:
         count = len(self._devices)
         precision = "highest" if self._dtype == "float32" else "default"
         images = self._config.eval.images * count
-        for batch in score_batches(dataset, self._config, images, packs=count, lookups=self._lookups):
+        for batch in score_batches(dataset, self._config, images, packs=count, vocabularies=self._vocabularies):
             with jax.default_matmul_precision(precision):
                 out = self._step(variables, batch)[what]
             yield np.asarray(out)[batch["slot_mask"]]

@@ -116,7 +116,7 @@ def test_the_index_says_what_the_records_hold(data_dir):
         }
     likes = np.concatenate([g["likes"] for g in GroupDataset(data_dir, "train")])
     assert statistics["mean_log_likes"] == pytest.approx(np.log(likes).mean())
-    assert dataset.choices == config().data.to_dict()
+    assert dataset.options == config().data.to_dict()
     assert dataset.info["random_weights"] is False
 
 

@@ -18,11 +18,11 @@ def walk(days, post_images=None, window_days=7, max_images=30):
 
 
 def kept(days, likes, post_images=None, **changed):
-    choices = plain_choices()
+    options = plain_choices()
     for name, value in changed.items():
-        choices[name.split("__")[0]][name.split("__")[1]] = value
+        options[name.split("__")[0]][name.split("__")[1]] = value
     time = 10**9 + np.array([round(day * DAY) for day in days], np.int64)
-    return groups.kept_groups(time, np.array(likes, np.int64), np.array(post_images or [1] * len(days)), choices)
+    return groups.kept_groups(time, np.array(likes, np.int64), np.array(post_images or [1] * len(days)), options)
 
 
 def test_window_is_counted_from_the_first_post_and_includes_its_end():

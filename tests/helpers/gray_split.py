@@ -17,7 +17,7 @@ class Split:
     retrieved: more fields of each example.
     """
 
-    def __init__(self, prefix, groups, choices, retrieved=None):
+    def __init__(self, prefix, groups, options, retrieved=None):
         self.split = {"r": "train", "v": "validation"}.get(prefix, "test")
         rows = []
         self.examples = []
@@ -25,7 +25,7 @@ class Split:
             for position, (day, likes, _) in enumerate(images):
                 name = f"{prefix}{record}-{position}"
                 rows.append((account, record, position, name, name, likes, int(day * DAY), 0, False, 1))
-            n, k = len(images), choices["retrieval"]["k"]
+            n, k = len(images), options["retrieval"]["k"]
             example = {"images": [png(colour) for *_, colour in images], "similarity": np.zeros((n, k, 4))}
             example |= {
                 "captions": [""] * n,
@@ -35,7 +35,7 @@ class Split:
             }
             self.examples.append(example | (retrieved[record] if retrieved else {}))
         self.images = pl.DataFrame(rows, schema=KEYS, orient="row")
-        self.choices = choices
+        self.options = options
 
     def __len__(self):
         return len(self.examples)

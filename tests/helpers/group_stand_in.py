@@ -20,7 +20,7 @@ class StandIn:
 
     def __init__(self, sizes, *, seed=0, k=5, depth_side=8, side=48, carousel=False):
         rng = np.random.default_rng(seed)
-        self.choices = {"retrieval": {"k": k}, "depth": {"side": depth_side}, "pairs": {"min_ratio": 2}}
+        self.options = {"retrieval": {"k": k}, "depth": {"side": depth_side}, "pairs": {"min_ratio": 2}}
         self.folder, self.split = "stand-in", "train"
         self.reads = []
         self.examples = [self._example(rng, record, n, k, depth_side, side, carousel) for record, n in enumerate(sizes)]

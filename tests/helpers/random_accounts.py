@@ -18,24 +18,24 @@ def plain_choices() -> dict:
 
 def draw_choices(rng: random.Random, carousel: str, exclude: str, by: str, past: float | None, includes: bool) -> dict:
     """Choices under test, the rest drawn; `past` is the lag in days under `past_only`, None without it."""
-    choices = plain_choices()
+    options = plain_choices()
     w = rng.choice([(1 / 3, 1 / 3, 1 / 3), (0.5, 0.5, 0.0), (0.0, 0.3, 0.7), (1.0, 0.0, 0.0), (0.2, 0.0, 0.8)])
-    choices["similarity"] = dict(zip(("pose", "background", "caption"), w, strict=True))
-    choices["posts"].update(carousel=carousel, min_age_days=rng.choice([0, 0, 2.5, 7]))
-    choices["groups"].update(
+    options["similarity"] = dict(zip(("pose", "background", "caption"), w, strict=True))
+    options["posts"].update(carousel=carousel, min_age_days=rng.choice([0, 0, 2.5, 7]))
+    options["groups"].update(
         window_days=rng.choice([7, 7, 3, 1.5]), min_images=rng.choice([2, 2, 3]), max_images=rng.choice([30, 4, 6])
     )
-    choices["pairs"]["min_ratio"] = rng.choice([2, 2, 1.2])
-    choices["split"].update(by=by, seed=rng.randrange(1000))
-    choices["memory"].update(
+    options["pairs"]["min_ratio"] = rng.choice([2, 2, 1.2])
+    options["split"].update(by=by, seed=rng.randrange(1000))
+    options["memory"].update(
         exclude=exclude,
         past_only=past is not None,
         min_lag_days=7.0 if past is None else past,
         window_days=rng.choice([30, 10, 3.3]),
         mean_includes_retrieved=includes,
     )
-    choices["retrieval"]["k"] = rng.choice([1, 3, 5, 40])
-    return choices
+    options["retrieval"]["k"] = rng.choice([1, 3, 5, 40])
+    return options
 
 
 def draw_account(rng: random.Random, carousel: str) -> list[dict]:
@@ -86,7 +86,7 @@ def as_features(images: list[dict]) -> Features:
     )
 
 
-def as_arrays(account: str, posts: list[dict], choices: dict):
+def as_arrays(account: str, posts: list[dict], options: dict):
     """(AccountImages, KeptGroups, Features) of an account."""
     images, kept = account_images(
         account,
@@ -94,7 +94,7 @@ def as_arrays(account: str, posts: list[dict], choices: dict):
         [p["time"] for p in posts],
         [p["likes"] for p in posts],
         [[image["id"] for image in p["images"]] for p in posts],
-        choices,
+        options,
     )
     return images, kept, as_features([image for p in posts for image in p["images"]])
 

@@ -15,9 +15,9 @@ SIGMAS = [0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072]
 SIGMAS += [0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089]
 
 
-def groups(posts, choices):
+def groups(posts, options):
     """Kept groups, each {"posts": [...], "images": [(post, image)], "pairs": [(i, j)]}, and how many singletons."""
-    limits = choices["groups"]
+    limits = options["groups"]
     free = [p for p in sorted(posts, key=lambda p: (p["time"], p["id"])) if len(p["images"]) <= limits["max_images"]]
     walked = []
     while free:
@@ -30,24 +30,24 @@ def groups(posts, choices):
     newest = max((p["time"] for group in walked for p in group), default=0)
     kept = []
     for group in walked:
-        old = [p for p in group if newest - p["time"] >= choices["posts"]["min_age_days"] * DAY]
+        old = [p for p in group if newest - p["time"] >= options["posts"]["min_age_days"] * DAY]
         images = [(p, image) for p in old for image in p["images"]]
         pairs = []
         for i in range(len(images)):
             for j in range(i + 1, len(images)):
                 a, b = images[i][0], images[j][0]
                 high, low = max(a["likes"], b["likes"]), min(a["likes"], b["likes"])
-                if a is not b and high > choices["pairs"]["min_ratio"] * low:
+                if a is not b and high > options["pairs"]["min_ratio"] * low:
                     pairs.append((i, j))
         if len(images) >= limits["min_images"] and pairs:
             kept.append({"posts": old, "images": images, "pairs": pairs})
     return kept, singletons
 
 
-def split(account, group, choices):
+def split(account, group, options):
     """The group's split: "train", "validation" or "test"."""
-    text = f"{choices['split']['seed']}|{account}"
-    if choices["split"]["by"] == "group":
+    text = f"{options['split']['seed']}|{account}"
+    if options["split"]["by"] == "group":
         text += f"|{group['posts'][0]['id']}"
     first8 = hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
     draw = int(first8, 16) / 18446744073709551616
@@ -93,33 +93,33 @@ def pose(query, retrieved, threshold):
     return weighted / areas if areas > 0 else 0.0
 
 
-def parts(query, retrieved, choices):
+def parts(query, retrieved, options):
     """S and its three parts."""
-    w = choices["similarity"]
+    w = options["similarity"]
     three = [
-        pose(query, retrieved, choices["pose"]["keypoint_threshold"]),
+        pose(query, retrieved, options["pose"]["keypoint_threshold"]),
         cosine(query["background"], retrieved["background"]),
         cosine(query["caption"], retrieved["caption"]),
     ]
     return [w["pose"] * three[0] + w["background"] * three[1] + w["caption"] * three[2], *three]
 
 
-def bank(account, posts, choices):
+def bank(account, posts, options):
     """The groups of the memory bank."""
-    kept, _ = groups(posts, choices)
-    if choices["split"]["by"] == "account":
+    kept, _ = groups(posts, options)
+    if options["split"]["by"] == "account":
         return kept
-    return [group for group in kept if split(account, group, choices) == "train"]
+    return [group for group in kept if split(account, group, options) == "train"]
 
 
-def seen_posts(account, posts, choices, group, post, time):
+def seen_posts(account, posts, options, group, post, time):
     """Posts that a query may see; `group` and `post` are None for a photo that is no post of the account."""
-    memory = choices["memory"]
+    memory = options["memory"]
     exclude = "group"
-    if group is not None and split(account, group, choices) == "train":
+    if group is not None and split(account, group, options) == "train":
         exclude = memory["exclude"]
     seen = []
-    for other in bank(account, posts, choices):
+    for other in bank(account, posts, options):
         for m in other["posts"]:
             if exclude == "group" and group is not None and other["posts"][0]["id"] == group["posts"][0]["id"]:
                 continue
@@ -131,21 +131,21 @@ def seen_posts(account, posts, choices, group, post, time):
     return seen
 
 
-def top_k(query, seen, choices):
+def top_k(query, seen, options):
     """[(image id, S, pose, background, caption, local score, |A_r|)] of at most K posts, in rank order."""
     ranked = []
     for post in seen:
         for image in post["images"]:
-            values = parts(query, image, choices)
+            values = parts(query, image, options)
             ranked.append((-round(values[0], 6), -post["time"], image["id"], post, values))
     ranked.sort(key=lambda row: row[:3])
     result, used = [], []
     for _, _, image_id, r, values in ranked:
-        if r["id"] in used or len(result) == choices["retrieval"]["k"]:
+        if r["id"] in used or len(result) == options["retrieval"]["k"]:
             continue
         used.append(r["id"])
-        window = [m for m in seen if abs(r["time"] - m["time"]) < choices["memory"]["window_days"] * DAY]
-        if not choices["memory"]["mean_includes_retrieved"]:
+        window = [m for m in seen if abs(r["time"] - m["time"]) < options["memory"]["window_days"] * DAY]
+        if not options["memory"]["mean_includes_retrieved"]:
             window = [m for m in window if m is not r]
         likes = sum(m["likes"] for m in window)
         local = r["likes"] / (likes / len(window)) if window else 1.0
@@ -153,17 +153,17 @@ def top_k(query, seen, choices):
     return result
 
 
-def retrieve(account, posts, choices):
+def retrieve(account, posts, options):
     """{image id: its Top-K} over all images of kept groups."""
     result = {}
-    for group in groups(posts, choices)[0]:
+    for group in groups(posts, options)[0]:
         for post in group["posts"]:
-            seen = seen_posts(account, posts, choices, group, post, post["time"])
+            seen = seen_posts(account, posts, options, group, post, post["time"])
             for image in post["images"]:
-                result[image["id"]] = top_k(image, seen, choices)
+                result[image["id"]] = top_k(image, seen, options)
     return result
 
 
-def retrieve_new(account, posts, choices, photo, time):
+def retrieve_new(account, posts, options, photo, time):
     """Top-K of a photo that is no post of the account."""
-    return top_k(photo, seen_posts(account, posts, choices, None, None, time), choices)
+    return top_k(photo, seen_posts(account, posts, options, None, None, time), options)

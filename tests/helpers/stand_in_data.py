@@ -31,10 +31,10 @@ class StandIn:
 
     def __init__(self, name: str, accounts: list[str], groups: int, side: int, bank: "StandIn | None" = None):
         rng = np.random.default_rng(len(name))
-        self.choices = full.get_config("demo").data.to_dict()
+        self.options = full.get_config("demo").data.to_dict()
         self.info = {"random_weights": False, "build_report": "/nowhere/build_report.json"}
         self.truth: list[float] = []
-        self._examples, rows, k = [], [], self.choices["retrieval"]["k"]
+        self._examples, rows, k = [], [], self.options["retrieval"]["k"]
         for record in range(groups):
             account, n = accounts[record % len(accounts)], int(rng.integers(2, 9))
             quality = rng.normal(0, 0.6, n)

@@ -13,7 +13,7 @@ PARTS = ("pose", "background", "caption", "depth")
 SIDE = 8  # of the depth maps
 
 
-def choices(**changes) -> dict:
+def options(**changes) -> dict:
     """`config.data` of the tests; changes such as memory={"exclude": "post"} are laid over it."""
     data = full.get_config("tiny").data.to_dict()
     data["depth"]["side"] = SIDE

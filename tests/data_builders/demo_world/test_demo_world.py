@@ -44,12 +44,12 @@ def _choices(carousel: str) -> dict:
 
 def _read(world: Path, carousel: str) -> tuple[pl.DataFrame, posts.Skips]:
     """The build's own first steps: read, drop what cannot be decoded, drop what has no features."""
-    choices = _choices(carousel)
-    table, skips = read_posts(world / "raw", choices)
+    options = _choices(carousel)
+    table, skips = read_posts(world / "raw", options)
     probes = probe.probe(world / "raw", table["image_paths"].explode().to_list())
-    table = posts.drop_unreadable(table, probes, choices, skips)
+    table = posts.drop_unreadable(table, probes, options, skips)
     keys = list(table.select("account", "image_ids").explode("image_ids").iter_rows())
-    return posts.drop_without_features(table, FeatureReader(world / "features").missing(keys), choices, skips), skips
+    return posts.drop_without_features(table, FeatureReader(world / "features").missing(keys), options, skips), skips
 
 
 def _files(world: Path) -> dict[str, bytes]:
@@ -246,13 +246,13 @@ def test_effects_have_the_sizes_they_are_given():
 
 def test_the_default_world_has_the_shape_of_the_papers_data():
     """4.93 images and 4.51 valid pairs a group in the paper; chance hides the truth in about one pair of 25."""
-    choices = _choices("first")
+    options = _choices("first")
     groups = kept = pairs = right = 0
     for number in range(240):
         account = draw_account(5, number, 80, 0, Parameters()).posts
         likes = np.array([post.likes for post in account])
         known = np.array([post.followers + post.universal + post.taste + post.depth for post in account])
-        found = kept_groups([post.time for post in account], likes, np.ones(80, int), choices)
+        found = kept_groups([post.time for post in account], likes, np.ones(80, int), options)
         groups, kept = groups + len(found.pairs), kept + found.images.sum()
         for group, here in enumerate(found.pairs):
             members = np.flatnonzero(found.group == group)

@@ -78,10 +78,10 @@ def test_a_photo_too_long_for_poses_has_none(tmp_path):
     ],
 )
 def test_choices_out_of_their_range_are_named(path, value, message):
-    choices = get_config().extract.to_dict()
-    check(choices)
+    options = get_config().extract.to_dict()
+    check(options)
     *owner, name = path.split(".")
-    part = choices[owner[0]] if owner else choices
+    part = options[owner[0]] if owner else options
     part[name] = value
     with pytest.raises(ValueError, match=message.replace(".", r"\.")):
-        check(choices)
+        check(options)

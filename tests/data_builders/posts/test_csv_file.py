@@ -20,10 +20,10 @@ def own(tmp_path):
     for name in ("a.jpg", "b.jpg", "c.jpg", "more/d.jpg"):
         save_image(tmp_path / name)
 
-    def read(text: str | bytes, **choices):
+    def read(text: str | bytes, **options):
         path = tmp_path / "posts.csv"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return read_posts(path, with_choices(**choices))
+        return read_posts(path, with_choices(**options))
 
     return read
 

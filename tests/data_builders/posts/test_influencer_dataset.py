@@ -24,8 +24,8 @@ def folder(tmp_path):
     return made
 
 
-def read(folder, **choices):
-    return read_posts(folder.write(), with_choices(**choices))
+def read(folder, **options):
+    return read_posts(folder.write(), with_choices(**options))
 
 
 def test_a_post_is_read_whole(folder):

@@ -36,12 +36,12 @@ class Store:
 def draw(seed, past=None):
     """(account name -> (images, kept, features), choices) of three accounts."""
     rng = random.Random(seed)
-    choices = draw_choices(rng, "all", "group", "group", past, True)
-    choices["memory"].update(
+    options = draw_choices(rng, "all", "group", "group", past, True)
+    options["memory"].update(
         max_posts=rng.choice([0, 1, 3]), fallback="cross_account", fallback_below=rng.choice([1, 5])
     )
-    choices["retrieval"]["k"] = 3
-    return {name: as_arrays(name, draw_account(rng, "all"), choices) for name in NAMES}, choices
+    options["retrieval"]["k"] = 3
+    return {name: as_arrays(name, draw_account(rng, "all"), options) for name in NAMES}, options
 
 
 def pool_of(world):
@@ -49,27 +49,27 @@ def pool_of(world):
     return cross_account.make_pool(accounts, Store({name: (images, f) for name, (images, _, f) in world.items()}))
 
 
-def filled(world, choices, name):
+def filled(world, options, name):
     images, _, features = world[name]
-    own = retrieve(images, features, choices)
-    return own, *cross_account.fill(own, name, images, features, pool_of(world), choices)
+    own = retrieve(images, features, options)
+    return own, *cross_account.fill(own, name, images, features, pool_of(world), options)
 
 
 def has_train(world):
     return any((images.split == TRAIN).any() for images, _, _ in world.values())
 
 
-def slow(world, choices, name, query, slots):
+def slow(world, options, name, query, slots):
     """Foreign keys with their values for one query, by looking at every image."""
-    memory, (images, _, features) = choices["memory"], world[name]
+    memory, (images, _, features) = options["memory"], world[name]
     found = []
     for other, (theirs, _, their_features) in world.items():
         for image in np.flatnonzero(theirs.split == TRAIN) if other != name else ():
             lag = memory["min_lag_days"] * DAY
             if memory["past_only"] and not images.time[query] - theirs.time[image] > lag:
                 continue
-            s = similarity(features.rows([query]), their_features.rows([image]), choices["similarity"],
-                           choices["pose"]["keypoint_threshold"])[:, 0, 0]  # fmt: skip
+            s = similarity(features.rows([query]), their_features.rows([image]), options["similarity"],
+                           options["pose"]["keypoint_threshold"])[:, 0, 0]  # fmt: skip
             near = np.abs(theirs.time - theirs.time[image]) < memory["window_days"] * DAY
             near &= theirs.split == TRAIN
             if memory["past_only"]:
@@ -93,20 +93,20 @@ def slow(world, choices, name, query, slots):
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**32), past=st.sampled_from([None, 0, 7]))
 def test_free_slots_agree_with_a_slow_search(seed, past):
-    world, choices = draw(seed, past)
+    world, options = draw(seed, past)
     if not has_train(world):
         return
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cross_account, "CANDIDATES", 1000)
         patch.setattr(cross_account, "BLOCK", 7)
-        own, found, keys = filled(world, choices, "ben")
+        own, found, keys = filled(world, options, "ben")
     images = world["ben"][0]
     for query in range(len(images)):
         real = int(own.mask[query].sum())
         for name in FIELDS:
             np.testing.assert_array_equal(getattr(found, name)[query, :real], getattr(own, name)[query, :real])
-        short = images.group[query] >= 0 and own.bank[query] < choices["memory"]["fallback_below"]
-        expected = slow(world, choices, "ben", query, 3 - real) if short else []
+        short = images.group[query] >= 0 and own.bank[query] < options["memory"]["fallback_below"]
+        expected = slow(world, options, "ben", query, 3 - real) if short else []
         assert keys[query, real : real + len(expected)].tolist() == [row[0] for row in expected]
         assert int(found.mask[query].sum()) == real + len(expected) and not (keys[query, :real] != "").any()
         for slot, row in enumerate(expected, real):
@@ -118,12 +118,12 @@ def test_free_slots_agree_with_a_slow_search(seed, past):
 @given(seed=st.integers(0, 2**32), past=st.sampled_from([None, 0, 7]))
 def test_no_like_that_a_query_must_not_know_reaches_a_foreign_slot(seed, past):
     """Its own account's; validation and test posts of the others; under past_only any that is not past."""
-    world, choices = draw(seed, past)
+    world, options = draw(seed, past)
     if not has_train(world):
         return
-    _, before, keys = filled(world, choices, "ben")
+    _, before, keys = filled(world, options, "ben")
     images = world["ben"][0]
-    lag = choices["memory"]["min_lag_days"] * DAY
+    lag = options["memory"]["min_lag_days"] * DAY
 
     def foreign_of(query, hidden):
         """The slots of one query after the likes of `hidden` (a mask for each account) are changed."""
@@ -131,7 +131,7 @@ def test_no_like_that_a_query_must_not_know_reaches_a_foreign_slot(seed, past):
         for name, (theirs, kept, features) in world.items():
             numbers = rng.integers(1, 10**9, len(theirs))[theirs.post]
             other[name] = (replace(theirs, likes=np.where(hidden(name, theirs), numbers, theirs.likes)), kept, features)
-        _, after, others = filled(other, choices, "ben")
+        _, after, others = filled(other, options, "ben")
         return after, others
 
     after, others = foreign_of(None, lambda name, theirs: np.full(len(theirs), name == "ben") | (theirs.split != TRAIN))
@@ -158,11 +158,11 @@ def test_the_cap_keeps_the_newest_posts_that_are_seen():
 @given(seed=st.integers(0, 2**32), most=st.sampled_from([0, 1, 4]))
 def test_a_capped_bank_is_a_short_bank(seed, most):
     rng = random.Random(seed)
-    choices = draw_choices(rng, "first", "group", "group", None, True)
-    images, _, features = as_arrays("ann", draw_account(rng, "first"), choices)
-    whole = retrieve(images, features, choices)
-    choices["memory"]["max_posts"] = most
-    capped = retrieve(images, features, choices)
+    options = draw_choices(rng, "first", "group", "group", None, True)
+    images, _, features = as_arrays("ann", draw_account(rng, "first"), options)
+    whole = retrieve(images, features, options)
+    options["memory"]["max_posts"] = most
+    capped = retrieve(images, features, options)
     np.testing.assert_array_equal(capped.bank, np.minimum(whole.bank, most))
     assert (capped.count <= most).all() and (capped.mask.sum(1) <= most).all()
 

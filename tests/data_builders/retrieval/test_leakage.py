@@ -26,9 +26,9 @@ BY, PAST = st.sampled_from(["group", "account"]), st.sampled_from([None, 0, 7])
 
 def draw(seed, carousel, exclude, by, past):
     rng = random.Random(seed)
-    choices = draw_choices(rng, carousel, exclude, by, past, rng.random() < 0.5)
-    images, _, features = as_arrays("a.user", draw_account(rng, carousel), choices)
-    return images, features, choices
+    options = draw_choices(rng, carousel, exclude, by, past, rng.random() < 0.5)
+    images, _, features = as_arrays("a.user", draw_account(rng, carousel), options)
+    return images, features, options
 
 
 def changed(images, posts, seed):
@@ -47,32 +47,32 @@ def require_same(before, after, queries):
 @given(seed=SEED, carousel=CAROUSEL, exclude=st.sampled_from(["group", "post", "none"]), by=BY, past=PAST)
 def test_likes_out_of_the_bank_reach_nobody(seed, carousel, exclude, by, past):
     """Those of test and validation images, and of posts in no group; with a split by account, of the latter."""
-    images, features, choices = draw(seed, carousel, exclude, by, past)
-    after = retrieve(changed(images, ~in_bank(images, by), seed), features, choices)
-    require_same(retrieve(images, features, choices), after, slice(None))
+    images, features, options = draw(seed, carousel, exclude, by, past)
+    after = retrieve(changed(images, ~in_bank(images, by), seed), features, options)
+    require_same(retrieve(images, features, options), after, slice(None))
 
 
 @settings(max_examples=60, deadline=None)
 @given(seed=SEED, carousel=CAROUSEL, exclude=st.sampled_from(["group", "post", "none"]), by=BY, past=PAST)
 def test_likes_of_the_own_group_reach_no_query(seed, carousel, exclude, by, past):
     """Of train queries under `group`, of validation and test queries whatever `exclude` says."""
-    images, features, choices = draw(seed, carousel, exclude, by, past)
-    before = retrieve(images, features, choices)
+    images, features, options = draw(seed, carousel, exclude, by, past)
+    before = retrieve(images, features, options)
     for group in range(images.group.max(initial=-1) + 1):
         own = images.group == group
         if exclude != "group" and images.split[own][0] == TRAIN:
             continue
-        require_same(before, retrieve(changed(images, own, seed), features, choices), own)
+        require_same(before, retrieve(changed(images, own, seed), features, options), own)
 
 
 @settings(max_examples=60, deadline=None)
 @given(seed=SEED, carousel=CAROUSEL, by=BY)
 def test_the_own_likes_reach_no_query_that_leaves_out_its_post(seed, carousel, by):
-    images, features, choices = draw(seed, carousel, "post", by, None)
-    before = retrieve(images, features, choices)
+    images, features, options = draw(seed, carousel, "post", by, None)
+    before = retrieve(images, features, options)
     for post in np.unique(images.post):
         own = images.post == post
-        require_same(before, retrieve(changed(images, own, seed), features, choices), own)
+        require_same(before, retrieve(changed(images, own, seed), features, options), own)
 
 
 @settings(max_examples=60, deadline=None)
@@ -81,10 +81,10 @@ def test_the_own_likes_reach_no_query_that_leaves_out_its_post(seed, carousel, b
 )
 def test_past_only_no_later_like_reaches_a_query(seed, carousel, exclude, by, lag):
     """Later: not older than the query by more than the lag; the query's own likes are among them."""
-    images, features, choices = draw(seed, carousel, exclude, by, lag)
-    before = retrieve(images, features, choices)
+    images, features, options = draw(seed, carousel, exclude, by, lag)
+    before = retrieve(images, features, options)
     for time in np.unique(images.time):
-        after = retrieve(changed(images, images.time >= time - lag * DAY, seed), features, choices)
+        after = retrieve(changed(images, images.time >= time - lag * DAY, seed), features, options)
         require_same(before, after, images.time == time)
 
 
@@ -93,11 +93,11 @@ def test_the_leaks_of_exclude_are_seen(exclude, leaks):
     """The tests above can fail: under `post` and `none` the own group's likes move a train query's features."""
     moved = 0
     for seed in range(20):
-        images, features, choices = draw(seed, "first", exclude, "group", None)
-        before = retrieve(images, features, choices)
+        images, features, options = draw(seed, "first", exclude, "group", None)
+        before = retrieve(images, features, options)
         for group in np.unique(images.group[images.split == TRAIN]):
             own = images.group == group
-            after = retrieve(changed(images, own, seed), features, choices)
+            after = retrieve(changed(images, own, seed), features, options)
             moved += int((before.local_score[own] != after.local_score[own]).any())
     assert bool(moved) == leaks
 

@@ -77,12 +77,12 @@ def test_unknown_choices_are_named():
 )
 def test_viewers_stand_for_their_kind(seed, exclude, by, past):
     rng = random.Random(seed)
-    choices = draw_choices(rng, "all", exclude, by, past, True)
-    images = as_arrays("ann", draw_account(rng, "all"), choices)[0]
+    options = draw_choices(rng, "all", exclude, by, past, True)
+    images = as_arrays("ann", draw_account(rng, "all"), options)[0]
     query = images.rows(images.group >= 0)
-    rows, viewer = memory_bank.viewers(query, choices["memory"])
-    whole = memory_bank.visible(query, images, choices["memory"], by)
-    part = memory_bank.visible(query.rows(rows), images, choices["memory"], by)
+    rows, viewer = memory_bank.viewers(query, options["memory"])
+    whole = memory_bank.visible(query, images, options["memory"], by)
+    part = memory_bank.visible(query.rows(rows), images, options["memory"], by)
     np.testing.assert_array_equal(part[viewer], whole)
 
 
@@ -90,9 +90,9 @@ def test_a_lag_of_a_window_removes_the_own_group():
     """With `min_lag_days` of the group's 7 days or more, `past_only` sees nothing of it even under "none"."""
     for seed in range(20):
         rng = random.Random(seed)
-        choices = draw_choices(rng, "all", "none", "account", 7, True)
-        images = as_arrays("ann", draw_account(rng, "all"), choices)[0]
-        shown = memory_bank.visible(images, images, choices["memory"], "account")
+        options = draw_choices(rng, "all", "none", "account", 7, True)
+        images = as_arrays("ann", draw_account(rng, "all"), options)[0]
+        shown = memory_bank.visible(images, images, options["memory"], "account")
         assert not np.any(shown & (images.group[:, None] == images.group) & (images.group >= 0))
 
 

@@ -26,10 +26,10 @@ def posts(seed, accounts=6, number=120, carousels=False):
     return pl.DataFrame(rows, schema=["account", "post_id", "time", "likes", "image_ids"], orient="row")
 
 
-def read(table, choices):
+def read(table, options):
     """Split -> {(account, first post): (post ids, likes, pairs)} of the kept groups."""
     found = {name: {} for name in SPLITS}
-    for account in accounts(table, choices):
+    for account in accounts(table, options):
         for split, name in enumerate(SPLITS):
             for group, at in account.groups(split):
                 images = account.images
@@ -41,24 +41,24 @@ def read(table, choices):
 @pytest.mark.parametrize("by", ["group", "account"])
 @pytest.mark.parametrize("carousels", [False, True])
 def test_only_test_groups_stay_as_they_are(by, carousels):
-    choices = plain_choices()
-    choices["split"]["by"] = by
+    options = plain_choices()
+    options["split"]["by"] = by
     table = posts(0, accounts=40 if by == "account" else 6, number=90, carousels=carousels)
-    plain, shuffled = read(table, choices), read(table, choices | {"shuffle_likes": True})
+    plain, shuffled = read(table, options), read(table, options | {"shuffle_likes": True})
     assert plain["test"] == shuffled["test"] and plain["test"]
     for name in ("train", "validation"):
         assert plain[name] != shuffled[name]
         common = plain[name].keys() & shuffled[name].keys()
         moved = [a != b for key in common for a, b in zip(plain[name][key][1], shuffled[name][key][1], strict=True)]
         assert np.mean(moved) > 0.8
-    assert read(table, choices | {"shuffle_likes": True}) == shuffled
+    assert read(table, options | {"shuffle_likes": True}) == shuffled
 
 
 def test_likes_are_permuted_within_account_and_split():
-    choices = plain_choices()
+    options = plain_choices()
     for account, rows in posts(1).group_by("account"):
         args = (account[0], *(rows[name].to_list() for name in ("post_id", "time", "likes")), [1] * len(rows))
-        drawn = shuffled_likes.shuffle(*args, choices)
+        drawn = shuffled_likes.shuffle(*args, options)
         walked = shuffled_likes.assign_groups(np.array(args[2]), np.array(args[4]), 7.0, 30)
         first = {n: args[1][int(np.flatnonzero(walked == n)[0])] for n in set(walked.tolist())}
         split = np.array([shuffled_likes.split_of(account[0], first[n], 0, "group") for n in walked.tolist()])

@@ -112,8 +112,8 @@ def test_eq_1_by_hand():
 def test_agrees_with_the_slow_reference_in_any_block(monkeypatch):
     rng = random.Random(3)
     queries, bank = [draw_image(rng) for _ in range(25)], [draw_image(rng) for _ in range(40)]
-    choices = {"similarity": THIRDS, "pose": {"keypoint_threshold": 0.05}}
-    slow = np.array([[slow_reference.parts(q, r, choices) for r in bank] for q in queries])
+    options = {"similarity": THIRDS, "pose": {"keypoint_threshold": 0.05}}
+    slow = np.array([[slow_reference.parts(q, r, options) for r in bank] for q in queries])
     assert (slow[..., 1] > 0.1).sum() > 50, "poses meet often enough to be compared"
     for block in (1, 100, similarity.BLOCK):
         monkeypatch.setattr(similarity, "BLOCK", block)

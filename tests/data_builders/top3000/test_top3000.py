@@ -97,10 +97,10 @@ def test_an_existing_data_set_is_kept_unless_choices_differ(world, tmp_path, cap
         build_quietly(world, tmp_path, config=other)
     assert files(built) == before
     build_quietly(world, tmp_path, config=other, overwrite=True)
-    assert GroupDataset(tmp_path, "train").choices["memory"]["exclude"] == "post"
+    assert GroupDataset(tmp_path, "train").options["memory"]["exclude"] == "post"
     with pytest.raises(RawDataError):
         build_quietly(world, tmp_path, config=config(pairs={"min_ratio": 10**6}), overwrite=True)
-    assert GroupDataset(tmp_path, "train").choices["memory"]["exclude"] == "post"  # the old one outlives a failure
+    assert GroupDataset(tmp_path, "train").options["memory"]["exclude"] == "post"  # the old one outlives a failure
 
 
 def test_a_part_may_lack_only_at_weight_zero(tmp_path):
@@ -137,7 +137,7 @@ def test_a_choice_that_makes_no_sense_is_refused_before_images_are_read(world, t
 
 def test_records_count_over_all_shards(world, folder, tmp_path):
     raw, features = world / "raw", world / "features"
-    builder = Builder(choices=config().data.to_dict(), raw=raw, features=features, data_dir=tmp_path)
+    builder = Builder(options=config().data.to_dict(), raw=raw, features=features, data_dir=tmp_path)
     builder.download_and_prepare(download_config=tfds.download.DownloadConfig(num_shards=2))
     assert len(list(tmp_path.glob("**/*-train.array_record-*-of-00002"))) == 2
     for split in SPLITS:

@@ -20,7 +20,7 @@ OTHERS = ["retrieval_only", "pixel_knn", "caption_only", "content_type", "newer"
 
 
 @pytest.fixture
-def choices():
+def options():
     return full.get_config().data.to_dict()
 
 
@@ -33,7 +33,7 @@ def test_similarity_weighted_by_hand():
     np.testing.assert_allclose(z, [(0.6 - 0.2) * np.log(2) / 0.8, 0, 0])
 
 
-def test_retrieval_only_follows_the_index(choices):
+def test_retrieval_only_follows_the_index(options):
     def found(*locals_):
         local, mask, similarity = np.zeros((len(locals_), 5)), np.zeros((len(locals_), 5), bool), None
         local[:, 0], mask[:, 0] = locals_, True
@@ -42,30 +42,30 @@ def test_retrieval_only_follows_the_index(choices):
         return {"local_score": local, "mask": mask, "similarity": similarity}
 
     groups = [("ann", [(0, 1, 0), (1, 9, 0)]), ("bob", [(0, 1, 0), (1, 9, 0)])]
-    dataset = Split("t", groups, choices, [found(0.5, 2.0), found(3.0, 1.0)])
+    dataset = Split("t", groups, options, [found(0.5, 2.0), found(3.0, 1.0)])
     scores = baselines.retrieval_only(dataset)
     np.testing.assert_allclose(scores["z"], np.log([0.5, 2.0, 3.0, 1.0]))
     assert scores.columns == ["account", "record", "image_id", "post_id", "likes", "z"]
     assert scores["image_id"].to_list() == dataset.images["image_id"].to_list()
 
 
-def test_pixel_knn_by_hand(choices):
+def test_pixel_knn_by_hand(options):
     """Two dark posts of likes 10 and 30, then two bright ones 100 days on, of 100 and 300: local 0.5 and 1.5 twice.
 
     With two neighbours a dark query meets log 0.5 and log 1.5 whether dark ones or bright ones are near.
     """
-    train = Split("r", [("ann", [(0, 10, 20), (1, 30, 22), (100, 100, 200), (101, 300, 230)])], choices)
-    test = Split("t", [("ann", [(50, 5, 21), (51, 7, 240)]), ("new", [(0, 5, 21), (1, 50, 21)])], choices)
+    train = Split("r", [("ann", [(0, 10, 20), (1, 30, 22), (100, 100, 200), (101, 300, 230)])], options)
+    test = Split("t", [("ann", [(50, 5, 21), (51, 7, 240)]), ("new", [(0, 5, 21), (1, 50, 21)])], options)
     z = neighbours.pixel_knn(test, train)["z"]
     np.testing.assert_allclose(z, [np.log([0.5, 1.5]).mean()] * 2 + [0, 0], atol=1e-12)
 
 
-def test_pixel_knn_takes_the_nearest(choices):
+def test_pixel_knn_takes_the_nearest(options):
     """Six bright images and one dark in one month: a bright query must leave the dark one out, a dark one must not."""
     likes = [10, 20, 30, 40, 50, 700]
     groups = [("ann", [(i, count, 200 + i) for i, count in enumerate(likes[:5])] + [(6, 700, 10)])]
-    train = Split("r", groups, choices)
-    test = Split("t", [("ann", [(9, 1, 201), (9.5, 9, 12)])], choices)
+    train = Split("r", groups, options)
+    test = Split("t", [("ann", [(9, 1, 201), (9.5, 9, 12)])], options)
     logs = np.log(np.array(likes) / np.mean(likes))
     z = neighbours.pixel_knn(test, train)["z"]
     nearest_to_dark = [5, 0, 1, 2, 3]
@@ -89,9 +89,9 @@ def slow_knn(train, k=5):
 
 
 @pytest.mark.parametrize("exclude", ["group", "post", "none"])
-def test_a_train_image_never_meets_its_own_group(choices, exclude):
+def test_a_train_image_never_meets_its_own_group(options, exclude):
     """Whatever the model's queries may see; against a slow implementation."""
-    choices["memory"]["exclude"] = exclude
+    options["memory"]["exclude"] = exclude
     rng, day = np.random.default_rng(0), itertools.count(0, 3)
     groups = []
     for account in ("ann", "bob"):
@@ -99,27 +99,27 @@ def test_a_train_image_never_meets_its_own_group(choices, exclude):
             levels = rng.choice(256, 4, replace=False)
             groups.append((account, [(next(day), int(rng.integers(1, 900)), int(x)) for x in levels]))
     groups.append(("cat", [(0, 1, 0), (1, 5, 9)]))
-    train = Split("r", groups, choices)
+    train = Split("r", groups, options)
     np.testing.assert_allclose(neighbours.pixel_knn(train, train)["z"], slow_knn(train))
 
 
-def test_pixel_knn_reads_no_label_of_the_split(choices):
-    train = Split("r", [("ann", [(i, 10 + i, 20 * i) for i in range(8)])], choices)
-    one, two = (Split("t", [("ann", [(3, likes, 33), (4, likes + 7, 180)])], choices) for likes in (1, 10**6))
+def test_pixel_knn_reads_no_label_of_the_split(options):
+    train = Split("r", [("ann", [(i, 10 + i, 20 * i) for i in range(8)])], options)
+    one, two = (Split("t", [("ann", [(3, likes, 33), (4, likes + 7, 180)])], options) for likes in (1, 10**6))
     assert neighbours.pixel_knn(one, train)["z"].to_list() == neighbours.pixel_knn(two, train)["z"].to_list()
 
 
-def test_pixel_knn_keeps_to_the_past(choices):
+def test_pixel_knn_keeps_to_the_past(options):
     """past_only: a query of day 20 with a lag of 7 sees days below 13."""
-    choices["memory"]["past_only"] = True
+    options["memory"]["past_only"] = True
     bank = [(0, 10, 50), (12, 30, 50), (14, 999, 50), (40, 999, 50)]
-    train = Split("r", [("ann", bank)], choices)
-    test = Split("t", [("ann", [(20, 1, 50), (5, 5, 50)])], choices)
+    train = Split("r", [("ann", bank)], options)
+    test = Split("t", [("ann", [(20, 1, 50), (5, 5, 50)])], options)
     np.testing.assert_allclose(neighbours.pixel_knn(test, train)["z"], [np.log([0.5, 1.5]).mean(), 0], atol=1e-12)
 
 
-def test_chance_is_seeded(choices):
-    dataset = Split("t", [("ann", [(i, 1 + i, 0) for i in range(20)])], choices)
+def test_chance_is_seeded(options):
+    dataset = Split("t", [("ann", [(i, 1 + i, 0) for i in range(20)])], options)
     one, again, other = (baselines.chance(dataset, seed)["z"].to_list() for seed in (0, 0, 1))
     assert one == again != other
     assert len(set(one)) == 20
@@ -140,17 +140,17 @@ def world(tmp_path):
     return tmp_path, groups, pl.DataFrame(frame | truth)
 
 
-def test_truth_is_joined_by_account_and_image(world, choices):
+def test_truth_is_joined_by_account_and_image(world, options):
     folder, groups, truth = world
-    scores = baselines.truth_scores(Split("t", groups, choices), folder)
+    scores = baselines.truth_scores(Split("t", groups, options), folder)
     known = truth["log_followers_growth"] + truth["universal"] + truth["taste"] + truth["depth"]
     np.testing.assert_allclose(scores["bayes"]["z"], known)
     np.testing.assert_allclose(scores["universal_only"]["z"], truth["universal"])
 
 
-def test_yardsticks_are_ordered_and_printed(world, choices, capsys):
+def test_yardsticks_are_ordered_and_printed(world, options, capsys):
     folder, groups, _ = world
-    dataset, train = Split("t", groups, choices), Split("r", [("a0", [(0, 5, 9), (1, 50, 9)])], choices)
+    dataset, train = Split("t", groups, options), Split("r", [("a0", [(0, 5, 9), (1, 50, 9)])], options)
     results = baselines.yardsticks(dataset, train, folder, draws=100)
     assert list(results) == ["bayes", "universal_only", *OTHERS]
     accuracy = {name: result["accuracy"] for name, result in results.items()}
@@ -168,9 +168,9 @@ def test_yardsticks_are_ordered_and_printed(world, choices, capsys):
     assert list(without) == OTHERS
 
 
-def test_another_world_is_refused(world, choices, tmp_path):
+def test_another_world_is_refused(world, options, tmp_path):
     folder, groups, _ = world
-    other = Split("x", groups, choices)
+    other = Split("x", groups, options)
     with pytest.raises(ValueError, match=r"truth\.parquet: 200 images .* another world"):
         baselines.truth_scores(other, folder)
     with pytest.raises(FileNotFoundError, match=r"data_builders\.demo_world"):
@@ -186,14 +186,14 @@ def exported(tmp_path):
     return tmp_path / "export"
 
 
-def test_backbone_knn_goes_by_the_features_of_an_export(exported, choices):
+def test_backbone_knn_goes_by_the_features_of_an_export(exported, options):
     """The same photos are nearest whatever the weights: 5 of the dark one's likes, 5 of the bright one's."""
     days = iter(range(0, 1000, 40))  # more than a month apart: in each window the pair of one day
     groups = []
     for level, likes in ((0, 30), (255, 10)):
         groups += [("ann", [(day, likes, level), (day, 40 - likes, 255 - level)]) for day in itertools.islice(days, 5)]
-    train = Split("r", groups, choices)
-    test = Split("t", [("ann", [(2000, 1, 0), (2000, 2, 255)])], choices)
+    train = Split("r", groups, options)
+    test = Split("t", [("ann", [(2000, 1, 0), (2000, 2, 255)])], options)
     z = neighbours.backbone_knn(test, train, exported)["z"].to_list()
     assert z == pytest.approx([np.log(1.5), np.log(0.5)])
     features = backbone_features.backbone_features(exported, train)
@@ -201,8 +201,8 @@ def test_backbone_knn_goes_by_the_features_of_an_export(exported, choices):
     np.testing.assert_allclose(features[[0, 2]], features[[11, 13]], atol=1e-5)
 
 
-def test_features_do_not_depend_on_their_batch(exported, choices, monkeypatch):
-    split = Split("t", [("ann", [(i, 1, 20 * i) for i in range(7)])], choices)
+def test_features_do_not_depend_on_their_batch(exported, options, monkeypatch):
+    split = Split("t", [("ann", [(i, 1, 20 * i) for i in range(7)])], options)
     whole = backbone_features.backbone_features(exported, split)
     monkeypatch.setattr(backbone_features, "BATCH", 3)
     np.testing.assert_allclose(backbone_features.backbone_features(exported, split), whole, atol=1e-5)

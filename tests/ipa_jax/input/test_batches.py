@@ -201,10 +201,10 @@ def test_choices_that_cannot_be_met_are_named(dataset):
     with pytest.raises(ValueError, match=r"input\.crop \(56\) is larger than input\.resize \(48\)"):
         steps_of(dataset, config_of(input__crop=56))
     other = StandIn(SIZES)
-    other.choices["depth"]["side"] = 0
+    other.options["depth"]["side"] = 0
     with pytest.raises(ValueError, match=r"data\.depth\.side=0 and holds no depth maps"):
         steps_of(other, config_of())
-    other.choices["pairs"]["min_ratio"] = 3
+    other.options["pairs"]["min_ratio"] = 3
     with pytest.raises(ValueError, match=r"lists \d+ valid pairs, but its likes give \d+"):
         steps_of(other, config_of())
 

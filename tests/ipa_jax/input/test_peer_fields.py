@@ -24,7 +24,7 @@ def test_quantiles_by_hand():
 def read(config, dataset, tables=batches.NONE, start=0):
     config.input.update({"threads": 0, "workers": 0, "prefetch": 1})
     return list(
-        batches.train_batches(dataset, config, start_step=start, process_index=0, process_count=1, lookups=tables)
+        batches.train_batches(dataset, config, start_step=start, process_index=0, process_count=1, vocabularies=tables)
     )
 
 
@@ -56,8 +56,8 @@ def test_a_share_of_train_images_has_an_unknown_account(share):
     assert abs(hidden / total - share) < 0.15
     again = read(config, dataset, tables, start=2)
     np.testing.assert_array_equal(again[0]["account"], steps_of[2]["account"])
-    known = vocabularies.Lookups(tables.vocabulary, tables.accounts[1:])  # account0 was not in train
-    scored = next(batches.score_batches(dataset, config, 120, lookups=known))
+    known = vocabularies.Vocabularies(tables.vocabulary, tables.accounts[1:])  # account0 was not in train
+    scored = next(batches.score_batches(dataset, config, 120, vocabularies=known))
     rows = scored["account"][scored["slot_mask"]].reshape(20, 6)
     expected = [0 if e["account"] == "account0" else known.accounts.index(e["account"]) + 1 for e in dataset.examples]
     np.testing.assert_array_equal(rows, np.repeat(np.array(expected)[:, None], 6, 1))
@@ -67,7 +67,7 @@ def test_words_of_a_batch_are_those_of_the_post():
     dataset = stand_in_with_texts([3, 2])
     config = tiny_config("xu_comments", input__resize=48, texts__min_count=1, batch__slots=5)
     tables = vocabularies.make(dataset, config)
-    batch = next(batches.score_batches(dataset, config, 5, lookups=tables))
+    batch = next(batches.score_batches(dataset, config, 5, vocabularies=tables))
     for slot in range(5):
         example = dataset.examples[batch["record"][0, slot]]
         texts = {"description": "look at this", "hashtag": "tag", "comment": "nice", "caption": "a picture"}
@@ -84,7 +84,7 @@ def test_a_field_holds_the_text_that_its_entry_names():
     config = tiny_config("xu", input__resize=48, texts__min_count=1, batch__slots=3, xu__fields=fields)
     preflight.check_model(config)
     tables = vocabularies.make(dataset, config)
-    batch = next(batches.score_batches(dataset, config, 3, lookups=tables))
+    batch = next(batches.score_batches(dataset, config, 3, vocabularies=tables))
     texts = {"description": "look at this tag", "said": "a picture"}
     for field, text in texts.items():
         assert " ".join(tables.vocabulary.words(batch[f"words/{field}"][0, 0])) == text

@@ -153,8 +153,8 @@ def test_accounts_are_rows_by_name_and_the_files_come_back(tmp_path):
 def test_a_run_makes_its_lookups_once(tmp_path):
     config = uhan.get_config("tiny")
     config.texts.min_count = 1
-    first = vocabularies.of_run(stand_in(), config, tmp_path / "lookups", write=True)
-    again = vocabularies.of_run(stand_in(post="cat"), config, tmp_path / "lookups", write=True)
+    first = vocabularies.for_run(stand_in(), config, tmp_path / "lookups", write=True)
+    again = vocabularies.for_run(stand_in(post="cat"), config, tmp_path / "lookups", write=True)
     assert again.vocabulary.words([2, 3]) == first.vocabulary.words([2, 3])
 
 

@@ -49,9 +49,9 @@ def test_steps_of_every_peer_are_one_trace_and_move_what_is_trained(name):
     assert np.isfinite(trained.losses).all() and min(trained.losses) > 0
     before, after = (traverse_util.flatten_dict(s.params, sep="/") for s in (trained.states[0], trained.states[-1]))
     still = {path for path in before if (before[path] == after[path]).all()}
-    frozen = {path for path in before if path.startswith(registry.of(config).frozen(config) or "-")}
+    frozen = {path for path in before if path.startswith(registry.for_config(config).frozen(config) or "-")}
     assert frozen <= still
-    constant = {registry.of(config).bias} if config.loss.name in losses.PAIR_LOSSES else set()
+    constant = {registry.for_config(config).bias} if config.loss.name in losses.PAIR_LOSSES else set()
     # Gradients of exactly 0 in these few images: rectifiers that are off, tokens without a mask
     assert len(still - frozen - constant) < 0.1 * len(before)
     old, new = (traverse_util.flatten_dict(s.batch_stats, sep="/") for s in (trained.states[0], trained.states[-1]))
@@ -166,7 +166,9 @@ def test_the_output_starts_at_the_likes_mean():
     np.testing.assert_array_equal(params["uhan"]["out"]["bias"], [6.5])
     for name in STEPS:
         shapes = jax.eval_shape(lambda name=name: initial.initial_variables(config_of(name)))["params"]
-        assert (registry.of(config_of(name)).bias or "nima/dense/bias") in traverse_util.flatten_dict(shapes, sep="/")
+        assert (registry.for_config(config_of(name)).bias or "nima/dense/bias") in traverse_util.flatten_dict(
+            shapes, sep="/"
+        )
 
 
 def test_what_a_peer_cannot_do_is_refused():

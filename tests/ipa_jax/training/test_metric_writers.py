@@ -37,8 +37,8 @@ def open_writer(tmp_path):
     """Opens writers in one folder and closes the event threads they start, kills included."""
     opened = []
 
-    def create(**choices):
-        opened.append(metric_writers.create_writer(tmp_path / "run", "own", **choices))
+    def create(**options):
+        opened.append(metric_writers.create_writer(tmp_path / "run", "own", **options))
         return opened[-1]
 
     yield create

@@ -19,8 +19,8 @@ def config(tmp_path):
     return config
 
 
-def write(folder, choices, random_weights: bool = False) -> None:
-    metadata = {"choices": choices, "random_weights": random_weights, "build_report": "build_report.json"}
+def write(folder, options, random_weights: bool = False) -> None:
+    metadata = {"choices": options, "random_weights": random_weights, "build_report": "build_report.json"}
     (folder / "metadata.json").write_text(json.dumps(metadata))
     (folder / "dataset_info.json").write_text("{}")
 
