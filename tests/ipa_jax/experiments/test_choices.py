@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from test_table_figures import record
 
 from configs import full
 from ipa_jax.experiments import choice_rows, choices
@@ -12,6 +11,7 @@ from ipa_jax.experiments import runs as experiments
 from ipa_jax.experiments.records import Record, RecordError
 from ipa_jax.experiments.runs import Run, World
 from ipa_jax.training import workdir
+from tests.ipa_jax.experiments.test_statistics import record
 
 
 def made(skill, **more):

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from test_table_figures import record, runs
 
 from configs import full
 from ipa_jax import paper as paper_results
@@ -18,6 +17,7 @@ from ipa_jax.experiments import pages, reference_rows, statistics, table_page, t
 from ipa_jax.experiments import runs as experiments
 from ipa_jax.experiments.runs import World
 from tests.helpers import built, tiny_world
+from tests.ipa_jax.experiments.test_statistics import record, runs
 
 
 def arguments(**changes):
