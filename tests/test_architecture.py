@@ -1,86 +1,174 @@
-"""The folder rules: who imports whom, what a command loads before its work, what is never called."""
+"""The house: who may import whom, what a command loads before its work, and what is never done anywhere."""
 
 import ast
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+from ipa_jax.__main__ import COMMANDS
+from tests.helpers import source
 from tests.helpers.paths import ROOT
 
-ALLOWED = {  # package: the project's packages that it may import
-    "ipa_jax": {"ipa_jax", "data_builders", "third_party_ports", "configs"},
-    "data_builders": {"data_builders", "third_party_ports", "configs"},
-    "third_party_ports": {"third_party_ports"},
-    "configs": {"configs"},
+# Rooms from the top floor down: a room may import those of lower floors and of its own, as long as there is no circle.
+# A room is a folder or a file right below its package; "*" stands for all that is not named.
+FLOORS = {
+    "ipa_jax": [
+        {"__main__", "main"},
+        {"experiments"},
+        {"leakage", "report"},
+        {"train", "evaluate", "applications", "baselines"},
+        {"training", "peers", "human_study"},
+        {"input", "local_page"},
+        {"models", "metrics", "losses", "paper"},
+    ],
+    "data_builders": [
+        {"build", "extract", "inspect"},
+        {"top3000", "demo_world"},
+        {"retrieval"},
+        {"features"},
+        {"posts", "groups", "photos", "dataset"},
+        {"options", "cli", "worker_process"},
+    ],
+    "third_party_ports": [
+        {"fetch", "convert", "verify"},
+        {"parity"},
+        {"*"},  # the networks
+        {"layers", "checkpoints", "imagenet"},
+        {"files", "cli"},
+    ],
 }
-FILES = {package: sorted((ROOT / package).rglob("*.py")) for package in ALLOWED}
-COMMANDS = ("train", "evaluate", "report", "baselines", "demo", "tables",
-            "choices",
-            "checklist", "near-duplicates", "protocols",
-            "human-study", "zero-shot",
-            "build", "extract", "inspect", "demo-world",
-            "planted-build",
-            "convert", "fetch", "verify")  # fmt: skip
+BELOW = {  # package: the packages that it may import
+    "ipa_jax": {"data_builders", "third_party_ports", "configs"},
+    "data_builders": {"third_party_ports", "configs"},
+    "third_party_ports": set(),
+    "configs": set(),
+}
+# Packages that are not always installed, or that only one way of running needs: imported where they are used.
+OPTIONAL = {"apache_beam", "tensorflow", "tensorflow_datasets", "clu", "torch", "jax"}
+LAZY = {f"data_builders.features.{part}" for part in ("pose", "background", "caption", "depth")}
+HEAVY = {"jax", "flax", "optax", "orbax", "grain", "clu", "polars", "tensorflow_datasets", "tensorflow", "matplotlib"}
+LONGEST = 60  # lines of a function
 
 
-def imported(file: Path) -> set[str]:
-    """Full names of the modules that a file imports, at its top or inside its functions."""
-    names = set()
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{file}: imports are absolute"
-            names.add(node.module)
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+def room(module: str) -> tuple[str, str]:
+    """(package, room) of a module; a package's own __init__ is the room ""."""
+    package, _, rest = module.partition(".")
+    return package, rest.partition(".")[0]
 
 
-@pytest.mark.parametrize("package", ALLOWED)
-def test_packages_import_downwards(package):
-    assert FILES[package]
-    for file in FILES[package]:
-        ours = {name.split(".")[0] for name in imported(file)} & ALLOWED.keys()
-        assert ours <= ALLOWED[package], file
+def floor(package: str, name: str) -> int:
+    """0 is the top floor."""
+    floors = FLOORS[package]
+    for number, rooms in enumerate(floors):
+        if name in rooms:
+            return number
+    return next(number for number, rooms in enumerate(floors) if "*" in rooms)
+
+
+def test_every_room_has_a_floor():
+    for package, floors in FLOORS.items():
+        rooms = {room(source.module(file))[1] for file in source.files(package)} - {""}
+        known = set().union(*floors)
+        assert "*" in known or rooms <= known, rooms - known
+
+
+def test_packages_import_downwards():
+    for module, targets in source.arrows().items():
+        package = room(module)[0]
+        ours = {room(target)[0] for target in targets}
+        assert ours <= BELOW[package] | {package}, module
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_rooms_import_downwards(package):
+    wrong = []
+    for module, targets in source.arrows().items():
+        here = room(module)
+        for target in targets:
+            there = room(target)
+            if here[0] == there[0] == package and here[1] and there[1] and here != there:
+                if floor(*here) > floor(*there):
+                    wrong.append(f"{module} -> {target}")
+    assert not wrong, wrong
+
+
+def test_no_circle_of_files():
+    assert not source.circle(source.arrows())
+
+
+def test_no_circle_of_rooms():
+    rooms: dict[str, set[str]] = {}
+    for module, targets in source.arrows().items():
+        here = ".".join(room(module))
+        rooms.setdefault(here, set()).update({".".join(room(target)) for target in targets} - {here})
+    assert not source.circle(rooms)
+
+
+def test_a_circle_is_found():
+    assert source.circle({"a": {"b"}, "b": {"c"}, "c": {"a"}}) == ["a", "b", "c", "a"]
+    assert not source.circle({"a": {"b", "c"}, "b": {"c"}, "c": set()})
 
 
 def test_configs_import_ml_collections_alone():
-    for file in FILES["configs"]:
-        assert {name.split(".")[0] for name in imported(file)} <= {"configs", "ml_collections"}, file
+    for file in source.files("configs"):
+        names = {name for name in source.imported(file)}
+        assert all(name.startswith(("ml_collections", "configs.full")) for name in names), (file, names)
 
 
-def test_networks_and_losses_know_no_commands():
-    """Commands -> train, evaluate -> steps, state, batches -> models, losses, metrics; never upwards."""
-    above = ("main", "train", "evaluate", "export", "report", "checkpoints", "demo", "steps", "state", "batches",
-             "preflight", "workdirs", "writers")  # fmt: skip
-    below = [ROOT / f"ipa_jax/{name}.py" for name in ("losses", "metrics", "packing", "photos", "train_metrics")]
-    below += (ROOT / "ipa_jax/models").glob("*.py")
-    for file in below:
-        assert not imported(file) & {f"ipa_jax.{name}" for name in above}, file
+def test_libraries_import_at_their_top():
+    """Commands import inside main(), so that --help is quick; libraries do so only for what may not be installed."""
+    wrong = []
+    for file in source.files():
+        command = any(function.name == "main" for function in source.functions(file))
+        if command or source.module(file) in LAZY:
+            continue
+        for function in source.functions(file):
+            for node in ast.walk(function):
+                if isinstance(node, ast.Import | ast.ImportFrom):
+                    names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+                    wrong += [f"{source.module(file)}: {n}" for n in names if n.split(".")[0] not in OPTIONAL]
+    assert not wrong, wrong
 
 
-def test_readers_of_batches_never_load_jax():
-    """Reading processes import these; jax would cost each of them a second and its memory."""
-    for name in ("batches", "packing", "photos"):
-        assert not {n.split(".")[0] for n in imported(ROOT / f"ipa_jax/{name}.py")} & {"jax", "flax", "optax"}, name
+def test_functions_are_short():
+    long = []
+    for file in source.files():
+        for function in source.functions(file):
+            lines = (function.end_lineno or function.lineno) - function.lineno + 1
+            if lines > LONGEST:
+                long.append(f"{source.module(file)}.{function.name}: {lines} lines")
+    assert not long, long
+
+
+def test_public_functions_are_annotated():
+    bare = []
+    for file in source.files():
+        for function in source.functions(file):
+            if function.name.startswith("_") and function.name != "__init__":
+                continue
+            arguments = function.args
+            every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+            unknown = [a.arg for a in every if a.annotation is None and a.arg not in ("self", "cls")]
+            if unknown or (function.returns is None and function.name != "__init__"):
+                bare.append(f"{source.module(file)}.{function.name}: {', '.join(unknown) or 'what it returns'}")
+    assert not bare, bare
 
 
 def test_no_file_is_called_utils():
-    assert not [file for files in FILES.values() for file in files if file.stem in ("utils", "util", "helpers", "misc")]
+    assert not [file for file in source.files() if file.stem in ("utils", "util", "helpers", "misc", "common")]
 
 
 def test_nothing_is_evaluated_or_unpickled():
     """Two files read pickles, through an Unpickler of their own that looks every name up in a table."""
-    readers = {ROOT / f"third_party_ports/{name}.py" for name in ("torch_files", "vocabulary")}
-    for file in (file for files in FILES.values() for file in files):
-        loaded = imported(file)
-        picklers = {name.split(".")[0] for name in loaded} & {"pickle", "cloudpickle", "dill", "marshal"}
-        assert picklers <= ({"pickle"} if file in readers else set()), file
+    readers = {"third_party_ports.checkpoints.torch_files", "third_party_ports.m2_transformer.vocabulary"}
+    for file in source.files():
+        loaded = source.imported(file)
+        picklers = {name.split(".")[0] for name in loaded} & {"pickle", "cloudpickle", "dill", "marshal", "shelve"}
+        assert picklers <= ({"pickle"} if source.module(file) in readers else set()), file
         assert not any(name.startswith("pickle.") for name in loaded), file
-        for node in ast.walk(ast.parse(file.read_text())):
+        for node in ast.walk(source.tree(file)):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "pickle":
                 assert node.attr in ("Unpickler", "UnpicklingError"), file
             if isinstance(node, ast.ClassDef) and any("Unpickler" in ast.unparse(base) for base in node.bases):
@@ -92,42 +180,54 @@ def test_nothing_is_evaluated_or_unpickled():
                 assert not any(k.arg == "allow_pickle" for k in node.keywords), file
 
 
+def test_files_are_written_and_held_in_one_place():
+    """Replacing a file and locking a folder is what third_party_ports/files.py is for; nothing patches the product."""
+    for file in source.files():
+        names = {name.split(".")[0] for name in source.imported(file)}
+        assert "fcntl" not in names and not any("mock" in name for name in source.imported(file)), file
+        if source.module(file) != "third_party_ports.files":
+            assert "filelock" not in names and "os.replace(" not in file.read_text(), file
+
+
+def test_tests_do_not_import_tests():
+    for file in source.files("tests"):
+        names = source.imported(file)
+        assert not [n for n in names if n.startswith("tests.") and not n.startswith("tests.helpers")], file
+        assert not [n for n in names if n.split(".")[0].startswith("test_")], file
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_comes_without_the_heavy_libraries(command):
     program = f"""
-import json, runpy, sys
-sys.argv = ["{command}", "--help"]
+import json, sys
+from ipa_jax.__main__ import main
 try:
-    runpy.run_module("{command}", run_name="__main__", alter_sys=True)
+    status = main(["{command}", "--help"])
 except SystemExit as end:
-    print("\\nLOADED", json.dumps([end.code, sorted({{name.split(".")[0] for name in sys.modules}})]))
+    status = end.code
+print("\\nLOADED", json.dumps([status, sorted({{name.split(".")[0] for name in sys.modules}})]))
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert "LOADED" in done.stdout, done.stderr
     shown, loaded = done.stdout.split("\nLOADED ")
-    code, modules = json.loads(loaded)
-    assert code in (0, 1) and len(shown) > 100  # absl's --help ends with 1
-    heavy = {
-        "jax",
-        "flax",
-        "optax",
-        "orbax",
-        "grain",
-        "clu",
-        "polars",
-        "tensorflow_datasets",
-        "tensorflow",
-        "matplotlib",
-    }
-    assert not heavy & set(modules)
+    status, modules = json.loads(loaded)
+    assert status == 0 and f"ipa-jax {command}" in shown
+    assert not HEAVY & set(modules)
 
 
-def test_every_command_is_covered():
-    """A module that can be run has its line above."""
-    runs = {
-        ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__main__")
-        for files in FILES.values()
-        for file in files
-        if file.stem == "__main__" or 'if __name__ == "__main__":' in file.read_text()
-    }
-    assert runs <= set(COMMANDS)
+def test_every_command_is_listed():
+    """A module that can be run has its row in COMMANDS."""
+    runs = {source.module(file) for file in source.files() if 'if __name__ == "__main__":' in file.read_text()}
+    assert runs - {"ipa_jax.__main__"} == {command.module for command in COMMANDS.values()}
+
+
+def test_reading_processes_load_no_jax():
+    """jax would cost each of them a second and its memory. (grain loads it by itself, where it makes no processes.)"""
+    seen, left = set(), {f"ipa_jax.input.{name}" for name in ("batches", "fields", "photos", "packing")}
+    left |= {"data_builders.dataset", "data_builders.photos", "data_builders.features.inputs"}
+    while left:
+        seen |= left
+        left = set().union(*(source.arrows()[module] for module in left)) - seen
+    for file in source.files():
+        if source.module(file) in seen and source.module(file) not in LAZY:
+            assert not {name.split(".")[0] for name in source.imported(file)} & {"jax", "flax", "optax"}, file
