@@ -26,10 +26,16 @@ def module(file: Path) -> str:
     return ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-def imported(file: Path) -> set[str]:
-    """Full names of what a file imports: at its top, inside its functions, and for type checkers alone."""
+def imported(file: Path, *, typing: bool = True) -> set[str]:
+    """Full names of what a file imports: at its top, inside its functions and, with `typing`, for type checkers alone."""
     names = set()
+    checked = [
+        node for node in ast.walk(tree(file)) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+    ]
+    unseen = {part for block in checked for part in ast.walk(block)} if not typing else set()
     for node in ast.walk(tree(file)):
+        if node in unseen:
+            continue
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
