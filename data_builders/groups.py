@@ -80,21 +80,35 @@ def assign_groups(time: np.ndarray, post_images: np.ndarray, window_days: float,
     return group
 
 
-def valid_pairs(likes: np.ndarray, post: np.ndarray, min_ratio: float) -> np.ndarray:
-    """Valid pairs of one group's images (eq. 8): max likes > min_ratio * min likes, never within one post.
+def is_valid(likes_a: np.ndarray, likes_b: np.ndarray, min_ratio: float) -> np.ndarray:
+    """Eq. 8: whether the likes of two images differ enough for the pair to count. This is its only implementation.
 
     Args:
-      likes: i64 [N], likes of each image's post.
-      post: [N], the post each image belongs to.
-      min_ratio: 2 is eq. 8 itself, |l_a - l_b| / max(l_a, l_b) > 0.5, in whole numbers.
+      likes_a, likes_b: i64, of any shapes that broadcast together. Whole numbers up to 2 ** 62 compare without
+        rounding where `min_ratio` is a whole number too.
+      min_ratio: `config.data.pairs.min_ratio`. 2 is eq. 8 itself, |l_a - l_b| / max(l_a, l_b) > 0.5.
+
+    Returns:
+      bool, True where max(l_a, l_b) > min_ratio * min(l_a, l_b). Images of one post share their likes, so they are
+      never valid for a `min_ratio` of 1 or more.
+    """
+    return np.maximum(likes_a, likes_b) > min_ratio * np.minimum(likes_a, likes_b)
+
+
+def valid_pairs(likes: np.ndarray, post: np.ndarray, min_ratio: float) -> np.ndarray:
+    """The valid pairs of one group's images: those of eq. 8 (`is_valid`) whose images come from different posts.
+
+    Args:
+      likes: i64 [N], the likes of each image's post.
+      post: [N], the post that each image belongs to.
+      min_ratio: see `is_valid`.
 
     Returns:
       i32 [V, 2], positions i < j, sorted.
     """
     likes, post = np.asarray(likes, np.int64), np.asarray(post)
     i, j = np.triu_indices(len(likes), k=1)
-    low, high = np.minimum(likes[i], likes[j]), np.maximum(likes[i], likes[j])
-    valid = (high > min_ratio * low) & (post[i] != post[j])
+    valid = is_valid(likes[i], likes[j], min_ratio) & (post[i] != post[j])
     return np.stack([i[valid], j[valid]], axis=1).astype(np.int32)
 
 

@@ -63,7 +63,11 @@ def paired_groups(scores: "pl.DataFrame", min_ratio: float) -> "pl.DataFrame":
     """The groups that still have a valid pair."""
     import polars as pl
 
-    return scores.filter(pl.col("likes").max().over("record") > min_ratio * pl.col("likes").min().over("record"))
+    from data_builders.groups import is_valid
+
+    likes = pl.col("likes")
+    extremes = scores.select(most=likes.max().over("record"), fewest=likes.min().over("record"))
+    return scores.filter(pl.Series(is_valid(extremes["most"].to_numpy(), extremes["fewest"].to_numpy(), min_ratio)))
 
 
 def difference(ours: "pl.DataFrame", theirs: "pl.DataFrame", min_ratio: float, seed: int = 0) -> dict[str, Any]:

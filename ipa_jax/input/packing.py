@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from ml_collections import ConfigDict
 
+from data_builders.groups import is_valid
+
 _EPOCH, _LAYOUT = 1, 2  # fourth word of a key: keeps these draws apart from those of [seed, step, slot]
 
 
@@ -67,7 +69,7 @@ def group_index(records: np.ndarray, likes: np.ndarray, weights: np.ndarray, min
       records: int [I], ascending: the group each image is of.
       likes: i64 [I].
       weights: float [I], 1 / images of its post in the group.
-      min_ratio: a pair is valid when the larger likes exceed min_ratio times the smaller (eq. 8).
+      min_ratio: of valid pairs, see data_builders.groups.is_valid (eq. 8).
     """
     first = np.flatnonzero(np.r_[True, records[1:] != records[:-1], True]) if len(records) else np.zeros(1, np.int64)
     sizes = np.diff(first)
@@ -77,7 +79,7 @@ def group_index(records: np.ndarray, likes: np.ndarray, weights: np.ndarray, min
         left, right = np.triu_indices(size, k=1)
         a, b = rows[:, left], rows[:, right]  # [groups of this size, size * (size - 1) / 2]
         # Images of one post share its likes, so they never pair.
-        valid = np.maximum(likes[a], likes[b]) > min_ratio * np.minimum(likes[a], likes[b])
+        valid = is_valid(likes[a], likes[b], min_ratio)
         found.append(np.stack([a[valid], b[valid]], axis=1))
     pairs = np.concatenate(found)
     pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from data_builders.groups import is_valid
+
 
 @dataclass(frozen=True)
 class Table:
@@ -47,8 +49,8 @@ class Pairs:
         return Pairs(*(getattr(self, name)[keep] for name in ("group", "d", "t", "larger", "smaller")))
 
     def valid(self, min_ratio: float) -> "Pairs":
-        """Those of eq. 8."""
-        return self.take(self.larger > min_ratio * self.smaller)
+        """The pairs that count (eq. 8)."""
+        return self.take(is_valid(self.larger, self.smaller, min_ratio))
 
     @property
     def correct(self) -> np.ndarray:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
+from data_builders.groups import is_valid
 from ipa_jax.input.photos import FORMATS
 from ipa_jax.metrics.scored_pairs import read_scores
 
@@ -82,7 +83,7 @@ def pair_examples(scores: pl.DataFrame, min_ratio: float, count: int, seed: int)
         corners.append(np.stack([images[:, i].ravel(), images[:, j].ravel()]))
     a, b = np.concatenate(corners, axis=1)
     more, fewer = np.where(table.likes[a] >= table.likes[b], [a, b], [b, a])
-    valid = (table.post[a] != table.post[b]) & (table.likes[more] > min_ratio * table.likes[fewer])
+    valid = (table.post[a] != table.post[b]) & is_valid(table.likes[a], table.likes[b], min_ratio)
     more, fewer = more[valid], fewer[valid]
     margin = table.z[more] - table.z[fewer]
     account = scores["account"].to_numpy()[more]
