@@ -133,11 +133,9 @@ def write_html(dataset: "GroupDataset", path: Path, count: int) -> None:
 
 def thumbnail(data: bytes) -> str:
     """The image as a data URL, at most THUMBNAIL px."""
-    from PIL import Image, ImageOps
+    from data_builders.photos import upright
 
-    with Image.open(io.BytesIO(data)) as image:
-        image.draft("RGB", (2 * THUMBNAIL, 2 * THUMBNAIL))
-        small = ImageOps.exif_transpose(image).convert("RGB")
+    small = upright(data, near=2 * THUMBNAIL)
     small.thumbnail((THUMBNAIL, THUMBNAIL))
     out = io.BytesIO()
     small.save(out, "JPEG", quality=80)

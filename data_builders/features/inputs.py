@@ -3,21 +3,19 @@
 numpy and Pillow alone: jax would cost every reading process a second and its memory.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 
+from data_builders import photos
 from data_builders.features.background import prepare_background
 from data_builders.features.caption import prepare_caption
 from data_builders.features.depth import prepare_depth
 from data_builders.features.pose import prepare_pose
 from data_builders.worker_process import end_with_parent
 
-FORMATS = ("JPEG", "PNG", "WEBP")  # whatever a file calls itself
 MAX_ASPECT = 100  # beyond it a photo shrunk to a network's input has nothing left
 
 
@@ -64,33 +62,16 @@ class Prepare:
         end_with_parent()
         path = self._root / image.path
         if not path.is_file():
-            return Inputs(image, reason="image missing")
+            return Inputs(image, reason=photos.MISSING)
         try:
-            photo = read(path)
-        except Exception:  # Pillow answers a broken file with OSError, SyntaxError, ValueError, struct.error, ...
-            return Inputs(image, reason="image unreadable")
+            photo = photos.read(path)
+        except photos.PhotoError:
+            return Inputs(image, reason=photos.UNREADABLE)
         height, width = photo.shape[:2]
         if max(height, width) > MAX_ASPECT * min(height, width):
-            return Inputs(image, reason="image too narrow")
+            return Inputs(image, reason=photos.TOO_NARROW)
         parts = {part: PREPARE[part](photo, self._options[part]) for part in self._parts}
         return Inputs(image, width, height, parts)
-
-
-def read(path: Path) -> np.ndarray:
-    """The upright photo as uint8 [H, W, 3] RGB; transparent parts are as the file holds them.
-
-    Raises one of Pillow's many errors for a file that is broken, cut, of another format, or too large to be honest.
-    """
-    from PIL import Image as Photo
-    from PIL import ImageOps
-
-    from data_builders.photos import rgb
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # odd EXIF and the like do no harm here
-        warnings.simplefilter("error", Photo.DecompressionBombWarning)
-        with Photo.open(path, formats=FORMATS) as photo:
-            return np.asarray(rgb(ImageOps.exif_transpose(photo)))
 
 
 PREPARE = {

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from PIL import Image
 
+from data_builders import photos
 from data_builders.features.store import FeatureReader
 from data_builders.groups import SPLITS, image_weights
 from data_builders.posts.post import RawDataError
@@ -112,16 +114,13 @@ def image_bytes(path: Path, max_side: int) -> bytes:
     data = path.read_bytes()
     if not max_side:
         return data
-    from PIL import Image, ImageOps
-
-    with Image.open(io.BytesIO(data)) as image:
-        if max(image.size) <= max_side:
-            return data
-        upright = ImageOps.exif_transpose(image).convert("RGB")
-        upright.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
-        shrunk = io.BytesIO()
-        upright.save(shrunk, "JPEG", quality=92)
-        return shrunk.getvalue()
+    if max(photos.size(data)) <= max_side:
+        return data
+    upright = photos.upright(data)
+    upright.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
+    shrunk = io.BytesIO()
+    upright.save(shrunk, "JPEG", quality=92)
+    return shrunk.getvalue()
 
 
 def _example(

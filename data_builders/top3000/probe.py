@@ -5,10 +5,8 @@ are opened, whatever a file calls itself, and an image too large to be honest co
 """
 
 import hashlib
-import io
 import multiprocessing
 import os
-import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -17,10 +15,10 @@ from pathlib import Path
 import imagehash
 import numpy as np
 import polars as pl
-from PIL import Image
 from tqdm import tqdm
 
-FORMATS = ("JPEG", "PNG", "WEBP")
+from data_builders import photos
+
 DRAFT_SIDE = 128  # px: pHash shrinks to 32, so a JPEG need not be decoded larger than this
 SLICE = 128  # images a process takes at a time
 ALONE = 1024  # up to so many images the processes cost more than they save
@@ -73,15 +71,11 @@ def probe_file(path: str) -> Probed:
 def probe_bytes(data: bytes) -> Probed:
     """`probe_file` of a file's content."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd EXIF and the like do no harm here
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                image.draft("L", (DRAFT_SIDE, DRAFT_SIDE))
-                image.load()
-                bits = imagehash.phash(image).hash
-    except Exception:  # Pillow answers a broken file with OSError, SyntaxError, ValueError, struct.error, ...
+        image = photos.stored(data, "L", near=DRAFT_SIDE)
+    except photos.PhotoError:
         return None
+    with photos.quiet():
+        bits = imagehash.phash(image).hash
     return int.from_bytes(np.packbits(bits.ravel()).tobytes(), "big"), hashlib.sha256(data).digest()
 
 

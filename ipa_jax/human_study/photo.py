@@ -2,10 +2,7 @@
 
 import io
 
-from PIL import Image, ImageOps
-
-from data_builders.photos import rgb
-from ipa_jax.input.photos import FORMATS
+from data_builders.photos import upright
 
 SIDE = 1440  # px, the longer one: no screen shows more of half its width
 QUALITY = 90
@@ -15,13 +12,11 @@ def plain(photo: bytes) -> bytes:
     """A JPEG, PNG or WebP file, upright and encoded anew as a JPEG without EXIF, profile, comment or name.
 
     Raises:
-      OSError: not such a file, or broken.
+      PhotoError: not such a file, or broken.
     """
-    with Image.open(io.BytesIO(photo), formats=FORMATS) as image:
-        image.draft("RGB", (SIDE, SIDE))
-        upright = rgb(ImageOps.exif_transpose(image))
-    upright.thumbnail((SIDE, SIDE))
-    upright.info.clear()  # Pillow would copy the comment
+    shown = upright(photo, near=SIDE)
+    shown.thumbnail((SIDE, SIDE))
+    shown.info.clear()  # Pillow would copy the comment
     out = io.BytesIO()
-    upright.save(out, "JPEG", quality=QUALITY)
+    shown.save(out, "JPEG", quality=QUALITY)
     return out.getvalue()

@@ -5,18 +5,18 @@ Imports Pillow and numpy only: reading processes start quickly and stay small.
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-from data_builders.photos import rgb
+from data_builders.photos import MOST_PIXELS, read, upright
 
 if TYPE_CHECKING:
     from data_builders.dataset import GroupDataset
 
-FORMATS = ("JPEG", "PNG", "WEBP")
+# Builds refuse photos of more than MOST_PIXELS. Your own to rank may be larger: phones take up to 200 million pixels.
+MOST = 2 * MOST_PIXELS
 
 
 class Cut(NamedTuple):
@@ -30,24 +30,15 @@ class Cut(NamedTuple):
 def decode(photo: bytes, resize: int) -> np.ndarray:
     """Decodes a JPEG, PNG or WebP file to u8 [resize, resize, 3] RGB: EXIF-upright, squeezed whatever its aspect ratio.
 
-    Raises ValueError for a file that is broken, cut short, or of another format.
+    Raises PhotoError, a ValueError, for a file that is broken, cut short, too large or of another format.
     """
-    try:
-        with Image.open(io.BytesIO(photo), formats=FORMATS) as image:
-            image.draft("RGB", (resize, resize))  # JPEG: decodes at 1/2, 1/4 or 1/8, never below this size
-            upright = rgb(ImageOps.exif_transpose(image))
-            return np.asarray(upright.resize((resize, resize), Image.Resampling.BILINEAR))
-    except Exception as error:  # a broken file makes Pillow raise OSError, SyntaxError, struct.error and more
-        raise ValueError(f"not a readable JPEG, PNG or WebP image of {len(photo)} bytes ({error})") from error
+    image = upright(photo, near=resize, most_pixels=MOST)
+    return np.asarray(image.resize((resize, resize), Image.Resampling.BILINEAR))
 
 
 def decode_whole(photo: bytes) -> np.ndarray:
     """Decodes a JPEG, PNG or WebP file to u8 [H, W, 3] RGB of its own size, EXIF-upright. Raises as `decode`."""
-    try:
-        with Image.open(io.BytesIO(photo), formats=FORMATS) as image:
-            return np.asarray(rgb(ImageOps.exif_transpose(image)))
-    except Exception as error:
-        raise ValueError(f"not a readable JPEG, PNG or WebP image of {len(photo)} bytes ({error})") from error
+    return read(photo, most_pixels=MOST)
 
 
 def draw_cut(key: tuple[int, int, int], resize: int, crop: int, flip: bool) -> Cut:

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from data_builders.groups import is_valid
-from ipa_jax.input.photos import FORMATS
+from data_builders.photos import PhotoError, upright
 from ipa_jax.metrics.scored_pairs import read_scores
 
 THUMBNAIL = 320  # pixels of the longer side
@@ -21,14 +21,10 @@ def data_uri(photo: bytes) -> str:
 
     Raises ValueError for a file that is no readable JPEG, PNG or WebP image.
     """
-    from PIL import Image, ImageOps
-
     try:
-        with Image.open(io.BytesIO(photo), formats=FORMATS) as image:
-            image.draft("RGB", (THUMBNAIL, THUMBNAIL))
-            small = ImageOps.exif_transpose(image).convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"images: a photo of {len(photo)} bytes is unreadable ({error}); rebuild the data") from error
+        small = upright(photo, near=THUMBNAIL)
+    except PhotoError as error:
+        raise ValueError(f"images: {error}; build the data set again") from error
     small.thumbnail((THUMBNAIL, THUMBNAIL))
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=82)
