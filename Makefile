@@ -21,10 +21,12 @@ help:
 
 .venv: .venv/.installed
 
-.venv/.installed: requirements.txt
-	$(PYTHON) -c "import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)) and 'Python 3.11 or 3.12 is needed: make PYTHON=...')"
+# The lock first, then the project itself, which takes what the lock installed.
+.venv/.installed: requirements.txt pyproject.toml
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)) and 'ipa_jax needs Python 3.11 or 3.12: make PYTHON=python3.12')"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -r requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
 .venv/.dev: .venv/.installed requirements-dev.txt
@@ -66,10 +68,19 @@ test-browser: .venv/.dev
 lint: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+docs: .venv/.dev
+	$(BIN)/mkdocs build --strict
+
+# Keeps the versions that the two files hold; LOCK=--upgrade takes the newest that pyproject.toml allows. Needs uv.
+LOCK ?=
+COMPILE := uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --no-annotate --no-header \
+	--no-emit-index-url --no-emit-find-links --no-emit-package ipa-jax $(LOCK) pyproject.toml
 
 lock:
-	uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url \
-		--no-emit-find-links requirements.in --output-file requirements.txt
+	$(COMPILE) --output-file requirements.txt
+	$(COMPILE) --extra dev --constraints requirements.txt --output-file requirements-dev.txt
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv build dist runs site
