@@ -6,6 +6,7 @@ The console script `ipa-jax` is the same.
 """
 
 import importlib
+import platform
 import sys
 from typing import NamedTuple
 
@@ -41,6 +42,9 @@ COMMANDS = {
 }
 
 
+PLATFORMS = {("Linux", "x86_64"), ("Linux", "aarch64"), ("Darwin", "arm64")}  # where all dependencies have wheels
+
+
 def usage() -> str:
     """The help text: a line for each command."""
     width = max(map(len, COMMANDS))
@@ -58,6 +62,10 @@ def main(argv: list[str] | None = None) -> int:
     if name not in COMMANDS:
         print(f"error: no command {name!r}; the commands are {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
+    if (here := (platform.system(), platform.machine())) not in PLATFORMS:
+        supported = "Linux on x86-64 or arm64, or macOS on Apple silicon"
+        print(f"error: ipa_jax runs on {supported}, not on {' '.join(here)}: use such a machine", file=sys.stderr)
+        return 1
     return importlib.import_module(COMMANDS[name].module).main(arguments) or 0
 
 
