@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-
 from data_builders import photos
 from data_builders.features.background import prepare_background
 from data_builders.features.caption import prepare_caption

@@ -1,1 +1,1 @@
-"""Posts: from raw data to one checked table."""
+"""Raw posts of several layouts, read into one checked table."""

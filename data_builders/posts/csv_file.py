@@ -1,8 +1,8 @@
-"""People's own posts, listed in a CSV file `image,account,likes,timestamp[,post,caption]`, -> the posts table.
+"""Reads your own posts from a CSV file with the columns image, account, likes, timestamp and optionally post, caption.
 
-Image paths are relative to the file and stay below its folder. A timestamp is a whole number of Unix seconds or ISO
-8601; without an offset it is taken as UTC. Rows that share `post` are one carousel, in the order of their rows. There
-are no followers, so every account is kept. Commas or semicolons, with or without a BOM.
+Image paths are relative to the CSV file and must stay below its folder. A timestamp is a whole number of Unix seconds
+or ISO 8601; without an offset it counts as UTC. Rows with the same `post` are one carousel, in the order of the rows. A
+CSV file knows no followers, so every account is kept. Commas or semicolons separate the columns; a BOM is allowed.
 """
 
 import csv
@@ -10,9 +10,10 @@ import math
 import os
 import posixpath
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from tqdm import tqdm
@@ -22,24 +23,31 @@ from data_builders.posts.table import PostTable
 
 REQUIRED = ("image", "account", "likes", "timestamp")
 OPTIONAL = ("post", "caption")
-FORM = "The first line must read image,account,likes,timestamp with post and caption as optional columns"
+FORM = "Let the first line read image,account,likes,timestamp; the columns post and caption are optional"
 ENCODING = "Save it as CSV in UTF-8, with commas or semicolons"
 
 
-def read(path: Path, options: dict, skips: Skips) -> pl.DataFrame:
-    """The posts table of a CSV file; image ids are the paths as written.
+def read(raw: Path, options: Mapping[str, Any], skips: Skips) -> pl.DataFrame:
+    """Reads a CSV file. Image ids are the image paths as written.
 
-    Raises RawDataError when the file is not there, is no UTF-8 CSV, or its header lacks or repeats a column.
+    Args:
+      raw: the file, or a folder with posts.csv.
+      options: config.data; `posts.carousel` is read.
+      skips: counts what is left out.
+
+    Returns:
+      The posts table (columns post.SCHEMA), every account in it.
+
+    Raises:
+      RawDataError: the file is no UTF-8 CSV, or its header lacks or repeats a column.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise RawDataError(path, "there is no such file", FORM)
+    path = raw / "posts.csv" if raw.is_dir() else raw
     root = os.fspath(path.parent)
     accounts: dict[str, dict[str, Post]] = {}
     naive = 0
     for number, row in _rows(path, skips):
         name = f"{path.name}:{number}"
-        image, account = row["image"], sys.intern(row["account"])  # one string for all of an account's rows
+        image, account = row["image"], sys.intern(row["account"])  # one string object per account
         where = relative_path(image)
         if where is None or not is_plain_name(account):
             skips.add("bad row", f"{name}: image {image!r} of account {account!r}")
@@ -63,31 +71,34 @@ def read(path: Path, options: dict, skips: Skips) -> pl.DataFrame:
             continue
         post.images.append((image, where))
     if naive:
-        skips.warn(f"{path}: {naive} timestamps have no time zone and were taken as UTC")
+        skips.warn(f"{path}: {naive} timestamps have no time zone; they are read as UTC")
     return _table(accounts, lambda where: os.path.isfile(f"{root}/{where}"), options["posts"]["carousel"], skips)
 
 
 def relative_path(image: str) -> str | None:
-    """The image's path below the CSV's folder, `/` between parts; None where it is empty or leads elsewhere."""
+    """The image's path below the CSV file's folder, with `/` in it; None if it is empty or leads out of the folder."""
     where = posixpath.normpath(image.replace("\\", "/")) if image else "."
     outside = where in (".", "..") or where.startswith(("/", "../")) or where[1:2] == ":"
     if outside or not all(map(is_plain_name, where.split("/"))):
         return None
-    return image if where == image else where  # the same string once: a million rows may follow
+    return image if where == image else where  # one string object, not two: there may be a million rows
 
 
 def parse_likes(text: str) -> int | None:
-    """A whole number (spreadsheets write 12.0 for 12); None where the cell is empty or `--`; else ValueError."""
+    """A whole number of likes (spreadsheets write 12 as 12.0), or None if the cell is empty or `--`.
+
+    Raises ValueError for any other text.
+    """
     if text in ("", "--"):
         return None
     if "_" in text:  # Python would read 1_000
-        raise ValueError(f"{text!r} is no whole number")
+        raise ValueError(f"{text!r} is not a whole number")
     try:
         likes = int(text)
     except ValueError:
         number = float(text)
         if not number.is_integer():
-            raise ValueError(f"{text!r} is no whole number") from None
+            raise ValueError(f"{text!r} is not a whole number") from None
         likes = int(number)
     if abs(likes) >= 2**63:
         raise ValueError(f"{text!r} is too large")
@@ -95,7 +106,7 @@ def parse_likes(text: str) -> int | None:
 
 
 def parse_time(text: str) -> tuple[int | None, bool]:
-    """(Unix seconds rounded down, whether a time zone was missing); None where the text is no time."""
+    """(Unix seconds rounded down, or None if the text is not a time; whether the time zone is missing)."""
     try:
         seconds = float(text)
     except ValueError:
@@ -111,7 +122,7 @@ def parse_time(text: str) -> tuple[int | None, bool]:
 
 
 def _rows(path: Path, skips: Skips) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line number, the columns that are read) of each row; absent optional columns are empty."""
+    """(line number, cell by column) of each row; an optional column that is absent is empty."""
     try:
         with (
             open(path, encoding="utf-8-sig", newline="") as lines,
@@ -128,15 +139,15 @@ def _rows(path: Path, skips: Skips) -> Iterator[tuple[int, dict[str, str]]]:
                 if not any(cell.strip() for cell in cells):
                     continue
                 if len(cells) != width:
-                    skips.add("bad row", f"{path.name}:{number}: {len(cells)} cells where the header has {width}")
+                    skips.add("bad row", f"{path.name}:{number}: {len(cells)} cells, but the header has {width}")
                     continue
                 row = dict.fromkeys(OPTIONAL, "")
                 row.update((name, cell.strip()) for name, cell in zip(columns, cells, strict=True))
                 yield number, row
     except UnicodeDecodeError as error:
-        raise RawDataError(path, f"it is not UTF-8 ({error.reason})", ENCODING) from error
+        raise RawDataError(path, f"this file is not UTF-8 ({error.reason})", ENCODING) from error
     except csv.Error as error:
-        raise RawDataError(path, f"it is no CSV ({error})", ENCODING) from error
+        raise RawDataError(path, f"this file is not a CSV file ({error})", ENCODING) from error
 
 
 def _columns(path: Path, header: list[str], skips: Skips) -> list[str]:

@@ -1,29 +1,28 @@
-"""The Instagram Influencer Dataset (Kim et al., WWW 2020), in its own layout, -> the posts table.
+"""Reads the Instagram Influencer Dataset (Kim et al., WWW 2020) in its authors' layout.
 
     influencers.txt               Username, Category, #Followers, #Followees, #Posts (tabs)
     JSON-Image_files_mapping.txt  user, <post>.info, ['<image>.jpg', ...] (tabs; the list is a Python literal)
-    info/<user>-<post>.info       one GraphQL node as JSON
+    info/<user>-<post>.info       a GraphQL node as JSON
     image/<user>-<image>.jpg
 
-Real copies are uneven: a BOM, no header or one followed by a line of `====`, the category `fasion`, repeated mapping
-rows, 3.5 % of the .info files missing, others empty or cut. Files are asked for by name: image/ holds 12.9 million of
-them, so neither folder is ever listed.
+Real copies have defects: a BOM, no header or a header followed by a line of `====`, the category `fasion`, repeated
+rows of the mapping; 3.5 % of the .info files are missing, others are empty or cut short. Files are opened by name:
+image/ holds 12.9 million of them, so neither folder is ever listed.
 """
 
 import ast
-import json
 import os
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import orjson
 import polars as pl
 from tqdm import tqdm
 
+from data_builders.posts import graphql_node
 from data_builders.posts.post import Post, RawDataError, Skips, check, is_plain_name
 from data_builders.posts.table import PostTable
 
@@ -31,40 +30,51 @@ INFLUENCERS = "influencers.txt"
 MAPPING = "JSON-Image_files_mapping.txt"
 SECOND_DATASET = ("post_info.txt", "json", "pic")
 REQUEST = (
-    "The Instagram Influencer Dataset (Kim et al., WWW 2020) is given by its authors for research only: ask with the "
-    "request form on the dataset's page, unpack all parts, and give the folder that holds influencers.txt"
+    "The authors give the Instagram Influencer Dataset (Kim et al., WWW 2020) for research only: ask them with the "
+    "request form on the data set's page, unpack all parts, and give the folder that holds influencers.txt"
 )
-THREADS = min(32, 4 * (os.cpu_count() or 1))  # reading waits for the disk more than for the processor
-SLICE = 64  # posts a thread takes at a time
-WINDOW = 8192  # posts in flight
+THREADS = min(32, 4 * (os.cpu_count() or 1))  # they wait for the disk most of the time
+SLICE = 64  # posts that a thread takes at a time
+WINDOW = 8192  # posts that all threads work on at a time
 
 
 class Influencer(NamedTuple):
+    """An account of influencers.txt."""
+
     name: str
     category: str
     followers: int
 
 
 class Row(NamedTuple):
-    """One row of the mapping: image names as listed, without the user's prefix."""
+    """A row of the mapping. `images` are file names as listed, without the prefix `<user>-`."""
 
     account: str
     post_id: str
     images: list[str]
 
 
-def read(raw: Path, options: dict, skips: Skips) -> pl.DataFrame:
-    """The posts table of the `top_n` accounts with the most followers, chosen before any post is looked at.
+def read(raw: Path, options: Mapping[str, Any], skips: Skips) -> pl.DataFrame:
+    """Reads the posts of the accounts with the most followers. The accounts are chosen before any post is read.
 
-    Raises RawDataError when the folder, its two lists or its two folders are not there.
+    Args:
+      raw: the folder that holds influencers.txt.
+      options: config.data; `top_n` (accounts) and `posts.carousel` are read.
+      skips: counts what is left out.
+
+    Returns:
+      The posts table (columns post.SCHEMA).
+
+    Raises:
+      RawDataError: one of the two lists or of the two folders is missing, or no account is listed.
     """
     _refuse_broken_root(raw)
     chosen = top_accounts(read_influencers(raw / INFLUENCERS, skips), options["top_n"])
     if not chosen:
         raise RawDataError(
             raw / INFLUENCERS,
-            "no account in it",
-            "Each line must read Username, Category, #Followers, #Followees, #Posts, with tabs between",
+            "this file lists no account",
+            "Let each line read Username, Category, #Followers, #Followees, #Posts, with tabs between them",
         )
     offsets = _find_rows(raw / MAPPING, {account.name for account in chosen}, skips)
     by_name = {account.name: account for account in chosen}
@@ -78,7 +88,7 @@ def read(raw: Path, options: dict, skips: Skips) -> pl.DataFrame:
 
 
 def read_influencers(path: Path, skips: Skips) -> list[Influencer]:
-    """The accounts of influencers.txt in file order; a repeated or unreadable line is a "bad row"."""
+    """The accounts of influencers.txt in file order. A repeated or unreadable line is counted as "bad row"."""
     accounts: dict[str, Influencer] = {}
     with open(path, encoding="utf-8-sig", errors="replace", newline="") as lines:
         first = True
@@ -99,87 +109,54 @@ def read_influencers(path: Path, skips: Skips) -> list[Influencer]:
 
 
 def top_accounts(accounts: list[Influencer], top_n: int) -> list[Influencer]:
-    """The `top_n` accounts with the most followers, ties by name ascending."""
+    """The `top_n` accounts with the most followers; of equal ones those whose names come first."""
     return sorted(accounts, key=lambda account: (-account.followers, account.name))[:top_n]
 
 
 def parse_row(line: str) -> Row:
-    """One line of the mapping. Raises ValueError when it is cut, no list of names, or would leave the folder."""
+    """Parses a line of the mapping. Raises ValueError if it is cut short, lists no names or leads out of the folder."""
     fields = line.rstrip("\r\n").split("\t")
     if len(fields) != 3 or not fields[1].strip().endswith(".info"):
-        raise ValueError("a row has three fields: user, <post>.info, [images]")
+        raise ValueError("this row does not have the three fields user, <post>.info, [images]")
     if "\\" in fields[2]:
-        raise ValueError("a backslash in an image name")
+        raise ValueError("an image name has a backslash")
     try:
         images = ast.literal_eval(fields[2].strip())
     except (SyntaxError, MemoryError, RecursionError) as error:
-        raise ValueError(f"the images are no list literal: {error}") from error
+        raise ValueError(f"the images are not a list: {error}") from error
     account, post_id = fields[0].strip(), fields[1].strip().removesuffix(".info")
     if not isinstance(images, list) or not all(isinstance(name, str) for name in images):
-        raise ValueError("the images are no list of names")
+        raise ValueError("the images are not a list of names")
     if not all(is_plain_name(name) for name in (account, post_id, *images)):
-        raise ValueError("a name that would leave its folder")
+        raise ValueError("a name leads out of its folder")
     return Row(account, post_id, images)
 
 
 def parse_info(data: bytes, row: Row) -> Post | str:
-    """One .info file -> the post as listed, or the reason to skip it: "info empty" or "info broken"."""
+    """Parses a .info file: the post, or the reason to leave it out, which is "info empty" or "info broken"."""
     if not data.strip(b"\xef\xbb\xbf \t\r\n\0"):
         return "info empty"
-    node = _loads(data.removeprefix(b"\xef\xbb\xbf"))
-    if not isinstance(node, dict):
-        return "info broken"
-    comments = "edge_media_to_comment" if _at(node, "edge_media_to_comment") else "edge_media_preview_comment"
-    caption = _edges(node, "edge_media_to_caption")
-    return Post(
-        account=row.account,
-        post_id=row.post_id,
-        time=_integer(_at(node, "taken_at_timestamp")),
-        likes=_integer(_at(node, "edge_media_preview_like", "count")),
-        images=[(os.path.splitext(name)[0], f"image/{row.account}-{name}") for name in row.images],
-        caption=_text(_at(caption[0], "node", "text")) if caption else "",
-        comments=_comments(_edges(node, comments)),
-        comment_count=_integer(_at(node, comments, "count")) or 0,
-        sponsored=bool(_edges(node, "edge_media_to_sponsor_user")),
-        tagged=len(_edges(node, "edge_media_to_tagged_user")),
-        video=_at(node, "is_video") is True or _at(node, "__typename") == "GraphVideo",
-        shortcode=_text(_at(node, "shortcode")),
-    )
-
-
-def _comments(edges: list) -> list[str]:
-    """The comments, a line each: the earliest first where every one tells its time, else as the file has them."""
-    found = []
-    for edge in edges:
-        # The data set keeps a post's comments as lines, so that a break within one would make two of it.
-        if text := " ".join(_text(_at(edge, "node", "text")).splitlines()):
-            found.append((_integer(_at(edge, "node", "created_at")), text))
-    if all(time is not None for time, _ in found):
-        found.sort(key=lambda comment: comment[0])
-    return [text for _, text in found]
+    images = [(os.path.splitext(name)[0], f"image/{row.account}-{name}") for name in row.images]
+    return graphql_node.parse(data, row.account, row.post_id, images) or "info broken"
 
 
 def _refuse_broken_root(raw: Path) -> None:
-    if not raw.is_dir():
-        raise RawDataError(raw, "there is no such folder", REQUEST)
     missing = [name for name in (INFLUENCERS, MAPPING, "info", "image") if not (raw / name).exists()]
     found = [name for name in SECOND_DATASET if (raw / name).exists()]
     if missing and found:
         raise RawDataError(
             raw,
-            f"this is the authors' second dataset (influencers and brands), it holds {', '.join(found)}",
-            f"Its layout is not read. {REQUEST}",
+            f"this is the authors' second data set, of influencers and brands: it holds {', '.join(found)}",
+            f"This layout is not supported. {REQUEST}",
         )
     if (raw / "Post_metadata").exists() and "info" in missing:
-        raise RawDataError(raw, "the archives are still packed", "Unpack all parts, so that info/ and image/ lie here")
+        raise RawDataError(raw, "the archives are still packed", "Unpack all parts: this folder needs info/ and image/")
     if missing:
-        raise RawDataError(
-            raw, f"{', '.join(missing)} not found", f"{REQUEST}. People's own posts come as posts.csv instead"
-        )
+        raise RawDataError(raw, f"{', '.join(missing)} not found", f"{REQUEST}. Or list your own posts in posts.csv")
 
 
 def _find_rows(path: Path, accounts: set[str], skips: Skips) -> dict[str, array]:
-    """Where each account's rows start: 8 bytes a row, however long the file. Names ascending."""
+    """Byte offsets of each account's rows, accounts ascending. They take 8 bytes per row, however long the rows are."""
     offsets = {name.encode(): array("q") for name in sorted(accounts)}
     start = 0
     with (
@@ -199,7 +176,7 @@ def _find_rows(path: Path, accounts: set[str], skips: Skips) -> dict[str, array]
 
 
 def _rows(mapping: Any, offsets: dict[str, array], skips: Skips, progress: tqdm) -> Iterator[Row]:
-    """The usable rows, account by account; of a repeated post the first row counts."""
+    """The usable rows, account by account. If a post is repeated, its first row counts."""
     for starts in offsets.values():
         seen = set()
         for start in starts:
@@ -219,7 +196,7 @@ def _rows(mapping: Any, offsets: dict[str, array], skips: Skips, progress: tqdm)
 
 
 def _read_posts(raw: Path, rows: Iterator[Row], carousel: str, skips: Skips) -> Iterator[Post]:
-    """The checked posts in the order of their rows; a window of them is in flight at a time."""
+    """The checked posts in the order of their rows, read by threads, WINDOW posts at a time."""
     root = os.fspath(raw)
     with ThreadPoolExecutor(THREADS) as pool:
         while window := list(islice(rows, WINDOW)):
@@ -256,36 +233,6 @@ def _by_account(posts: Iterator[Post]) -> Iterator[tuple[str, list[Post]]]:
         account.append(post)
     if account:
         yield account[0].account, account
-
-
-def _loads(data: bytes) -> Any:
-    """The JSON value, None where broken. orjson refuses half an emoji and stray bytes, which only harm a caption."""
-    try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError:
-        try:
-            return json.loads(data.decode("utf-8", "replace"))
-        except (ValueError, RecursionError):
-            return None
-
-
-def _at(value: Any, *keys: str) -> Any:
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
-
-
-def _edges(node: dict, key: str) -> list:
-    edges = _at(node, key, "edges")
-    return edges if isinstance(edges, list) else []
-
-
-def _integer(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63 else None
-
-
-def _text(value: Any) -> str:
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
 
 
 def _whole_number(text: str) -> int | None:

@@ -1,17 +1,20 @@
-"""The posts table: one row a post, whatever the reader; every record that is left out is counted under a named reason.
+"""What a post is: the columns of the posts table, the checks of a post, and the reasons to leave one out.
 
-Source: section 4.1 of the paper (image, likes, account and time of a post). `read` picks the reader by what lies in
-the folder; both hand their posts to the same `check` and the same `post_table.PostTable`, so that a post means the
-same thing everywhere. Each later step that loses posts (`drop_unreadable`, `drop_without_features`) counts likewise.
+Section 4.1 of the paper says what a post has: images, likes, an account and a time. Every reader hands its posts to
+`check` and to `table.PostTable`, so a post means the same thing in every layout. Each step that leaves records out
+counts them under a named reason: the readers, and later `drop_unreadable` and `drop_without_features`.
 """
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import polars as pl
+
+from data_builders.photos import MISSING, UNREADABLE
 
 REASONS = (
     "bad row",
@@ -26,12 +29,12 @@ REASONS = (
     "likes below 1",
     "no timestamp",
     "carousel skipped",
-    "image missing",
-    "image unreadable",
+    MISSING,
+    UNREADABLE,
     "too many images",
     "no features",
 )
-SCHEMA = {
+SCHEMA = {  # columns of the posts table, one row per post
     "account": pl.String,
     "post_id": pl.String,
     "time": pl.Int64,
@@ -48,15 +51,15 @@ SCHEMA = {
     "image_ids": pl.List(pl.String),
     "image_paths": pl.List(pl.String),
 }
-EXAMPLES = 10  # records kept of each reason
-MAX_TIME = 10**11  # Unix seconds of the year 5138: above it stand milliseconds
-FEATURES_MAY_LACK = 0.01  # of the posts
+EXAMPLES = 10  # records that are kept for each reason
+MAX_TIME = 10**11  # Unix seconds of the year 5138: a larger number counts milliseconds
+FEATURES_MAY_LACK = 0.01  # share of the posts that a build may leave out for want of features
 
 _UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f\ufffd]")
 
 
 class RawDataError(ValueError):
-    """The raw data cannot be used as it stands; the message gives path and remedy."""
+    """The raw data cannot be used. The message gives the path, the problem and what to do."""
 
     def __init__(self, path: Path | str, problem: str, remedy: str) -> None:
         super().__init__(f"{path}: {problem}. {remedy}.")
@@ -66,7 +69,13 @@ class RawDataError(ValueError):
 
 @dataclass
 class Skips:
-    """What was left out: counts by reason, up to 10 example records each, and warnings in plain words."""
+    """What was left out of the posts table.
+
+    Attributes:
+      counts: records by reason, of REASONS.
+      examples: up to 10 records by reason.
+      warnings: sentences for the user.
+    """
 
     counts: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
@@ -82,6 +91,7 @@ class Skips:
             kept.append(record)
 
     def warn(self, text: str) -> None:
+        """Keeps a warning for the build report."""
         self.warnings.append(text)
 
     def to_json(self) -> dict:
@@ -96,7 +106,16 @@ class Skips:
 
 @dataclass(slots=True)
 class Post:
-    """What a reader knows of one post. `images` are (image id, path relative to the raw root), as listed."""
+    """What a reader knows about one post.
+
+    Attributes:
+      time: Unix seconds, None where the raw data gives none.
+      likes: None where the raw data gives none; -1 where Instagram hides them.
+      images: (image id, path relative to the raw folder) in the order of the raw data.
+      shortcode: the post's id on Instagram, "" if unknown. Two post ids with one shortcode are the same post.
+      carousel_length: images that the raw data lists, set by `check`.
+      Others as the columns of SCHEMA.
+    """
 
     account: str
     post_id: str
@@ -109,24 +128,26 @@ class Post:
     sponsored: bool = False
     tagged: int = 0
     video: bool = False
-    shortcode: str = ""  # of the post on Instagram; two post ids with one shortcode are one post
+    shortcode: str = ""
     carousel_length: int = 0
 
 
 def is_plain_name(name: str) -> bool:
-    """Whether a name can stand in a file name without leaving its folder (user names, post ids, image names)."""
+    """Whether a user name, post id or image name can be part of a file name without leading out of the folder."""
     return name not in ("", ".", "..") and not _UNSAFE.search(name)
 
 
 def check(post: Post, exists: Callable[[str], bool], carousel: str) -> tuple[Post | None, list[tuple[str, str]]]:
-    """The checks that every reader's posts go through.
+    """Checks one post, whichever reader found it.
 
     Args:
-      post: as listed; changed in place.
-      exists: whether the image file of a path is there.
-      carousel: first | skip | all.
+      post: as the raw data lists it; changed in place.
+      exists: tells whether the image file at a path exists.
+      carousel: config.data.posts.carousel, one of first, skip, all.
+
     Returns:
-      The post with just the images that count (None: skipped), and (reason, record) of all that was left out.
+      The post with only the images that count, or None if it is left out; and (reason, record) for everything that was
+      left out.
     """
     name = f"{post.account}/{post.post_id}"
     listed: dict[str, tuple[str, str]] = {}
@@ -151,25 +172,29 @@ def check(post: Post, exists: Callable[[str], bool], carousel: str) -> tuple[Pos
         return None, [(reason, name)]
     looked_for = post.images if carousel == "all" else post.images[:1]
     there = [exists(path) for _, path in looked_for]
-    left_out = [("image missing", f"{name}: {path}") for (_, path), ok in zip(looked_for, there, strict=True) if not ok]
+    left_out = [(MISSING, f"{name}: {path}") for (_, path), ok in zip(looked_for, there, strict=True) if not ok]
     post.images = [image for image, ok in zip(looked_for, there, strict=True) if ok]
     if not post.images and not left_out:
-        left_out = [("image missing", f"{name}: no image listed")]
+        left_out = [(MISSING, f"{name}: no image listed")]
     return (post if post.images else None), left_out
 
 
 def drop_unreadable(
-    table: pl.DataFrame, probes: pl.DataFrame, options: dict, skips: Skips, where: Path | str = "images"
+    table: pl.DataFrame, probes: pl.DataFrame, options: Mapping[str, Any], skips: Skips, where: Path | str = "images"
 ) -> pl.DataFrame:
-    """The table without images that cannot be decoded ("image unreadable") and posts that fit no group.
+    """Drops images that cannot be decoded ("image unreadable") and posts that are too large for a group.
 
     Args:
       table: the posts table.
-      probes: `images.probe` of all its image paths.
-      options: with carousel `all` the rest of a post stays, otherwise the post goes; a post that still has more than
-        `groups.max_images` images is dropped as "too many images".
+      probes: what `top3000.probe.probe` found: columns `path` and `readable`, a row for every image path.
+      options: config.data. With `posts.carousel` "all" the other images of a post stay, otherwise the whole post goes.
+        A post that still has more than `groups.max_images` images is dropped as "too many images".
       skips: counts each unreadable image.
-      where: path that errors name.
+      where: path for error messages.
+
+    Returns:
+      The posts table without them.
+
     Raises:
       ValueError: a path was not probed.
       RawDataError: no post is left.
@@ -180,32 +205,36 @@ def drop_unreadable(
         raise ValueError(f"{len(unprobed)} image paths were not probed, such as {unprobed['image_paths'][0]}")
     unreadable = probes.filter(~pl.col("readable"))["path"]
     bad = images.filter(pl.col("image_paths").is_in(unreadable.implode()))
-    table = _without_images(table, bad, options["posts"]["carousel"], "image unreadable", skips)
+    table = _without_images(table, bad, options["posts"]["carousel"], UNREADABLE, skips)
     too_many = pl.col("image_ids").list.len() > options["groups"]["max_images"]
     large = table.filter(too_many).select("account", "post_id").rows()
     for account, post_id in large:
         skips.add("too many images", f"{account}/{post_id}")
-    if large:  # a filter copies the table, even if it leaves all of it
+    if large:  # a filter copies the table, even if it drops nothing
         table = table.filter(~too_many)
-    _refuse_empty(table, where, skips)
+    refuse_empty(table, where, skips)
     return table
 
 
 def drop_without_features(
     table: pl.DataFrame,
     missing_keys: Sequence[tuple[str, str]],
-    options: dict,
+    options: Mapping[str, Any],
     skips: Skips,
     where: Path | str = "feature store",
 ) -> pl.DataFrame:
-    """The table without images that the feature store lacks ("no features"); carousels as in `drop_unreadable`.
+    """Drops images that have no row in the feature store ("no features").
 
     Args:
       table: the posts table.
       missing_keys: (account, image id) as `FeatureReader.missing` gives them.
-      options: `posts.carousel` acts here.
+      options: config.data. With `posts.carousel` "all" the other images of a post stay, otherwise the whole post goes.
       skips: counts each image without features.
-      where: path that errors name.
+      where: path for error messages.
+
+    Returns:
+      The posts table without them.
+
     Raises:
       RawDataError: more than 1 % of the posts lack features, or no post is left.
     """
@@ -218,15 +247,15 @@ def drop_without_features(
         raise RawDataError(
             where,
             f"{lacking} of {len(table)} posts have no features, such as {account}/{image_id}",
-            "At most 1 % may lack them: write features for every image of the raw data, keyed by account and image id",
+            "At most 1 % of the posts may lack them: extract features for all images (python -m ipa_jax extract)",
         )
     table = _without_images(table, bad, options["posts"]["carousel"], "no features", skips)
-    _refuse_empty(table, where, skips)
+    refuse_empty(table, where, skips)
     return table
 
 
 def _without_images(table: pl.DataFrame, bad: pl.DataFrame, carousel: str, reason: str, skips: Skips) -> pl.DataFrame:
-    """The table without the images `bad` (row of the table ascending, image_paths), each counted."""
+    """The table without the images in `bad` (columns `row`, ascending, and image_paths). Counts each one."""
     if bad.is_empty():
         return table
     names = table.select("account", "post_id")[bad["row"]]
@@ -246,7 +275,10 @@ def _without_images(table: pl.DataFrame, bad: pl.DataFrame, carousel: str, reaso
     return table.filter(rows.is_in(rest["row"].implode())).with_columns(rest["image_ids"], rest["image_paths"])
 
 
-def _refuse_empty(table: pl.DataFrame, path: Path | str, skips: Skips) -> None:
+def refuse_empty(table: pl.DataFrame, path: Path | str, skips: Skips) -> None:
+    """Raises RawDataError if no post is left, with the counts of what was left out."""
     if table.is_empty():
         counts = ", ".join(f"{reason}: {n}" for reason, n in skips.to_json()["counts"].items()) or "no record found"
-        raise RawDataError(path, f"not one usable post ({counts})", "Mend the reason that took the most records")
+        raise RawDataError(
+            path, f"no usable post is left ({counts})", "Start with the reason that has the highest count"
+        )

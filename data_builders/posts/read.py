@@ -1,45 +1,97 @@
-"""Raw data of any known layout to the posts table."""
+"""Reads raw posts of any layout that READERS knows into the posts table.
 
+To read another layout, write a module with a function like `csv_file.read`, and add a row to READERS.
+"""
+
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import polars as pl
 
-from data_builders.posts.post import Skips, _refuse_empty
+from data_builders.options import ALLOWED
+from data_builders.posts.post import RawDataError, Skips, refuse_empty
+from third_party_ports.checkpoints.checkpoint import attribute
 
-CAROUSELS = ("first", "skip", "all")
+
+class Reader(NamedTuple):
+    """A row of READERS.
+
+    Attributes:
+      layout: what the user has to give, in words.
+      code: "module:function" of (raw: Path, options: config.data, skips: Skips) that returns the posts table. The
+        function fills a `table.PostTable`, and raises RawDataError for data that it cannot read.
+      holds: a folder of this layout holds a file that matches one of these patterns.
+      suffix: a file of this layout ends so; "" if the layout is always a folder.
+    """
+
+    layout: str
+    code: str
+    holds: tuple[str, ...]
+    suffix: str = ""
 
 
-def read_posts(raw: Path, options: dict) -> tuple[pl.DataFrame, Skips]:
-    """Reads a raw dataset: a folder in the Instagram Influencer layout, a folder with posts.csv, or a .csv file.
+READERS = {  # the first row that recognises the raw data reads it
+    "influencer_dataset": Reader(
+        "the folder of the Instagram Influencer Dataset (ask its authors with the request form on the data set's page)",
+        "data_builders.posts.influencer_dataset:read",
+        ("influencers.txt", "JSON-Image_files_mapping.txt", "post_info.txt", "Post_metadata"),
+    ),
+    "csv_file": Reader(
+        "a .csv file, or a folder with posts.csv, whose first line reads image,account,likes,timestamp",
+        "data_builders.posts.csv_file:read",
+        ("posts.csv",),
+        ".csv",
+    ),
+}
+
+
+def read_posts(raw: Path, options: Mapping[str, Any]) -> tuple[pl.DataFrame, Skips]:
+    """Reads a raw data set.
 
     Args:
-      raw: the folder or file.
-      options: `config.data` as a dict; `top_n` and `posts.carousel` act here.
-    Returns:
-      The table (columns SCHEMA, sorted by account, time, post_id) and what was skipped.
-    Raises:
-      RawDataError: nothing there that can be read, or not one post left.
-    """
-    from data_builders.posts import csv_file, influencer_dataset
+      raw: a folder or file of a layout in READERS.
+      options: config.data as a nested mapping; `top_n` and `posts.carousel` are read.
 
-    raw = Path(raw)
-    if options["posts"]["carousel"] not in CAROUSELS:
-        raise ValueError(f"data.posts.carousel is {options['posts']['carousel']!r}: set it to one of {CAROUSELS}")
+    Returns:
+      The posts table (columns post.SCHEMA, sorted by account, time, post_id), and what was left out of it.
+
+    Raises:
+      ValueError: posts.carousel has an unknown value.
+      RawDataError: no reader recognises the data, the data are broken, or no post is left.
+    """
+    raw, allowed = Path(raw), ALLOWED["posts.carousel"]
+    if options["posts"]["carousel"] not in allowed:
+        raise ValueError(
+            f"config.data.posts.carousel is {options['posts']['carousel']!r}: set it to one of {', '.join(allowed)}"
+        )
     skips = Skips()
-    if raw.suffix.lower() == ".csv" and not raw.is_dir():
-        table = csv_file.read(raw, options, skips)
-    elif (raw / "posts.csv").is_file() and not (raw / "influencers.txt").exists():
-        table = csv_file.read(raw / "posts.csv", options, skips)
-    else:
-        table = influencer_dataset.read(raw, options, skips)
-    _refuse_empty(table, raw, skips)
+    table = attribute(reader_of(raw).code)(raw, options, skips)
+    refuse_empty(table, raw, skips)
     warn_constant_likes(table, skips)
     return table, skips
 
 
+def reader_of(raw: Path) -> Reader:
+    """The first row of READERS that recognises the raw data. Raises RawDataError if none does."""
+    for reader in READERS.values():
+        if raw.is_dir():
+            if any(next(raw.glob(pattern), None) for pattern in reader.holds):
+                return reader
+        elif reader.suffix and raw.is_file() and raw.suffix.lower() == reader.suffix:
+            return reader
+    problem = "no posts were found in this folder" if raw.is_dir() else "there is no such folder, and no such file"
+    if raw.is_file():
+        problem = "this file holds no posts that can be read"
+    raise RawDataError(raw, problem, f"Give {'; or '.join(reader.layout for reader in READERS.values())}")
+
+
 def warn_constant_likes(table: pl.DataFrame, skips: Skips) -> None:
-    """Warns of accounts of 10 posts or more where over 20 % share one count below 10: hidden likes often read 3."""
-    numbered = table.select(pl.col("account").rle_id().alias("number"), "account", "likes")  # sorted: one run each
+    """Warns of accounts with many equal low counts: hidden likes often read as 3.
+
+    An account is named if it has 10 posts or more, and over 20 % of them share one count below 10.
+    """
+    numbered = table.select(pl.col("account").rle_id().alias("number"), "account", "likes")  # one run per account
     few = numbered.filter(pl.col("likes") < 10).group_by("number", "account", "likes").agg(pl.len().alias("same"))
     suspicious = (
         few.join(numbered.group_by("number").agg(pl.len().alias("posts")), on="number")
@@ -48,4 +100,4 @@ def warn_constant_likes(table: pl.DataFrame, skips: Skips) -> None:
         .sort("account", "likes")
     )
     for account, likes, same, posts in suspicious.iter_rows():
-        skips.warn(f"account {account}: {same} of {posts} posts have exactly {likes} likes; hidden counts may read so")
+        skips.warn(f"account {account}: {same} of {posts} posts have exactly {likes} likes; these may be hidden counts")

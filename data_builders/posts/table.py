@@ -1,4 +1,8 @@
-"""Checked posts -> typed columns, chunk by chunk: 1.57 million posts never lie about as Python objects."""
+"""The posts table, built chunk by chunk.
+
+The full data set has 1.57 million posts. As Python objects they would not fit in memory, so each chunk becomes typed
+columns before the next one is read.
+"""
 
 import re
 from collections.abc import Iterable
@@ -7,15 +11,19 @@ import polars as pl
 
 from data_builders.posts.post import SCHEMA, Post, Skips
 
-CHUNK_POSTS = 16_384  # Python objects alive before they become typed columns
+CHUNK_POSTS = 16_384  # posts that are held as Python objects at a time
 
 _HASHTAG = re.compile(r"(?<!&)#(\w+)")
 
 
 class PostTable:
-    """Collects checked posts, account by account (names ascending), into typed columns chunk by chunk.
+    """Collects checked posts, one account at a time, names ascending.
 
-    As each account is sorted when it comes in, the whole table never needs a sort, which would double its memory.
+    Each account is sorted when it is added, so the whole table is never sorted, which would double its memory.
+
+    Args:
+      skips: counts duplicate posts.
+      chunk_posts: posts that are held as Python objects at a time.
     """
 
     def __init__(self, skips: Skips, chunk_posts: int = CHUNK_POSTS) -> None:
@@ -26,9 +34,12 @@ class PostTable:
         self._last = ""
 
     def add_account(self, account: str, followers: int, category: str, posts: Iterable[Post]) -> None:
-        """Adds one account's checked posts, in the order of the raw list: of duplicates the first one stays."""
+        """Adds the checked posts of one account, in the order of the raw data: the first one of duplicates stays.
+
+        Raises ValueError if the account's name is not greater than the last one.
+        """
         if account <= self._last:
-            raise ValueError(f"account {account!r} after {self._last!r}: accounts must come once, names ascending")
+            raise ValueError(f"account {account!r} after {self._last!r}: add each account once, names ascending")
         self._last = account
         columns = self._columns
         for post in sorted(self._without_duplicates(posts), key=lambda post: (post.time, post.post_id)):
@@ -74,5 +85,5 @@ class PostTable:
 
 
 def hashtags(caption: str) -> list[str]:
-    """The caption's hashtags, lower case, without `#`, each once, in order."""
+    """The hashtags of a caption in order of first use: lower case, without `#`, each once."""
     return list(dict.fromkeys(tag.lower() for tag in _HASHTAG.findall(caption)))

@@ -1,4 +1,4 @@
-"""People's own posts.csv."""
+"""Your own posts.csv: what is read, what is left out, and what is refused."""
 
 from datetime import UTC, datetime
 
@@ -135,7 +135,7 @@ def test_columns_that_are_not_read_are_named(own):
         ("a.jpg,me,5,100\n", "lacks the column image, account, likes, timestamp"),
         ("", "lacks the column image"),
         (f"{HEADER},likes\n", "names the column likes twice"),
-        (f"{HEADER}\n", "not one usable post"),
+        (f"{HEADER}\n", "no usable post"),
         (f"{HEADER},caption\na.jpg,me,5,100,café\n".encode("latin-1"), "not UTF-8.*UTF-8"),
         (f"{HEADER}\n".encode("utf-16"), "not UTF-8"),
     ],
@@ -147,7 +147,7 @@ def test_a_broken_file_is_an_error_with_its_remedy(own, text, message):
 
 
 def test_no_file_is_an_error(tmp_path):
-    with pytest.raises(RawDataError, match=r"no such file.*image,account,likes,timestamp"):
+    with pytest.raises(RawDataError, match=r"mine\.csv.*image,account,likes,timestamp"):
         read_posts(tmp_path / "mine.csv", CHOICES)
 
 

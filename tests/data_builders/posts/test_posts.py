@@ -1,4 +1,4 @@
-"""The posts table: checks that both readers share, duplicates, order, and what later steps drop by name."""
+"""The posts table: the checks that all readers share, duplicates, order, and what later steps drop by name."""
 
 import polars as pl
 import pytest
@@ -10,7 +10,7 @@ from data_builders.posts import read
 from data_builders.posts.post import Post, RawDataError, Skips
 from data_builders.posts.read import read_posts
 from data_builders.posts.table import PostTable, hashtags
-from tests.helpers.raw_layout import CHOICES, InstagramFolder, save_image, with_choices
+from tests.helpers.raw_layout import CHOICES, InstagramFolder, with_choices
 
 
 def post(post_id="p", *, time=10, likes=5, images=("a",), **more) -> Post:
@@ -205,26 +205,9 @@ def test_images_without_features_are_dropped_by_name_up_to_one_percent():
     assert posts.drop_without_features(table, [], CHOICES, Skips()).equals(table)
 
 
-def test_read_picks_the_reader_by_what_lies_there(tmp_path):
-    folder = InstagramFolder(tmp_path / "instagram")
-    folder.account("u")
-    folder.post("u", "1")
-    own = tmp_path / "own"
-    save_image(own / "a.jpg")
-    (own / "posts.csv").write_text("image,account,likes,timestamp\na.jpg,me,3,1500000000\n")
-    assert read_posts(folder.write(), CHOICES)[0]["account"].to_list() == ["u"]
-    assert read_posts(own, CHOICES)[0]["account"].to_list() == ["me"]
-    assert read_posts(own / "posts.csv", CHOICES)[0]["account"].to_list() == ["me"]
-
-
-def test_read_refuses_an_unknown_carousel_choice(tmp_path):
-    with pytest.raises(ValueError, match=r"data\.posts\.carousel is 'last'"):
-        read_posts(tmp_path, with_choices(carousel="last"))
-
-
 def test_nothing_usable_is_an_error_that_says_why(tmp_path):
     folder = InstagramFolder(tmp_path)
     folder.account("u")
     folder.post("u", "1", missing=["info"])
-    with pytest.raises(RawDataError, match=r"not one usable post.*info missing: 1"):
+    with pytest.raises(RawDataError, match=r"no usable post.*info missing: 1"):
         read_posts(folder.write(), CHOICES)
