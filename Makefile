@@ -71,7 +71,7 @@ lint: .venv/.dev
 	$(BIN)/pyright
 
 docs: .venv/.dev
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # Keeps the versions that the two files hold; LOCK=--upgrade takes the newest that pyproject.toml allows. Needs uv.
 LOCK ?=
