@@ -2,7 +2,8 @@
 
 Run: python -m benchmarks.ports [NAME ...] [--repeats 5] [--batch N] [--json FILE] [--markdown]
 
-PyTorch's side needs requirements-bench.txt; without it the ports are measured alone. Both sides run in one process, on
+PyTorch's side needs the extra `bench`: pip install -e '.[bench]', for PyTorch's CPU build alone with
+--extra-index-url https://download.pytorch.org/whl/cpu. Without it the ports are measured alone. Both sides run in one process, on
 the same threads, inputs and random weights, call by call in turns; what compiles and warms up is not counted. PyTorch
 runs eagerly, in the faster of its two memory layouts. Memory is the peak of a process that runs one side only: of its
 resident set, imports and compilation included, or of the GPU. Outputs that differ by more than 1e-3 fail.
@@ -60,7 +61,7 @@ def main() -> None:
     lacking = [package for package in PACKAGES if find_spec(package) is None]
     if lacking:
         print(f"{', '.join(lacking)} not installed, so JAX alone is measured. "
-              "For PyTorch's side: pip install -r requirements-bench.txt", file=sys.stderr)  # fmt: skip
+              "For PyTorch's side: pip install -e '.[bench]'", file=sys.stderr)  # fmt: skip
     if hasattr(os, "getloadavg") and os.getloadavg()[0] > 0.5:  # PyTorch's threads spin, and suffer more than JAX's
         print(f"Load average {os.getloadavg()[0]:.1f}: others use this machine, and the ratios will be theirs too. "
               "Measure when it is quiet.", file=sys.stderr)  # fmt: skip

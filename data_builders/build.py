@@ -98,7 +98,7 @@ def _download_config(beam_pipeline_options: list[str] | None) -> Any:
     try:
         from apache_beam.options.pipeline_options import PipelineOptions
     except ModuleNotFoundError as error:
-        raise ValueError(f"--beam_pipeline_options: {error}; pip install -r requirements-beam.txt") from error
+        raise ValueError(f"--beam_pipeline_options: {error}; install ipa-jax with the extra `beam`") from error
     options = PipelineOptions([f"--{option}" for option in beam_pipeline_options])
     return tfds.download.DownloadConfig(beam_options=options)
 

@@ -25,7 +25,7 @@ def extract(job: Job, images: Sequence[Image], out: Path, options: Sequence[str]
         import apache_beam as beam
         from apache_beam.options.pipeline_options import PipelineOptions
     except ModuleNotFoundError as error:
-        raise ValueError(f"--beam_pipeline_options: {error}; pip install -r requirements-beam.txt") from error
+        raise ValueError(f"--beam_pipeline_options: {error}; install ipa-jax with the extra `beam`") from error
     from data_builders.features.store import FeatureReader
 
     gather(job, out)

@@ -71,7 +71,7 @@ def test_a_split_beyond_the_buffer_spills_without_tensorflow_to_the_same_bytes(w
 
 
 def test_the_same_examples_come_through_beam(world, folder, tmp_path):
-    pytest.importorskip("apache_beam", reason="pip install -r requirements-beam.txt")
+    pytest.importorskip("apache_beam", reason="the extra `beam` is not installed")
     result = subprocess.run(
         command(world, tmp_path, "--beam_pipeline_options=runner=FnApiRunner"),
         capture_output=True,
