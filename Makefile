@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help demo demo-seeds demo-losses tables protocols leaks choices short-histories test test-browser lint lock clean
+.PHONY: help demo demo-seeds demo-losses tables protocols leaks choices short-histories test test-browser lint docs lock clean
 
 help:
 	@echo "make demo        set-up, then the whole job on the demo world (about 8 minutes on 2 cores)"
@@ -15,8 +15,10 @@ help:
 	@echo "make leaks       what each planted leak is worth, one world; goes on where it stopped (50 minutes, estimated)"
 	@echo "make short-histories  accuracy against the size of the bank; goes on where it stopped (70 minutes, estimated)"
 	@echo "make test        set-up, then all tests"
-	@echo "make test-browser  the study page in Chromium, which has to be there"
-	@echo "make lint        ruff"
+	@echo "make test-browser  the study page in Chromium, which must be installed"
+	@echo "make lint        ruff (linter, formatter) and pyright (types)"
+	@echo "make docs        the documentation as a site, in site/"
+	@echo "make lock        requirements*.txt from pyproject.toml; needs uv"
 	@echo "make .venv       set-up alone"
 
 .venv: .venv/.installed

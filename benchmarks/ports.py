@@ -2,10 +2,10 @@
 
 Run: python -m benchmarks.ports [NAME ...] [--repeats 5] [--batch N] [--json FILE] [--markdown]
 
-PyTorch's side needs the extra `bench`: pip install -e '.[bench]', for PyTorch's CPU build alone with
---extra-index-url https://download.pytorch.org/whl/cpu. Without it the ports are measured alone. Both sides run in one process, on
-the same threads, inputs and random weights, call by call in turns; what compiles and warms up is not counted. PyTorch
-runs eagerly, in the faster of its two memory layouts. Memory is the peak of a process that runs one side only: of its
+PyTorch's side needs the extra `bench`: pip install -e '.[bench]', for PyTorch's CPU build alone with --extra-index-url
+https://download.pytorch.org/whl/cpu. Without it the ports are measured alone. Both sides run in one process, on the
+same threads, inputs and random weights, call by call in turns; what compiles and warms up is not counted. PyTorch runs
+eagerly, in the faster of its two memory layouts. Memory is the peak of a process that runs one side only: of its
 resident set, imports and compilation included, or of the GPU. Outputs that differ by more than 1e-3 fail.
 On a GPU float32 means float32 (no TF32), and everything is measured in bfloat16 too, with the share of the device's
 peak that the matrix products and convolutions reach.

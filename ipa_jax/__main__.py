@@ -1,4 +1,4 @@
-"""ipa_jax: neural image popularity assessment. Every command of the project, by name.
+"""The program: lists every command of the project, and runs it by name.
 
     python -m ipa_jax COMMAND --help
 
@@ -9,6 +9,8 @@ import importlib
 import platform
 import sys
 from typing import NamedTuple
+
+TITLE = "ipa_jax: neural image popularity assessment. Every command of the project, by name."
 
 
 class Command(NamedTuple):
@@ -49,7 +51,7 @@ def usage() -> str:
     """The help text: a line for each command."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name:<{width}}  {command.text}" for name, command in COMMANDS.items()]
-    return "\n".join(["usage: ipa-jax COMMAND [...]", "", __doc__.split("\n")[0], "", *lines, "",
+    return "\n".join(["usage: ipa-jax COMMAND [...]", "", TITLE, "", *lines, "",
                       "ipa-jax COMMAND --help tells more."])  # fmt: skip
 
 
