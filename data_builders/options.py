@@ -1,10 +1,10 @@
-"""The choices of a build (`config.data`): checked one by one, and compared with those stored in a data set."""
+"""The options of a build (config.data) and of an extraction (config.extract): their ranges, and how they differ."""
 
 from collections.abc import Mapping
 from typing import Any
 
 ABSENT = "<absent>"
-ALLOWED = {
+ALLOWED = {  # of config.data
     "posts.carousel": ("first", "skip", "all"),
     "split.by": ("group", "account"),
     "memory.exclude": ("group", "post", "none"),
@@ -30,27 +30,72 @@ AT_LEAST = {
     "image.max_side": 0,
     "duplicates.max_bits": 0,
 }
+EXTRACT_ALLOWED = {  # of config.extract
+    "dtype": ("float32", "bfloat16"),
+    "pose.network": ("dekr_w32", "dekr_w48"),
+    "background.network": ("deeplabv3_resnet101",),
+    "caption.detector": ("bottom_up_r101", "bottom_up_r101_k36"),
+    "caption.captioner": ("m2_transformer",),
+    "depth.network": ("adabins_nyu", "adabins_kitti"),
+}
+EXTRACT_AT_LEAST = {
+    "batch": 1,
+    "workers": 0,
+    "shard_rows": 1,
+    "pose.side": 64,
+    "pose.person_score": 0,
+    "pose.max_aspect": 1,
+    "background.side": 32,
+    "caption.short_side": 32,
+    "caption.long_side": 32,
+    "caption.min_boxes": 1,
+    "caption.max_boxes": 1,
+    "caption.regions": 1,
+    "caption.beam": 1,
+    "caption.words": 1,
+}
 
 
 def check(options: Mapping[str, Any]) -> None:
-    """Raises ValueError for a choice out of its range, by name; see `check_fields`."""
+    """Checks config.data. Raises ValueError for an option out of its range, by name."""
     check_fields(options, ALLOWED, AT_LEAST, "config.data")
+
+
+def check_extract(options: Mapping[str, Any]) -> None:
+    """Checks config.extract. Raises ValueError for an option out of its range, by name."""
+    check_fields(options, EXTRACT_ALLOWED, EXTRACT_AT_LEAST, "config.extract")
+    scales = tuple(options["pose"]["scales"])
+    if 1 not in scales or any(scale <= 0 or scale % 0.5 for scale in scales):
+        raise ValueError(
+            f"config.extract.pose.scales is {scales}: set it to multiples of 0.5, 1 among them, such as (0.5, 1.0, 2.0)"
+        )
+    caption = options["caption"]
+    if caption["min_boxes"] > caption["max_boxes"]:
+        raise ValueError(
+            f"config.extract.caption.min_boxes is {caption['min_boxes']}: set it to {caption['max_boxes']} (max_boxes) "
+            "or less"
+        )
 
 
 def check_fields(
     values: Mapping[str, Any], allowed: Mapping[str, tuple], at_least: Mapping[str, float], prefix: str
 ) -> None:
-    """Raises ValueError where a field is none of the allowed values, or below its least one.
+    """Checks fields of a config.
 
     Args:
-      values: nested mapping, or ConfigDict; fields are named by dotted paths below it.
-      prefix: of the names in the message.
+      values: nested mapping, or ConfigDict.
+      allowed: the values that a field may have, by the field's dotted path.
+      at_least: the least value that a field may have, by the field's dotted path.
+      prefix: the beginning of the field's name in messages.
+
+    Raises:
+      ValueError: names the first field that has another value, and what it may be.
     """
     for path, known in allowed.items():
         if (value := _at(values, path)) not in known:
             raise ValueError(f"{prefix}.{path} is {value!r}: set it to one of {', '.join(map(str, known))}")
     for path, least in at_least.items():
-        if not (value := _at(values, path)) >= least:  # so that NaN is refused too
+        if not (value := _at(values, path)) >= least:  # this way round NaN is refused too
             bound = "above 0" if 0 < least < 1 else f"{least:g} or more"
             raise ValueError(f"{prefix}.{path} is {value!r}: set it to {bound}")
 
@@ -64,16 +109,16 @@ def _at(values: Mapping[str, Any], path: str) -> Any:
 def differences(
     stored: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "data"
 ) -> list[tuple[str, Any, Any]]:
-    """Fields in which two nested choices differ.
+    """Fields in which two nested mappings of options differ.
 
     Args:
-      stored: what the data set was built with.
-      wanted: `config.data.to_dict()` of now.
-      prefix: of the field names returned.
+      stored: the options that a data set was built with.
+      wanted: the options of now, such as config.data.to_dict().
+      prefix: the beginning of the names that are returned.
 
     Returns:
-      (field such as "data.memory.exclude", stored value, wanted value), in the order of `wanted`, then what only
-      `stored` has; "<absent>" stands where a side lacks the field.
+      (field such as "data.memory.exclude", stored value, wanted value), in the order of `wanted`, then the fields that
+      only `stored` has. "<absent>" is the value of a field that a side lacks.
     """
     found = []
     for name in [*wanted, *(name for name in stored if name not in wanted)]:
@@ -87,11 +132,15 @@ def differences(
 
 
 def require_equal(stored: Mapping[str, Any], wanted: Mapping[str, Any], where: str, remedy: str) -> None:
-    """Raises ValueError unless both are the same, naming each field that differs, both values and the remedy.
+    """Compares the options of a data set with those of now.
 
     Args:
-      where: path of the data set, the beginning of the message.
-      remedy: what to do, its end.
+      stored, wanted: as those of `differences`.
+      where: path of the data set; the message begins with it.
+      remedy: what to do; the message ends with it.
+
+    Raises:
+      ValueError: they differ; names each field and both values.
     """
     found = differences(stored, wanted)
     if found:

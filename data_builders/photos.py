@@ -7,7 +7,7 @@ refused with a PhotoError before its pixels can fill the memory.
 import io
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,6 +38,19 @@ def versions() -> dict[str, str]:
     """Versions of what decodes and resizes photos here, by library. Another version may give other pixels."""
     found = {name: features.version(name) for name in ("libjpeg_turbo", "webp")}
     return {"pillow": features.version("pil") or "", **{name: version for name, version in found.items() if version}}
+
+
+def mixture(decoded_with: Iterable[Mapping[str, str]]) -> str:
+    """Says that photos were decoded by different versions of a library.
+
+    Args:
+      decoded_with: sets of versions, as `versions` returns them; {} stands for unknown ones.
+
+    Returns:
+      Each set of versions in words, such as "pillow 12.3.0, webp 1.6.0; pillow 11.0.0"; "" if there is only one.
+    """
+    sets = dict.fromkeys(", ".join(f"{name} {v}" for name, v in found.items()) or "unknown" for found in decoded_with)
+    return "; ".join(sets) if len(sets) > 1 else ""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Reading processes end with the process they read for, even when that one is killed and cannot tell them."""
+"""Reading processes end with the process that they read for, even if it is killed and cannot tell them."""
 
 import os
 import threading
@@ -8,13 +8,13 @@ from multiprocessing import parent_process
 
 @cache
 def end_with_parent() -> None:
-    """In a process that multiprocessing started: watches its parent from now on. Elsewhere nothing."""
+    """Lets this process exit when its parent ends. Does nothing in a process that multiprocessing did not start."""
     parent = parent_process()
     if parent is None:
         return
 
     def wait() -> None:
         parent.join()
-        os._exit(1)  # the process may be waiting for room in a queue that nobody reads any more
+        os._exit(1)  # not sys.exit: the process may wait for room in a queue that nobody reads any more
 
     threading.Thread(target=wait, daemon=True, name="end_with_parent").start()

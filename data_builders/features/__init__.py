@@ -1,1 +1,1 @@
-"""Features of photos: extraction with frozen networks, and the store that holds them."""
+"""Features of photos: the frozen networks that extract them, and the store that holds them."""

@@ -1,8 +1,8 @@
-"""Extraction spread over a cluster with Apache Beam: each chunk of images becomes a store of its own, then all one.
+"""Extraction on a cluster, with Apache Beam: each chunk of images becomes a store, and then all stores become one.
 
-A chunk's store lies in OUT/.chunks and is written like any other, so that a chunk that is tried again goes on where it
-stopped; at the end, and at the start of the next run, the chunks' shards are renamed into OUT. A worker loads the
-networks once. OUT, the raw root and the weights are paths that every worker sees.
+A chunk's store is a folder in OUT/.chunks and is written like any other store, so a chunk that Beam runs again
+resumes. At the end, and at the start of the next run, the chunks' shards are renamed into OUT. A worker loads the
+networks once. Every worker must see OUT, the raw folder and the weights at the same paths.
 """
 
 import hashlib
@@ -12,22 +12,26 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_builders.features.inputs import Image
-from data_builders.features.job import REPORT, Job, Report, open_store, run, write_report
+from data_builders.features.job import Job, open_store, run
+from data_builders.features.reader import FeatureReader
+from data_builders.features.report import REPORT, Report, write_report
 from data_builders.features.rows import shard_paths
 
 CHUNKS = ".chunks"
-CHUNK = 256  # images: minutes of a worker's time
+CHUNK = 256  # images; they take a worker some minutes
 
 
 def extract(job: Job, images: Sequence[Image], out: Path, options: Sequence[str]) -> Report:
-    """As extract_job.run, through a pipeline with these options. Raises ValueError without Apache Beam."""
+    """As job.run, through a Beam pipeline with these options.
+
+    Raises:
+      ValueError: Apache Beam is not installed; or as job.run.
+    """
     try:
         import apache_beam as beam
         from apache_beam.options.pipeline_options import PipelineOptions
     except ModuleNotFoundError as error:
         raise ValueError(f"--beam_pipeline_options: {error}; install ipa-jax with the extra `beam`") from error
-    from data_builders.features.store import FeatureReader
-
     gather(job, out)
     reader = FeatureReader(out)
     lacking = [image for image in images if (image.account, image.image_id) not in reader]
@@ -40,27 +44,31 @@ def extract(job: Job, images: Sequence[Image], out: Path, options: Sequence[str]
 
 
 def extract_chunk(images: Sequence[Image], *, job: Job, out: str) -> None:
-    """One chunk into its store, and what was skipped beside it."""
+    """Extracts one chunk into its own store, with its report beside the shards."""
     name = hashlib.sha256(repr([(image.account, image.image_id) for image in images]).encode()).hexdigest()[:16]
     folder = Path(out) / CHUNKS / name
     write_report(run(job, images, folder, progress=False), folder)
 
 
 def gather(job: Job, out: Path) -> Report:
-    """Moves the chunks' shards into the store at `out`, one rename each, and adds up their reports.
+    """Moves the chunks' shards into the store at `out` and adds up the chunks' reports.
 
-    A row lies in one place at any moment; a chunk that a kill left unfinished gives what it has.
+    Each shard is renamed, so at any moment a row is in one place. A chunk that was killed gives the rows that it has.
+
+    Raises:
+      ValueError: the store, or a chunk's store, has another header.
+      BlockingIOError: another process writes to the store.
     """
     report = Report()
-    with open_store(job, out):
-        pass
-    for folder in sorted((out / CHUNKS).glob("*/")):
-        with open_store(job, folder):  # makes a shard of what is only in the journal
-            pass
-        for shard in shard_paths(folder):
-            shard.replace(out / f"part-{len(shard_paths(out)):05d}.arrow")
-        if (folder / REPORT).exists():
-            report.add(json.loads((folder / REPORT).read_text()))
-        shutil.rmtree(folder)
+    with open_store(job, out) as store:
+        for folder in sorted((out / CHUNKS).glob("*/")):
+            with open_store(job, folder):  # makes a shard of the rows that are only in the journal
+                pass
+            store.note_decoders(FeatureReader(folder).decoded_with)
+            for shard in shard_paths(folder):
+                shard.replace(out / f"part-{len(shard_paths(out)):05d}.arrow")
+            if (folder / REPORT).exists():
+                report.add(json.loads((folder / REPORT).read_text()))
+            shutil.rmtree(folder)
     shutil.rmtree(out / CHUNKS, ignore_errors=True)
     return report

@@ -1,28 +1,36 @@
-"""Captions: what the bottom-up detector is given, and what M2 Transformer makes of its regions."""
+"""Captions: what M2 Transformer says of the regions that the bottom-up detector finds in a photo."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from data_builders.features.frozen_network import OnDevices, fetch, header, load, weights_path
+from data_builders.features.extractors import Extractor
+from third_party_ports.bottom_up.input import padded, region_input
+
+MULTIPLE = 128  # px: sides of the detector's canvases are multiples of it, so a few compiled shapes serve all photos
 
 
-class Caption:
-    """Regions of the bottom-up detector, read by M2 Transformer: the caption vector, and the caption for people."""
+class Caption(Extractor):
+    """The bottom-up detector's regions, read by M2 Transformer (part "caption").
 
-    part = "caption"
+    The caption vector is float32 [E], of length 1: the mean of the last encoder level over the regions. The caption is
+    stored too, for people to read.
+    """
+
+    name = "caption"
 
     def __init__(self, options: Mapping[str, Any], random: bool):
         import jax.numpy as jnp
 
+        from data_builders.features.frozen_network import OnDevices, load
+        from data_builders.features.weight_files import weights_path
         from third_party_ports.bottom_up.detector import region_features
         from third_party_ports.m2_transformer.beam_search import search_captions
         from third_party_ports.m2_transformer.network import caption_vector
         from third_party_ports.m2_transformer.text import load_vocabulary
 
         own = options["caption"]
-        self.header = header("caption", options, random)
         detector, detector_variables = load(
             own["detector"], own["detector_fields"], options["weights"], (1, 224, 224, 3), options["dtype"], random
         )
@@ -39,7 +47,7 @@ class Caption:
                 else load_vocabulary(weights_path(options["weights"], "m2_vocab"))
             )
 
-        def captions(variables, batch):
+        def captions(variables: Any, batch: Any) -> Any:
             found = region_features(
                 detector,
                 variables["detector"],
@@ -49,7 +57,7 @@ class Caption:
                 min_boxes=own["min_boxes"],
                 max_boxes=own["max_boxes"],
             )
-            # The captioner reads exactly `regions` rows, zeros after the last one: it was trained so.
+            # The captioner was trained on exactly `regions` rows, zeros after the last region.
             features = found.features[:, : own["regions"]]
             features = jnp.pad(features, ((0, 0), (0, own["regions"] - features.shape[1]), (0, 0)))
             count = jnp.minimum(found.count, own["regions"])
@@ -64,6 +72,24 @@ class Caption:
 
         self._captions = OnDevices(captions, {"detector": detector_variables, "captioner": captioner_variables})
 
+    @classmethod
+    def networks(cls, options: Mapping[str, Any]) -> tuple[str, ...]:
+        own = options["caption"]
+        return (own["detector"], own["captioner"], *(["m2_vocab"] if own["text"] else []))
+
+    @staticmethod
+    def prepare(photo: np.ndarray, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Makes the detector's input.
+
+        Returns:
+          `canvas`: float32 [h, w, 3], zeros below and right of the photo; `size`: rows and columns of the photo on it;
+          `scale`: pixels of the canvas per pixel of the photo.
+        """
+        own = options["caption"]
+        values, scale = region_input(photo, own["short_side"], own["long_side"])
+        canvas, size = padded(values, MULTIPLE)
+        return {"canvas": canvas, "size": size, "scale": scale}
+
     def shape(self, inputs: dict[str, Any]) -> Hashable:
         return inputs["canvas"].shape
 
@@ -77,20 +103,9 @@ class Caption:
         )
 
     def finish(self, started: Any, batch: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        from data_builders.features.frozen_network import fetch
         from third_party_ports.m2_transformer.text import text
 
         vectors, *tokens = fetch(started)
         texts = [text(row, self._vocabulary, self._eos) for row in tokens[0]] if tokens else [None] * len(vectors)
         return [{"caption_vector": v, "caption_text": t} for v, t in zip(vectors, texts, strict=True)]
-
-
-MULTIPLE = 128  # px: sides of the detector's canvases, so that a few compiled shapes serve photos of all sizes
-
-
-def prepare_caption(photo: np.ndarray, options: Mapping[str, Any]) -> dict[str, Any]:
-    """`canvas` float32 [h, w, 3], zeros after the photo's `size` (rows, columns), and its `scale`."""
-    from third_party_ports.bottom_up.input import padded, region_input
-
-    values, scale = region_input(photo, options["short_side"], options["long_side"])
-    canvas, size = padded(values, MULTIPLE)
-    return {"canvas": canvas, "size": size, "scale": scale}

@@ -1,12 +1,128 @@
-"""The frozen extractors of the feature store's parts: each prepares its networks once and turns photos into row values.
+"""The extractors: frozen networks that say something about a photo, each for one or more parts of the feature store.
 
-pose: DEKR. background: DeepLabV3. caption: the bottom-up detector and M2 Transformer. depth: AdaBins. Their choices are
-`config.extract`; `extract_inputs` says what each is given.
+To add one, write a module with a subclass of Extractor, and add a row to EXTRACTORS. The module is imported by reading
+processes, which must load no jax: it imports jax and the networks inside the functions that run them.
 """
 
-from data_builders.features.background import Background
-from data_builders.features.caption import Caption
-from data_builders.features.depth import Depth
-from data_builders.features.pose import Pose
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
 
-EXTRACTORS = {kind.part: kind for kind in (Pose, Background, Caption, Depth)}
+import numpy as np
+
+from data_builders.features.rows import PARTS
+from third_party_ports.checkpoints.checkpoint import attribute
+
+
+class Extractor(ABC):
+    """Networks with their weights, ready to run. A reading process uses only `prepare`, without making an instance.
+
+    Args:
+      options: config.extract as a nested mapping, with `keypoint_threshold` of config.data.pose.
+      random: draws random weights instead of reading the official ones.
+
+    Attributes:
+      name: the extractor's row in EXTRACTORS, and its section of config.extract.
+      version: raise it when the same weights and options come to give other features.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[str] = "1"
+
+    @abstractmethod
+    def __init__(self, options: Mapping[str, Any], random: bool): ...
+
+    @classmethod
+    def networks(cls, options: Mapping[str, Any]) -> tuple[str, ...]:
+        """Names of the checkpoints that these options need, rows of third_party_ports.checkpoints.zoo."""
+        return (options[cls.name]["network"],)
+
+    @classmethod
+    def acting(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options that change the features. They are part of the store's header."""
+        return {**options[cls.name], "dtype": options["dtype"]}
+
+    @staticmethod
+    @abstractmethod
+    def prepare(photo: np.ndarray, options: Mapping[str, Any]) -> Any:
+        """Makes the networks' input of a photo uint8 [H, W, 3], upright RGB. Runs in reading processes, without jax."""
+
+    @abstractmethod
+    def shape(self, inputs: Any) -> Hashable:
+        """What inputs of one batch must share; None for an input that no network has to see."""
+
+    @abstractmethod
+    def start(self, batch: Sequence[Any]) -> Any:
+        """Starts the devices on a batch of prepared inputs of one shape, and returns without waiting for them."""
+
+    @abstractmethod
+    def finish(self, started: Any, batch: Sequence[Any]) -> list[dict[str, Any]]:
+        """Waits for what `start` returned.
+
+        Args:
+          started: what `start` returned; None for inputs whose `shape` is None.
+          batch: the prepared inputs.
+
+        Returns:
+          For each input the arguments of FeatureWriter.write that belong to the extractor's parts.
+        """
+
+
+class Row(NamedTuple):
+    """A row of EXTRACTORS.
+
+    Attributes:
+      parts: the parts of the store that the extractor fills in one pass, of rows.PARTS.
+      code: "module:Class", a subclass of Extractor.
+    """
+
+    parts: tuple[str, ...]
+    code: str
+
+
+EXTRACTORS = {
+    "pose": Row(("pose",), "data_builders.features.pose:Pose"),
+    "background": Row(("background",), "data_builders.features.background:Background"),
+    "caption": Row(("caption",), "data_builders.features.caption:Caption"),
+    "depth": Row(("depth",), "data_builders.features.depth:Depth"),
+}
+
+
+def extractor(name: str) -> type[Extractor]:
+    """The class of a row. This imports its module, but loads neither networks nor jax."""
+    return attribute(EXTRACTORS[name].code)
+
+
+def that_fill(parts: Iterable[str]) -> tuple[str, ...]:
+    """Names of the extractors that fill these parts of the store: the first row of EXTRACTORS for each part."""
+    lacking, chosen = set(parts), []
+    for name, row in EXTRACTORS.items():
+        if lacking & set(row.parts):
+            chosen.append(name)
+            lacking -= set(row.parts)
+    return tuple(chosen)
+
+
+def checked(names: Iterable[str]) -> tuple[str, ...]:
+    """These names in the order of EXTRACTORS.
+
+    Raises:
+      ValueError: a name is unknown, there is none, or two of the extractors fill the same part.
+    """
+    given = set(names)
+    if unknown := sorted(given - set(EXTRACTORS)):
+        raise ValueError(f"--extractors: {', '.join(unknown)} is unknown; take from {', '.join(EXTRACTORS)}")
+    if not given:
+        raise ValueError(f"--extractors: name at least one of {', '.join(EXTRACTORS)}")
+    ordered = tuple(name for name in EXTRACTORS if name in given)
+    filled = [part for name in ordered for part in EXTRACTORS[name].parts]
+    if twice := [part for part in PARTS if filled.count(part) > 1]:
+        both = [name for name in ordered if twice[0] in EXTRACTORS[name].parts]
+        raise ValueError(f"--extractors: {' and '.join(both)} both fill the part {twice[0]}; name one of them")
+    return ordered
+
+
+def parts_of(names: Iterable[str]) -> tuple[str, ...]:
+    """The parts of the store that these extractors fill, in the order of rows.PARTS."""
+    filled = {part for name in names for part in EXTRACTORS[name].parts}
+    return tuple(part for part in PARTS if part in filled)

@@ -1,4 +1,4 @@
-"""The features of an account's images, as retrieval reads them."""
+"""The features of the images of one account, as retrieval reads them."""
 
 from dataclasses import dataclass, fields
 
@@ -7,15 +7,16 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Features:
-    """What the extractors say of I images. A part (pose: the first three) is None where it is not stored.
+    """What the extractors say about I images. The arrays of a part that the store lacks are None.
 
     Attributes:
-      keypoints: f32 [I, P, 17, 3], x and y in pixels of the upright image, score; rows past `people` are padding.
-      boxes: f32 [I, P, 4], x0, y0, x1, y1 in the same pixels.
-      people: i32 [I], people found.
-      width, height: i32 [I], pixels of the upright image.
-      background: f32 [I, D].
-      caption: f32 [I, E].
+      keypoints: float32 [I, P, 17, 3], x and y in pixels of the upright image, and score. P is the largest number of
+        people in an image; other images are padded. Part "pose".
+      boxes: float32 [I, P, 4], x0, y0, x1, y1 in the same pixels. Part "pose".
+      people: int32 [I], people found in each image. Part "pose".
+      width, height: int32 [I], pixels of the upright image.
+      background: float32 [I, D].
+      caption: float32 [I, E].
     """
 
     keypoints: np.ndarray | None
@@ -30,6 +31,6 @@ class Features:
         return len(self.width)
 
     def rows(self, index: np.ndarray) -> "Features":
-        """The images at `index` (positions, slice or bool mask), in its order."""
+        """The images at `index`: positions, a slice or a bool mask."""
         parts = (getattr(self, field.name) for field in fields(self))
         return Features(*(None if part is None else part[index] for part in parts))

@@ -1,6 +1,6 @@
-"""What a reading process does for extraction: opens a photo upright and prepares it for each frozen network.
+"""What a reading process does for extraction: opens a photo and prepares it for each extractor.
 
-numpy and Pillow alone: jax would cost every reading process a second and its memory.
+Reading processes import this module. It loads no jax, which would cost each of them a second and its memory.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,18 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from data_builders import photos
-from data_builders.features.background import prepare_background
-from data_builders.features.caption import prepare_caption
-from data_builders.features.depth import prepare_depth
-from data_builders.features.pose import prepare_pose
+from data_builders.features.extractors import extractor
 from data_builders.worker_process import end_with_parent
 
-MAX_ASPECT = 100  # beyond it a photo shrunk to a network's input has nothing left
+MAX_ASPECT = 100  # a narrower photo is left out: shrunk to a network's input it shows nothing
 
 
 @dataclass(frozen=True)
 class Image:
-    """A photo to extract; `path` is relative to the raw root."""
+    """A photo to extract. `path` is relative to the raw folder."""
 
     account: str
     image_id: str
@@ -29,35 +26,35 @@ class Image:
 
 @dataclass(frozen=True)
 class Inputs:
-    """A photo as the networks read it.
+    """A photo, prepared for the networks.
 
     Attributes:
-      width, height: of the upright photo, pixels.
-      parts: by part of the store, what `prepare_PART` gives.
-      reason: why it is left out, "" for a readable one.
+      width, height: pixels of the upright photo.
+      prepared: by extractor, what its `prepare` returned.
+      reason: why the photo is left out; "" for one that can be used.
     """
 
     image: Image
     width: int = 0
     height: int = 0
-    parts: dict[str, Any] = field(default_factory=dict)
+    prepared: dict[str, Any] = field(default_factory=dict)
     reason: str = ""
 
 
 class Prepare:
-    """Image -> Inputs; a callable that reading processes can be sent.
+    """Turns an Image into Inputs. It can be sent to reading processes.
 
     Args:
-      root: folder that paths are relative to.
-      options: `config.extract` as nested dict.
-      parts: of the store, of pose, background, caption, depth.
+      root: the folder that paths are relative to.
+      options: config.extract as a nested mapping.
+      extractors: names of EXTRACTORS.
     """
 
-    def __init__(self, root: Path, options: Mapping[str, Any], parts: Sequence[str]):
-        self._root, self._options, self._parts = root, options, tuple(parts)
+    def __init__(self, root: Path, options: Mapping[str, Any], extractors: Sequence[str]):
+        self._root, self._options, self._extractors = root, options, tuple(extractors)
 
     def __call__(self, image: Image) -> Inputs:
-        """Never raises for a photo's sake: one that is missing, broken or of a shape no network takes says why."""
+        """Prepares one photo. A photo that is missing, unreadable or too narrow gets a reason; nothing is raised."""
         end_with_parent()
         path = self._root / image.path
         if not path.is_file():
@@ -69,13 +66,5 @@ class Prepare:
         height, width = photo.shape[:2]
         if max(height, width) > MAX_ASPECT * min(height, width):
             return Inputs(image, reason=photos.TOO_NARROW)
-        parts = {part: PREPARE[part](photo, self._options[part]) for part in self._parts}
-        return Inputs(image, width, height, parts)
-
-
-PREPARE = {
-    "pose": prepare_pose,
-    "background": prepare_background,
-    "caption": prepare_caption,
-    "depth": prepare_depth,
-}
+        prepared = {name: extractor(name).prepare(photo, self._options) for name in self._extractors}
+        return Inputs(image, width, height, prepared)

@@ -1,51 +1,47 @@
-"""The rows that a feature store's open shard holds, on disk: what a killed extraction finds again.
+"""The journal of a feature store: on disk, the rows of the shard that is not complete yet, for a run that was killed.
 
-`journal.arrow` is an Arrow stream with one record batch a row, appended to and handed to the operating system as rows
-come. It is deleted after the shard with its rows is in place; rows of a journal that a kill left behind in between are
-in both, and the writer drops them by key.
+`journal.arrow` is an Arrow stream with one record batch per row. Each row is handed to the operating system at once.
+The journal is deleted after the shard with its rows is in place. If a run is killed between the two, its rows are in
+both; the writer drops them by key.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+import pyarrow as pa
 
 NAME = "journal.arrow"
 
 
 class Journal:
-    """Appends rows to the journal of the store at `path`; the first one starts the file."""
+    """Appends rows to the journal of the store at `path`. The first row starts the file."""
 
     def __init__(self, path: Path):
         self._path = path / NAME
         self._file = self._stream = None
 
-    def append(self, row: dict, schema: "pa.Schema") -> None:
-        """One row, its columns as in a shard of `schema`."""
-        import pyarrow as pa
-
+    def append(self, row: dict[str, Any], schema: pa.Schema) -> None:
+        """Appends a row with the columns of `schema`."""
         if self._stream is None:
-            self._file = open(self._path, "wb")  # noqa: SIM115 - open as long as the shard is
+            self._file = open(self._path, "wb")  # noqa: SIM115 - stays open until the shard is written
             self._stream = pa.ipc.new_stream(self._file, schema)
         self._stream.write_batch(pa.record_batch({name: [row[name]] for name in schema.names}, schema=schema))
         self._file.flush()
 
     def delete(self) -> None:
-        """Ends the journal: its rows are in a shard."""
+        """Deletes the journal, when its rows are in a shard."""
         self.close()
         self._path.unlink(missing_ok=True)
 
     def close(self) -> None:
+        """Closes the file; its rows stay on disk."""
         if self._file is not None:
             self._file.close()
             self._file = self._stream = None
 
 
-def read(path: Path) -> list[dict]:
-    """The rows of the journal of the store at `path`, but for one that a kill cut short; [] where there is none."""
-    import pyarrow as pa
-
+def read(path: Path) -> list[dict[str, Any]]:
+    """The complete rows of the journal of the store at `path`; [] without a journal. The last row may be cut short."""
     file, rows = path / NAME, []
     if not file.exists():
         return rows
@@ -53,6 +49,6 @@ def read(path: Path) -> list[dict]:
         try:
             for batch in pa.ipc.open_stream(source):
                 rows += batch.to_pylist()
-        except (pa.ArrowInvalid, OSError):  # the end was not reached
+        except (pa.ArrowInvalid, OSError):  # the stream has no end: the run was killed
             pass
     return rows

@@ -1,25 +1,26 @@
-"""Poses: what DEKR is given, and the people that it finds."""
+"""Poses: the people that DEKR finds in a photo."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from data_builders.features.frozen_network import OnDevices, fetch, header, load
+from data_builders.features.extractors import Extractor
+from third_party_ports.dekr.canvas import AspectError, canvas
+from third_party_ports.imagenet import normalise
 
 
-class Pose:
-    """DEKR and its post-processing on the host: keypoints, boxes and scores of the people in a photo."""
+class Pose(Extractor):
+    """DEKR on the devices and its post-processing on the host: keypoints, boxes and scores (part "pose")."""
 
-    part = "pose"
+    name = "pose"
 
     def __init__(self, options: Mapping[str, Any], random: bool):
+        from data_builders.features.frozen_network import OnDevices, load
         from third_party_ports.dekr.network import mirrored
         from third_party_ports.dekr.poses import PoseSettings
-        from third_party_ports.imagenet import normalise
 
         own = options["pose"]
-        self.header = header("pose", options, random)
         self._settings = PoseSettings(
             scales=tuple(own["scales"]),
             flip=own["mirror"],
@@ -32,7 +33,7 @@ class Pose:
             own["network"], own["fields"], options["weights"], (1, side, side, 3), options["dtype"], random
         )
 
-        def maps(variables, canvases):
+        def maps(variables: Any, canvases: Any) -> Any:
             canvases = normalise(canvases)
             heat, offset, _ = network.apply(variables, canvases)
             if not own["mirror"]:
@@ -42,6 +43,31 @@ class Pose:
         self._maps = OnDevices(maps, variables)
         self._rescore = _rescorer(options, random) if own["rescore"] else None
 
+    @classmethod
+    def networks(cls, options: Mapping[str, Any]) -> tuple[str, ...]:
+        own = options["pose"]
+        return (own["network"], *(["dekr_rescore"] if own["rescore"] else []))
+
+    @classmethod
+    def acting(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        return super().acting(options) | {"keypoint_threshold": options["keypoint_threshold"]}
+
+    @staticmethod
+    def prepare(photo: np.ndarray, options: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Draws the photo on canvases.
+
+        Returns:
+          `canvases`: uint8 [h, w, 3] by scale; `geometry`: of the canvas of scale 1. None if the photo is longer than
+          config.extract.pose.max_aspect allows: it is stored without people.
+        """
+        own, canvases = options["pose"], {}
+        for scale in own["scales"]:
+            try:
+                canvases[scale], geometry = canvas(photo, own["side"], scale, max_aspect=own["max_aspect"])
+            except AspectError:
+                return None
+        return {"canvases": canvases, "geometry": geometry}
+
     def shape(self, inputs: dict[str, Any] | None) -> Hashable:
         return inputs and tuple(canvas.shape for canvas in inputs["canvases"].values())
 
@@ -50,9 +76,10 @@ class Pose:
         return {scale: self._maps(np.stack([one["canvases"][scale] for one in batch])) for scale in scales}
 
     def finish(self, started: Any, batch: Sequence[dict[str, Any] | None]) -> list[dict[str, Any]]:
+        from data_builders.features.frozen_network import fetch
         from third_party_ports.dekr.poses import people
 
-        if started is None:  # too long a photo to be looked at
+        if started is None:  # the photo is too long
             return [{"people": []}]
         found = {scale: fetch(maps) for scale, maps in started.items()}
         rows = []
@@ -65,20 +92,8 @@ class Pose:
 
 
 def _rescorer(options: Mapping[str, Any], random: bool) -> Any:
+    from data_builders.features.frozen_network import load
     from third_party_ports.dekr.rescoring import FEATURES, rescorer
 
     network, variables = load("dekr_rescore", {}, options["weights"], (1, FEATURES), "float32", random)
     return rescorer(variables, network)
-
-
-def prepare_pose(photo: np.ndarray, options: Mapping[str, Any]) -> dict[str, Any] | None:
-    """`canvases` uint8 by scale and their `geometry`; None for a photo too long to be looked at."""
-    from third_party_ports.dekr.canvas import AspectError, canvas
-
-    canvases = {}
-    for scale in options["scales"]:
-        try:
-            canvases[scale], geometry = canvas(photo, options["side"], scale, max_aspect=options["max_aspect"])
-        except AspectError:
-            return None
-    return {"canvases": canvases, "geometry": geometry}

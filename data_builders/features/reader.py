@@ -1,47 +1,43 @@
-"""Reads a feature store; the format is described in data_builders.features.store."""
+"""Reads a feature store. The module `store` describes the format."""
 
 import json
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
+import pyarrow as pa
 
+from data_builders.features.features import Features
 from data_builders.features.rows import KEYPOINTS, PARTS, VECTORS, check_header, shard_paths
-
-if TYPE_CHECKING:
-    import polars as pl
-    import pyarrow as pa
-
-    from data_builders.features.features import Features
 
 
 class FeatureReader:
-    """Reads the store at `path`; shards stay memory-mapped, only the keys are held in memory.
+    """Reads the store at `path`. The shards are memory-mapped; only the keys are in memory.
 
     Attributes:
-      header: dict with `format`, `extractors`, `depth_side`, `random_weights`.
-      parts: tuple, the parts that the store holds, of pose, background, caption, depth.
-      dims: dict, length of `background` and of `caption_vector` where stored.
+      header: what header.json says.
+      parts: the parts that the store has, of pose, background, caption, depth.
+      dims: lengths of the vectors in the columns `background` and `caption_vector`, as far as they are stored.
+      decoded_with: versions of the libraries that decoded the photos, one mapping for each set of versions; {} stands
+        for unknown ones. Empty for a store that does not say.
 
     Raises:
-      FileNotFoundError: there is no store at `path`.
-      ValueError: its header is not of this format.
+      FileNotFoundError: `path` has no store.
+      ValueError: the header has another format.
     """
 
     def __init__(self, path: str | Path):
-        import polars as pl
-        import pyarrow as pa
-
         self.path = Path(path)
         if not (self.path / "header.json").exists():
             raise FileNotFoundError(
-                f"{self.path}/header.json: no feature store here; write one with "
-                "data_builders.features.store.FeatureWriter and pass its folder as --features"
+                f"{self.path}/header.json: no such file, so this is not a feature store; give --features the folder "
+                "that `python -m ipa_jax extract` wrote"
             )
         self.header = json.loads((self.path / "header.json").read_bytes())
         check_header(self.header, self.path)
+        self.decoded_with: list[dict[str, str]] = self.header.get("decoded_with", [])
         self.parts = tuple(part for part in PARTS if part in self.header["extractors"])
         self._shards = [pa.ipc.open_file(pa.memory_map(str(shard))).read_all() for shard in shard_paths(self.path)]
         self.dims = {
@@ -70,26 +66,18 @@ class FeatureReader:
         return key[1] in self._rows_of(key[0])
 
     def keys(self) -> Iterable[tuple[str, str]]:
-        """All (account, image_id), sorted by account."""
+        """All keys (account, image_id), sorted by account."""
         return self._index.select("account", "image_id").iter_rows()
 
-    def missing(self, keys: "Iterable[tuple[str, str]] | pl.DataFrame") -> list[tuple[str, str]]:
-        """Those of `keys` (pairs, or a frame with columns account and image_id) that have no row, in order."""
-        import polars as pl
-
+    def missing(self, keys: Iterable[tuple[str, str]] | pl.DataFrame) -> list[tuple[str, str]]:
+        """Keys without a row, in the order of `keys`: pairs, or a frame with the columns account and image_id."""
         if not isinstance(keys, pl.DataFrame):
             keys = pl.DataFrame(list(keys), schema={"account": pl.String, "image_id": pl.String}, orient="row")
         keys = keys.select("account", "image_id")
         return keys.join(self._index, on=["account", "image_id"], how="anti", maintain_order="left").rows()
 
-    def load(self, account: str, image_ids: Sequence[str]) -> "Features":
-        """The features of these images of one account, in this order; a part that the store lacks is None.
-
-        Raises:
-          KeyError: an image has no row.
-        """
-        from data_builders.features.features import Features
-
+    def load(self, account: str, image_ids: Sequence[str]) -> Features:
+        """The features of these images of one account, in this order. Raises KeyError for an image without a row."""
         rows = self._take(account, image_ids)
         keypoints = boxes = people = None
         if "pose" in self.parts:
@@ -111,11 +99,11 @@ class FeatureReader:
         )
 
     def depth(self, account: str, image_ids: Sequence[str]) -> np.ndarray:
-        """Depth maps uint16 [I, side, side], 0 = the image's nearest point, 65535 its farthest.
+        """Depth maps uint16 [I, side, side]: 0 is an image's nearest point, 65535 its farthest.
 
         Raises:
           KeyError: an image has no row.
-          ValueError: the store holds no depth.
+          ValueError: the store lacks the part depth.
         """
         self.require("depth")
         side = self.header["depth_side"]
@@ -124,23 +112,18 @@ class FeatureReader:
             maps[image] = np.frombuffer(zlib.decompress(value.as_buffer()), "<u2").reshape(side, side)
         return maps
 
-    def depth_bytes(self, account: str, image_ids: Sequence[str]) -> list[bytes]:
-        """The depth maps as they are stored: zlib of uint16, little-endian, [side, side]. Raises as `depth`."""
-        self.require("depth")
-        return self._take(account, image_ids)["depth"].to_pylist()
-
     def people(self, account: str, image_ids: Sequence[str]) -> np.ndarray:
-        """People found in each image, i32 [I]. Raises as `depth`, for the part pose."""
+        """People found in each image, int32 [I]. Raises as `depth`, for the part pose."""
         self.require("pose")
         counts = self._take(account, image_ids)["scores"].combine_chunks().value_lengths()
         return counts.to_numpy().astype(np.int32)
 
     def caption_texts(self, account: str, image_ids: Sequence[str]) -> list[str | None]:
-        """What the caption extractor wrote; None where it kept no text."""
+        """The captions; None for an image without text. Raises KeyError for an image without a row."""
         return self._take(account, image_ids)["caption_text"].to_pylist()
 
     def require(self, part: str) -> None:
-        """Raises ValueError unless the store holds `part`."""
+        """Raises ValueError if the store lacks `part`."""
         if part not in self.parts:
             raise ValueError(f"{self.path}/header.json names no extractor for the part {part!r}; it has {self.parts}")
 
@@ -150,9 +133,7 @@ class FeatureReader:
         rows = self._index.slice(*self._spans[account])
         return {image: (shard, row) for _, image, shard, row in rows.iter_rows()}
 
-    def _take(self, account: str, image_ids: Sequence[str]) -> "pa.Table":
-        import pyarrow as pa
-
+    def _take(self, account: str, image_ids: Sequence[str]) -> pa.Table:
         known = self._rows_of(account)
         lost = [image for image in image_ids if image not in known]
         if lost:
@@ -168,11 +149,11 @@ class FeatureReader:
         return pa.concat_tables(pieces).combine_chunks().take(np.argsort(np.concatenate(order)))
 
 
-def _numbers(value) -> np.ndarray:
+def _numbers(value: pa.ListScalar) -> np.ndarray:
     return value.values.to_numpy()
 
 
-def _matrix(rows: "pa.Table", column: str) -> np.ndarray:
+def _matrix(rows: pa.Table, column: str) -> np.ndarray:
     """A fixed-size list column as [I, D] float32."""
     array = rows[column].combine_chunks()
     return array.flatten().to_numpy().reshape(len(array), array.type.list_size)

@@ -1,34 +1,37 @@
-"""One row of the feature store: people, depth and the columns of a shard as they are stored."""
+"""The feature store's format: its parts, its header, and people and depth as a row stores them."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from PIL import Image
 
 FORMAT = 1
 PARTS = ("pose", "background", "caption", "depth")
-VECTORS = ("background", "caption_vector")
-KEYPOINTS = 17  # COCO
+VECTORS = ("background", "caption_vector")  # columns
+KEYPOINTS = 17  # COCO's
 MAX_PEOPLE = 8
 
 Person = tuple[np.ndarray, np.ndarray, float]  # keypoints [17, 3], box [4], score
 
 
 def encode_depth(depth: np.ndarray, side: int) -> np.ndarray:
-    """A depth map [h, w] of any unit as uint16 [side, side]: min-max over the whole map, a constant map gives 0.
+    """Scales a depth map to the whole range of uint16 and shrinks it.
+
+    Args:
+      depth: [h, w] numbers of any unit.
+      side: pixels, of the result.
+
+    Returns:
+      uint16 [side, side]: 0 is the nearest point of the whole map, 65535 its farthest. A constant map gives 0.
 
     Raises:
-      ValueError: the map is not two-dimensional, is empty or holds a number that is not finite.
+      ValueError: the map is empty, is not two-dimensional, or holds a number that is not finite.
     """
-    from PIL import Image
-
     values = np.asarray(depth, np.float64)
     if values.ndim != 2 or values.size == 0 or not np.isfinite(values).all():
-        raise ValueError(f"a depth map is a finite array [h, w]; got shape {values.shape}")
+        raise ValueError(f"a depth map must be [h, w] finite numbers; got shape {values.shape}")
     low, high = values.min(), values.max()
     if low == high:
         return np.zeros((side, side), np.uint16)
@@ -40,10 +43,17 @@ def encode_depth(depth: np.ndarray, side: int) -> np.ndarray:
 
 
 def people_row(people: Sequence[Person], width: int, height: int, where: str) -> dict[str, np.ndarray]:
-    """Columns keypoints, boxes and scores: the eight people of the highest scores, keypoints outside at score 0.
+    """The columns `keypoints`, `boxes` and `scores` of a row, float32 and flat.
+
+    Only the eight people with the highest scores are kept. A keypoint outside the image gets score 0.
+
+    Args:
+      people: found in the image, in its pixels.
+      width, height: pixels of the image.
+      where: the beginning of error messages.
 
     Raises:
-      ValueError: a shape is wrong or a number not finite; `where` begins the message.
+      ValueError: a shape is wrong, or a number is not finite.
     """
     best = sorted(people, key=lambda person: -float(person[2]))[:MAX_PEOPLE]
     keypoints = np.array([person[0] for person in best] or np.zeros((0, KEYPOINTS, 3)), np.float32)
@@ -55,43 +65,26 @@ def people_row(people: Sequence[Person], width: int, height: int, where: str) ->
             f"{keypoints.shape[1:]} and {boxes.shape[1:]}"
         )
     if not (np.isfinite(keypoints).all() and np.isfinite(boxes).all() and np.isfinite(scores).all()):
-        raise ValueError(f"{where}: a keypoint, box or score is not finite")
+        raise ValueError(f"{where}: a keypoint, box or score is not a finite number")
     x, y = keypoints[..., 0], keypoints[..., 1]
     outside = (x < 0) | (x >= width) | (y < 0) | (y >= height)
     keypoints[..., 2] = np.where(outside, 0, keypoints[..., 2])
     return {"keypoints": keypoints.ravel(), "boxes": boxes.ravel(), "scores": scores}
 
 
-def shard_schema(extractors: Mapping[str, object], dims: Mapping[str, int]) -> "pa.Schema":
-    """Columns of a shard of a store with these parts; `dims` holds the lengths of its vectors."""
-    import pyarrow as pa
-
-    fields = {"account": pa.string(), "image_id": pa.string(), "width": pa.int32(), "height": pa.int32()}
-    if "pose" in extractors:
-        fields |= dict.fromkeys(("keypoints", "boxes", "scores"), pa.list_(pa.float32()))
-    if "background" in extractors:
-        fields["background"] = pa.list_(pa.float32(), dims["background"])
-    if "caption" in extractors:
-        fields["caption_vector"] = pa.list_(pa.float32(), dims["caption_vector"])
-    fields["caption_text"] = pa.string()
-    if "depth" in extractors:
-        fields["depth"] = pa.binary()
-    return pa.schema(list(fields.items()))
-
-
-def check_header(header: dict, path: Path) -> None:
-    """Raises ValueError for a header of another format or one that describes its parts incompletely."""
+def check_header(header: Mapping[str, Any], path: Path) -> None:
+    """Raises ValueError for a header of another format, or one that does not describe all of its parts."""
     if header["format"] != FORMAT:
-        raise ValueError(f"{path}/header.json: format {header['format']}, this code reads {FORMAT}; extract again")
+        raise ValueError(f"{path}/header.json: format {header['format']}, this version reads {FORMAT}: extract again")
     for part, extractor in header["extractors"].items():
         if part not in PARTS:
             raise ValueError(f"{path}: extractors has the part {part!r}; parts are {', '.join(PARTS)}")
         if set(extractor) != {"name", "version", "weights_sha256"}:
             raise ValueError(f"{path}: extractors[{part!r}] needs name, version, weights_sha256; got {dict(extractor)}")
     if "depth" in header["extractors"] and header["depth_side"] < 1:
-        raise ValueError(f"{path}: depth_side must be positive when the part depth is stored")
+        raise ValueError(f"{path}: depth_side must be positive, as the store has the part depth")
 
 
 def shard_paths(path: Path) -> list[Path]:
-    """The complete shards of the store at `path`, in order."""
+    """The shards of the store at `path`, in order; only complete ones have these names."""
     return sorted(path.glob("part-*.arrow"))

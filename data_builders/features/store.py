@@ -1,8 +1,8 @@
-"""The feature store: what the frozen extractors say of each image, one folder, written once and read by account.
+"""The feature store: a folder with what the extractors say about each image, written once and read by account.
 
-The folder holds `header.json` and shards `part-00000.arrow`, `part-00001.arrow`, ... (Arrow IPC files, memory-mapped).
-A shard is complete or absent (it is renamed into place), so a killed writer loses at most `shard_rows` rows, and with
-`journal` none; opening a FeatureWriter on the folder again goes on behind them. Columns of a shard, one row an image:
+The folder has `header.json` and the shards `part-00000.arrow`, `part-00001.arrow` and so on: Arrow IPC files that are
+memory-mapped. A shard is renamed into place when it is complete, so a writer that is killed loses at most `shard_rows`
+rows, and none with `journal`. A FeatureWriter that opens the folder again resumes. A shard has one row per image:
 
     account, image_id    string    the key
     width, height        int32     of the EXIF-upright pixels that keypoints, boxes and depth live in
@@ -13,18 +13,20 @@ A shard is complete or absent (it is renamed into place), so a killed writer los
     caption_text         string    or null
     depth                binary    zlib of uint16, little-endian, [side, side], 0 = nearest    part "depth"
 
-The header names each part's extractor, its version and the hash of its weights; a part not named there is lacking.
+The header describes the extractor of each part by `name`, `version` and `weights_sha256`; a part that it does not name
+is not stored. `decoded_with` lists the versions of the libraries that decoded the photos; a store may lack it.
 """
 
-import fcntl
 import json
-import os
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from data_builders.features import journal as feature_journal
 from data_builders.features.reader import FeatureReader
@@ -36,30 +38,29 @@ from data_builders.features.rows import (
     encode_depth,
     people_row,
     shard_paths,
-    shard_schema,
 )
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from third_party_ports.files import lock, write_bytes, write_text
 
 __all__ = ["FeatureReader", "FeatureWriter"]
 
 
 class FeatureWriter:
-    """Writes or extends the store at `path`. Use as a context manager; rows are kept even when the block raises.
+    """Writes a store, or extends an existing one. Use it as a context manager; rows are kept even if the block raises.
 
     Args:
-      path: the folder; made when absent.
-      extractors: for each part that this store holds (of pose, background, caption, depth) a dict with
-        `name`, `version` and `weights_sha256`.
-      depth_side: side of the stored depth maps in pixels (0 without the part depth).
-      random_weights: some extractor ran with random weights; training refuses such features unless told otherwise.
-      shard_rows: rows a shard holds; what a killed process can lose.
-      journal: keeps each row on disk at once, until its shard is full: for rows that cost seconds each.
+      path: the folder; it is made if it does not exist.
+      extractors: for each part of this store (of pose, background, caption, depth) a mapping with `name`, `version` and
+        `weights_sha256`.
+      depth_side: pixels, the side of the stored depth maps; 0 without the part depth.
+      random_weights: an extractor has random weights. Training refuses such features unless told otherwise.
+      shard_rows: rows of a shard, which are what a killed process can lose.
+      journal: writes each row to disk at once, until its shard is full. Use it if a row takes seconds to make.
+      decoded_with: versions of the libraries that decode the photos here, as photos.versions gives them; None if the
+        features do not come from photo files. The header lists them when the first row is written.
 
     Raises:
-      ValueError: a part is unknown or incompletely described, or the folder was written with another header, or
-        another process is writing to it.
+      ValueError: a part is unknown or not fully described, or the folder has rows under another header.
+      BlockingIOError: another process writes to the folder.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class FeatureWriter:
         random_weights: bool = False,
         shard_rows: int = 1024,
         journal: bool = False,
+        decoded_with: Mapping[str, str] | None = None,
     ):
         self.path = Path(path)
         self.header = {
@@ -85,13 +87,17 @@ class FeatureWriter:
         self._dims: dict[str, int] = {}
         self._keys: set[tuple[str, str]] = set()
         self._journal: feature_journal.Journal | None = None
+        self._decoded_with = None if decoded_with is None else dict(decoded_with)  # None: nothing left to note
         self.path.mkdir(parents=True, exist_ok=True)
-        self._lock: int | None = _lock(self.path)
+        self._held = ExitStack()
+        self._held.enter_context(lock(self.path))
         try:
+            for torn in self.path.glob(".*.tmp*"):  # temporary files of a writer that was killed
+                torn.unlink()
             if any(shard_paths(self.path)) or feature_journal.read(self.path):
                 self._resume()
-            else:  # also where a run ended before its first row
-                _write_atomically(self.path / "header.json", json.dumps(self.header, indent=2).encode())
+            else:  # also if a run ended before its first row
+                write_text(self.path / "header.json", json.dumps(self.header, indent=2))
             self._shards = len(shard_paths(self.path))
             self._recover()
         except BaseException:
@@ -100,7 +106,7 @@ class FeatureWriter:
         self._journal = feature_journal.Journal(self.path) if journal else None
 
     def _recover(self) -> None:
-        """Rows that a killed writer had only in its journal become a shard."""
+        """Makes a shard of the rows that a killed writer had only in its journal."""
         for row in feature_journal.read(self.path):
             key = (row["account"], row["image_id"])
             if key not in self._keys:
@@ -115,8 +121,8 @@ class FeatureWriter:
         for field, wanted in self.header.items():
             if stored.header[field] != wanted:
                 raise ValueError(
-                    f"{self.path}/header.json: {field} is {stored.header[field]!r}, this writer has "
-                    f"{wanted!r}; write to another folder, or delete this one"
+                    f"{self.path}/header.json: {field} is {stored.header[field]!r} there and {wanted!r} now; write to "
+                    "another folder, or delete this one"
                 )
         self._keys.update(stored.keys())
         self._dims = stored.dims
@@ -124,17 +130,19 @@ class FeatureWriter:
     def __enter__(self) -> "FeatureWriter":
         return self
 
-    def __exit__(self, *exc) -> None:
-        self.flush()
-        self.close()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.flush()
+        finally:
+            self.close()
 
     def close(self) -> None:
-        """Lets another writer have the store; rows that were not flushed are lost, or in the journal."""
+        """Releases the folder for another writer. Rows that were not flushed stay in the journal, or are lost."""
         if self._journal:
             self._journal.close()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._held.close()
 
     def __contains__(self, key: tuple[str, str]) -> bool:
         return key in self._keys
@@ -152,47 +160,63 @@ class FeatureWriter:
         caption_text: str | None = None,
         depth: np.ndarray | None = None,
     ) -> bool:
-        """Adds one image; False (and nothing is written) when its key is there already.
-
-        People beyond the eight of the highest scores are dropped; a keypoint outside the image gets score 0.
+        """Adds an image. Returns False, and writes nothing, if the store has its key.
 
         Args:
-          people: each (keypoints [17, 3] x, y in pixels and score; box [4] x0, y0, x1, y1; score); [] = nobody.
-          background, caption_vector: [D] and [E], the same length in every row.
-          depth: [h, w], any unit and size; see `encode_depth`.
+          account, image_id: the key.
+          width, height: pixels of the upright image.
+          people: for each (keypoints [17, 3] x, y in pixels and score; box [4] x0, y0, x1, y1; score); [] if nobody was
+            found. Only the eight people with the highest scores are kept; a keypoint outside the image gets score 0.
+          background, caption_vector: [D] and [E] numbers, of the same length in every row.
+          caption_text: for people to read.
+          depth: [h, w] of any unit and size; see `encode_depth`.
 
         Raises:
-          ValueError: a part of the header is None, a part outside it is given, or a shape is wrong.
+          ValueError: a part of the header is missing, a part outside it is given, or a shape is wrong.
         """
-        key = (account, image_id)
+        key, where = (account, image_id), f"{account}/{image_id}"
         if key in self._keys:
             return False
         if width < 1 or height < 1:
-            raise ValueError(f"{account}/{image_id}: width and height must be positive, got {width} x {height}")
+            raise ValueError(f"{where}: width and height must be positive, got {width} x {height}")
         given = {"pose": people, "background": background, "caption": caption_vector, "depth": depth}
-        for part, value in given.items():
-            if (value is not None) != (part in self.header["extractors"]):
-                has = "does not name" if value is not None else "names"
-                raise ValueError(
-                    f"{account}/{image_id}: the store's header {has} the part {part!r}, and the row "
-                    f"{'gives it' if value is not None else 'lacks it'}"
-                )
-        row = {"account": account, "image_id": image_id, "width": width, "height": height, "caption_text": caption_text}
+        self._check_parts(given, where)
+        row: dict[str, Any] = {"account": account, "image_id": image_id, "width": width, "height": height}
+        row["caption_text"] = caption_text
         if people is not None:
-            row |= people_row(people, width, height, f"{account}/{image_id}")
+            row |= people_row(people, width, height, where)
         for column, vector in (("background", background), ("caption_vector", caption_vector)):
             if vector is not None:
-                row[column] = self._vector(vector, column, f"{account}/{image_id}")
+                row[column] = self._vector(vector, column, where)
         if depth is not None:
             encoded = encode_depth(depth, self.header["depth_side"])
             row["depth"] = zlib.compress(encoded.astype("<u2").tobytes(), 6)
+        if self._decoded_with is not None:
+            self.note_decoders([self._decoded_with])
+            self._decoded_with = None
         if self._journal:
-            self._journal.append(row, self._schema())
+            self._journal.append(row, _schema(self.header["extractors"], self._dims))
         self._rows.append(row)
         self._keys.add(key)
         if len(self._rows) >= self._shard_rows:
             self.flush()
         return True
+
+    def note_decoders(self, decoded_with: Sequence[Mapping[str, str]]) -> None:
+        """Adds versions of libraries that decoded photos of this store to its header, unless it has them."""
+        stored = json.loads((self.path / "header.json").read_bytes())
+        known = stored.get("decoded_with", [{}] if shard_paths(self.path) else [])  # {}: rows of unknown versions
+        new = [dict(versions) for versions in decoded_with if versions not in known]
+        if new:
+            write_text(self.path / "header.json", json.dumps(stored | {"decoded_with": known + new}, indent=2))
+
+    def _check_parts(self, given: Mapping[str, Any], where: str) -> None:
+        for part, value in given.items():
+            named = part in self.header["extractors"]
+            if named and value is None:
+                raise ValueError(f"{where}: the row lacks the part {part!r}, which the store's header names")
+            if value is not None and not named:
+                raise ValueError(f"{where}: the row has the part {part!r}, which the store's header does not name")
 
     def _vector(self, vector: np.ndarray, column: str, where: str) -> np.ndarray:
         vector = np.asarray(vector, np.float32)
@@ -202,45 +226,32 @@ class FeatureWriter:
         return vector
 
     def flush(self) -> None:
-        """Writes the rows held so far as one shard."""
-        import pyarrow as pa
-
+        """Writes the rows that were added since the last shard as a shard."""
         if not self._rows:
             return
-        schema = self._schema()
+        schema = _schema(self.header["extractors"], self._dims)
         columns = {name: [row[name] for row in self._rows] for name in schema.names}
         table = pa.table(columns, schema=schema)
         sink = pa.BufferOutputStream()
         with pa.ipc.new_file(sink, schema) as writer:
             writer.write_table(table)
-        _write_atomically(self.path / f"part-{self._shards:05d}.arrow", sink.getvalue())
+        write_bytes(self.path / f"part-{self._shards:05d}.arrow", sink.getvalue())
         self._shards += 1
         self._rows = []
         if self._journal:
             self._journal.delete()
 
-    def _schema(self) -> "pa.Schema":
-        return shard_schema(self.header["extractors"], self._dims)
 
-
-def _lock(path: Path) -> int:
-    """A descriptor of the folder that holds it alone until it is closed or the process ends.
-
-    Raises ValueError where another writer holds it.
-    """
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(folder)
-        raise ValueError(f"{path}: another process is writing to this store; wait for it, or end it") from error
-    return folder
-
-
-def _write_atomically(path: Path, data) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    with open(temporary, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+def _schema(extractors: Mapping[str, object], dims: Mapping[str, int]) -> pa.Schema:
+    """Columns of a shard of a store with these parts; `dims` has the lengths of its vectors."""
+    fields = {"account": pa.string(), "image_id": pa.string(), "width": pa.int32(), "height": pa.int32()}
+    if "pose" in extractors:
+        fields |= dict.fromkeys(("keypoints", "boxes", "scores"), pa.list_(pa.float32()))
+    if "background" in extractors:
+        fields["background"] = pa.list_(pa.float32(), dims["background"])
+    if "caption" in extractors:
+        fields["caption_vector"] = pa.list_(pa.float32(), dims["caption_vector"])
+    fields["caption_text"] = pa.string()
+    if "depth" in extractors:
+        fields["depth"] = pa.binary()
+    return pa.schema(list(fields.items()))

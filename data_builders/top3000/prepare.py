@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from data_builders import photos
 from data_builders.features.store import FeatureReader
 from data_builders.options import check
 from data_builders.posts import post
@@ -58,6 +59,8 @@ def prepare(raw: Path, features: Path, options: Mapping[str, Any]) -> Prepared:
     reader = FeatureReader(features)
     require_parts(reader, options)
     table, skips = read_posts(raw, options)
+    if reader.decoded_with and (versions := photos.mixture([*reader.decoded_with, photos.versions()])):
+        skips.warn(f"{reader.path}: photos were decoded by different versions, which may differ in pixels: {versions}")
     require_splits(table, options, raw)
     rehearse(table, reader, options)
 

@@ -11,6 +11,7 @@ import polars as pl
 import tensorflow_datasets as tfds
 
 from configs import full
+from data_builders import photos
 from data_builders.groups import SPLITS
 from data_builders.retrieval import cross_account
 from data_builders.retrieval.accounts import accounts
@@ -146,6 +147,7 @@ def metadata(prepared: Prepared, index: group_index.Index, options: dict[str, An
         "features": header,
         "source": {"raw": str(prepared.raw.resolve()), "features": str(Path(prepared.reader.path).resolve())},
         "random_weights": header["random_weights"],
+        "decoded_with": photos.versions(),
         "statistics": index.statistics(),
         "build_report": "build_report.json",
     }

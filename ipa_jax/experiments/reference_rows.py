@@ -49,7 +49,7 @@ def yardsticks(run: Run, folder: Path, records: Path, *, overwrite: bool = False
 def zero_shot(name: str, run: Run, weights: Path, folder: Path, records: Path, *, overwrite: bool = False) -> Record:
     """The record of a peer's public weights on the data set of a run. Raises as the peer's own reader of weights."""
 
-    from data_builders.features.frozen_network import weights_path
+    from data_builders.features.weight_files import weights_path
     from ipa_jax.peers.zero_shot import NAMES
 
     def scores(_: str, split: str) -> "pl.DataFrame":

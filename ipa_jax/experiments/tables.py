@@ -39,7 +39,7 @@ def runs_of(row: table_rows.Row, args: argparse.Namespace) -> list:
 
 def own_weights(row: table_rows.Row, args: argparse.Namespace) -> dict[str, str]:
     """init.peer of a peer that is trained at full size: the public weights of its own, where --weights has them."""
-    from data_builders.features.frozen_network import weights_path
+    from data_builders.features.weight_files import weights_path
     from ipa_jax.peers.zero_shot import NAMES
 
     name = (row.config or "").removesuffix("_tuned")

@@ -114,14 +114,14 @@ def load(
 
 def missing(name: str, weights_dir: Path | str | None) -> str | None:
     """Why a row cannot be scored, and how to get its weights; None where its file is there."""
-    from data_builders.features import frozen_network
+    from data_builders.features import weight_files
 
     row = NAMES.get(name, name)
     folder = str(weights_dir or "weights")
-    if weights_dir is not None and frozen_network.weights_path(folder, row).is_file():
+    if weights_dir is not None and weight_files.weights_path(folder, row).is_file():
         return None
-    given = f"{frozen_network.weights_path(folder, row)} is not there" if weights_dir else "weights not given"
-    return f"{given}; {frozen_network.how_to_get(folder, row)}; then --weights={folder}"
+    given = f"{weight_files.weights_path(folder, row)} is not there" if weights_dir else "weights not given"
+    return f"{given}; {weight_files.how_to_get(folder, row)}; then --weights={folder}"
 
 
 def _inputs(dataset: GroupDataset, system: System) -> Iterator[Any]:

@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+from absl import logging
 from ml_collections import ConfigDict
 
+from data_builders import photos
 from data_builders.dataset import GroupDataset
 from data_builders.options import check_fields, require_equal
 from ipa_jax.input import texts
@@ -151,6 +153,13 @@ def check_data(config: ConfigDict) -> None:
         raise PreflightError(
             f"{config.data_dir} was built from a feature store with random extractor weights: its retrieval means "
             "nothing. Extract with real weights, or set --config.allow_random_features=True for a test"
+        )
+    decoded_with = [*dataset.info.get("features", {}).get("decoded_with", [])]
+    if "decoded_with" in dataset.info:  # data sets of earlier versions do not say
+        decoded_with.append(dataset.info["decoded_with"])
+    if decoded_with and (versions := photos.mixture([*decoded_with, photos.versions()])):
+        logging.warning(
+            "%s: photos were decoded by different versions, which may differ in pixels: %s", config.data_dir, versions
         )
 
 

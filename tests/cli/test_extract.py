@@ -1,4 +1,4 @@
-"""Photos to features by the documented command: killed and gone on with, through Beam, refused without weights."""
+"""Photos to features by the documented command: killed and resumed, through Beam, refused without weights."""
 
 import json
 import re
@@ -45,7 +45,7 @@ def store(demo_world, tmp_path_factory):
     return out, before, journalled, done
 
 
-def test_a_killed_extraction_goes_on(store, demo_world):
+def test_a_killed_extraction_resumes(store, demo_world):
     """Every readable image of a post has one row; what was finished before the kill is as it was."""
     out, before, journalled, done = store
     reader = FeatureReader(out)
@@ -56,7 +56,7 @@ def test_a_killed_extraction_goes_on(store, demo_world):
     assert len(keys) == len(set(keys)) == len(wanted) - unreadable and set(keys) <= set(wanted)
     assert len(keys) == int(re.search(r"wrote (\d+) images", done.stdout)[1]) + 300 + len(journalled)
     assert all((out / name).read_bytes() == content for name, content in before.items())
-    assert f"({300 + len(journalled)} were there already)" in done.stdout
+    assert f"({300 + len(journalled)} were already there)" in done.stdout
     row = journalled[0]
     assert reader.caption_texts(row["account"], [row["image_id"]]) == [row["caption_text"]]
     assert not (out / journal.NAME).exists()
@@ -70,7 +70,7 @@ def test_a_finished_extraction_has_nothing_to_do(store, demo_world):
     assert done.stdout.startswith("wrote 0 images")
 
 
-def test_other_choices_need_another_store(store, demo_world):
+def test_other_options_need_another_store(store, demo_world):
     done = fail("extract", *flags(demo_world, store[0], "--config.extract.depth.mirror=False"))
     assert "header.json: extractors is" in done.stderr
 
@@ -130,7 +130,7 @@ def test_missing_weights_are_named_with_their_commands(demo_world, tmp_path):
     for remedy in (
         "dekr_w32: get pose_dekr_hrnetw32_coco.pth from https://github.com/HRNet/DEKR, then python -m "
         f"third_party_ports.convert dekr_w32 pose_dekr_hrnetw32_coco.pth --out {tmp_path}/weights/dekr_w32.safetensors",
-        f"deeplabv3_resnet101: python -m ipa_jax fetch deeplabv3_resnet101 --to {tmp_path}/weights",
+        f"deeplabv3_resnet101: python -m ipa_jax fetch deeplabv3_resnet101 --out {tmp_path}/weights",
         "bottom_up_r101: get bua-caffe-frcn-r101-k10-100.pth from",
         "m2_transformer: python -m ipa_jax fetch m2_transformer",
         "m2_vocab: python -m ipa_jax fetch m2_vocab",
@@ -144,6 +144,6 @@ def test_missing_weights_are_named_with_their_commands(demo_world, tmp_path):
     assert "m2" not in none.stderr and "bottom_up" not in none.stderr
 
 
-def test_an_unknown_part_is_named(demo_world, tmp_path):
+def test_an_unknown_extractor_is_named(demo_world, tmp_path):
     done = fail("extract", f"--raw={demo_world}/raw", f"--out={tmp_path}/s", "--extractors=pose,smell")
-    assert "smell is no part; parts are pose, background, caption, depth" in done.stderr
+    assert "smell is unknown; take from pose, background, caption, depth" in done.stderr

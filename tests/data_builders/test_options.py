@@ -1,4 +1,4 @@
-"""Choices are compared field by field, and the message says which one differs."""
+"""Options are checked and compared field by field, and messages name the field."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from configs import full
 from data_builders import options
 
 
-def test_equal_choices_pass_whatever_their_order():
+def test_equal_options_pass_whatever_their_order():
     data = full.get_config().data.to_dict()
     again = dict(reversed(list(data.items())))
     assert options.differences(data, again) == []
@@ -37,9 +37,30 @@ def test_each_differing_field_is_named_with_both_values():
         ("pairs", "min_ratio", float("nan")),
     ],
 )
-def test_a_choice_out_of_range_is_named_with_what_is_allowed(section, field, value):
+def test_an_option_of_a_build_out_of_range_is_named_with_what_is_allowed(section, field, value):
     wanted = full.get_config().data.to_dict()
     options.check(wanted)
     wanted[section][field] = value
     with pytest.raises(ValueError, match=rf"config\.data\.{section}\.{field} is .*: set it to "):
         options.check(wanted)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("dtype", "float16", "config.extract.dtype is 'float16': set it to one of float32, bfloat16"),
+        ("batch", 0, "config.extract.batch is 0"),
+        ("background.network", "dekr_w32", "config.extract.background.network is 'dekr_w32'"),
+        ("pose.scales", (0.75, 1.0), "config.extract.pose.scales is"),
+        ("pose.scales", (2.0,), "config.extract.pose.scales is"),
+        ("caption.min_boxes", 101, "config.extract.caption.min_boxes is 101"),
+    ],
+)
+def test_an_option_of_an_extraction_out_of_its_range_is_named(path, value, message):
+    wanted = full.get_config().extract.to_dict()
+    options.check_extract(wanted)
+    *owner, name = path.split(".")
+    part = wanted[owner[0]] if owner else wanted
+    part[name] = value
+    with pytest.raises(ValueError, match=message.replace(".", r"\.")):
+        options.check_extract(wanted)

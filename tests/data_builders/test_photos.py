@@ -115,3 +115,10 @@ def test_odd_exif_is_no_warning():
 def test_versions_name_the_decoders():
     assert photos.versions()["pillow"] == Image.__version__
     assert all(photos.versions().values())
+
+
+def test_a_mixture_of_versions_is_named():
+    old, new = {"pillow": "11.0.0"}, {"pillow": "12.0.0", "webp": "1.6.0"}
+    assert photos.mixture([old, dict(old)]) == photos.mixture([]) == ""
+    assert photos.mixture([old, new, old]) == "pillow 11.0.0; pillow 12.0.0, webp 1.6.0"
+    assert "unknown" in photos.mixture([{}, new])

@@ -9,15 +9,8 @@ import pytest
 
 from data_builders.features import journal as feature_journal
 from data_builders.features.store import FeatureReader, FeatureWriter
-from tests.data_builders.features.test_store import EXTRACTORS, open_writer, person, row
 from tests.helpers.paths import ROOT
-
-
-def written(path, count, first=0, **options):
-    writer = open_writer(path, journal=True, shard_rows=4, **options)
-    for number in range(first, count):
-        writer.write("a", f"i{number}", 30, 40, **row(number, [person(0.5)] * (number % 2)))
-    return writer
+from tests.helpers.tiny_store import EXTRACTORS, open_writer, row, written
 
 
 def abandoned(path, count):
@@ -76,7 +69,7 @@ def test_kill_9(tmp_path):
     program = """
 import os, signal, sys
 from pathlib import Path
-from tests.data_builders.features.test_journal import written
+from tests.helpers.tiny_store import written
 writer = written(Path(sys.argv[1]), 7)
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -90,7 +83,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_two_writers_are_refused(tmp_path):
     """A writer that is stopped, not dead, still has its rows: a second one would write them twice."""
     first = written(tmp_path, 3)
-    with pytest.raises(ValueError, match="another process is writing"):
+    with pytest.raises(BlockingIOError, match=str(tmp_path)):
         open_writer(tmp_path)
     first.close()
     with open_writer(tmp_path):

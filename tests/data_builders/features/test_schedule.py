@@ -10,8 +10,8 @@ from data_builders.features.schedule import Schedule
 class Doubler:
     """Doubles each image's number; its shape is the number's remainder, None for multiples of ten."""
 
-    def __init__(self, part: str, shapes: int):
-        self.part, self.header, self._shapes, self.batches = part, {}, shapes, []
+    def __init__(self, name: str, shapes: int):
+        self.name, self._shapes, self.batches = name, shapes, []
 
     def shape(self, number: int):
         return None if number % 10 == 0 else number % self._shapes
@@ -21,15 +21,15 @@ class Doubler:
         return [2 * number for number in batch]
 
     def finish(self, started, batch):
-        return [{self.part: 2 * number if started is None else started[i]} for i, number in enumerate(batch)]
+        return [{self.name: 2 * number if started is None else started[i]} for i, number in enumerate(batch)]
 
 
 def run(numbers, shapes, batch, waiting):
     extractors = [Doubler("pose", shapes[0]), Doubler("caption", shapes[1])]
-    schedule = Schedule(extractors, batch, waiting)
+    schedule = Schedule({extractor.name: extractor for extractor in extractors}, batch, waiting)
     complete, most = [], 0
     for arrived, number in enumerate(numbers, 1):
-        inputs = Inputs(Image("a", str(number), ""), 1, 1, parts={"pose": number, "caption": number})
+        inputs = Inputs(Image("a", str(number), ""), 1, 1, prepared={"pose": number, "caption": number})
         complete += schedule.add(inputs)
         most = max(most, arrived - len(complete))
     return complete + list(schedule.drain()), extractors, most
@@ -60,6 +60,6 @@ def test_batches_are_filled_where_there_is_room_to_wait():
     assert all(len(members) == 3 for members in extractors[1].batches)
 
 
-def test_arrays_do_not_outlive_their_part():
+def test_arrays_do_not_outlive_their_extractor():
     complete, _, _ = run([1, 2, 3], (1, 1), 2, 10)
-    assert all(set(inputs.parts.values()) == {None} for inputs, _ in complete)
+    assert all(set(inputs.prepared.values()) == {None} for inputs, _ in complete)

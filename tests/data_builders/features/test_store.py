@@ -5,32 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from data_builders.features.store import FeatureReader, FeatureWriter, encode_depth
-
-EXTRACTORS = {
-    part: {"name": f"net-{part}", "version": "1", "weights_sha256": "0" * 64}
-    for part in ("pose", "background", "caption", "depth")
-}
-
-
-def person(score, x=5.0):
-    keypoints = np.stack([np.full(17, x), np.arange(17.0), np.full(17, 0.9)], axis=1)
-    return keypoints, np.array([1, 2, 8, 20]), score
-
-
-def row(seed=0, people=()):
-    rng = np.random.default_rng(seed)
-    return {
-        "people": list(people),
-        "background": rng.random(4),
-        "caption_vector": rng.random(3),
-        "caption_text": f"text {seed}",
-        "depth": rng.random((6, 6)),
-    }
-
-
-def open_writer(path, **options):
-    return FeatureWriter(path, **{"extractors": EXTRACTORS, "depth_side": 6, "shard_rows": 2} | options)
+from data_builders.features.rows import encode_depth
+from data_builders.features.store import FeatureReader, FeatureWriter
+from tests.helpers.tiny_store import EXTRACTORS, open_writer, person, row
 
 
 def test_rows_come_back_in_the_order_asked_across_shards(tmp_path):
@@ -118,9 +95,9 @@ def test_parts_are_what_the_header_says(tmp_path):
     only_background = {"background": EXTRACTORS["background"]}
     with FeatureWriter(tmp_path, extractors=only_background, depth_side=0) as writer:
         writer.write("a", "i", 3, 4, background=np.ones(2))
-        with pytest.raises(ValueError, match="lacks it"):
+        with pytest.raises(ValueError, match="lacks the part 'background'"):
             writer.write("a", "j", 3, 4)
-        with pytest.raises(ValueError, match="'pose', and the row gives it"):
+        with pytest.raises(ValueError, match="has the part 'pose'"):
             writer.write("a", "j", 3, 4, background=np.ones(2), people=[])
     reader = FeatureReader(tmp_path)
     assert reader.parts == ("background",)
@@ -128,3 +105,37 @@ def test_parts_are_what_the_header_says(tmp_path):
     assert reader.caption_texts("a", ["i"]) == [None]
     with pytest.raises(ValueError, match="'depth'"):
         reader.depth("a", ["i"])
+
+
+OLD, NEW = {"pillow": "11.0.0"}, {"pillow": "12.0.0"}
+
+
+def fill(path, first, count, **options):
+    with open_writer(path, **options) as writer:
+        for number in range(first, first + count):
+            writer.write("a", f"i{number}", 30, 40, **row(number))
+    return FeatureReader(path).decoded_with
+
+
+def test_the_header_lists_the_versions_that_decoded_the_photos(tmp_path):
+    """They do not keep a run of other versions from resuming, which is a mixture from its first row on."""
+    assert fill(tmp_path, 0, 3, decoded_with=OLD) == [OLD]
+    assert fill(tmp_path, 3, 0, decoded_with=NEW) == [OLD]
+    assert fill(tmp_path, 0, 3, decoded_with=NEW) == [OLD]  # the store had these rows
+    assert fill(tmp_path, 3, 1, decoded_with=NEW) == [OLD, NEW]
+    assert fill(tmp_path, 4, 3, decoded_with=OLD) == [OLD, NEW]
+    assert len(FeatureReader(tmp_path)) == 7
+
+
+def test_a_store_without_versions_stays_readable_and_can_be_resumed(tmp_path):
+    assert fill(tmp_path, 0, 3) == []
+    assert "decoded_with" not in json.loads((tmp_path / "header.json").read_text())
+    assert fill(tmp_path, 3, 1, decoded_with=NEW) == [{}, NEW]  # the first three are of unknown versions
+
+
+def test_temporary_files_of_a_killed_writer_are_deleted(tmp_path):
+    fill(tmp_path, 0, 1)
+    for name in (".part-00001.arrow.tmp", ".part-00001.x1.tmp.arrow", ".header.x2.tmp.json"):
+        (tmp_path / name).write_bytes(b"torn")
+    fill(tmp_path, 1, 1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["header.json", "part-00000.arrow", "part-00001.arrow"]

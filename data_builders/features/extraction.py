@@ -1,0 +1,72 @@
+"""From raw posts to a feature store: what `python -m ipa_jax extract` does."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from data_builders.features import beam, extractors, job
+from data_builders.features.inputs import Image
+from data_builders.features.report import Report, write_report
+from data_builders.features.weight_files import require_weights
+from data_builders.options import check_extract
+from data_builders.posts.read import read_posts
+
+
+def extract(
+    config: ConfigDict,
+    raw: Path,
+    out: Path,
+    *,
+    names: Sequence[str] | None = None,
+    random_weights: bool = False,
+    beam_pipeline_options: Sequence[str] | None = None,
+) -> Report:
+    """Extracts features of all photos of the raw posts that the store at `out` lacks; writes extract_report.json there.
+
+    Args:
+      config: `extract` says what runs and how; `data` says which posts and parts are needed.
+      raw: raw posts, as posts.read.read_posts takes them.
+      out: the feature store, new or to be resumed.
+      names: extractors to run; None runs those that `data` needs: a part with similarity weight 0 is not extracted.
+      random_weights: runs without the official weights, for tests and timing.
+      beam_pipeline_options: extracts through Apache Beam, with these options of its pipeline.
+
+    Raises:
+      RawDataError: the raw posts cannot be read.
+      ValueError: an extractor is unknown, an option is out of its range, weights are missing (with the command that
+        gets each), or the store has another header.
+      BlockingIOError: another process writes to the store.
+    """
+    options = config.extract.to_dict() | {"keypoint_threshold": config.data.pose.keypoint_threshold}
+    check_extract(config.extract.to_dict())
+    names = extractors.checked(extractors.that_fill(_needed(config.data)) if names is None else names)
+    if not random_weights:
+        require_weights(names, options)
+    table, skips = read_posts(raw, config.data.to_dict())
+    for warning in skips.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    images = table.select("account", "image_ids", "image_paths").explode("image_ids", "image_paths")
+    images = [Image(*row) for row in images.iter_rows()]
+    work = job.Job(
+        root=str(raw.parent if raw.is_file() else raw),
+        options=json.dumps(options),
+        extractors=names,
+        depth_side=config.data.depth.side if "depth" in extractors.parts_of(names) else 0,
+        random_weights=random_weights,
+    )
+    if beam_pipeline_options:
+        report = beam.extract(work, images, out, beam_pipeline_options)
+    else:
+        report = job.run(work, images, out)
+    report.posts = {reason: count for reason, count in skips.counts.items() if count}
+    write_report(report, out)
+    return report
+
+
+def _needed(data: ConfigDict) -> list[str]:
+    """The parts of the store that a build with this config.data reads."""
+    parts = [part for part, weight in data.similarity.items() if weight > 0]
+    return parts + ["depth"] * bool(data.depth.side)
