@@ -15,7 +15,7 @@ from data_builders.features.store import FeatureReader
 from data_builders.posts.read import read_posts
 from tests.helpers.commands import ROOT, command, environment, fail, succeed, train_flags
 
-TINY = ("--config=configs/full.py:tiny", "--random-weights", "--config.extract.shard_rows=300")
+TINY = ("--config=configs/full.py:tiny", "--random_weights", "--config.extract.shard_rows=300")
 
 
 # Unlike elsewhere, what runs here costs more than what is compiled: no XLA flags that make compilation fast.
@@ -129,7 +129,7 @@ def test_missing_weights_are_named_with_their_commands(demo_world, tmp_path):
     done = fail("extract", *flags)
     for remedy in (
         "dekr_w32: get pose_dekr_hrnetw32_coco.pth from https://github.com/HRNet/DEKR, then python -m "
-        f"third_party_ports.convert dekr_w32 pose_dekr_hrnetw32_coco.pth --out {tmp_path}/weights/dekr_w32.safetensors",
+        f"ipa_jax convert dekr_w32 pose_dekr_hrnetw32_coco.pth --out {tmp_path}/weights/dekr_w32.safetensors",
         f"deeplabv3_resnet101: python -m ipa_jax fetch deeplabv3_resnet101 --out {tmp_path}/weights",
         "bottom_up_r101: get bua-caffe-frcn-r101-k10-100.pth from",
         "m2_transformer: python -m ipa_jax fetch m2_transformer",
