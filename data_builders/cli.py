@@ -1,4 +1,4 @@
-"""The flag --config, and the flags --config.FIELD that change it."""
+"""The flag --config, and the flags --config.FIELD that change fields of the config."""
 
 import argparse
 import importlib.util
@@ -20,9 +20,9 @@ def shipped_configs() -> list[str]:
 
 
 def config_file(text: str) -> str:
-    """The type of --config: a file, or the name of a shipped config; with ":SIZE" where one is wanted.
+    """The type of --config: a file or the name of a shipped config, and optionally ":SIZE".
 
-    Returns PATH or PATH:SIZE. "configs/NAME.py" is found in any folder.
+    Returns PATH or PATH:SIZE. "configs/NAME.py" names a shipped config in every working folder.
     """
     name, colon, size = text.partition(":")
     path = Path(name)
@@ -38,7 +38,7 @@ def config_file(text: str) -> str:
 
 
 class ConfigParser(Parser):
-    """A command's parser that also takes --config and --config.FIELD=VALUE; `config` of what it returns is locked."""
+    """A parser that also takes --config and --config.FIELD=VALUE. Its result has the locked config as `config`."""
 
     def __init__(self, name: str, doc: str | None, *, default: str | None = None, acts: str = "", **more):
         super().__init__(name, doc, **more)
@@ -47,7 +47,7 @@ class ConfigParser(Parser):
         self.add_argument("--config.FIELD", dest="_", metavar="VALUE", help="change a field, as --config.seed=1")
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:  # type: ignore[override]
-        """Ends the process with one line and status 2 for an unknown flag, file or field, or a value of a wrong type."""
+        """Parses the flags. Ends the process with one line and status 2 if a flag, file, field or value is wrong."""
         given, rest = self.parse_known_args(args, namespace)
         given.config = self._config(given.config, rest)
         if not flags.FLAGS.is_parsed():
@@ -61,10 +61,10 @@ class ConfigParser(Parser):
             config_flags.DEFINE_config_dict("config", _load(file), flag_values=values, sys_argv=argv)
             if left := values(argv)[1:]:
                 self.error(f"unknown arguments: {' '.join(left)}")
-        except (AttributeError, KeyError) as error:  # ml_collections names the field, and a near one where there is one
-            field = str(error).replace("\\n", ". ").replace("\\", "").strip("\"'")  # a message quoted twice
+        except (AttributeError, KeyError) as error:  # ml_collections names the field, and one of a similar name
+            field = str(error).replace("\\n", ". ").replace("\\", "").strip("\"'")  # the message is quoted twice
             self.error(f"no such field of --config: {field} (configs/full.py lists all fields)")
-        except (flags.Error, ValueError) as error:  # a wrong value, or a size that the config does not have
+        except (flags.Error, ValueError) as error:  # a wrong value, or an unknown size
             self.error(" ".join(str(error).split()))
         return values.config
 

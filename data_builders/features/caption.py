@@ -39,7 +39,8 @@ class Caption(Extractor):
         captioner, captioner_variables = load(
             own["captioner"], own["captioner_fields"], options["weights"], shape, options["dtype"], random
         )
-        self._eos, self._vocabulary = captioner.eos, None
+        self._eos = captioner.eos
+        self._vocabulary: Sequence[str] | Mapping[int, str] = []
         if own["text"]:
             self._vocabulary = (
                 [f"<{i}>" for i in range(captioner.vocabulary)]

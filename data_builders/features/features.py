@@ -1,6 +1,6 @@
 """The features of the images of one account, as retrieval reads them."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -32,5 +32,5 @@ class Features:
 
     def rows(self, index: np.ndarray) -> "Features":
         """The images at `index`: positions, a slice or a bool mask."""
-        parts = (getattr(self, field.name) for field in fields(self))
-        return Features(*(None if part is None else part[index] for part in parts))
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: part[index] for name, part in parts.items() if part is not None})

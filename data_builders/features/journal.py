@@ -6,7 +6,7 @@ both; the writer drops them by key.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
@@ -18,15 +18,16 @@ class Journal:
 
     def __init__(self, path: Path):
         self._path = path / NAME
-        self._file = self._stream = None
+        self._open: tuple[BinaryIO, pa.RecordBatchStreamWriter] | None = None
 
     def append(self, row: dict[str, Any], schema: pa.Schema) -> None:
         """Appends a row with the columns of `schema`."""
-        if self._stream is None:
-            self._file = open(self._path, "wb")  # noqa: SIM115 - stays open until the shard is written
-            self._stream = pa.ipc.new_stream(self._file, schema)
-        self._stream.write_batch(pa.record_batch({name: [row[name]] for name in schema.names}, schema=schema))
-        self._file.flush()
+        if self._open is None:
+            file = open(self._path, "wb")  # noqa: SIM115 - stays open until the shard is written
+            self._open = file, pa.ipc.new_stream(file, schema)
+        file, stream = self._open
+        stream.write_batch(pa.record_batch({name: [row[name]] for name in schema.names}, schema=schema))
+        file.flush()
 
     def delete(self) -> None:
         """Deletes the journal, when its rows are in a shard."""
@@ -35,9 +36,9 @@ class Journal:
 
     def close(self) -> None:
         """Closes the file; its rows stay on disk."""
-        if self._file is not None:
-            self._file.close()
-            self._file = self._stream = None
+        if self._open is not None:
+            self._open[0].close()
+            self._open = None
 
 
 def read(path: Path) -> list[dict[str, Any]]:

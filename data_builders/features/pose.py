@@ -69,18 +69,18 @@ class Pose(Extractor):
         return {"canvases": canvases, "geometry": geometry}
 
     def shape(self, inputs: dict[str, Any] | None) -> Hashable:
-        return inputs and tuple(canvas.shape for canvas in inputs["canvases"].values())
+        return None if inputs is None else tuple(canvas.shape for canvas in inputs["canvases"].values())
 
     def start(self, batch: Sequence[dict[str, Any]]) -> Any:
         scales = batch[0]["canvases"]
         return {scale: self._maps(np.stack([one["canvases"][scale] for one in batch])) for scale in scales}
 
-    def finish(self, started: Any, batch: Sequence[dict[str, Any] | None]) -> list[dict[str, Any]]:
+    def finish(self, started: Any, batch: Sequence[Any]) -> list[dict[str, Any]]:
         from data_builders.features.frozen_network import fetch
         from third_party_ports.dekr.poses import people
 
-        if started is None:  # the photo is too long
-            return [{"people": []}]
+        if started is None:  # the photos are too long
+            return [{"people": []} for _ in batch]
         found = {scale: fetch(maps) for scale, maps in started.items()}
         rows = []
         for n, inputs in enumerate(batch):

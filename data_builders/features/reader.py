@@ -46,7 +46,7 @@ class FeatureReader:
             if self._shards and column in self._shards[0].column_names
         }
         keys = [
-            pl.from_arrow(table.select(["account", "image_id"])).with_columns(
+            pl.DataFrame(table.select(["account", "image_id"])).with_columns(
                 shard=pl.lit(number, pl.Int32), row=pl.int_range(pl.len(), dtype=pl.Int32)
             )
             for number, table in enumerate(self._shards)

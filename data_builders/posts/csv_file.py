@@ -141,7 +141,7 @@ def _rows(path: Path, skips: Skips) -> Iterator[tuple[int, dict[str, str]]]:
                 if len(cells) != width:
                     skips.add("bad row", f"{path.name}:{number}: {len(cells)} cells, but the header has {width}")
                     continue
-                row = dict.fromkeys(OPTIONAL, "")
+                row: dict[str, str] = dict.fromkeys(OPTIONAL, "")
                 row.update((name, cell.strip()) for name, cell in zip(columns, cells, strict=True))
                 yield number, row
     except UnicodeDecodeError as error:

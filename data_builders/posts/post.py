@@ -261,7 +261,7 @@ def _without_images(table: pl.DataFrame, bad: pl.DataFrame, carousel: str, reaso
     names = table.select("account", "post_id")[bad["row"]]
     for (account, post_id), path in zip(names.iter_rows(), bad["image_paths"], strict=True):
         skips.add(reason, f"{account}/{post_id}: {path}")
-    rows = pl.int_range(len(table), dtype=bad["row"].dtype, eager=True)
+    rows = pl.int_range(len(table), dtype=pl.get_index_type(), eager=True)
     if carousel != "all":
         return table.filter(~rows.is_in(bad["row"].implode()))
     rest = (

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from data_builders.posts.csv_file import parse_likes, parse_time, relative_path
 from data_builders.posts.post import SCHEMA, RawDataError
 from data_builders.posts.read import read_posts
-from tests.helpers.raw_layout import CHOICES, save_image, with_choices
+from tests.helpers.raw_layout import OPTIONS, save_image, with_options
 
 HEADER = "image,account,likes,timestamp"
 
@@ -23,7 +23,7 @@ def own(tmp_path):
     def read(text: str | bytes, **options):
         path = tmp_path / "posts.csv"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return read_posts(path, with_choices(**options))
+        return read_posts(path, with_options(**options))
 
     return read
 
@@ -148,7 +148,7 @@ def test_a_broken_file_is_an_error_with_its_remedy(own, text, message):
 
 def test_no_file_is_an_error(tmp_path):
     with pytest.raises(RawDataError, match=r"mine\.csv.*image,account,likes,timestamp"):
-        read_posts(tmp_path / "mine.csv", CHOICES)
+        read_posts(tmp_path / "mine.csv", OPTIONS)
 
 
 @pytest.mark.parametrize(

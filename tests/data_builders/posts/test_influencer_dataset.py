@@ -12,7 +12,7 @@ from data_builders.posts import influencer_dataset
 from data_builders.posts.influencer_dataset import Row, parse_info, parse_row
 from data_builders.posts.post import RawDataError, Skips
 from data_builders.posts.read import read_posts
-from tests.helpers.raw_layout import CHOICES, HEADER, MAPPING_HEADER, InstagramFolder, node, with_choices
+from tests.helpers.raw_layout import HEADER, MAPPING_HEADER, OPTIONS, InstagramFolder, node, with_options
 
 ROW = Row("u", "1", ["1.jpg"])
 
@@ -25,7 +25,7 @@ def folder(tmp_path):
 
 
 def read(folder, **options):
-    return read_posts(folder.write(), with_choices(**options))
+    return read_posts(folder.write(), with_options(**options))
 
 
 def test_a_post_is_read_whole(folder):
@@ -189,7 +189,7 @@ def test_the_folders_are_never_listed(folder, monkeypatch):
 
     monkeypatch.setattr(os, "listdir", refuse)
     monkeypatch.setattr(os, "scandir", refuse)
-    assert len(read_posts(root, CHOICES)[0]) == 1
+    assert len(read_posts(root, OPTIONS)[0]) == 1
 
 
 @pytest.mark.parametrize("gone", ["influencers.txt", "JSON-Image_files_mapping.txt", "info", "image"])
@@ -198,7 +198,7 @@ def test_a_missing_piece_is_named_with_the_request_form(folder, gone):
     path = folder.write() / gone
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     with pytest.raises(RawDataError, match=rf"{gone} not found.*request form") as error:
-        read_posts(folder.root, CHOICES)
+        read_posts(folder.root, OPTIONS)
     assert str(folder.root) in str(error.value) and "http" not in str(error.value)
 
 
@@ -207,18 +207,18 @@ def test_the_second_dataset_is_refused_by_name(tmp_path, name):
     (tmp_path / name).mkdir()
     (tmp_path / "influencers.txt").write_text(HEADER)
     with pytest.raises(RawDataError, match=f"second data set.*{name}"):
-        read_posts(tmp_path, CHOICES)
+        read_posts(tmp_path, OPTIONS)
 
 
 def test_packed_archives_are_told_apart(tmp_path):
     (tmp_path / "Post_metadata").mkdir()
     with pytest.raises(RawDataError, match="still packed"):
-        read_posts(tmp_path, CHOICES)
+        read_posts(tmp_path, OPTIONS)
 
 
 def test_no_account_is_an_error(tmp_path):
     with pytest.raises(RawDataError, match=r"influencers\.txt.* no account.*tabs"):
-        read_posts(InstagramFolder(tmp_path).write(), CHOICES)
+        read_posts(InstagramFolder(tmp_path).write(), OPTIONS)
 
 
 def test_bad_accounts_are_counted(tmp_path):

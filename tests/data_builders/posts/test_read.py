@@ -6,7 +6,7 @@ from data_builders.posts import read
 from data_builders.posts.post import Post, RawDataError
 from data_builders.posts.read import READERS, Reader, read_posts
 from data_builders.posts.table import PostTable
-from tests.helpers.raw_layout import CHOICES, InstagramFolder, save_image, with_choices
+from tests.helpers.raw_layout import OPTIONS, InstagramFolder, save_image, with_options
 
 
 def test_read_picks_the_reader_by_what_lies_there(tmp_path):
@@ -16,14 +16,14 @@ def test_read_picks_the_reader_by_what_lies_there(tmp_path):
     own = tmp_path / "own"
     save_image(own / "a.jpg")
     (own / "posts.csv").write_text("image,account,likes,timestamp\na.jpg,me,3,1500000000\n")
-    assert read_posts(folder.write(), CHOICES)[0]["account"].to_list() == ["u"]
-    assert read_posts(own, CHOICES)[0]["account"].to_list() == ["me"]
-    assert read_posts(own / "posts.csv", CHOICES)[0]["account"].to_list() == ["me"]
+    assert read_posts(folder.write(), OPTIONS)[0]["account"].to_list() == ["u"]
+    assert read_posts(own, OPTIONS)[0]["account"].to_list() == ["me"]
+    assert read_posts(own / "posts.csv", OPTIONS)[0]["account"].to_list() == ["me"]
 
 
 def test_an_unknown_carousel_option_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"data\.posts\.carousel is 'last'"):
-        read_posts(tmp_path, with_choices(carousel="last"))
+        read_posts(tmp_path, with_options(carousel="last"))
 
 
 def test_a_folder_with_both_layouts_is_the_influencer_dataset(tmp_path):
@@ -37,7 +37,7 @@ def test_what_no_reader_knows_is_an_error_that_lists_the_layouts(tmp_path, name)
     (tmp_path / "file.txt").touch()
     (tmp_path / "folder").mkdir()
     with pytest.raises(RawDataError) as error:
-        read_posts(tmp_path / name, CHOICES)
+        read_posts(tmp_path / name, OPTIONS)
     assert name in str(error.value) and all(reader.layout in str(error.value) for reader in READERS.values())
 
 
@@ -53,5 +53,5 @@ def read_lines(raw, options, skips):
 def test_a_reader_is_a_function_and_a_row(tmp_path, monkeypatch):
     monkeypatch.setitem(READERS, "toy", Reader("a folder with likes.txt", f"{__name__}:read_lines", ("likes.txt",)))
     (tmp_path / "likes.txt").write_text("ann 3\nbob 4\n")
-    table, _ = read_posts(tmp_path, CHOICES)
+    table, _ = read_posts(tmp_path, OPTIONS)
     assert table["account"].to_list() == ["ann", "bob"] and table["likes"].to_list() == [3, 4]

@@ -6,8 +6,11 @@ import re
 import pytest
 
 from configs import full
+from data_builders import photos
 from ipa_jax.training import preflight
 from ipa_jax.training.preflight import PreflightError
+
+HERE, OLD = photos.versions(), {"pillow": "11.0.0"}
 
 
 @pytest.fixture
@@ -19,8 +22,8 @@ def config(tmp_path):
     return config
 
 
-def write(folder, options, random_weights: bool = False) -> None:
-    metadata = {"choices": options, "random_weights": random_weights, "build_report": "build_report.json"}
+def write(folder, options, random_weights: bool = False, **more) -> None:
+    metadata = {"choices": options, "random_weights": random_weights, "build_report": "build_report.json"} | more
     (folder / "metadata.json").write_text(json.dumps(metadata))
     (folder / "dataset_info.json").write_text("{}")
 
@@ -93,6 +96,17 @@ def test_features_of_random_weights(config, tmp_path):
     refused(lambda: preflight.check(config, 1), str(tmp_path), "random", "--config.allow_random_features=True")
     config.allow_random_features = True
     preflight.check(config, 1)
+
+
+@pytest.mark.parametrize(
+    ("features", "build", "named"),
+    [({}, {}, False), ({"decoded_with": [HERE]}, HERE, False), ({}, OLD, True), ({"decoded_with": [OLD]}, HERE, True)],
+)
+def test_a_mixture_of_versions_that_decoded_photos_is_a_warning(config, tmp_path, caplog, features, build, named):
+    more = {"decoded_with": build} if build else {}
+    write(tmp_path, config.data.to_dict(), features=features, **more)
+    preflight.check(config, 1)
+    assert ("pillow 11.0.0" in caplog.text) == named
 
 
 def test_a_data_set_built_with_the_leak(config, tmp_path):
