@@ -1,36 +1,31 @@
-"""The paper's silent choices, each as one field over full.py: what the table of choices runs."""
+"""What the paper leaves open: each alternative is one changed field of configs/full.py."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
-from ipa_jax.experiments.runs import Run, World
+from ipa_jax.experiments.study import FULL, Row
 
 
 @dataclass(frozen=True)
-class Choice:
+class Choice(Row):
     """An alternative.
 
     Attributes:
-      name: of its records.
-      label: as printed.
-      fields: over the config.
-      config: a file of configs/.
-      other_resnet: its ResNet starts from the full run of another world.
-      posts: how posts are pooled before pairs are judged (post_scores.POOLS); None: images are judged.
+      posts: how images are pooled into posts before pairs are judged (metrics.posts.POOLS); None judges images.
     """
 
-    name: str
-    label: str
-    fields: Mapping[str, Any] = field(default_factory=dict)
-    config: str = "full"
-    other_resnet: bool = False
     posts: str | None = None
 
 
 @dataclass(frozen=True)
 class Question:
-    """What the paper leaves open: the field, what full.py has, and what it might be instead."""
+    """Something that the paper leaves open.
+
+    Attributes:
+      text: what it is, with the number of the equation.
+      field: the config field.
+      default: what configs/full.py has, as printed.
+      instead: the alternatives.
+    """
 
     text: str
     field: str
@@ -38,77 +33,72 @@ class Question:
     instead: tuple[Choice, ...]
 
 
-DEFAULT = Choice("full", "as full.py has it")
-OURS = Choice("ours", "configs/ours.py", config="ours")
+DEFAULT = Choice(FULL, "as in full.py")
+OURS = Choice("ours", "configs/ours.py", "ours")
 ALL_IMAGES = Choice(
-    "carousel_all", "`all`, posts judged by the mean z of their images", {"data.posts.carousel": "all"}, posts="mean"
+    "carousel_all",
+    "`all`, posts judged by the mean z of their images",
+    fields={"data.posts.carousel": "all"},
+    posts="mean",
 )
 QUESTIONS = (
     Question("Loss (7)", "loss.name", "`ratio_share`", (
-        Choice("loss_ratio_log", "`ratio_log`", {"loss.name": "ratio_log"}),
-        Choice("loss_ratio_raw", "`ratio_raw`", {"loss.name": "ratio_raw"}),
-        Choice("log_likes", "`log_likes`", config="log_likes"),
+        Choice("loss_ratio_log", "`ratio_log`", fields={"loss.name": "ratio_log"}),
+        Choice("loss_ratio_raw", "`ratio_raw`", fields={"loss.name": "ratio_raw"}),
+        Choice("log_likes", "`log_likes`", "log_likes"),
     )),
     Question("Retrieval as tokens", "model.retrieval.tokens", "`vector`", (
-        Choice("tokens_per_image", "`per_image`", {"model.retrieval.tokens": "per_image"}),
+        Choice("tokens_per_image", "`per_image`", fields={"model.retrieval.tokens": "per_image"}),
     )),
     Question("Local score or its log", "model.retrieval.log_local", "the score", (
-        Choice("log_local", "its log", {"model.retrieval.log_local": True}),
+        Choice("log_local", "its log", fields={"model.retrieval.log_local": True}),
     )),
     Question("Posts behind a mean", "model.retrieval.feed_count", "not fed", (
-        Choice("feed_count", "fed", {"model.retrieval.feed_count": True}),
+        Choice("feed_count", "fed", fields={"model.retrieval.feed_count": True}),
     )),
     Question("r in its own mean (2)", "data.memory.mean_includes_retrieved", "in", (
-        Choice("mean_without_r", "out", {"data.memory.mean_includes_retrieved": False}),
+        Choice("mean_without_r", "out", fields={"data.memory.mean_includes_retrieved": False}),
     )),
     Question("Depth ResNet", "model.depth.resnet", "`train`", (
-        Choice("depth_frozen", "`frozen`", {"model.depth.resnet": "frozen"}, other_resnet=True),
-        Choice("depth_cached", "`cached`", {"model.depth.resnet": "cached"}, other_resnet=True),
+        Choice("depth_frozen", "`frozen`", fields={"model.depth.resnet": "frozen"}, other_resnet=True),
+        Choice("depth_cached", "`cached`", fields={"model.depth.resnet": "cached"}, other_resnet=True),
     )),
     Question("Masks (6)", "model.depth.views", "`tokens`", (
-        Choice("views_channels", "`channels`", {"model.depth.views": "channels"}),
+        Choice("views_channels", "`channels`", fields={"model.depth.views": "channels"}),
     )),
-    Question("K", "data.retrieval.k", "5", (Choice("k_10", "10", {"data.retrieval.k": 10}),)),
+    Question("K", "data.retrieval.k", "5", (Choice("k_10", "10", fields={"data.retrieval.k": 10}),)),
     Question("Window X (2)", "data.memory.window_days", "30 days", (
-        Choice("window_90", "90 days", {"data.memory.window_days": 90.0}),
+        Choice("window_90", "90 days", fields={"data.memory.window_days": 90.0}),
     )),
     Question("Weights of S (1)", "data.similarity", "1/3 each", (
-        Choice("similarity_pose", "pose 1/2, background 1/4, caption 1/4", {
+        Choice("similarity_pose", "pose 1/2, background 1/4, caption 1/4", fields={
             "data.similarity.pose": 0.5, "data.similarity.background": 0.25, "data.similarity.caption": 0.25,
         }),
     )),
     Question("Carousels", "data.posts.carousel", "`first`", (
-        Choice("carousel_skip", "`skip`", {"data.posts.carousel": "skip"}),
+        Choice("carousel_skip", "`skip`", fields={"data.posts.carousel": "skip"}),
         ALL_IMAGES,
     )),
 )  # fmt: skip
 CHOICES = (DEFAULT, *(choice for question in QUESTIONS for choice in question.instead), OURS)
 
-BANKS = (0, 1, 5, 20, 80)  # data.memory.max_posts of the runs of short histories
-FULL_BANK = 5  # posts that leave none of the K slots free
+BANKS = (0, 1, 5, 20, 80)  # data.memory.max_posts in the runs of short histories
+FULL_BANK = 5  # with this many posts, none of the K slots is empty
 
 
-def _capped(posts: int, fallback: str) -> Choice:
-    fields = {"data.memory.max_posts": posts}
-    if fallback == "none":
-        return Choice(f"bank_{posts}", f"{posts} posts", fields)
-    return Choice(f"bank_{posts}_filled", f"{posts} posts, filled", fields | {"data.memory.fallback": fallback})
+def bank(posts: int, *, filled: bool = False) -> str:
+    """The name of the row of a bank of at most `posts` posts, empty slots filled from other accounts or not."""
+    return f"bank_{posts}_filled" if filled else f"bank_{posts}"
 
 
-# What is filled are free slots: of a bank of K posts or more there is none, and nothing to run.
+def _capped(posts: int, *, filled: bool = False) -> Choice:
+    fields = {"data.memory.max_posts": posts} | ({"data.memory.fallback": "cross_account"} if filled else {})
+    return Choice(bank(posts, filled=filled), f"{posts} posts{', filled' if filled else ''}", fields=fields)
+
+
+# Only empty slots are filled: a bank of K posts or more has none, so there is nothing to run.
 SHORT_HISTORIES = (
     DEFAULT,
-    *(_capped(posts, "none") for posts in BANKS),
-    *(_capped(posts, "cross_account") for posts in BANKS if posts < FULL_BANK),
+    *(_capped(posts) for posts in BANKS),
+    *(_capped(posts, filled=True) for posts in BANKS if posts < FULL_BANK),
 )
-
-
-def runs_of(choices: Sequence[Choice], seeds: Sequence[int], accounts: int, posts: int, size: str) -> list[Run]:
-    """The runs of some choices, one a choice and world, world by world; training seed = world seed."""
-    worlds = [World(seed, accounts, posts) for seed in seeds]
-    runs = []
-    for world in worlds:
-        for choice in choices:
-            source = Run(DEFAULT.name, DEFAULT.config, {}, world.next, size=size) if choice.other_resnet else None
-            runs.append(Run(choice.name, choice.config, choice.fields, world, size=size, resnet=source))
-    return runs

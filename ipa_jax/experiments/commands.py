@@ -1,4 +1,4 @@
-"""The project's commands as stages of a longer job: each in a process of its own, printed as it starts."""
+"""The project's commands as steps of a longer job: each runs in its own process and is printed as it starts."""
 
 import shlex
 import signal
@@ -10,23 +10,35 @@ from contextlib import contextmanager
 
 
 class StageError(RuntimeError):
-    """A stage ended with an error; it printed why."""
+    """A step failed; its own output says why."""
 
 
-def command(name: str, *arguments: str) -> None:
-    """Runs `python -m ipa_jax NAME ARGUMENTS`, printed first; the stage ends with this process. Raises StageError."""
-    print(f"\n$ python -m ipa_jax {name} {shlex.join(arguments)}", flush=True)
+def command(name: str, *arguments: str, capture: bool = False) -> str:
+    """Prints and runs `python -m ipa_jax NAME ARGUMENTS`. The step is stopped when this process is.
+
+    Args:
+      capture: return what the step prints on standard output instead of showing it.
+    Returns:
+      That output, "" unless `capture` is set.
+    Raises:
+      StageError: the step ended with another exit status than 0.
+    """
+    line = f"python -m ipa_jax {name} {shlex.join(arguments)}"
+    print(f"\n$ {line}", flush=True)
     with _terminate_as_exit():
-        ended = subprocess.run([sys.executable, "-m", "ipa_jax", name, *arguments])
+        ended = subprocess.run(
+            [sys.executable, "-m", "ipa_jax", name, *arguments], stdout=subprocess.PIPE if capture else None, text=True
+        )
     if ended.returncode:
-        raise StageError(f"python -m ipa_jax {name} {shlex.join(arguments)}")
+        raise StageError(f"this step failed; solve what it says above, then run the same command again: {line}")
+    return ended.stdout or ""
 
 
 @contextmanager
 def _terminate_as_exit() -> Iterator[None]:
-    """SIGTERM as SystemExit, at which subprocess.run ends its process: by itself the signal would leave that behind."""
+    """SIGTERM raises SystemExit, at which subprocess.run stops its process; otherwise that would keep running."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # only there may handlers be set
+        yield  # only the main thread may set handlers
         return
 
     def leave(*_) -> None:

@@ -1,10 +1,15 @@
-"""Tables as Markdown, CSV and HTML, from one plain dict (`tables.document`)."""
+"""Pages of results: marked parts of a Markdown page, and the tables of `table_page.document` as Markdown, CSV and HTML."""
 
 import csv
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import jinja2
+
+from ipa_jax.report.page import TEMPLATES as REPORT_TEMPLATES
+from third_party_ports import files
 
 TEMPLATES = Path(__file__).parent / "templates"
 DECIMALS = {"accuracy": 1, "plcc": 3, "srcc": 3, "ratio_mse": 2, "ratio_mse_rescaled": 2}
@@ -13,8 +18,53 @@ HEADINGS = {"accuracy": "accuracy %", "plcc": "PLCC", "srcc": "SRCC", "ratio_mse
 NONE = "-"
 
 
+def require(file: Path, part: str) -> None:
+    """Raises ValueError if the page exists and has no place for the part: before hours of runs, not after them."""
+    if file.is_file():
+        _around(file, file.read_text(), part)
+
+
+def fill(file: Path, part: str, command: str, lines: Sequence[str]) -> None:
+    """Prints a part of a page and writes it between its marks, <!-- part --> and <!-- /part -->.
+
+    The rest of the page stays as it is. A page that does not exist becomes this part alone.
+
+    Args:
+      file: the page.
+      part: the name in the marks.
+      command: what makes this part again; it stands above it.
+      lines: the part, as lines of Markdown.
+    Raises:
+      ValueError: the page has no such marks.
+    """
+    begin, end = _marks(part)
+    before, after = _around(file, file.read_text() if file.is_file() else f"{begin}\n{end}\n", part)
+    inside = [f"    {command}", "", *lines]
+    print("\n" + "\n".join(inside))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    files.write_text(file, before + "\n".join([begin, "", *inside, "", end]) + after)
+    print(f"wrote {file}")
+
+
+def _marks(part: str) -> tuple[str, str]:
+    return f"<!-- {part} -->", f"<!-- /{part} -->"
+
+
+def _around(file: Path, text: str, part: str) -> tuple[str, str]:
+    """What stands before and after a part."""
+    begin, end = _marks(part)
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise ValueError(f"{file}: needs one line {begin} and, below it, one line {end}; the table goes between them")
+    return text.split(begin)[0], text.split(end)[1]
+
+
+def line(cells: Sequence[str]) -> str:
+    """A row of a Markdown table."""
+    return f"| {' | '.join(cells)} |"
+
+
 def number(value: float | None, metric: str, *, signed: bool = False) -> str:
-    """A metric as printed: accuracy in per cent; a dash for None."""
+    """A metric as printed: accuracy in percent; a dash for None."""
     if value is None:
         return NONE
     scale = 100 if metric == "accuracy" else 1
@@ -23,11 +73,12 @@ def number(value: float | None, metric: str, *, signed: bool = False) -> str:
 
 
 def interval(values: Sequence[float] | None, metric: str, *, signed: bool = False) -> str:
+    """ "low to high" in the digits of `number`; a dash for None."""
     return " to ".join(number(value, metric, signed=signed) for value in values) if values else NONE
 
 
 def difference(found: Mapping[str, Any] | None) -> str:
-    """A difference in accuracy with its interval, in points; what lies within its interval is undecided."""
+    """A difference in accuracy with its interval, in points; "undecided" if the interval contains 0."""
     if not found:
         return NONE
     bounds = interval(found["interval"], "accuracy", signed=True)
@@ -36,41 +87,51 @@ def difference(found: Mapping[str, Any] | None) -> str:
 
 
 def cells(row: Mapping[str, Any], metrics: Sequence[str], paper: Sequence[str]) -> list[str]:
-    """A row's cells: for each metric the paper's figure (of those in `paper`) and ours, accuracy with its spread and
-    interval, then the difference to the full model; the reason in the place of ours where there is none."""
+    """The cells of a row, under `headings`. Where the row has no figures, the reason stands in their place."""
     ours, out = row["ours"], []
     for metric in metrics:
         out += [number(row["paper"].get(metric), metric)] if metric in paper else []
-        if ours:
-            out.append(number(ours[metric], metric))
-            spread = ours["spread"].get(metric)
-            out += (
-                [number(spread, metric), interval(ours[f"{metric}_interval"], metric)] if metric == "accuracy" else []
-            )
-        else:
+        if not ours:
             out += [row["missing"], NONE, NONE] if metric == "accuracy" else [NONE]
+            continue
+        out.append(number(ours[metric], metric))
+        if metric == "accuracy":
+            out += [number(ours["std"].get(metric), metric), interval(ours[f"{metric}_interval"], metric)]
     return [*out, difference(row["difference"])]
 
 
 def headings(metrics: Sequence[str], paper: Sequence[str]) -> list[str]:
+    """The heads of the columns: for each metric the paper's figure, if it is in `paper`, and ours."""
     out = []
     for metric in metrics:
         out += [f"{HEADINGS[metric]}, paper"] if metric in paper else []
-        out += [HEADINGS[metric], *(["spread", "95 %"] if metric == "accuracy" else [])]
-    return [*out, "full minus it, points (95 %)"]
+        out += [HEADINGS[metric], *(["std", "95 %"] if metric == "accuracy" else [])]
+    return [*out, "full minus this row, points (95 %)"]
+
+
+def write(document: Mapping[str, Any], out: Path, page: Path | None = None) -> None:
+    """Writes out/tables.md, tables.csv and tables.html, and the Markdown also to `page`; prints it."""
+    made = {"md": markdown(document), "csv": comma_separated(document), "html": html(document)}
+    texts = {out / f"tables.{ending}": text for ending, text in made.items()}
+    if page:
+        texts[page] = made["md"]
+    for file, text in texts.items():
+        files.write_text(file, text)
+    print("\n" + made["md"])
+    print("wrote " + ", ".join(map(str, texts)))
 
 
 def markdown(document: Mapping[str, Any]) -> str:
+    """The document as a Markdown page."""
     lines = [f"# {document['title']}", "", "Made by", "", f"    {document['command']}", "", *document["lead"], ""]
     for table in document["tables"]:
         names = headings(table["metrics"], table["paper"])
         lines += [f"## {table['title']}", "", f"| | {' | '.join(names)} |", f"|---|{'---:|' * len(names)}"]
-        for row in table["rows"]:
-            lines.append(f"| {row['label']} | {' | '.join(cells(row, table['metrics'], table['paper']))} |")
+        lines += [line([row["label"], *cells(row, table["metrics"], table["paper"])]) for row in table["rows"]]
         lines += ["", *(f"{note}  " for note in table["notes"]), ""]
     lines += ["## The paper's claims as hypotheses", ""]
     lines += ["| claim | verdict | measured, points (95 %) | paper, points |", "|---|---|---:|---:|"]
-    lines += [f"| {' | '.join(claim_cells(claim))} |" for claim in document["claims"]]
+    lines += [line(claim_cells(claim)) for claim in document["claims"]]
     lines += ["", "## Checks", "", *(f"- {check}" for check in document["checks"]), ""]
     if document["remarks"]:
         lines += [document["remarks"].strip(), ""]
@@ -78,6 +139,7 @@ def markdown(document: Mapping[str, Any]) -> str:
 
 
 def claim_cells(claim: Mapping[str, Any]) -> list[str]:
+    """A claim (statistics.claim) as the cells of its row."""
     paper = f"{100 * claim['paper']:+.2f}" if claim["paper"] is not None else NONE
     if claim["difference"] is None:
         return [claim["claim"], claim["verdict"], NONE, paper]
@@ -88,40 +150,43 @@ def claim_cells(claim: Mapping[str, Any]) -> list[str]:
 
 
 def comma_separated(document: Mapping[str, Any]) -> str:
-    """Every figure unrounded, a line a row and table; empty where there is none."""
+    """The tables as CSV: a line for each row of a table, figures unrounded, empty where there is none."""
     buffer = io.StringIO()
     ours = [part for metric in DECIMALS for part in (metric, f"{metric}_low", f"{metric}_high", f"{metric}_mean",
-                                                     f"{metric}_spread")]  # fmt: skip
+                                                     f"{metric}_std")]  # fmt: skip
     columns = ["table", "row", "missing", "seeds", "pairs", "groups", "accounts", *ours,
                *(f"paper_{metric}" for metric in DECIMALS if metric != "ratio_mse_rescaled"),
-               "full_minus_it", "full_minus_it_low", "full_minus_it_high", "verdict"]  # fmt: skip
+               "full_minus_row", "full_minus_row_low", "full_minus_row_high", "verdict"]  # fmt: skip
     writer = csv.DictWriter(buffer, columns, restval="", lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     for table in document["tables"]:
         for row in table["rows"]:
-            line = {"table": table["name"], "row": row["name"], "missing": row["missing"]}
-            line |= {f"paper_{metric}": value for metric, value in row["paper"].items()}
-            if found := row["ours"]:
-                line |= {name: found.get(name) for name in ("seeds", "pairs", "groups", "accounts", *DECIMALS)}
-                for metric in DECIMALS:
-                    line |= dict(
-                        zip((f"{metric}_low", f"{metric}_high"), found[f"{metric}_interval"] or (), strict=False)
-                    )
-                    line |= {f"{metric}_{part}": found[part].get(metric) for part in ("mean", "spread")}
-            if apart := row["difference"]:
-                low, high = apart["interval"]
-                line |= {"full_minus_it": apart["difference"], "full_minus_it_low": low, "full_minus_it_high": high}
-                line["verdict"] = apart["verdict"]
-            writer.writerow({name: "" if value is None else value for name, value in line.items()})
+            values = {"table": table["name"], **_unrounded(row)}
+            writer.writerow({name: "" if value is None else value for name, value in values.items()})
     return buffer.getvalue()
 
 
-def html(document: Mapping[str, Any]) -> str:
-    """One self-contained page: the style is inside, nothing is fetched."""
-    import jinja2
+def _unrounded(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Column -> value of a row."""
+    values = {"row": row["name"], "missing": row["missing"]}
+    values |= {f"paper_{metric}": value for metric, value in row["paper"].items()}
+    if found := row["ours"]:
+        values |= {name: found.get(name) for name in ("seeds", "pairs", "groups", "accounts", *DECIMALS)}
+        for metric in DECIMALS:
+            bounds = found[f"{metric}_interval"] or (None, None)
+            values |= {f"{metric}_low": bounds[0], f"{metric}_high": bounds[1]}
+            values |= {f"{metric}_{part}": found[part].get(metric) for part in ("mean", "std")}
+    if apart := row["difference"]:
+        low, high = apart["interval"]
+        values |= {"full_minus_row": apart["difference"], "full_minus_row_low": low, "full_minus_row_high": high}
+        values["verdict"] = apart["verdict"]
+    return values
 
+
+def html(document: Mapping[str, Any]) -> str:
+    """The document as one self-contained page, with the style of the report; the page loads nothing."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
+        loader=jinja2.FileSystemLoader([TEMPLATES, REPORT_TEMPLATES]),  # report.css belongs to the report
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -1,4 +1,4 @@
-"""The runs behind the tables of protocols and leaks, and what is measured on each beside its scores."""
+"""The runs of the tables of protocols and of leaks, and what is measured on each beside its scores."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,33 +11,53 @@ import numpy as np
 
 from data_builders.demo_world.plants import PLANTS
 from ipa_jax.experiments.commands import command
-from ipa_jax.experiments.records import Record, RecordError, digest
-from ipa_jax.experiments.runs import Run, World
+from ipa_jax.experiments.flags import UsageError
+from ipa_jax.experiments.records import Record, digest
+from ipa_jax.experiments.runs import Run
+from ipa_jax.experiments.study import FULL, Row, Study
+from ipa_jax.experiments.worlds import World
+from ipa_jax.leakage import checklist
 
-PAPER = "full"  # the very run of Table 1: trained once where both commands have the same --out
-PAST, ACCOUNTS = "past_only", "account_disjoint"
-EXCLUDE_POST, EXCLUDE_NONE = "exclude_post", "exclude_none"
+PAPER = FULL  # the paper's protocol is the very run of Table 1: with the same --out, it is trained once for both
+PAST = "past_only"
 SIBLING_HONEST = "sibling_honest"
-PROTOCOLS: dict[str, Mapping[str, Any]] = {  # name: fields over full.py
-    PAPER: {},
-    PAST: {"data.memory.past_only": True},
-    ACCOUNTS: {"data.split.by": "account"},
-    EXCLUDE_POST: {"data.memory.exclude": "post"},
-    EXCLUDE_NONE: {"data.memory.exclude": "none", "allow_leak": True},
+PAST_FIELDS = {"data.memory.past_only": True}
+CHECKED, NEAR = ("checklist",), ("checklist", "near")  # what is measured on a run
+PROTOCOLS = (
+    Row(PAPER, "**paper**: random groups, the bank holds past and future", measured=NEAR),
+    Row(PAST, "past only: bank and means end before the query, by the lag", fields=PAST_FIELDS, measured=CHECKED),
+    Row("account_disjoint", "account-disjoint: accounts never trained on", fields={"data.split.by": "account"},
+        measured=CHECKED),
+    Row("exclude_post", "a leak: `exclude = post`, train queries see their group",
+        fields={"data.memory.exclude": "post"}, measured=CHECKED),
+    Row("exclude_none", "a leak: `exclude = none`, train queries see themselves",
+        fields={"data.memory.exclude": "none", "allow_leak": True}, measured=CHECKED),
+)  # fmt: skip
+DUPLICATES = "duplicates"  # compared with the same run, without the images that have a near-duplicate
+COMPARED = {  # any other plant: the run without the leak
+    "no_test": PAPER,
+    "preprocessing": PAPER,
+    "feature_selection": PAPER,
+    "own_group": PAPER,
+    "temporal": PAST,
+    "sibling": SIBLING_HONEST,
+    "sampling": PAPER,
 }
-PLANT_FIELDS: dict[str, Mapping[str, Any]] = {"temporal": PROTOCOLS[PAST]}
 
 
 @dataclass(frozen=True, eq=False)
 class PlantedWorld(World):
-    """A demo world with a leak: one of its posts is drawn, one of the build is built (unless `leaky` is off)."""
+    """A demo world with a planted leak.
+
+    A leak that acts in the posts is drawn with the world, one that acts in the build is built (unless `leaky` is off).
+    """
 
     plant: str = ""
     leaky: bool = True
 
     @cached_property
     def drawn(self) -> World:
-        """What is drawn: without a plant that acts in the build alone."""
+        """The world without the plant: what is drawn if the plant acts in the build alone."""
         sizes = {name: getattr(self, name) for name in ("seed", "accounts", "posts", "side", "settings")}
         return World(**sizes)
 
@@ -58,43 +78,54 @@ class PlantedWorld(World):
         return ["planted-build", f"--plant={self.plant}"]
 
 
-def protocols(worlds: Sequence[World], size: str) -> list[Run]:
-    """The runs of the table of protocols, world by world."""
-    return [Run(name, "full", fields, world, size=size) for world in worlds for name, fields in PROTOCOLS.items()]
+def planted(plant: str) -> str:
+    """The name of the run with a leak."""
+    return f"plant_{plant}"
 
 
-def plants(worlds: Sequence[World], size: str) -> list[Run]:
-    """Further runs of the table of leaks: one a plant, and the honest build of the world of siblings."""
-    runs = []
-    for world in worlds:
+def leak_runs(study: Study) -> list[Run]:
+    """The runs of the table of leaks, world by world: one per plant, and the honest runs to compare them with."""
+    runs = study.runs_of([row for row in PROTOCOLS if row.name in COMPARED.values()])
+    for world in study.worlds:
         sizes = asdict(world)
-        for name in PLANTS:
-            fields = PLANT_FIELDS.get(name, {})
-            runs.append(Run(f"plant_{name}", "full", fields, PlantedWorld(**sizes, plant=name), size=size))
+        for plant in PLANTS:
+            fields = PAST_FIELDS if COMPARED.get(plant) == PAST else {}
+            there, measured = PlantedWorld(**sizes, plant=plant), NEAR if plant == DUPLICATES else CHECKED
+            runs.append(Run(planted(plant), FULL, fields, there, size=study.size, measured=measured))
         honest = PlantedWorld(**sizes, plant="sibling", leaky=False)
-        runs.append(Run(SIBLING_HONEST, "full", {}, honest, size=size))
+        runs.append(Run(SIBLING_HONEST, FULL, {}, honest, size=study.size, measured=CHECKED))
     return runs
 
 
-NEAR = (PAPER, "plant_duplicates")  # runs whose images with a near-duplicate are left out
+def needed(only: Sequence[str], *, plants: bool) -> set[str]:
+    """The names of the runs behind some rows.
 
-
-def require_measured(file: Path, run: Run, record: Record) -> None:
-    """Raises RecordError for the record of a run that another table made, which holds its scores alone."""
-    if missing := {"checklist", *(["near"] if run.name in NEAR else [])} - record.extra.keys():
-        raise RecordError(
-            f"{file} holds no {', '.join(sorted(missing))}: another table made it; give these runs a folder of their "
-            "own (--records)"
-        )
+    Args:
+      only: names of protocols, or of plants.
+      plants: whether the rows are those of the table of leaks.
+    Raises:
+      UsageError: the table has no such row.
+    """
+    known = [*COMPARED, DUPLICATES] if plants else [row.name for row in PROTOCOLS]
+    if unknown := [name for name in only if name not in known]:
+        where = "" if plants else "; the rows of leaks need --plants"
+        raise UsageError(f"--only: no row {', '.join(unknown)}; the rows are {', '.join(known)}{where}")
+    if not plants:
+        return {PAPER, *only}
+    return {planted(name) for name in only} | {COMPARED[name] for name in only if name in COMPARED}
 
 
 def measure(run: Run, workdir: Path, data_dir: Path) -> dict[str, Any]:
-    """Record.extra: "checklist", the verdict of each line, and "near", how near each test image comes to train (where
-    the table leaves near ones out)."""
-    from ipa_jax.leakage import checklist
+    """`Record.extra` of a run.
 
+    Returns:
+      "checklist": the verdict of each line; and where `run.measured` asks for it, "near": how near each test image
+      comes to a train image.
+    Raises:
+      StageError: the command near-duplicates failed.
+    """
     extra: dict[str, Any] = {"checklist": [[line.title, line.verdict] for line in checklist.make(data_dir, workdir)]}
-    if run.name in NEAR:
+    if "near" in run.measured:
         file = workdir / "near_duplicates.json"
         command("near-duplicates", f"--export={workdir}/export", f"--data_dir={data_dir}", f"--out={file}")
         extra["near"] = json.loads(file.read_text())
@@ -104,12 +135,21 @@ def measure(run: Run, workdir: Path, data_dir: Path) -> dict[str, Any]:
 def far_images(
     record: Record, max_bits: int, *, max_cosine: float | None = None, any_account: bool = False
 ) -> np.ndarray:
-    """bool [I], in the order of run_records.scores: test images without a near-duplicate by hash and, where a limit is
-    given, by cosine: in their account, or in all of train."""
+    """Which test images have no near-duplicate among train images.
+
+    Args:
+      record: a record with "near".
+      max_bits: images whose perceptual hashes differ in so many bits or fewer are near-duplicates.
+      max_cosine: so are images whose backbone features have a larger cosine; None ignores features.
+      any_account: compare features with the images of all accounts, not only with those of the image's account.
+    Returns:
+      bool [I], in the order of records.scores.
+    """
     keep = []
+    near: Mapping[str, Any] = record.extra["near"]
     for account, groups in record.scores.items():
         for group in groups:
-            bits, own, anywhere = (np.array(values) for values in record.extra["near"][account][group])
+            bits, own, anywhere = (np.array(values) for values in near[account][group])
             far = bits > max_bits
             if max_cosine is not None:
                 far &= (anywhere if any_account else own) <= max_cosine

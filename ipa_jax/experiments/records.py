@@ -1,6 +1,6 @@
-"""What is kept of a finished run: one small JSON file with what defines it, its figures and its scores.
+"""The record of a finished run: one small JSON file with the run's definition, figures and scores.
 
-From these files alone a table is made again, or gone on with, on a machine that holds no data set.
+Records are enough to write a page again, or to resume a table, on a machine that holds no data set.
 """
 
 import hashlib
@@ -8,18 +8,18 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import polars as pl
 
 from data_builders.options import differences
+from third_party_ports import files
 
-if TYPE_CHECKING:
-    import polars as pl
-
-DIGITS = 6  # significant ones of a stored z
+DIGITS = 6  # significant digits of a stored z
 
 
 class RecordError(ValueError):
-    """A record of another run, or none at all; the message names the file, the fields and the remedy."""
+    """A record is of another run, or no record at all; the message names the file, the fields and what to do."""
 
 
 @dataclass(frozen=True)
@@ -27,17 +27,16 @@ class Record:
     """A finished run. All of it is plain JSON.
 
     Attributes:
-      name: of the run.
-      run: what defines it; two runs of one definition are the same run.
-      config: every field of its config and its value ({"model.width": 64, ...}); {} where nothing was trained.
+      name: the name of the run.
+      run: the run's definition; two runs of one definition are the same run.
+      config: every field of the config with its value ({"model.width": 64, ...}); {} where nothing was trained.
       figures: metrics of the test split, as ipa_jax.metrics.split_metrics.evaluate returns them.
-      scores: of the test split, {account: {group: [likes, z]}}, lists of one length; a third list numbers the posts
-        where a post has several images in the group.
-      validation: the same of the validation split, by which one choice is preferred to another; {} where nothing was
-        trained.
+      scores: scores of the test split, {account: {group: [likes, z]}}, lists of one length; a third list numbers the
+        posts where a post has several images in the group.
+      validation: the same for the validation split, which decides between options; {} where nothing was trained.
       steps, best_step, parameters: of the training, 0 where nothing was trained.
       seconds: of the training alone.
-      extra: what the table's own measurement added.
+      extra: what the table measured on the run beside its scores.
     """
 
     name: str
@@ -57,27 +56,29 @@ class Record:
         return digest(self.run)
 
 
+# The records of one row: "WORLD/SEED" of each run -> (name of the world, record).
+Recorded = Mapping[str, tuple[str, Record]]
+
+
 def plain(value: Any) -> Any:
-    """The value as JSON gives it back: tuples as lists, keys as strings."""
+    """The value as JSON gives it back: tuples become lists, keys become strings."""
     return json.loads(json.dumps(value))
 
 
 def digest(definition: Mapping[str, Any]) -> str:
-    """12 hex digits that name a definition, whatever the order of its keys."""
+    """12 hex digits that identify a definition, whatever the order of its keys."""
     text = json.dumps(plain(definition), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def save(file: Path, record: Record) -> None:
-    """Writes a record whole: scores a group a line, so that differences between two versions can be read."""
+    """Writes a record, one group of scores per line, so that you can read the difference between two versions."""
     values = asdict(record)
     splits = {name: _lines(values.pop(name)) for name in ("validation", "scores")}
     head = json.dumps({"digest": record.digest} | values, indent=1)
     text = head.removesuffix("\n}") + "".join(f',\n "{name}": {lines}' for name, lines in splits.items()) + "\n}\n"
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.tmp")
-    temporary.write_text(text)
-    temporary.rename(file)
+    files.write_text(file, text)
 
 
 def _lines(scores: Mapping[str, Mapping[str, list[list]]]) -> str:
@@ -91,7 +92,7 @@ def _lines(scores: Mapping[str, Mapping[str, list[list]]]) -> str:
 
 
 def load(file: Path) -> Record | None:
-    """The record of a file, None where there is none. Raises RecordError for a file that is no record."""
+    """Reads a record; None if the file does not exist. Raises RecordError if the file is not a record."""
     if not file.is_file():
         return None
     try:
@@ -99,56 +100,64 @@ def load(file: Path) -> Record | None:
         written = stored.pop("digest")
         if unknown := sorted(stored.keys() - {each.name for each in fields(Record)}):
             raise RecordError(
-                f"{file}: holds {', '.join(unknown)}, which this version does not know: a newer one made it; use that"
+                f"{file}: has fields that this version does not know ({', '.join(unknown)}): use the newer version "
+                "that wrote it"
             )
         record = Record(**stored)
     except RecordError:
         raise
     except (ValueError, KeyError, TypeError) as error:
-        raise RecordError(f"{file}: not a record of a run ({error}); delete it") from error
+        raise RecordError(f"{file}: not the record of a run ({error}); delete it") from error
     if written != record.digest:
-        raise RecordError(f"{file}: its digest {written} is not that of its run {record.digest}: edited; delete it")
+        raise RecordError(f"{file}: the digest {written} does not match the field `run`: it was edited; delete it")
     return record
 
 
-def require_same(file: Path, record: Record, run: Mapping[str, Any], config: Mapping[str, Any], free: Iterable[str]):
-    """Raises RecordError where a record is of another run, naming each field that differs.
+def require_same(
+    file: Path, record: Record, run: Mapping[str, Any], config: Mapping[str, Any], free: Iterable[str]
+) -> None:
+    """Raises RecordError if a record is of another run, naming each field that differs.
 
-    Fields that only one of the configs has do not count: a new field's default is what the code did before.
+    A field that only one of the two configs has does not count: the default of a new field is what the code did before.
 
     Args:
+      file, record: the record and where it was read.
       run, config: the definition and the flat config that are wanted now.
-      free: fields of the config that touch no figure.
+      free: config fields that change no figure.
     """
     common = (record.config.keys() & config.keys()) - set(free)
     stored, wanted = ({k: c[k] for k in sorted(common)} for c in (record.config, plain(config)))
     found = differences(record.run, plain(run), "run") + differences(stored, wanted, "config")
     if found:
-        fields = "; ".join(f"{name} is {old!r} there and {new!r} here" for name, old, new in found)
-        raise RecordError(f"{file} is the record of another run: {fields}. Make it again with --overwrite, or move it")
+        changes = "; ".join(f"{name} is {old!r} there and {new!r} here" for name, old, new in found)
+        raise RecordError(
+            f"{file} is the record of another run: {changes}. Move it away, or replace it with --overwrite"
+        )
 
 
-def compact(scores: "pl.DataFrame") -> dict[str, dict[str, list[list]]]:
-    """A frame of scores (scored_pairs.py) as `Record.scores`; images in the frame's order."""
+def compact(scores: pl.DataFrame) -> dict[str, dict[str, list[list]]]:
+    """A frame of scores (see metrics/scored_pairs.py) as `Record.scores`; images stay in the frame's order."""
     found: dict[str, dict[str, list[list]]] = {}
     for (account, record), rows in scores.group_by("account", "record", maintain_order=True):
         columns = [rows["likes"].to_list(), [float(f"{z:.{DIGITS}g}") for z in rows["z"]]]
         posts = {name: number for number, name in enumerate(rows["post_id"].unique(maintain_order=True))}
         if len(posts) < len(rows):
             columns.append([posts[name] for name in rows["post_id"]])
-        found.setdefault(account, {})[str(record)] = columns
+        found.setdefault(str(account), {})[str(record)] = columns
     return found
 
 
-def scores(record: Record, split: str = "test") -> "pl.DataFrame":
-    """Scores of a split as ipa_jax.metrics.split_metrics and scored_pairs read them: account, record, image_id, post_id, likes, z.
+def scores(record: Record, split: str = "test") -> pl.DataFrame:
+    """The scores of a record, as ipa_jax.metrics reads them.
 
-    Args: split: "test" or "validation". Raises RecordError for a record without its scores.
-
-    Ids of images and posts are numbers within their group: equal in two runs of the same data set.
+    Args:
+      split: "test" or "validation".
+    Returns:
+      Columns account, record, image_id, post_id, likes, z. Ids of images and posts are numbers within their group, so
+      they are equal in two runs on the same data set.
+    Raises:
+      RecordError: the record holds no scores of this split.
     """
-    import polars as pl
-
     accounts = record.scores if split == "test" else record.validation
     if not accounts:
         raise RecordError(f"the record of {record.name} holds no {split} scores: make it again with --overwrite")
@@ -163,16 +172,18 @@ def scores(record: Record, split: str = "test") -> "pl.DataFrame":
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def pooled(records: Iterable[tuple[str, Record]], *, rescaled: bool = False, split: str = "test") -> "pl.DataFrame":
-    """Scores of several runs of one method as one frame: groups are numbered through.
+def pooled(records: Iterable[tuple[str, Record]], *, rescaled: bool = False, split: str = "test") -> pl.DataFrame:
+    """The scores of several runs of one method as one frame.
 
     Args:
-      records: (name of the world, record). Accounts become "world/account", and a column group names "world/group", so
-        that several seeds of one world keep the same accounts and groups, which a bootstrap draws together.
-      rescaled: multiply each run's z by its own factor, fitted on its validation pairs (metrics.rescale_factor).
+      records: (name of the world, record) of each run.
+      rescaled: multiply the z of each run by a factor of its own, fitted on validation pairs (metrics.rescale_factor).
+      split: "test" or "validation".
+    Returns:
+      The columns of `scores`, and group. `record` is numbered through all runs. Accounts become "world/account" and
+      `group` is "world/group", so that several runs on one world share accounts and groups, which a bootstrap then
+      draws together.
     """
-    import polars as pl
-
     parts, first = [], 0
     for world, record in records:
         factor = record.figures.get("rescale_factor") if rescaled else None

@@ -1,96 +1,161 @@
-"""What stands in a table beside the trained rows: yardsticks and public weights, scored once a data set, recorded."""
+"""Rows that are not trained: baselines, public weights and people. Each is scored once per data set, with a record."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ipa_jax.experiments import records as run_records
-from ipa_jax.experiments import runs
-from ipa_jax.experiments.records import Record, RecordError
-from ipa_jax.experiments.runs import BuiltData, Run
+import polars as pl
+
+from data_builders.dataset import GroupDataset
+from data_builders.features.weight_files import weights_path
+from ipa_jax.baselines import scores as baseline_scores
+from ipa_jax.experiments import records, runs
+from ipa_jax.experiments.records import Record, Recorded, RecordError
+from ipa_jax.experiments.runs import Run
+from ipa_jax.experiments.study import Study, key
+from ipa_jax.experiments.worlds import BuiltData
+from ipa_jax.human_study.pairs import digest
+from ipa_jax.metrics import split_metrics
+from ipa_jax.peers import zero_shot
 from ipa_jax.training import workdir
 
-if TYPE_CHECKING:
-    import polars as pl
+PEERS = tuple(zero_shot.NAMES)  # those with public weights
+TRUTH = ("bayes", "universal_only")  # known of a demo world alone
+BASELINES = ("retrieval_only", "backbone_knn", "pixel_knn", "caption_only", "content_type", "newer", "older",
+             "account_constant", "chance")  # fmt: skip
 
-TRUTH = ("bayes", "universal_only")  # of a demo world
-YARDSTICKS = ("retrieval_only", "backbone_knn", "pixel_knn", "caption_only", "content_type", "newer", "older",
-              "account_constant", "chance")  # fmt: skip
-
-Scores = Callable[[str, str], "pl.DataFrame"]  # (name, split) -> scores frame
+Scores = Callable[[str, str], pl.DataFrame]  # (name, split) -> frame of scores
 
 
-def yardsticks(run: Run, folder: Path, records: Path, *, overwrite: bool = False) -> dict[str, Record]:
-    """Name -> record of every yardstick on the data set of a run, whose backbone finds the neighbours.
+def beside(full: Sequence[Run], study: Study, weights: Path | None, peers: Sequence[str]) -> dict[str, Recorded]:
+    """The records of baselines and public weights, under the keys of the full model's runs.
 
-    Raises as experiments.run; nothing is built or trained where all records are there.
+    Seeds of one built data set share one record, which stands under each of their keys.
+
+    Args:
+      full: the runs of the full model; the backbone of each finds the nearest photos.
+      study: where the records are.
+      weights: folder of the peers' public weights.
+      peers: which peers to score (PEERS).
     """
-    names = YARDSTICKS if isinstance(run.world, BuiltData) else (*TRUTH, *YARDSTICKS)
+    found: dict[str, dict[str, tuple[str, Record]]] = {}
+    for run in full:
+        source = source_of(run, full)
+        made = baselines(source, study) | {f"zero_shot_{name}": peer(name, source, weights, study) for name in peers}
+        for name, record in made.items():
+            found.setdefault(name, {})[key(run)] = (run.world.name, record)
+    return dict(found)
+
+
+def source_of(run: Run, full: Sequence[Run]) -> Run:
+    """The run whose data set and backbone score what is not trained: with one built data set the first, for all."""
+    return full[0] if isinstance(run.world, BuiltData) else run
+
+
+def baselines(run: Run, study: Study) -> dict[str, Record]:
+    """Name -> record of every baseline on the data set of a run, whose backbone finds the nearest photos.
+
+    Nothing is built or trained where all records exist. Raises as runs.run_all.
+    """
+    names = BASELINES if isinstance(run.world, BuiltData) else (*TRUTH, *BASELINES)
     tables: dict[str, dict] = {}
 
-    def scores(name: str, split: str) -> "pl.DataFrame":
+    def scores(name: str, split: str) -> pl.DataFrame:
         if split not in tables:
-            from ipa_jax.baselines import scores as baselines
-
-            dataset, train = _splits(run, folder, split)
-            world = None if isinstance(run.world, BuiltData) else run.world.draw(folder)
-            export = runs.train(run, folder) / "export"
-            tables[split] = baselines.all_scores(dataset, train, world, export=export, seed=run.training_seed)
+            dataset, train = _splits(run, study.out, split)
+            world = None if isinstance(run.world, BuiltData) else run.world.draw(study.out)
+            export = runs.train(run, study.out) / "export"
+            tables[split] = baseline_scores.all_scores(dataset, train, world, export=export, seed=run.training_seed)
         return tables[split][name]
 
     found = {}
     for name in names:
         more = {"backbone": run.definition} if name == "backbone_knn" else {}
-        found[name] = _scored(name, {"yardstick": name} | more, scores, run, records, overwrite=overwrite)
+        found[name] = _scored(name, {"yardstick": name} | more, scores, run, study)
     return found
 
 
-def zero_shot(name: str, run: Run, weights: Path, folder: Path, records: Path, *, overwrite: bool = False) -> Record:
-    """The record of a peer's public weights on the data set of a run. Raises as the peer's own reader of weights."""
+def peer(name: str, run: Run, weights: Path | None, study: Study) -> Record:
+    """The record of a peer's public weights on the data set of a run. Raises as zero_shot.scores."""
 
-    from data_builders.features.weight_files import weights_path
-    from ipa_jax.peers.zero_shot import NAMES
+    def scores(_: str, split: str) -> pl.DataFrame:
+        return zero_shot.scores(name, weights, _splits(run, study.out, split)[0])
 
-    def scores(_: str, split: str) -> "pl.DataFrame":
-        from ipa_jax.peers import zero_shot
-
-        return zero_shot.scores(name, weights, _splits(run, folder, split)[0])
-
-    with weights_path(str(weights), NAMES[name]).open("rb") as file:
+    with weights_path(str(weights), zero_shot.NAMES[name]).open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return _scored(
-        f"zero_shot_{name}", {"zero_shot": name, "sha256": sha256}, scores, run, records, overwrite=overwrite
-    )
+    return _scored(f"zero_shot_{name}", {"zero_shot": name, "sha256": sha256}, scores, run, study)
 
 
-def _splits(run: Run, folder: Path, split: str) -> tuple:
-    from data_builders.dataset import GroupDataset
+def absent_peers(weights: Path | None) -> dict[str, str]:
+    """Name -> why the public weights of a peer are not scored. The other peers can be scored.
 
+    Raises:
+      WeightsError: a file holds another network. Better now than after hours of training.
+    """
+    absent = {}
+    for name in PEERS:
+        if reason := zero_shot.missing(name, weights):
+            print(f"left out: zero_shot_{name} ({reason})")
+            absent[name] = reason.split(";")[0]
+        else:
+            zero_shot.load(name, weights)
+    return absent
+
+
+def _splits(run: Run, folder: Path, split: str) -> tuple[GroupDataset, GroupDataset]:
+    """(the split, the train split) of a run's data set."""
     data = runs.build(run, folder)
     return GroupDataset(data, split, depth=False), GroupDataset(data, "train", depth=False)
 
 
-def _scored(
-    name: str, definition: Mapping[str, Any], scores: Scores, run: Run, records: Path, *, overwrite: bool
-) -> Record:
-    """The record of scores on the data set of a run, made unless it is there; its factor is fitted on validation."""
-    from ipa_jax.metrics import split_metrics
-
+def _scored(name: str, definition: Mapping[str, Any], scores: Scores, run: Run, study: Study) -> Record:
+    """The record of scores on the data set of a run: the stored one, else a new one, with z rescaled on validation."""
     of_data = {"size": run.size, "fields": {k: v for k, v in run.fields.items() if k.startswith("data.")}}
-    definition = run_records.plain({**definition, **of_data, "world": run.world.definition})
+    definition = records.plain({**definition, **of_data, "world": run.world.definition})
     config = {k: v for k, v in workdir.flat(run.resolved).items() if k.startswith("data.")}
-    file = records / f"{name}-seed{run.world.seed}.json"
+    file = study.records / f"{name}-seed{run.world.seed}.json"
     try:
-        if found := run_records.load(file):
-            run_records.require_same(file, found, definition, config, workdir.FREE)
+        if found := records.load(file):
+            records.require_same(file, found, definition, config, workdir.FREE)
             return found
     except RecordError:
-        if not overwrite:
+        if not study.overwrite:
             raise
     ratio, test = run.resolved.data.pairs.min_ratio, scores(name, "test")
     factor = split_metrics.rescale_factor(scores(name, "validation"), ratio)
     figures = split_metrics.evaluate(test, ratio, factor=factor, seed=run.training_seed)
-    made = Record(name, definition, run_records.plain(config), figures, run_records.compact(test))
-    run_records.save(file, made)
+    made = Record(name, definition, records.plain(config), figures, records.compact(test))
+    records.save(file, made)
     return made
+
+
+def human_score(file: Path, data_dir: Path | None) -> dict[str, Any]:
+    """Reads what `human-study score --json` printed.
+
+    Args:
+      file: the JSON.
+      data_dir: the data set of the other rows; None for demo worlds.
+    Raises:
+      ValueError: the file holds something else, a split other than test, no participant, or a study on other data.
+    """
+    kinds = {"participants": list, "answers": int, "mean": float, "trimmed_mean": float | None,
+             "mean_interval": list | None, "trimmed_mean_interval": list | None, "split": str, "data": str,
+             "digest": str}  # fmt: skip
+    try:
+        score = json.loads(file.read_text())
+        if score["participants"] == []:
+            raise ValueError("no participant finished")
+        if wrong := [name for name, kind in kinds.items() if not isinstance(score[name], kind)]:
+            raise ValueError(f"{', '.join(wrong)}: of another type")
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"--human: {file} is not what human-study score --json prints ({error})") from error
+    if score["split"] != "test":
+        raise ValueError(
+            f"--human: {file} is of split {score['split']}, the other rows are of test: serve the study with "
+            "--split=test"
+        )
+    if data_dir and score["digest"] != digest(GroupDataset(data_dir, "test", depth=False)):
+        raise ValueError(f"--human: {file} is of a study on {score['data']}, the other rows are of {data_dir}")
+    return score

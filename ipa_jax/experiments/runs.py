@@ -1,7 +1,7 @@
-"""Lists of runs, resumable run by run: worlds drawn, data sets built, models trained, each once and by its command.
+"""Lists of runs that can be stopped and resumed: worlds, data sets and models are each made once, by their commands.
 
-FOLDER/worlds, FOLDER/data and FOLDER/runs hold what was made, named by digests of what defines it. A finished run
-leaves a record (run_records.py); where its record is there, nothing of it is made again, on whatever machine.
+FOLDER/worlds, FOLDER/data and FOLDER/runs hold what was made; the folders in them are named by digests of definitions.
+A finished run leaves a record (records.py). Where the record exists, nothing of the run is made again, on any machine.
 """
 
 import difflib
@@ -13,32 +13,37 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ipa_jax.experiments import records as run_records
+import polars as pl
+from ml_collections import ConfigDict
+
+from data_builders.cli import shipped_configs
+from data_builders.dataset import version_folder
 from ipa_jax.experiments.commands import command
-from ipa_jax.experiments.records import Record, RecordError, digest
+from ipa_jax.experiments.records import Record, RecordError, compact, digest, load, plain, require_same, save
 from ipa_jax.experiments.worlds import BuiltData, Defined, World
 from ipa_jax.training import workdir as workdirs
-
-if TYPE_CHECKING:
-    from ml_collections import ConfigDict
+from ipa_jax.training.export import save_resnet
 
 Measure = Callable[["Run", Path, Path], dict[str, Any]]
 
 
 @dataclass(frozen=True, eq=False)
 class Run(Defined):
-    """One training run, and what it is evaluated on.
+    """One training run with the data that it is trained and evaluated on.
 
     Attributes:
-      name: of its record, without the seeds.
-      config: a file of configs/, without .py.
-      fields: overrides by dotted names, {"data.memory.exclude": "post"}; those under `data.` act at build time too.
-      world: what it is trained on; `seed`: of the training, the world's unless given.
-      size: of the config: full, demo or tiny.
-      resnet: the run whose trained ResNet this one starts from (model.depth.resnet = frozen or cached); it is made
+      name: the name of the record, without the seeds.
+      config: the name of a shipped config.
+      fields: changed config fields by dotted name, {"data.memory.exclude": "post"}; those under `data.` act when the
+        data set is built, too.
+      world: what to train on.
+      seed: the training seed; by default the seed of the world.
+      size: size of the config: full, demo or tiny.
+      resnet: the run whose trained ResNet this run starts from (model.depth.resnet = frozen or cached). It is made
         first.
+      measured: keys that `Record.extra` must hold, when the table measures more than scores.
     """
 
     name: str
@@ -48,6 +53,7 @@ class Run(Defined):
     seed: int | None = None
     size: str = "demo"
     resnet: "Run | None" = None
+    measured: tuple[str, ...] = ()
 
     @property
     def training_seed(self) -> int:
@@ -55,13 +61,13 @@ class Run(Defined):
 
     @property
     def file(self) -> str:
-        """Name of its record."""
+        """The name of the record's file."""
         other = "" if self.training_seed == self.world.seed else f"-training{self.training_seed}"
-        return f"{self.name.replace('/', '-')}-seed{self.world.seed}{other}.json"
+        return f"{self.name}-seed{self.world.seed}{other}.json"
 
     @cached_property
     def definition(self) -> dict[str, Any]:
-        """All that decides its figures but for the defaults of its config."""
+        """All that decides the figures, except the defaults of the config."""
         found = {
             "config": self.config,
             "size": self.size,
@@ -69,30 +75,32 @@ class Run(Defined):
             "world": self.world.definition,
             "seed": self.training_seed,
         }
-        return run_records.plain(found | ({"resnet": self.resnet.definition} if self.resnet else {}))
+        return plain(found | ({"resnet": self.resnet.definition} if self.resnet else {}))
 
     @cached_property
-    def resolved(self) -> "ConfigDict":
-        """Its config with its fields set. Raises RecordError for a file or field that is not there."""
+    def resolved(self) -> ConfigDict:
+        """The config with the fields set. Raises RecordError if the config or a field does not exist."""
+        if self.config not in shipped_configs():
+            raise RecordError(f"run {self.name}: no config {self.config}; the configs are {', '.join(shipped_configs())}")
         try:
-            config = importlib.import_module(f"configs.{self.config.replace('/', '.')}").get_config(self.size)
+            config = importlib.import_module(f"configs.{self.config}").get_config(self.size)
             if unknown := sorted(self.fields.keys() - workdirs.flat(config).keys()):
                 near = difflib.get_close_matches(unknown[0], workdirs.flat(config))
                 raise KeyError(f"no field {', '.join(unknown)}" + (f"; {', '.join(near)}?" if near else ""))
             config.update_from_flattened_dict({**self.fields, "seed": self.training_seed})
-        except (ModuleNotFoundError, AttributeError, KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError) as error:
             told = error.args[0]
-            raise RecordError(f"run {self.name}: configs/{self.config}.py with {dict(self.fields)}: {told}") from error
+            raise RecordError(f"run {self.name}: config {self.config} with {dict(self.fields)}: {told}") from error
         return config
 
     @property
     def flags(self) -> list[str]:
-        """--config and its fields, as the commands take them."""
+        """--config and the changed fields, as the commands take them."""
         fields = [f"--config.{name}={value}" for name, value in self.fields.items()]
-        return [f"--config=configs/{self.config}.py:{self.size}", *fields]
+        return [f"--config={self.config}:{self.size}", *fields]
 
     def workdir(self, folder: Path) -> Path:
-        return folder / "runs" / f"{self.name.replace('/', '-')}-{digest(self.definition)}"
+        return folder / "runs" / f"{self.name}-{digest(self.definition)}"
 
     def data_dir(self, folder: Path) -> Path:
         if isinstance(self.world, BuiltData):
@@ -101,9 +109,13 @@ class Run(Defined):
 
 
 def build(run: Run, folder: Path) -> Path:
-    """The data set of a run, built once for all runs of the same world and `data.` fields. Raises StageError."""
-    from data_builders.dataset import version_folder
+    """Builds the data set of a run, once for all runs with the same world and `data.` fields.
 
+    Returns:
+      The data_dir.
+    Raises:
+      StageError: a command failed.
+    """
     data = run.data_dir(folder)
     if version_folder(data, missing_ok=True) is None and not isinstance(run.world, BuiltData):
         world = run.world.draw(folder)
@@ -114,9 +126,13 @@ def build(run: Run, folder: Path) -> Path:
 
 
 def train(run: Run, folder: Path, *, overwrite: bool = False) -> Path:
-    """Trains, evaluates and exports a run unless that is done; returns its workdir.
+    """Trains, evaluates and exports a run unless that is done; returns the workdir.
 
-    Raises StageError, and RecordError where the workdir is another config's, which `overwrite` removes.
+    Args:
+      overwrite: remove the workdir if it holds a run of another config.
+    Raises:
+      StageError: a command failed.
+      RecordError: the workdir holds a run of another config.
     """
     workdir, data, config = run.workdir(folder), run.data_dir(folder), run.resolved.copy_and_resolve_references()
     more = {"data_dir": str(data), "train.compilation_cache": str(folder / "compiled")}
@@ -130,33 +146,31 @@ def train(run: Run, folder: Path, *, overwrite: bool = False) -> Path:
     return workdir
 
 
-def finished(config: "ConfigDict", workdir: Path, *, overwrite: bool = False) -> bool:
-    """Whether a run of this config ended in the folder; fields that its config did not have yet do not count.
+def finished(config: ConfigDict, workdir: Path, *, overwrite: bool = False) -> bool:
+    """Whether a run of this config is complete in the workdir. Fields that the stored config lacks do not count.
 
-    Raises RecordError where it is another config's; `overwrite` removes that in place of it.
+    Args:
+      overwrite: remove a run of another config instead of raising.
+    Raises:
+      RecordError: the workdir holds a run of another config.
     """
-    from ml_collections import ConfigDict
-
     if not (workdir / "results.json").is_file():
         return False
     there = workdirs.flat(ConfigDict(json.loads((workdir / "config.json").read_text())))
-    here = run_records.plain(workdirs.flat(config))
-    different = [
-        f for f in sorted(there.keys() & here.keys() - set(workdirs.FREE)) if run_records.plain(there[f]) != here[f]
-    ]
+    here = plain(workdirs.flat(config))
+    common = sorted(there.keys() & here.keys() - set(workdirs.FREE))
+    different = [name for name in common if plain(there[name]) != here[name]]
     if different and overwrite:
         shutil.rmtree(workdir)
         return False
     if different:
         fields = "; ".join(f"config.{name} is {there[name]!r} there and {here[name]!r} here" for name in different)
-        raise RecordError(f"{workdir} holds a run of another config: {fields}. Make it again with --overwrite")
+        raise RecordError(f"{workdir} holds a run of another config: {fields}. Replace it with --overwrite")
     return True
 
 
 def trained_resnet(run: Run, folder: Path) -> Path:
-    """The ResNet of a run's export as a converted file, in official names. Raises as `train`, ExportError."""
-    from ipa_jax.training.export import save_resnet
-
+    """The trained ResNet of a run as a weights file, under the published names. Raises as `train`, and ExportError."""
     workdir = train(run, folder)
     file = workdir / "resnet.safetensors"
     if not file.is_file():
@@ -165,32 +179,38 @@ def trained_resnet(run: Run, folder: Path) -> Path:
 
 
 def record(run: Run, workdir: Path, extra: Mapping[str, Any]) -> Record:
-    """What is kept of a run that ended in a folder."""
-    import polars as pl
-
+    """The record of a run that is complete in its workdir."""
     results = json.loads((workdir / "results.json").read_text())
     return Record(
         name=run.name,
         run=run.definition,
-        config=run_records.plain(workdirs.flat(run.resolved)),
+        config=plain(workdirs.flat(run.resolved)),
         figures=results["test"],
-        scores=run_records.compact(pl.read_parquet(workdir / "scores-test.parquet")),
-        validation=run_records.compact(pl.read_parquet(workdir / "scores-validation.parquet")),
+        scores=compact(pl.read_parquet(workdir / "scores-test.parquet")),
+        validation=compact(pl.read_parquet(workdir / "scores-validation.parquet")),
         extra=dict(extra),
         **{name: results[name] for name in ("steps", "best_step", "parameters", "seconds")},
     )
 
 
 def stored(run: Run, records: Path, *, overwrite: bool = False) -> Record | None:
-    """The record of a run, None where it is still to be made.
+    """The record of a run; None if it is still to be made.
 
-    Raises RecordError for that of another run, which `overwrite` takes for none.
+    Args:
+      overwrite: return None instead of raising.
+    Raises:
+      RecordError: the file is the record of another run, or lacks what this table measures.
     """
     file = records / run.file
     try:
-        found = run_records.load(file)
+        found = load(file)
         if found:
-            run_records.require_same(file, found, run.definition, workdirs.flat(run.resolved), workdirs.FREE)
+            require_same(file, found, run.definition, workdirs.flat(run.resolved), workdirs.FREE)
+            if missing := sorted(set(run.measured) - found.extra.keys()):
+                raise RecordError(
+                    f"{file} holds no {', '.join(missing)}: another table wrote it; give this table a --records folder "
+                    "of its own, or replace the record with --overwrite"
+                )
     except RecordError:
         if not overwrite:
             raise
@@ -198,42 +218,49 @@ def stored(run: Run, records: Path, *, overwrite: bool = False) -> Record | None
     return found
 
 
-def run(
-    runs: Sequence[Run], folder: Path, records: Path, *, overwrite: bool = False, measure: Measure | None = None
+def run_all(
+    wanted: Sequence[Run], folder: Path, records: Path, *, overwrite: bool = False, measure: Measure | None = None
 ) -> dict[Run, Record]:
-    """Makes what is missing of a list of runs; prints what it will run, how many are done, rate and time left.
+    """Makes the runs of a list that have no record yet. Prints what runs, how many are left and how long that takes.
 
     Args:
-      folder: of all that is made; needed only while runs are missing.
-      records: folder of the records, one a run.
-      overwrite: make a run again whose record is that of another one, in place of an error.
-      measure: called as measure(run, workdir, data_dir) when a run has ended; what it returns is its `Record.extra`.
-    Returns the record of each run, in order. Raises RecordError before anything is run, StageError when a stage fails.
+      wanted: the runs; equal runs are made once.
+      folder: for worlds, data sets and runs; used only while runs are missing.
+      records: folder of the records, one per run.
+      overwrite: make a run again if its record is of another run, instead of raising.
+      measure: called as measure(run, workdir, data_dir) after a run; the result becomes its `Record.extra`.
+    Returns:
+      The record of each run, in order.
+    Raises:
+      RecordError: before anything runs.
+      StageError: a command failed. The records of earlier runs are kept.
     """
-    _require_distinct(runs)
-    found = {run: stored(run, records, overwrite=overwrite) for run in runs}
+    _require_distinct(wanted)
+    found = {run: stored(run, records, overwrite=overwrite) for run in wanted}
     missing = [run for run, there in found.items() if there is None]
-    print(f"{len(found)} runs, {len(found) - len(missing)} of them done (records in {records})", flush=True)
+    done = len(found) - len(missing)
+    print(f"{len(found)} runs: {done} done, {len(missing)} to do (records in {records})", flush=True)
     if missing:
-        print("to run: " + ", ".join(run.file.removesuffix(".json") for run in missing), flush=True)
+        print("to do: " + ", ".join(run.file.removesuffix(".json") for run in missing))
+        print("You can stop at any time: the same command resumes.", flush=True)
     began = time.monotonic()
     for number, run in enumerate(missing, 1):
+        print(f"\nrun {done + number} of {len(found)}: {run.file.removesuffix('.json')}", flush=True)
         workdir = train(run, folder, overwrite=overwrite)
         extra = measure(run, workdir, build(run, folder)) if measure else {}
         found[run] = record(run, workdir, extra)
-        run_records.save(records / run.file, found[run])
-        each = (time.monotonic() - began) / number
-        left = each * (len(missing) - number) / 60
-        done = len(found) - len(missing) + number
-        print(f"\n{done} of {len(found)} runs done, {each:.0f} s a run, about {left:.0f} min left", flush=True)
-    return found
+        save(records / run.file, found[run])
+        each, left = (time.monotonic() - began) / number, len(missing) - number
+        time_left = f", {each:.0f} s per run, about {each * left / 60:.0f} min" if left else ""
+        print(f"\n{done + number} of {len(found)} runs done, {left} left{time_left}", flush=True)
+    return {run: kept for run, kept in found.items() if kept is not None}
 
 
-def _require_distinct(runs: Iterable[Run]) -> None:
-    files: dict[str, Run] = {}
-    for run in runs:
-        other = files.setdefault(run.file, run)
+def _require_distinct(wanted: Iterable[Run]) -> None:
+    by_file: dict[str, Run] = {}
+    for run in wanted:
+        other = by_file.setdefault(run.file, run)
         if other != run:
             raise RecordError(
-                f"two runs have one record, {run.file}: {other.definition} and {run.definition}; rename one"
+                f"two runs would write one record, {run.file}: {other.definition} and {run.definition}; rename one"
             )

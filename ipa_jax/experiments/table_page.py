@@ -1,110 +1,138 @@
-"""What the tables' pages say, from the records of the runs: rows, claims and checks, as table_pages prints them."""
+"""What the page of Tables 1 and 2 says: rows, claims and checks from records, as one dict that pages.py prints."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ipa_jax.experiments import table_rows
-from ipa_jax.experiments.statistics import METRICS
+from ipa_jax import paper
+from ipa_jax.baselines.names import YARDSTICKS as BASELINES
+from ipa_jax.experiments import statistics, table_rows
+from ipa_jax.experiments.pages import interval, number
+from ipa_jax.experiments.records import Recorded
+from ipa_jax.experiments.statistics import DRAWS, METRICS
+from ipa_jax.experiments.study import FULL
+from ipa_jax.experiments.table_rows import CONTROL, TableRow
+from ipa_jax.metrics import bootstrap
+
+
+@dataclass(frozen=True)
+class Results:
+    """The records of a page with their figures.
+
+    Attributes:
+      found: name of a row -> its records.
+      missing: name of a row -> why it has none.
+      min_ratio: of a valid pair (eq. 8).
+      draws: of the bootstrap.
+      figures: name of a row -> statistics.figures of its records.
+    """
+
+    found: Mapping[str, Recorded]
+    missing: Mapping[str, str]
+    min_ratio: float
+    draws: int = DRAWS
+    figures: dict[str, dict[str, Any]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        measured = {
+            name: statistics.figures(runs, self.min_ratio, draws=self.draws) for name, runs in self.found.items()
+        }
+        object.__setattr__(self, "figures", measured)
+
+    def difference(self, ours: str, theirs: str) -> dict[str, Any]:
+        """statistics.difference of two rows."""
+        return statistics.difference(self.found[ours], self.found[theirs], self.min_ratio, draws=self.draws)
+
+    def row(self, row: TableRow) -> dict[str, Any]:
+        """A row of a table: "name", "label", "paper", "ours", "missing" and "difference" to the full model."""
+        name, ours, difference = row.name, self.figures.get(row.name), None
+        if ours and name != FULL:
+            try:
+                difference = self.difference(FULL, name)["accuracy"]
+            except ValueError:
+                difference = None  # the row has other test images
+        return {
+            "name": name,
+            "label": row.label,
+            "paper": paper.figures(row.paper) if row.paper else {},
+            "ours": ours,
+            "missing": "" if ours else self.missing.get(name, "not run"),
+            "difference": difference,
+        }
 
 
 def document(
-    found: Mapping[str, dict],
-    missing: Mapping[str, str],
-    min_ratio: float,
+    results: Results,
     *,
     command: str,
     title: str,
     extra: Sequence[str] = (),
     human: Mapping[str, Any] | None = None,
     remarks: str = "",
-    draws: int = 1000,
 ) -> dict[str, Any]:
-    """All that the pages say, as table_pages reads it.
+    """All that the page says, as pages.markdown, pages.comma_separated and pages.html read it.
 
     Args:
-      found, missing, min_ratio: of `tables.collect`; extra: names of rows that no table lists.
-      human: what ipa_jax.human_study score --json gave.
+      results: the records and their figures.
+      command, title: the command that makes the page, and the title.
+      extra: names of rows that no table lists; they stand in Table 2.
+      human: of reference_rows.human_score.
+      remarks: Markdown for the end of the page.
     """
-    from ipa_jax import paper as paper_results
-    from ipa_jax.baselines.names import YARDSTICKS
-    from ipa_jax.experiments import statistics
-
-    full = table_rows.FULL.name
-    measured = {name: statistics.figures(runs, min_ratio, draws=draws) for name, runs in found.items()}
-
-    def apart(name: str) -> dict[str, Any] | None:
-        try:
-            return statistics.difference(found[full], found[name], min_ratio, draws=draws)["accuracy"]
-        except ValueError:
-            return None  # on other test images
-
-    def line(row: table_rows.Row) -> dict[str, Any]:
-        name, ours = row.name, measured.get(row.name)
-        return {
-            "name": name,
-            "label": row.label,
-            "paper": paper_results.figures(row.paper) if row.paper else {},
-            "ours": ours,
-            "missing": "" if ours else missing.get(name, "not run"),
-            "difference": apart(name) if ours and name != full else None,
-        }
-
-    marks = [
-        table_rows.Row(key, name, note=f"{name}: {note}.") for key, (name, note) in YARDSTICKS.items() if key in found
-    ]
-    marks.append(table_rows.SHUFFLED)
     others = [table_rows.find(name) for name in extra]
-    paper = paper_results.METRICS
-    tables = [
-        {"name": "1", "title": "Table 1", "metrics": METRICS, "paper": paper,
-         "rows": [_human(human), *map(line, table_rows.TABLE_1)], "notes": _notes(table_rows.TABLE_1)},
-        {"name": "2", "title": "Table 2", "metrics": METRICS, "paper": ("accuracy",),
-         "rows": [*map(line, (*table_rows.TABLE_2, *others))], "notes": _notes(table_rows.TABLE_2)},
-        {"name": "yardsticks", "title": "Yardsticks", "metrics": METRICS, "paper": (),
-         "rows": [*map(line, marks)], "notes": _notes(marks)},
-    ]  # fmt: skip
-    one = measured[full]
-    seeds, worlds = one["seeds"], len({world for world, _ in found[full].values()})
-    of = f"{seeds} training seeds of one data set, " if seeds > 1 else ""
-    if worlds > 1:
-        of = f"{seeds} worlds pooled, a training run each, "
-    each = 1 if worlds > 1 else seeds  # seeds of one data set judge the same pairs
-    lead = [
-        f"Test split: {of}{one['pairs'] // each} valid pairs of {one['groups'] // each} groups of {one['accounts']} "
-        f"accounts. Intervals: 95 % "
-        f"by bootstrap over {one['interval_over']}, differences paired; spread: standard deviation between "
-        f"{'worlds' if worlds > 1 else 'training seeds'}. A difference whose interval holds 0 is undecided. How much "
-        "another training seed would move a figure is not in the intervals; so a claim holds where its interval "
-        "leaves out 0 and every run agrees.",
-        "The paper's figures are on its own data: the order of rows may be compared, the numbers may not. "
-        "Ratio MSE rescaled: after one factor on each model's log score, fitted on validation pairs.",
-    ]
+    marks = [TableRow(name, label, note=f"{label}: {note}.") for name, (label, note) in BASELINES.items()]
+    marks = [row for row in marks if row.name in results.found] + [table_rows.SHUFFLED]
     return {
         "title": title,
         "command": command,
-        "lead": lead,
-        "tables": tables,
-        "claims": _claims(found, measured, min_ratio, draws),
-        "checks": _checks(found, measured, missing),
+        "lead": _lead(results),
+        "tables": [
+            _table("1", "Table 1", [_human(human), *map(results.row, table_rows.TABLE_1)], table_rows.TABLE_1,
+                   paper.METRICS),
+            _table("2", "Table 2", map(results.row, (*table_rows.TABLE_2, *others)), table_rows.TABLE_2, ("accuracy",)),
+            _table("baselines", "Baselines", map(results.row, marks), marks, ()),
+        ],
+        "claims": _claims(results),
+        "checks": _checks(results),
         "remarks": remarks,
-    }
+    }  # fmt: skip
 
 
-def _notes(rows: Sequence[table_rows.Row]) -> list[str]:
-    return [row.note for row in rows if row.note]
+def _table(name: str, title: str, rows: Any, noted: Sequence[TableRow], printed: Sequence[str]) -> dict[str, Any]:
+    """A table; `printed` are the metrics that the paper prints in it."""
+    notes = [row.note for row in noted if row.note]
+    return {"name": name, "title": title, "metrics": METRICS, "paper": printed, "rows": list(rows), "notes": notes}
+
+
+def _lead(results: Results) -> list[str]:
+    """What was measured, on what."""
+    full = results.figures[FULL]
+    seeds, worlds = full["seeds"], len({world for world, _ in results.found[FULL].values()})
+    each, of, between = seeds, "", "training seeds"
+    if worlds > 1:
+        each, of, between = 1, f"{seeds} worlds pooled, one training run on each: ", "worlds"
+    elif seeds > 1:  # seeds of one data set judge the same pairs
+        of = f"{seeds} training seeds on one data set, each judged on "
+    return [
+        f"Test split: {of}{full['pairs'] // each} valid pairs in {full['groups'] // each} groups of {full['accounts']} "
+        f"accounts. Intervals are 95 % intervals by bootstrap over {full['interval_over']}; differences are paired; "
+        f"std is the standard deviation between {between}. A difference is undecided if its interval contains 0. The "
+        "intervals do not include how much another training seed would move a figure, so a claim holds only if its "
+        "interval excludes 0 and every run agrees.",
+        "The paper's figures are measured on the paper's own data: compare the order of the rows, not the numbers. "
+        "Ratio MSE rescaled: after one factor on each model's log score, fitted on validation pairs.",
+    ]
 
 
 def _human(score: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The human row: people's mean without the highest and the lowest, as the paper's; the plain mean below three."""
-    from ipa_jax import paper as paper_results
-
-    row = {"name": "human", "label": "Human", "paper": paper_results.figures("Human"), "ours": None,
+    """The human row: the mean over people without the best and the worst, as in the paper; below three, the mean."""
+    row = {"name": "human", "label": "Human", "paper": paper.figures("Human"), "ours": None,
            "missing": "no study given", "difference": None}  # fmt: skip
     if score:
         name = "trimmed_mean" if score["trimmed_mean"] is not None else "mean"
         ours = {metric: None for metric in METRICS} | {f"{metric}_interval": None for metric in METRICS}
-        ours |= {"accuracy": score[name], "accuracy_interval": score[f"{name}_interval"], "spread": {}, "mean": {}}
+        ours |= {"accuracy": score[name], "accuracy_interval": score[f"{name}_interval"], "std": {}, "mean": {}}
         row |= {
             "ours": ours | {"pairs": score["answers"]},
             "missing": "",
@@ -114,52 +142,56 @@ def _human(score: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _data_dir(folder: str) -> str:
-    """Name of the data_dir that a data set's own folder, DATA_DIR/NAME/VERSION, is in."""
+    """The name of the data_dir that holds a data set's own folder, DATA_DIR/NAME/VERSION."""
     return Path(*Path(folder).parts[:-2]).name
 
 
-def _claims(found: Mapping, measured: Mapping, min_ratio: float, draws: int) -> list[dict[str, Any]]:
-    from ipa_jax import paper as paper_results
-    from ipa_jax.experiments import statistics
-
-    named = {row.name: row.paper for row in table_rows.TRAINED if row.paper}
+def _claims(results: Results) -> list[dict[str, Any]]:
+    printed = {row.name: paper.figures(row.paper)["accuracy"] for row in table_rows.TRAINED if row.paper}
     claims = []
     for text, ours, theirs in table_rows.CLAIMS:
-        paper = None
-        if ours in named and theirs in named:
-            paper = paper_results.figures(named[ours])["accuracy"] - paper_results.figures(named[theirs])["accuracy"]
-        if ours in found and theirs in found:
-            apart = statistics.difference(found[ours], found[theirs], min_ratio, draws=draws)
-            claims.append(statistics.claim(text, apart, paper))
+        by_paper = printed[ours] - printed[theirs] if ours in printed and theirs in printed else None
+        if ours in results.found and theirs in results.found:
+            claims.append(statistics.claim(text, results.difference(ours, theirs), by_paper))
         else:
-            absent = " and ".join(name for name in (ours, theirs) if name not in measured)
-            claims.append({"claim": text, "verdict": f"not tested: no {absent}", "difference": None, "paper": paper})
+            absent = " and ".join(name for name in (ours, theirs) if name not in results.found)
+            claims.append({"claim": text, "verdict": f"not tested: no {absent}", "difference": None, "paper": by_paper})
     return claims
 
 
-def _checks(found: Mapping[str, Mapping], measured: Mapping[str, Mapping], missing: Mapping[str, str]) -> list[str]:
-    from ipa_jax.experiments.pages import interval, number
-    from ipa_jax.metrics import bootstrap
+def _checks(results: Results) -> list[str]:
+    """A line for each check, "pass: ...", "fail: ...", or that it was not run or not decided."""
+    constant = results.figures["account_constant"]["accuracy"]
+    passed = "pass" if constant == 0.5 else "fail"
+    return [
+        _chance(results),
+        _control(results),
+        f"{passed}: a score that is constant within an account gives 50 % exactly: {constant:.6f}",
+    ]
 
-    lines = []
-    controls = {"chance": ("a coin", False)}
-    controls[table_rows.CONTROL] = ("shuffled likes", True)  # over the shuffles: what one taught is in all accounts
-    for name, (what, shuffles) in controls.items():
-        if name not in measured:
-            lines.append(f"not run: {what} ({missing.get(name, 'not run')})")
-            continue
-        accuracies = [record.figures["accuracy"] for _, record in found[name].values()]
-        drawn = bootstrap.over_runs(accuracies) if shuffles else measured[name]["accuracy_interval"]
-        mean = sum(accuracies) / len(accuracies) if shuffles else measured[name]["accuracy"]
-        over = "the shuffles" if shuffles else measured[name]["interval_over"]
-        if drawn is None:
-            lines.append(f"not decided: {what}, {number(mean, 'accuracy')} %: fewer than three shuffles decide nothing")
-            continue
-        told = f"{number(mean, 'accuracy')} % (95 % over {over} {interval(drawn, 'accuracy')})"
-        if shuffles:
-            told += f"; a leak worth less than {50 * (drawn[1] - drawn[0]):.0f} points would not show in so few"
-        passed = drawn[0] <= 0.5 <= drawn[1]
-        lines.append(f"{'pass' if passed else 'fail'}: {what} at 50 % within the interval: {told}")
-    constant = measured["account_constant"]["accuracy"]
-    lines.append(f"{'pass' if constant == 0.5 else 'fail'}: an account's constant gives 50 % exactly: {constant:.6f}")
-    return lines
+
+def _chance(results: Results) -> str:
+    if "chance" not in results.figures:
+        return f"not run: a coin ({results.missing.get('chance', 'not run')})"
+    figures = results.figures["chance"]
+    return _around_half("a coin", figures["accuracy"], figures["accuracy_interval"], figures["interval_over"])
+
+
+def _control(results: Results) -> str:
+    """The full model on shuffled likes. The interval is over the shuffles: what one teaches shows on all accounts."""
+    what = "shuffled likes"
+    if CONTROL not in results.found:
+        return f"not run: {what} ({results.missing.get(CONTROL, 'not run')})"
+    accuracies = [record.figures["accuracy"] for _, record in results.found[CONTROL].values()]
+    mean, bounds = sum(accuracies) / len(accuracies), bootstrap.over_runs(accuracies)
+    if bounds is None:
+        return f"not decided: {what}, {number(mean, 'accuracy')} %: this needs at least three shuffles"
+    smallest = 50 * (bounds[1] - bounds[0])
+    hidden = f"; with {len(accuracies)} shuffles, a leak worth less than {smallest:.0f} points would not show"
+    return _around_half(what, mean, bounds, "the shuffles") + hidden
+
+
+def _around_half(what: str, accuracy: float, bounds: Sequence[float], over: str) -> str:
+    passed = "pass" if bounds[0] <= 0.5 <= bounds[1] else "fail"
+    told = f"{number(accuracy, 'accuracy')} % (95 % over {over}: {interval(bounds, 'accuracy')})"
+    return f"{passed}: {what}, expected at 50 %: {told}"

@@ -1,4 +1,4 @@
-"""What a run is trained and judged on: a demo world, drawn once, or a data set that is built already."""
+"""What a run is trained and evaluated on: a demo world, or a data set that you built from real posts."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -6,13 +6,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
+from data_builders.dataset import GroupDataset
+from data_builders.demo_world.write import FORMAT
 from ipa_jax.experiments.commands import command
 from ipa_jax.experiments.records import digest
+from ipa_jax.training import workdir
 
 
 @dataclass(frozen=True, eq=False)
 class Defined:
-    """Equal where the definitions are: plain JSON of all that decides what it is."""
+    """Equal when the definitions are equal: plain JSON of all that decides what the object is."""
 
     definition: ClassVar[Mapping[str, Any]]
 
@@ -25,7 +28,7 @@ class Defined:
 
 @dataclass(frozen=True, eq=False)
 class World(Defined):
-    """A demo world, by the arguments of data_builders.demo_world; `settings`: its --set NAME=VALUE."""
+    """A demo world, by the flags of `demo-world`; `settings` are the NAME=VALUE of --set."""
 
     seed: int
     accounts: int = 240
@@ -39,32 +42,30 @@ class World(Defined):
 
     @property
     def next(self) -> "World":
-        """The world whose full run gives this one's frozen ResNet: of seeds 0, 1, 2 the next, around; so of 3, 4, 5."""
+        """The world whose full run gives this world its frozen ResNet: seeds 0, 1, 2 take 1, 2, 0; then 3, 4, 5 do."""
         return replace(self, seed=self.seed - self.seed % 3 + (self.seed + 1) % 3)
 
     @cached_property
     def definition(self) -> dict[str, Any]:
-        from data_builders.demo_world.write import FORMAT
-
         return asdict(self) | {"format": FORMAT}
 
     def folder(self, folder: Path) -> Path:
-        """Where it is, below the folder of an experiment; see `draw`."""
+        """The world's folder below the folder of an experiment; `draw` fills it."""
         return folder / "worlds" / digest(self.definition)
 
     @property
     def flags(self) -> list[str]:
-        """What data_builders.demo_world is told."""
+        """The flags of `demo-world`."""
         sizes = [f"--{name}={getattr(self, name)}" for name in ("accounts", "posts", "side", "seed")]
         return sizes + [f"--set={name}={value}" for name, value in self.settings.items()]
 
     @property
     def build_command(self) -> list[str]:
-        """The module that builds a data set from it, and its first arguments."""
+        """The command that builds a data set from this world, with its first flags."""
         return ["build"]
 
     def draw(self, folder: Path) -> Path:
-        """Writes the world unless it is there; returns its folder. Raises StageError."""
+        """Writes the world unless it exists; returns its folder. Raises StageError."""
         out = self.folder(folder)
         if not (out / "world.json").is_file():
             command("demo-world", str(out), *self.flags)
@@ -73,7 +74,7 @@ class World(Defined):
 
 @dataclass(frozen=True, eq=False)
 class BuiltData(Defined):
-    """A data set that data_builders.build wrote already, in the place of a world: real posts."""
+    """A data set that the command `build` wrote, in place of a world."""
 
     data_dir: Path
     seed: int = 0
@@ -84,7 +85,4 @@ class BuiltData(Defined):
 
     @cached_property
     def definition(self) -> dict[str, Any]:
-        from data_builders.dataset import GroupDataset
-        from ipa_jax.training import workdir
-
         return {"data": workdir.digest(GroupDataset(self.data_dir, "test"))}
