@@ -123,15 +123,15 @@ IMAGE_LOSSES = {  # loss.name of the losses of single images: the parts of a bat
 OF_LIKES = ("log_likes", "image_log_likes", "image_huber")  # the losses whose z is log likes itself
 
 
-def of(config: ConfigDict) -> Network:
+def for_config(config: ConfigDict) -> Network:
     return NETWORKS[config.model.network]
 
 
 def build(config: ConfigDict, *, dtype: str | None = None) -> "nn.Module":
     """The network of a config; dtype overrides its precision (evaluation runs in float32)."""
-    return attribute(of(config).build)(config, dtype=dtype or config.model.dtype)
+    return attribute(for_config(config).build)(config, dtype=dtype or config.model.dtype)
 
 
 def parts(config: ConfigDict, *, train: bool) -> tuple[str, ...]:
     """Names of the parts of a batch that a network reads and, in training, those that its loss does."""
-    return of(config).reads(config) + (IMAGE_LOSSES.get(config.loss.name, ()) if train else ())
+    return for_config(config).reads(config) + (IMAGE_LOSSES.get(config.loss.name, ()) if train else ())
