@@ -7,13 +7,15 @@ BIN := .venv/bin
 
 help:
 	@echo "make demo        set-up, then the whole job on the demo world (about 8 minutes on 2 cores)"
-	@echo "make demo-seeds  three worlds, three models each; goes on where it stopped (about 45 minutes)"
-	@echo "make demo-losses one world, each reading of the loss; goes on where it stopped (about 30 minutes)"
-	@echo "make tables      Tables 1 and 2, three worlds, every row; goes on where it stopped (2 hours, estimated)"
-	@echo "make choices     the paper's silent choices, two worlds; goes on where it stopped (2 hours, estimated)"
-	@echo "make protocols   four protocols side by side, two worlds; goes on where it stopped (60 minutes, estimated)"
-	@echo "make leaks       what each planted leak is worth, one world; goes on where it stopped (50 minutes, estimated)"
-	@echo "make short-histories  accuracy against the size of the bank; goes on where it stopped (70 minutes, estimated)"
+	@echo "You can stop any of these; the same command resumes. Finished runs have records, so a page is made again in seconds."
+	@echo "make demo-seeds  three worlds, three models each (about 45 minutes)"
+	@echo "make demo-losses one world, each reading of the loss (about 30 minutes)"
+	@echo "make tables      Tables 1 and 2, every row, three worlds (2 hours without records, estimated)"
+	@echo "make choices     what the paper leaves open, two worlds (2 hours without records, estimated)"
+	@echo "make short-histories  accuracy against the size of the memory bank, two worlds (70 minutes, estimated)"
+	@echo "make protocols   four protocols side by side, two worlds (60 minutes, estimated)"
+	@echo "make leaks       what each planted leak is worth, one world (50 minutes, estimated)"
+	@echo ""
 	@echo "make test        set-up, then all tests"
 	@echo "make test-browser  the study page in Chromium, which must be installed"
 	@echo "make lint        ruff (linter, formatter) and pyright (types)"
@@ -45,21 +47,20 @@ demo-losses: .venv
 	$(BIN)/python -m ipa_jax demo --out=runs/losses --configs=full,ratio_log,ratio_raw,log_likes,concat
 
 tables: .venv
-	$(BIN)/python -m ipa_jax tables --out=runs/experiments --records=docs/runs/tables --report=docs/results_demo.md
+	$(BIN)/python -m ipa_jax tables --out=runs/experiments --records=docs/runs/tables --page=docs/results_demo.md
 
 choices: .venv
-	$(BIN)/python -m ipa_jax choices --out=runs/experiments --records=docs/runs/choices --others docs/runs/tables --page=docs/choices.md
+	$(BIN)/python -m ipa_jax choices --out=runs/experiments --records=docs/runs/choices --page=docs/choices.md --others docs/runs/tables
 
 short-histories: .venv
-	$(BIN)/python -m ipa_jax choices --out=runs/experiments --records=docs/runs/choices --others docs/runs/tables --page=docs/choices.md \
+	$(BIN)/python -m ipa_jax choices --out=runs/experiments --records=docs/runs/choices --page=docs/choices.md --others docs/runs/tables \
 		--short_histories
 
 protocols: .venv
 	$(BIN)/python -m ipa_jax protocols --out=runs/experiments --records=docs/runs/protocols --page=docs/protocols.md
 
 leaks: .venv
-	$(BIN)/python -m ipa_jax protocols --out=runs/experiments --records=docs/runs/protocols --seeds=0 --plants \
-		--evaluation=docs/evaluation.md
+	$(BIN)/python -m ipa_jax protocols --out=runs/experiments --records=docs/runs/protocols --page=docs/evaluation.md --seeds=0 --plants
 
 test: .venv/.dev
 	$(BIN)/python -m pytest

@@ -78,9 +78,7 @@ def carousel_table(found: Mapping[str, Recorded], min_ratio: float) -> list[str]
             "posts by their highest z": ("max", first)}  # fmt: skip
     lines = ["| judged | accuracy % | 95 % | minus first image, points (95 %) | SRCC | Ratio MSE | pairs |",
              "|---|---:|:---:|---|---:|---:|---:|"]  # fmt: skip
-    return lines + [
-        line([text, *cells(judged(ours, posts), base, min_ratio)]) for text, (posts, base) in rows.items()
-    ]
+    return lines + [line([text, *cells(judged(ours, posts), base, min_ratio)]) for text, (posts, base) in rows.items()]
 
 
 def history_table(found: Mapping[str, Recorded], min_ratio: float) -> list[str]:

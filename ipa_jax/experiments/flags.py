@@ -54,7 +54,9 @@ def parser(
 
 def add_records(made: Parser, name: str) -> None:
     """--records, --page and --overwrite: of the commands that keep a record of each run and write a page."""
-    made.add_argument("--records", type=Path, help=f"folder of the runs' records (default: OUT/records/{name})")
+    made.add_argument(
+        "--records", type=output_folder, help=f"folder of the runs' records (default: OUT/records/{name})"
+    )
     made.add_argument("--page", type=new_file, help="the Markdown page to write (default: a page in OUT)")
     made.add_argument("--overwrite", action="store_true", help="repeat a run whose record is of another run")
 

@@ -1,4 +1,4 @@
-"""Pages of results: marked parts of a Markdown page, and the tables of `table_page.document` as Markdown, CSV and HTML."""
+"""Pages of results: marked parts of a Markdown page, and whole pages of tables as Markdown, CSV and HTML."""
 
 import csv
 import io
@@ -39,11 +39,16 @@ def fill(file: Path, part: str, command: str, lines: Sequence[str]) -> None:
     """
     begin, end = _marks(part)
     before, after = _around(file, file.read_text() if file.is_file() else f"{begin}\n{end}\n", part)
-    inside = [f"    {command}", "", *lines]
+    inside = [*made_by(command), *lines]
     print("\n" + "\n".join(inside))
     file.parent.mkdir(parents=True, exist_ok=True)
     files.write_text(file, before + "\n".join([begin, "", *inside, "", end]) + after)
     print(f"wrote {file}")
+
+
+def made_by(command: str) -> list[str]:
+    """The command that makes a page again, as a code block."""
+    return ["```sh", command, "```", ""]
 
 
 def _marks(part: str) -> tuple[str, str]:
@@ -121,9 +126,36 @@ def write(document: Mapping[str, Any], out: Path, page: Path | None = None) -> N
     print("wrote " + ", ".join(map(str, texts)))
 
 
+def demo_table(results: Mapping[str, Any]) -> str:
+    """The table of `demo` as Markdown: models and baselines, and differences in accuracy.
+
+    "gap to Bayes closed" is the part of the way from 50 % to the Bayes ceiling.
+
+    Args:
+      results: of demo_job.pooled_results.
+    """
+    ceiling = results["yardsticks"]["bayes"]
+    lines = ["| | accuracy % | 95 % interval | gap to Bayes closed % | PLCC | SRCC | Ratio MSE |",
+             "|---|---:|:---:|---:|---:|---:|---:|"]  # fmt: skip
+    rows = {f"**{name}**": run["test"] for name, run in results["runs"].items()} | results["yardstick_figures"]
+    for name, row in rows.items():
+        low, high = row["accuracy_interval"]
+        closed = 100 * (row["accuracy"] - 0.5) / (ceiling - 0.5)
+        lines.append(line([
+            name, f"{100 * row['accuracy']:.1f}", f"{100 * low:.1f} to {100 * high:.1f}", f"{closed:.0f}",
+            f"{row['plcc']:.3f}", f"{row['srcc']:.3f}", f"{row['ratio_mse']:.2f}",
+        ]))  # fmt: skip
+    one = next(iter(rows.values()))
+    lines.append(f"\n{one['pairs']} test pairs of {one['groups']} groups; intervals over {one['interval_over']}.")
+    for name, found in results["differences"].items():
+        low, high = (100 * x for x in found["interval"])
+        lines.append(f"{name}: {100 * found['difference']:+.1f} points (95 % {low:+.1f} to {high:+.1f}).")
+    return "\n".join(lines)
+
+
 def markdown(document: Mapping[str, Any]) -> str:
     """The document as a Markdown page."""
-    lines = [f"# {document['title']}", "", "Made by", "", f"    {document['command']}", "", *document["lead"], ""]
+    lines = [f"# {document['title']}", "", *made_by(document["command"]), *document["lead"], ""]
     for table in document["tables"]:
         names = headings(table["metrics"], table["paper"])
         lines += [f"## {table['title']}", "", f"| | {' | '.join(names)} |", f"|---|{'---:|' * len(names)}"]

@@ -81,7 +81,9 @@ class Run(Defined):
     def resolved(self) -> ConfigDict:
         """The config with the fields set. Raises RecordError if the config or a field does not exist."""
         if self.config not in shipped_configs():
-            raise RecordError(f"run {self.name}: no config {self.config}; the configs are {', '.join(shipped_configs())}")
+            raise RecordError(
+                f"run {self.name}: no config {self.config}; the configs are {', '.join(shipped_configs())}"
+            )
         try:
             config = importlib.import_module(f"configs.{self.config}").get_config(self.size)
             if unknown := sorted(self.fields.keys() - workdirs.flat(config).keys()):

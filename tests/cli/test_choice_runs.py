@@ -1,4 +1,4 @@
-"""`python -m ipa_jax choices`: from nothing to the page, and again from the records alone."""
+"""`ipa-jax choices`: from nothing to the page, and again from the records alone."""
 
 import pytest
 
@@ -14,15 +14,15 @@ def test_choices_are_run_once_and_their_page_is_made_again_from_records(tmp_path
     page = tmp_path / "choices.md"
     flags = (*WORLD, f"--records={tmp_path}/records", f"--page={page}", f"--others={tmp_path}/none")
     first = succeed("choices", f"--out={tmp_path}/a", *flags)
-    assert "2 runs, 0 of them done" in first.stdout and "2 of 2 runs done" in first.stdout
+    assert "2 runs: 0 done, 2 to do" in first.stdout and "2 of 2 runs done" in first.stdout
     text = page.read_text()
-    assert f"`python -m ipa_jax choices --out={tmp_path}/a" in text
+    assert f"python -m ipa_jax choices --out={tmp_path}/a" in text
     assert "| not run |" in text and "posts by the mean z of their images" in text
     again = succeed("choices", f"--out={tmp_path}/a", *flags)
-    assert "2 runs, 2 of them done" in again.stdout and "$ python -m" not in again.stdout
+    assert "2 runs: 2 done, 0 to do" in again.stdout and "$ python -m" not in again.stdout
     assert page.read_text() == text
     wrong = fail("choices", f"--out={tmp_path}/a", *flags, "--only=k_11")
-    assert "--only: k_11 is none of full, loss_ratio_log" in wrong.stderr
+    assert "--only: no row k_11; the rows are full, loss_ratio_log" in wrong.stderr
 
 
 def test_a_bank_that_is_empty_is_filled_from_other_accounts(tmp_path):

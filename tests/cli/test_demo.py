@@ -1,4 +1,4 @@
-"""`python -m ipa_jax demo`: from nothing to results and a report; the same command again keeps what there is."""
+"""`ipa-jax demo`: from nothing to results and a report; the same command again keeps what exists."""
 
 import json
 
@@ -9,7 +9,7 @@ from tests.helpers.commands import succeed
 pytestmark = pytest.mark.xdist_group("devices")
 
 FIGURES = {"accuracy", "accuracy_interval", "plcc", "srcc", "ratio_mse", "pairs", "groups"}
-YARDSTICKS = {"bayes", "universal_only", "retrieval_only", "pixel_knn", "chance"}
+BASELINES = {"bayes", "universal_only", "retrieval_only", "pixel_knn", "chance"}
 
 
 def test_the_demo_makes_results_and_a_report_and_keeps_them(tmp_path):
@@ -19,20 +19,22 @@ def test_the_demo_makes_results_and_a_report_and_keeps_them(tmp_path):
     results = json.loads((out / "results.json").read_text())
     assert results.keys() >= {"runs", "yardsticks", "seed", "seconds"}
     assert results["runs"].keys() == {"basic", "full"} and results["seed"] == 0
-    assert results["yardsticks"].keys() >= YARDSTICKS
-    yardsticks = results["yardstick_figures"]
-    assert {name: figures["accuracy"] for name, figures in yardsticks.items()} == results["yardsticks"]
-    for figures in (*(run["test"] for run in results["runs"].values()), *yardsticks.values()):
+    assert results["yardsticks"].keys() >= BASELINES
+    baselines = results["yardstick_figures"]
+    assert {name: figures["accuracy"] for name, figures in baselines.items()} == results["yardsticks"]
+    for figures in (*(run["test"] for run in results["runs"].values()), *baselines.values()):
         assert figures.keys() >= FIGURES
         assert figures["accuracy_interval"][0] <= figures["accuracy"] <= figures["accuracy_interval"][1]
-        assert figures["pairs"] == yardsticks["chance"]["pairs"]
+        assert figures["pairs"] == baselines["chance"]["pairs"]
     for name in ("basic", "full"):
         stored = json.loads((out / name / "results.json").read_text())["test"]
         assert results["runs"][name]["test"]["accuracy"] == stored["accuracy"]
     page = (out / "report.html").read_text()
     assert "<img" in page and "https://" not in page.replace("https://www.w3.org", "")
-    assert "way to the ceiling" in first.stdout and str(out / "report.html") in first.stdout
-    assert "\n$ python -m ipa_jax train --config=configs/full.py:tiny" in first.stdout
+    assert "gap to Bayes closed" in first.stdout and str(out / "report.html") in first.stdout
+    assert "2 of 2 models done, 0 left" in first.stdout and f"{out}/data and {out}/full" in first.stdout
+    assert page.index(">full<") < page.index(">basic<")  # the full model leads
+    assert "\n$ python -m ipa_jax train --config=full:tiny" in first.stdout
 
     kept = ("world/world.json", "data/top3000", "basic/results.json", "full/results.json")
     before = {name: (out / name).stat().st_mtime_ns for name in kept}

@@ -1,4 +1,4 @@
-"""`python -m ipa_jax tables`: from nothing to the pages, and again from the records alone."""
+"""`ipa-jax tables`: from nothing to the pages, and again from the records alone."""
 
 import csv
 import json
@@ -9,7 +9,7 @@ from tests.helpers.commands import fail, succeed
 
 pytestmark = pytest.mark.xdist_group("tables")
 
-WORLD = ("--accounts=20", "--posts=40", "--size=tiny", "--seeds=1", "--set", "train.eval_every=100")
+WORLD = ("--accounts=20", "--posts=40", "--size=tiny", "--seeds=0", "--set", "train.eval_every=100")
 
 
 def read(out):
@@ -22,10 +22,10 @@ def test_tables_are_made_once_and_again_from_their_records_alone(tmp_path):
     human.write_text(json.dumps({"participants": [1], "answers": 30, "mean": 0.6, "mean_interval": None,
                                  "trimmed_mean": None, "trimmed_mean_interval": None, "split": "test",
                                  "data": "met/top3000/1.1.0", "digest": "0"}))  # fmt: skip
-    records, report = tmp_path / "records", tmp_path / "docs/results_demo.md"
-    flags = (*WORLD, "--configs=basic", f"--records={records}", f"--report={report}", f"--human={human}")
+    records, copy = tmp_path / "records", tmp_path / "docs/results_demo.md"
+    flags = (*WORLD, "--configs=basic", f"--records={records}", f"--page={copy}", f"--human={human}")
     first = succeed("tables", f"--out={tmp_path}/a", *flags)
-    assert "2 runs, 0 of them done" in first.stdout and "2 of 2 runs done" in first.stdout
+    assert "2 runs: 0 done, 2 to do" in first.stdout and "2 of 2 runs done" in first.stdout
     assert "left out: zero_shot_nima (weights not given" in first.stdout
     assert sorted(file.name for file in records.iterdir()) == sorted(
         f"{name}-seed0.json"
@@ -38,18 +38,18 @@ def test_tables_are_made_once_and_again_from_their_records_alone(tmp_path):
         assert float(lines["2", name]["accuracy"]) == pytest.approx(stored["figures"]["accuracy"])
         for metric in ("plcc", "ratio_mse_rescaled"):
             assert float(lines["2", name][metric]) == pytest.approx(stored["figures"][metric], rel=1e-3, abs=1e-5)
-    assert lines["yardsticks", "account_constant"]["accuracy"] == "0.5"
+    assert lines["baselines", "account_constant"]["accuracy"] == "0.5"
     assert lines["1", "zero_shot_musiq"]["missing"] == "weights not given"
     assert float(lines["1", "human"]["accuracy"]) == 0.6
-    page = report.read_text()
+    page = copy.read_text()
     assert f"python -m ipa_jax tables --out={tmp_path}/a" in page and "| Basic | 78.6 |" in page
 
     fewer = [flag for flag in flags if not flag.startswith("--configs")]  # what was not asked for keeps its records
     again = succeed("tables", f"--out={tmp_path}/c", *fewer, "--configs=full")
-    assert "1 runs, 1 of them done" in again.stdout and read(tmp_path / "c") == lines
+    assert "1 runs: 1 done, 0 to do" in again.stdout and read(tmp_path / "c") == lines
 
     again = succeed("tables", f"--out={tmp_path}/b", *flags)
-    assert "2 runs, 2 of them done" in again.stdout and "$ python -m" not in again.stdout
+    assert "2 runs: 2 done, 0 to do" in again.stdout and "$ python -m" not in again.stdout
     assert read(tmp_path / "b") == lines
     assert sorted(file.name for file in (tmp_path / "b").iterdir()) == ["tables.csv", "tables.html", "tables.md"]
 

@@ -7,10 +7,16 @@ from configs import full
 from ipa_jax.baselines import scores as baselines
 from ipa_jax.experiments import records, reference_rows, runs
 from ipa_jax.experiments.records import RecordError
-from ipa_jax.experiments.runs import BuiltData, Run, World
+from ipa_jax.experiments.runs import Run
+from ipa_jax.experiments.study import Study
+from ipa_jax.experiments.worlds import BuiltData, World
 from ipa_jax.metrics.scored_pairs import score_table
 from ipa_jax.peers import zero_shot
 from tests.helpers.gray_split import Split
+
+
+def study(out, records=None, **more):
+    return Study(out, records or out, [(World(0, 20, 40), 0)], "tiny", **more)
 
 
 def splits():
@@ -36,7 +42,7 @@ def run(monkeypatch):
         return folder / "workdir"
 
     def all_scores(dataset, train, world, *, export, seed):
-        names = [*(reference_rows.TRUTH if world else ()), *reference_rows.YARDSTICKS]
+        names = [*(reference_rows.TRUTH if world else ()), *reference_rows.BASELINES]
         return {
             n: score_table(dataset.images, dataset.images["likes"].log().to_numpy() * (i + 1))
             for i, n in enumerate(names)
@@ -49,12 +55,12 @@ def run(monkeypatch):
     return Run("full", "full", {"model.width": 64}, World(0, 20, 40), size="tiny"), asked
 
 
-def test_yardsticks_are_scored_once_and_then_read(run, tmp_path):
+def test_baselines_are_scored_once_and_then_read(run, tmp_path):
     run, asked = run
-    made = reference_rows.yardsticks(run, tmp_path, tmp_path / "records")
-    assert list(made) == [*reference_rows.TRUTH, *reference_rows.YARDSTICKS]
+    made = reference_rows.baselines(run, study(tmp_path, tmp_path / "records"))
+    assert list(made) == [*reference_rows.TRUTH, *reference_rows.BASELINES]
     assert sorted(asked) == ["open test", "open validation", "train", "train"]
-    assert reference_rows.yardsticks(run, tmp_path, tmp_path / "records") == made and len(asked) == 4
+    assert reference_rows.baselines(run, study(tmp_path, tmp_path / "records")) == made and len(asked) == 4
     assert made["bayes"].figures["rescale_factor"] == pytest.approx(1)
     assert made["universal_only"].figures["rescale_factor"] == pytest.approx(1 / 2)
     assert made["universal_only"].figures["ratio_mse_rescaled"] == pytest.approx(0, abs=1e-9)
@@ -64,21 +70,21 @@ def test_yardsticks_are_scored_once_and_then_read(run, tmp_path):
 
 def test_only_the_backbones_neighbours_depend_on_the_model(run, tmp_path):
     run, _ = run
-    reference_rows.yardsticks(run, tmp_path, tmp_path)
+    reference_rows.baselines(run, study(tmp_path))
     other = Run("full", "full", {"model.width": 32}, run.world, size="tiny")
     with pytest.raises(RecordError, match=r"backbone_knn-seed0\.json.*run\.backbone\.fields\.model\.width"):
-        reference_rows.yardsticks(other, tmp_path, tmp_path)
-    again = reference_rows.yardsticks(other, tmp_path, tmp_path, overwrite=True)
+        reference_rows.baselines(other, study(tmp_path))
+    again = reference_rows.baselines(other, study(tmp_path, overwrite=True))
     assert again["backbone_knn"].run["backbone"]["fields"] == {"model.width": 32}
     leaky = Run("full", "full", {"data.memory.exclude": "post"}, run.world, size="tiny")
     with pytest.raises(RecordError, match=r"bayes-seed0\.json.*data\.memory\.exclude"):
-        reference_rows.yardsticks(leaky, tmp_path, tmp_path)
+        reference_rows.baselines(leaky, study(tmp_path))
 
 
 def test_real_posts_have_no_truth(run, tmp_path, monkeypatch):
     monkeypatch.setattr(BuiltData, "definition", {"data": "0123"})
     real = Run("full", "full", {}, BuiltData(tmp_path), size="tiny")
-    assert list(reference_rows.yardsticks(real, tmp_path, tmp_path)) == list(reference_rows.YARDSTICKS)
+    assert list(reference_rows.baselines(real, study(tmp_path))) == list(reference_rows.BASELINES)
 
 
 def test_public_weights_are_scored_on_both_splits(run, tmp_path, monkeypatch):
@@ -93,9 +99,9 @@ def test_public_weights_are_scored_on_both_splits(run, tmp_path, monkeypatch):
     (tmp_path / "w").mkdir()
     (tmp_path / "w/nima_aesthetic.safetensors").write_bytes(b"one")
     for _ in range(2):
-        record = reference_rows.zero_shot("nima", run, tmp_path / "w", tmp_path, tmp_path / "records")
+        record = reference_rows.peer("nima", run, tmp_path / "w", study(tmp_path, tmp_path / "records"))
         assert record.name == "zero_shot_nima" and record.figures["accuracy"] == 0.5
     assert calls == [("nima", tmp_path / "w", "test"), ("nima", tmp_path / "w", "validation")]
     (tmp_path / "w/nima_aesthetic.safetensors").write_bytes(b"two")
     with pytest.raises(RecordError, match="sha256"):
-        reference_rows.zero_shot("nima", run, tmp_path / "w", tmp_path, tmp_path / "records")
+        reference_rows.peer("nima", run, tmp_path / "w", study(tmp_path, tmp_path / "records"))

@@ -1,39 +1,14 @@
 """Figures of rows over seeds, and what a difference decides."""
 
 import numpy as np
-import polars as pl
 import pytest
 
-from ipa_jax.experiments import records, statistics
-from ipa_jax.experiments.records import Record
-from ipa_jax.metrics import bootstrap, split_metrics
+from ipa_jax.experiments import statistics
+from ipa_jax.metrics import bootstrap
+from tests.helpers.made_records import record, runs
 
 
-def record(skill, world=0, noise_seed=0, accounts=30, groups=3, factor=2.0, validation=None):
-    """Scores that are `skill` log likes and 1 - skill noise; on validation `validation`, alike unless given."""
-    scores = drawn(skill, world, noise_seed, accounts, groups)
-    figures = split_metrics.evaluate(scores, 2.0, factor=factor, draws=10)
-    other = drawn(skill if validation is None else validation, world + 100, noise_seed, accounts, groups)
-    kept = {"scores": records.compact(scores), "validation": records.compact(other)}
-    return Record("x", {}, {}, figures, seconds=10.0 + world, **kept)
-
-
-def drawn(skill, world, noise_seed, accounts, groups):
-    rng, own, rows = np.random.default_rng(world), np.random.default_rng((noise_seed, world)), []
-    for account in range(accounts):
-        for group in range(groups):
-            likes = rng.integers(1, 1000, 4)
-            z = skill * np.log(likes) + (1 - skill) * own.normal(size=4)
-            number = account * groups + group
-            rows += [(f"u{account}", number, f"i{i}", f"p{i}-{number}", int(likes[i]), z[i]) for i in range(4)]
-    return pl.DataFrame(rows, schema=["account", "record", "image_id", "post_id", "likes", "z"], orient="row")
-
-
-def runs(skill, seeds=2, **more):
-    return {f"seed{s}/{s}": (f"seed{s}", record(skill, world=s, **more)) for s in range(seeds)}
-
-
-def test_figures_are_those_of_all_seeds_pooled_with_their_spread():
+def test_figures_are_those_of_all_seeds_pooled_with_their_std():
     ours = runs(0.5, 3)
     found = statistics.figures(ours, 2.0, draws=200)
     each = [r.figures["accuracy"] for _, r in ours.values()]
@@ -41,11 +16,11 @@ def test_figures_are_those_of_all_seeds_pooled_with_their_spread():
     assert found["seeds"] == 3 and found["pairs"] == sum(counts) and found["accounts"] == 90
     assert found["accuracy"] == pytest.approx(np.average(each, weights=counts), abs=1e-4)
     assert found["mean"]["accuracy"] == pytest.approx(np.mean(each))
-    assert found["spread"]["accuracy"] == pytest.approx(np.std(each, ddof=1))
+    assert found["std"]["accuracy"] == pytest.approx(np.std(each, ddof=1))
     assert found["accuracy_interval"][0] < found["accuracy"] < found["accuracy_interval"][1]
     assert found["ratio_mse_rescaled"] != found["ratio_mse"] and found["seconds"] == 11
     one = statistics.figures(runs(0.5, 1), 2.0, draws=50)
-    assert one["spread"] == dict.fromkeys(statistics.METRICS)
+    assert one["std"] == dict.fromkeys(statistics.METRICS)
 
 
 def test_rescaled_ratio_mse_takes_the_factor_of_each_run():
