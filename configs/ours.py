@@ -2,7 +2,7 @@
 
 What docs/choices.md finds ahead of full.py on validation by more than its interval: K = 10 in the place of 5. All else
 is undecided there and stays as the paper has it.
-Run: python -m ipa_jax train --config=configs/ours.py --workdir=runs/ours (sizes: FILE:demo), on a data set built with it
+Run: ipa-jax train --config=ours --workdir=runs/ours (sizes: ours:demo), on a data set that was built with it
 """
 
 from ml_collections import ConfigDict

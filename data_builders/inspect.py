@@ -1,13 +1,12 @@
 """Shows what a data set holds: counts and a sample on screen, all groups as JSON lines, some with photos as HTML.
 
-    python -m ipa_jax inspect DATA_DIR --split test [--jsonl FILE] [--html FILE] [--groups 20]
+    python -m ipa_jax inspect --data_dir DATA --split test [--jsonl FILE] [--html FILE] [--groups 20]
 
 A line of the JSONL is one group; `pairs` and `retrieved` go by position in `images`:
 {"account", "first_post", "split", "images": [id], "likes", "times", "pairs": [[i, j]],
  "retrieved": [[[id, S, pose, background, caption, local score, |A_r|], ...], ...]}
 """
 
-import argparse
 import base64
 import io
 import json
@@ -15,6 +14,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from third_party_ports.cli import Parser, fail
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -188,14 +189,14 @@ def show(dataset: "GroupDataset", console: "Console", count: int) -> None:
     console.print(sample)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Shows what a data set holds.")
-    parser.add_argument("data_dir", type=Path, help="what data_builders.build wrote")
+def main(argv: list[str] | None = None) -> int:
+    parser = Parser("inspect", __doc__)
+    parser.add_argument("--data_dir", type=Path, required=True, help="a data set that ipa-jax build wrote")
     parser.add_argument("--split", choices=SPLITS, default="test")
     parser.add_argument("--jsonl", type=Path, metavar="FILE", help="write all groups of the split, one a line")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write groups with photos and retrieved neighbours")
     parser.add_argument("--groups", type=int, default=20, help="groups in the HTML (default 20)")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     if arguments.groups < 1:
         parser.error(f"--groups {arguments.groups}: must be 1 or more")
     for file in filter(None, (arguments.jsonl, arguments.html)):
@@ -211,14 +212,15 @@ def main() -> None:
         dataset = GroupDataset(arguments.data_dir, arguments.split, depth=False)
         show(dataset, console, count=8)
     except FileNotFoundError as error:
-        sys.exit(f"error: {error}")
+        return fail(error)
     if arguments.jsonl:
         write_jsonl(dataset, arguments.jsonl)
         console.print(f"wrote {arguments.jsonl}")
     if arguments.html:
         write_html(dataset, arguments.html, arguments.groups)
         console.print(f"wrote {arguments.html}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -3,7 +3,7 @@
     python -m ipa_jax evaluate --export=runs/full/export --data_dir=DATA --split=test [--json]
 
 --posts=mean adds the figures of posts, each scored as the set of its images (post_scores.py).
---export=A,B,C scores with several exports, of whatever networks, as one ensemble: an image's z is the mean of theirs as
+--export A B C scores with several exports, of whatever networks, as one ensemble: an image's z is the mean of theirs as
 they are. Those of one loss have z of one scale; else the wider spread weighs more.
 float32 at highest matmul precision: an image's score does not depend on batch size or device count (to 1e-5).
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ipa_jax.training.scorer import Scorer, mean_scores, split_metrics
-from third_party_ports.cli import new_file, whole_number
+from third_party_ports.cli import Parser, fail, new_file, whole_number
 
 if TYPE_CHECKING:
     import polars as pl
@@ -100,14 +100,10 @@ def _show(results: dict, split: str, items: str) -> None:
     print(f"  PLCC {results['plcc']:.4f}   SRCC {results['srcc']:.4f}   Ratio MSE {results['ratio_mse']:.4f}")
 
 
-def _paths(text: str) -> list[Path]:
-    return [Path(part) for part in text.split(",")]
-
-
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m ipa_jax evaluate", description=__doc__.split("\n")[0])
-    parser.add_argument("--export", type=_paths, required=True, help="export/ folder of a finished workdir; several, "
-                        "with commas between, are one ensemble")  # fmt: skip
+    parser = Parser("evaluate", __doc__)
+    parser.add_argument("--export", type=Path, required=True, nargs="+", action="extend", help="export/ folder of a "
+                        "finished workdir; several are one ensemble")  # fmt: skip
     parser.add_argument("--data_dir", help="data set (default: the one that the run trained on)")
     parser.add_argument("--split", default="test", choices=["train", "validation", "test"])
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], help="of the computation (default: the config's)")
@@ -121,8 +117,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return _run(args)
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        return fail(error)
 
 
 if __name__ == "__main__":

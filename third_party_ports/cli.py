@@ -17,9 +17,9 @@ DONE, FAILED, WRONG_USE = 0, 1, 2
 class Parser(argparse.ArgumentParser):
     """The parser of the command `name`; its help is the docstring of the command's module."""
 
-    def __init__(self, name: str, doc: str | None, **more):
+    def __init__(self, name: str = "", doc: str | None = None, *, prog: str | None = None, **more):
         shown = argparse.RawDescriptionHelpFormatter
-        super().__init__(f"ipa-jax {name}", description=doc, formatter_class=shown, allow_abbrev=False, **more)
+        super().__init__(prog or f"ipa-jax {name}", description=doc, formatter_class=shown, allow_abbrev=False, **more)
 
     def error(self, message: str) -> NoReturn:
         """Ends the process with one line and status 2."""

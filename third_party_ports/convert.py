@@ -8,7 +8,6 @@ file looks like instead. The output holds float32 tensors under the network's ca
 published file's axis order, and in its metadata the source's name and sha256, the licence and the version of the ports.
 """
 
-import argparse
 import hashlib
 import os
 import sys
@@ -22,6 +21,7 @@ from third_party_ports import __version__
 from third_party_ports.checkpoints import zoo
 from third_party_ports.checkpoints.checkpoint import Checkpoint, attribute
 from third_party_ports.checkpoints.weights import KeyMap, WeightsError, from_state_dict, some
+from third_party_ports.cli import DONE, Parser, fail
 
 Tensors = Mapping[str, np.ndarray]
 WRAPPERS = ("state_dict", "model")  # those that people put around any network's tensors
@@ -166,18 +166,18 @@ def _canonical(keys: KeyMap, tensors: Tensors) -> dict[str, np.ndarray]:
     return kept
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m ipa_jax convert",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def main(argv: list[str] | None = None) -> int:
+    """The command; returns its exit status."""
+    parser = Parser(
+        "convert",
+        __doc__,
         epilog="names and their published files:\n"
         + "\n".join(f"  {row.name:<23} {row.file}" for row in zoo.CHECKPOINTS.values()),
     )
     parser.add_argument("name", metavar="NAME", choices=zoo.CHECKPOINTS, help="one of the names below")
     parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help="a .pth, .safetensors, .npz or HDF5 file")
     parser.add_argument("--out", metavar="FILE", type=Path, required=True, help="the file to write")
-    given = parser.parse_args()
+    given = parser.parse_args(argv)
     row = zoo.checkpoint(given.name)
     kind = ".safetensors" if row.module else ".json"
     if given.out.suffix != kind:
@@ -187,23 +187,24 @@ def main() -> None:
             parser.error(f"--out {given.out}: this is the checkpoint itself")
         if row.module is None:
             print(f"{row.name}: {convert_vocabulary(given.checkpoint, given.out):,} words -> {given.out}")
-            return
+            return DONE
         done = convert_row(row, given.checkpoint, given.out)
     except WeightsError as error:
-        raise SystemExit(str(error)) from error
+        return fail(error)
     except OSError as error:
         of = "" if error.filename is None else f" {error.filename}:"
-        raise SystemExit(
+        return fail(
             f"{given.checkpoint} -> {given.out}:{of} {error.strerror or error}. Give a file that can be read and an "
             "--out that can be written."
-        ) from error
+        )
     for remark in done.remarks:
         print(f"{row.name}: note: {remark}", file=sys.stderr)
     print(
         f"{row.name}: {done.tensors} tensors, {done.numbers:,} numbers, {done.ignored} not needed, {done.layout} layout"
         f", sha256 {done.sha256[:12]}... -> {given.out}"
     )
+    return DONE
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

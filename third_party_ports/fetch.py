@@ -1,6 +1,6 @@
 """Downloads published checkpoints and converts them.
 
-    python -m ipa_jax fetch NAME... | all [--to weights]
+    python -m ipa_jax fetch NAME... | all [--out weights]
 
 A file with a direct public link is downloaded into the folder under its published name (a cut download goes on where
 it stopped, also in a later run), checked against its published size and sha256, and converted to NAME.safetensors
@@ -12,13 +12,13 @@ A summary ends the output in every case, also of Ctrl-C. The exit status is 1 if
 had, or a file that is there could not be converted.
 """
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from third_party_ports.checkpoints import zoo
 from third_party_ports.checkpoints.checkpoint import Checkpoint
+from third_party_ports.cli import Parser
 
 
 class Outcome(NamedTuple):
@@ -92,10 +92,9 @@ def converted(row: Checkpoint, source: Path, out: Path) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        "python -m ipa_jax fetch",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    parser = Parser(
+        "fetch",
+        __doc__,
         epilog="names:\n"
         + "\n".join(
             f"  {row.name:<23} {row.file}, {row.size}{'' if row.url else ', no direct link'}"
@@ -103,8 +102,8 @@ def main(arguments: list[str] | None = None) -> int:
         ),
     )
     parser.add_argument("names", nargs="+", metavar="NAME", choices=("all", *zoo.CHECKPOINTS), help="below, or all")
-    parser.add_argument("--to", type=Path, default=Path("weights"), metavar="FOLDER", help="default: weights")
-    parser.add_argument("--base-url", metavar="URL", help="a mirror that holds the files under their published names")
+    parser.add_argument("--out", type=Path, default=Path("weights"), metavar="FOLDER", help="default: weights")
+    parser.add_argument("--base_url", metavar="URL", help="a mirror that holds the files under their published names")
     given = parser.parse_args(arguments)
     names = list(zoo.CHECKPOINTS) if "all" in given.names else list(dict.fromkeys(given.names))
     outcomes: list[Outcome] = []
@@ -112,7 +111,7 @@ def main(arguments: list[str] | None = None) -> int:
         for name in names:
             first = next((outcome for outcome in outcomes if outcome.network != "unused"), None)
             offline = first.text if first and first.network == "absent" else None
-            outcomes.append(fetch(zoo.checkpoint(name), given.to, given.base_url, offline))
+            outcomes.append(fetch(zoo.checkpoint(name), given.out, given.base_url, offline))
             print(f"{name}: {outcomes[-1].text}", flush=True)
     except KeyboardInterrupt:
         print("\ninterrupted; run the command again, it goes on where it stopped", file=sys.stderr)

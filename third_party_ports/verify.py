@@ -11,7 +11,6 @@ finite (another shape, a NaN) is null, as JSON has no such number; "passed" is f
 or is not whole has one more object in which "problem" says why; it is null in all others.
 """
 
-import argparse
 import ast
 import importlib
 import os
@@ -22,6 +21,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
+
+from third_party_ports.cli import Parser
 
 if TYPE_CHECKING:
     from third_party_ports.parity.fixture import Comparison, Fixture
@@ -171,9 +172,7 @@ def with_table(readme: str, table: Iterable[str]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        "python -m ipa_jax verify", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("verify", __doc__)
     parser.add_argument("folders", nargs="+", type=Path, metavar="FIXTURE_DIR", help="folder with manifest.json")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="a list of objects on stdout, nothing else")

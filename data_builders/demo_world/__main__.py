@@ -1,4 +1,4 @@
-"""python -m ipa_jax demo-world OUT --accounts 240 --posts 80 --side 48 --seed 0 [--set taste=0.40 ...]"""
+"""python -m ipa_jax demo-world --out OUT --accounts 240 --posts 80 --side 48 --seed 0 [--set taste=0.40 ...]"""
 
 import argparse
 import sys
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from data_builders.demo_world.parameters import describe, parse
 from data_builders.demo_world.plants import PLANTS
+from third_party_ports.cli import Parser
 
 MAX_DEPTH_SIDE = 128  # what configs/full.py stores
 
@@ -16,20 +17,19 @@ def _plants() -> str:
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m ipa_jax demo-world",
-        description="Writes a made-up influencer dataset whose likes are known to the last term: OUT/raw (the "
+    parser = Parser(
+        "demo-world",
+        "Writes a made-up influencer dataset whose likes are known to the last term: OUT/raw (the "
         "dataset's own layout, its defects planted), OUT/features (the truth with noise, in the place of extractors "
         "whose weights cannot be shipped), OUT/truth.parquet, OUT/world.json.",
         epilog="leaks for --plant:\n" + _plants() + "\n\nsizes for --set:\n" + describe(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("out", type=Path, nargs="?", metavar="OUT", help="the folder to write")
+    parser.add_argument("--out", type=Path, help="the folder to write")
     parser.add_argument("--accounts", type=int, default=240)
     parser.add_argument("--posts", type=int, default=80, help="good posts an account; planted ones come on top")
     parser.add_argument("--side", type=int, default=48, help="pixels of a photo's side")
     parser.add_argument(
-        "--depth-side",
+        "--depth_side",
         type=int,
         help=f"pixels of a stored depth map's side; that of the photo, at most {MAX_DEPTH_SIDE}, when not given",
     )
@@ -46,7 +46,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--processes", type=int, help="drawing at a time; all cores when not given. Changes no byte")
     args = parser.parse_args(argv)
     if "help" not in args.settings and args.out is None:
-        parser.error("OUT is missing: the folder to write")
+        parser.error("the following arguments are required: --out")
     return args
 
 

@@ -1,6 +1,5 @@
 """Baselines of a data set, as a table."""
 
-import argparse
 import json
 import sys
 from collections.abc import Mapping
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ipa_jax.baselines.scores import yardsticks
-from third_party_ports.cli import whole_number
+from third_party_ports.cli import Parser, fail, whole_number
 
 if TYPE_CHECKING:
     pass
@@ -32,7 +31,7 @@ def print_table(results: Mapping[str, dict], title: str) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m ipa_jax baselines", description=__doc__.split("\n")[0])
+    parser = Parser("baselines", __doc__)
     parser.add_argument("--data_dir", required=True, help="what data_builders.build wrote")
     parser.add_argument("--world", type=Path, help="demo world that the data came from: adds what its truth says")
     parser.add_argument("--export", type=Path, help="export/ of a trained model: adds kNN on its backbone's features")
@@ -48,8 +47,7 @@ def main(argv: list[str] | None = None) -> int:
         dataset = GroupDataset(args.data_dir, args.split, depth=False)
         results = yardsticks(dataset, train, args.world, export=args.export, seed=args.seed)
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        return fail(error)
     if args.json:
         print(json.dumps(results))
     else:

@@ -63,7 +63,7 @@ def make_worlds(demo: Demo) -> None:
     for seed, folder in zip(demo.seeds, demo.folders.values(), strict=True):
         world, data = folder / "world", folder / "data"
         size = [f"--accounts={demo.accounts}", f"--posts={demo.posts}", "--side=48", f"--seed={seed}"]
-        command("demo-world", str(world), *size)
+        command("demo-world", f"--out={world}", *size)
         command("build", f"--config={FULL}:{demo.size}", f"--raw={world}/raw", f"--features={world}/features",
                 f"--data_dir={data}")  # fmt: skip
         for name in demo.configs:

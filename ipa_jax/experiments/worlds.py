@@ -68,7 +68,7 @@ class World(Defined):
         """Writes the world unless it exists; returns its folder. Raises StageError."""
         out = self.folder(folder)
         if not (out / "world.json").is_file():
-            command("demo-world", str(out), *self.flags)
+            command("demo-world", f"--out={out}", *self.flags)
         return out
 
 

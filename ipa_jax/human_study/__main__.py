@@ -1,8 +1,8 @@
 """A local page where people choose, of two photos, the one with more likes; and how often they were right.
 
-    python -m ipa_jax human-study serve --data DATA --pairs 30 [--split test] [--seed 0] [--db FILE]
+    python -m ipa_jax human-study serve --data_dir DATA --pairs 30 [--split test] [--seed 0] [--db FILE]
         [--host 127.0.0.1] [--port 8000]
-    python -m ipa_jax human-study score --db FILE [--data DATA] [--incomplete] [--json]
+    python -m ipa_jax human-study score --db FILE [--data_dir DATA] [--incomplete] [--json]
 
 The same `serve` goes on with a study after a stop or a kill.
 """
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
-from third_party_ports.cli import whole_number
+from third_party_ports.cli import Parser, fail, whole_number
 
 DB = Path("runs/human_study.sqlite")
 
@@ -55,7 +55,7 @@ def _serve(args: argparse.Namespace) -> int:
     from ipa_jax.human_study.answers import Answers, Study
     from ipa_jax.human_study.web import LOOPBACK, create_app
 
-    dataset = GroupDataset(args.data, args.split, depth=False)
+    dataset = GroupDataset(args.data_dir, args.split, depth=False)
     pairs.require_enough(dataset, args.pairs)
     study = Study(str(dataset.folder.resolve()), args.split, pairs.digest(dataset), pairs=args.pairs, seed=args.seed)
     answers, local = Answers(args.db), _is_loopback(args.host)
@@ -79,17 +79,17 @@ def _score(args: argparse.Namespace) -> int:
 
     answers = Answers(args.db)
     study = answers.study()
-    dataset = GroupDataset(args.data or study.data, study.split, depth=False)
+    dataset = GroupDataset(args.data_dir or study.data, study.split, depth=False)
     result = score(answers, dataset, incomplete=args.incomplete, draws=args.draws, seed=args.seed)
     print(json.dumps(result) if args.json else "\n".join(lines(result)))
     return 0
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m ipa_jax human-study", description=__doc__.split("\n")[0])
+    parser = Parser("human-study", __doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve", help="show the page until Ctrl-C")
-    serve.add_argument("--data", type=Path, required=True, help="what data_builders.build wrote")
+    serve.add_argument("--data_dir", type=Path, required=True, help="what data_builders.build wrote")
     serve.add_argument(
         "--pairs", type=whole_number(1), default=30, help="pairs a participant (default 30, as in the paper)"
     )
@@ -101,7 +101,7 @@ def main(argv: list[str] | None = None) -> int:
     serve.set_defaults(run=_serve)
     score = commands.add_parser("score", help="print how often people were right")
     score.add_argument("--db", type=Path, default=DB, help=f"file of the answers (default {DB})")
-    score.add_argument("--data", type=Path, help="the data set that was served, where it has moved")
+    score.add_argument("--data_dir", type=Path, help="the data set that was served, where it has moved")
     score.add_argument("--incomplete", action="store_true", help="count people who have not answered all pairs too")
     score.add_argument("--draws", type=whole_number(1), default=1000, help="of the bootstrap (default 1000)")
     score.add_argument("--seed", type=whole_number(0), default=0, help="of the bootstrap")
@@ -111,8 +111,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return args.run(args)
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        return fail(error)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ class Vocabularies:
 
 
 def load(folder: Path, config: ConfigDict) -> Vocabularies:
-    """The vocabularies of an export, or of a folder that `for_run` made. Raises ValueError naming a file that is missing."""
+    """The vocabularies of an export, or of a folder that `for_run` made. Raises ValueError naming a missing file."""
     reads = registry.for_config(config).reads(config)
     vocabulary = accounts = None
     for part, name in (("texts", VOCABULARY), ("account", ACCOUNTS)):

@@ -6,13 +6,14 @@ The eight types are those of Kapoor and Narayanan, "Leakage and the reproducibil
 science" (Patterns 2023). Ends with 1 where a line fails.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from third_party_ports.cli import WRONG_USE, Parser, fail
 
 if TYPE_CHECKING:
     from ipa_jax.leakage.checks import Line
@@ -171,7 +172,7 @@ def show(lines: Sequence["Line"], title: str) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m ipa_jax checklist", description=__doc__.split("\n")[0])
+    parser = Parser("checklist", __doc__)
     parser.add_argument("--data_dir", required=True, type=Path, help="what data_builders.build wrote")
     parser.add_argument("--workdir", type=Path, help="a finished run on it, which is checked too")
     parser.add_argument("--shuffled", type=Path, nargs="+", default=[], metavar="RUN",
@@ -181,8 +182,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         lines = make(args.data_dir, args.workdir, args.shuffled)
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return fail(error, WRONG_USE)
     if args.json:
         print(json.dumps(as_json(lines)))
     else:

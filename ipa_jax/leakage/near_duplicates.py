@@ -9,13 +9,12 @@ account alone, as photos of one scene look alike to a backbone whoever took them
 near-duplicates leave out what is within data.duplicates.max_bits or above eval.duplicate_cosine.
 """
 
-import argparse
 import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from third_party_ports.cli import new_file
+from third_party_ports.cli import Parser, fail, new_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,7 +94,7 @@ def unit(vectors: "np.ndarray") -> "np.ndarray":
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m ipa_jax near-duplicates", description=__doc__.split("\n")[0])
+    parser = Parser("near-duplicates", __doc__)
     parser.add_argument("--export", type=Path, required=True, help="export/ folder of a run with a Swin")
     parser.add_argument("--data_dir", required=True, help="what data_builders.build wrote")
     parser.add_argument("--out", type=new_file, help="write bits and cosines by account and record to this file")
@@ -106,8 +105,7 @@ def main(argv: list[str] | None = None) -> int:
         _, config, _ = load_export(args.export)
         found = nearest(args.export, args.data_dir)
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        return fail(error)
     if args.out:
         temporary = args.out.with_name(args.out.name + ".tmp")
         temporary.write_text(json.dumps(as_lists(found)))

@@ -13,7 +13,7 @@ the mean of their word vectors; one word table serves all, at random or from a f
 Which text a field holds can be chosen (config.xu.fields: "description=post"); its name decides how it is read. Squared
 error of log likes of single images (or `image_huber`), AdamW 1e-3, batch 256, cosine to 0 over 20 epochs, decay 1e-4,
 the best checkpoint by validation pair accuracy. The original's last entry was an ensemble; the rows that we report are
-single models, and `ipa_jax.evaluate --export=A,B,C` gives the figures of several. Unknown: the original's extractors,
+single models, and `ipa-jax evaluate --export A B C` gives the figures of several. Unknown: the original's extractors,
 sizes, numeric and user features, optimiser.
 Shapes: N posts, F fields, L words, D width.
 """

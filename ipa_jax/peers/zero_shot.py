@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from third_party_ports.cli import new_file
+from third_party_ports.cli import Parser, fail, new_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from data_builders.dataset import GroupDataset
 
-NAMES = {  # of a network: row of third_party_ports.checkpoints.zoo that it stands for, and all rows that may be asked for
+NAMES = {  # network: the row of third_party_ports.checkpoints.zoo that it stands for
     "nima": "nima_aesthetic",
     "musiq": "musiq_ava",  # aesthetics; the paper does not say which
     "i2pa": "i2pa",
@@ -175,7 +175,7 @@ def _system(row: str, fields: Mapping[str, Any]) -> System:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m ipa_jax zero-shot", description=__doc__.split("\n")[0])
+    parser = Parser("zero-shot", __doc__)
     parser.add_argument("--network", required=True, choices=(*NAMES, *(row for row in ROWS if row not in NAMES)))
     parser.add_argument("--weights", type=Path, help="folder of converted files, NAME.safetensors")
     parser.add_argument("--data_dir", required=True, help="what data_builders.build wrote")
@@ -187,8 +187,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(args)
     except (ValueError, OSError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        return fail(error)
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -60,7 +60,7 @@ def render(
     from ipa_jax.report.figures import run_colour
 
     if not runs:
-        raise ValueError("--workdirs: no run given; name at least one workdir")
+        raise ValueError("--workdir: no run given; name at least one workdir")
     for run in runs:
         _check_images(run, splits["test"])
     tests = {run.name: run.test for run in runs}

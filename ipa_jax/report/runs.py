@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,13 +72,16 @@ def read_build_report(info: Mapping) -> dict | None:
     return json.loads(file.read_text()) if file.is_file() else None
 
 
-def parse_workdirs(text: str) -> dict[str, Path]:
-    """ "runs/full,other=runs/basic" -> name (the folder's, unless given) -> workdir. Raises ValueError on a double."""
+def parse_workdirs(items: Sequence[str]) -> dict[str, Path]:
+    """["runs/full", "other=runs/basic"] -> name (the folder's, unless given) -> workdir.
+
+    Raises ValueError where two runs have one name.
+    """
     runs: dict[str, Path] = {}
-    for item in filter(None, text.split(",")):
+    for item in filter(None, items):
         name, _, path = item.rpartition("=")
         name = name or Path(path).name
         if name in runs:
-            raise ValueError(f"--workdirs: two runs are called {name!r}; write NAME=PATH for one of them")
+            raise ValueError(f"--workdir: two runs are called {name!r}; write NAME=PATH for one of them")
         runs[name] = Path(path)
     return runs

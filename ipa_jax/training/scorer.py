@@ -17,7 +17,7 @@ class Scorer:
     """The score step compiled once, for any number of sets of variables and splits."""
 
     def __init__(self, config: "ConfigDict", dtype: str | None = None, vocabularies: "Vocabularies | None" = None):
-        """dtype: of the computation, config.eval.dtype unless given; vocabularies: of networks that read texts, accounts."""
+        """dtype: of the computation (default: config.eval.dtype); vocabularies: of networks that read texts or accounts."""
         import jax
 
         from ipa_jax.input.vocabularies import Vocabularies

@@ -52,7 +52,13 @@ class Server:
         self.start()
 
     def start(self) -> None:
-        flags = [f"--data={self._data}", "--split=train", f"--pairs={PAIRS}", f"--db={self.db}", f"--port={self._port}"]
+        flags = [
+            f"--data_dir={self._data}",
+            "--split=train",
+            f"--pairs={PAIRS}",
+            f"--db={self.db}",
+            f"--port={self._port}",
+        ]
         command = [sys.executable, "-m", "ipa_jax", "human-study", "serve", *flags]
         self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         self.url = re.search(r"http://\S+", self._process.stdout.readline())[0]

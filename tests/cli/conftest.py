@@ -34,7 +34,7 @@ def demo_world(shared) -> Path:
 
     def make(folder: Path) -> None:
         size = ("--accounts", "20", "--posts", "40", "--side", "48")
-        succeed("demo-world", folder, *size)
+        succeed("demo-world", f"--out={folder}", *size)
         succeed("build", "--config=configs/full.py:tiny", f"--raw={folder}/raw",
                 f"--features={folder}/features", f"--data_dir={folder}/data")  # fmt: skip
 

@@ -50,7 +50,7 @@ def test_build_then_inspect(world):
     assert "--overwrite" in again.stderr
 
     lines, page = world / "test.jsonl", world / "test.html"
-    shown = run("inspect", f"{world}/data", "--split", "test", "--jsonl", str(lines), "--html", str(page))
+    shown = run("inspect", f"--data_dir={world}/data", "--split", "test", "--jsonl", str(lines), "--html", str(page))
     assert shown.returncode == 0, shown.stderr
     dataset = GroupDataset(world / "data", "test")
     assert f"{len(dataset.images):,}" in shown.stdout
@@ -73,7 +73,7 @@ def test_build_then_inspect(world):
 
 @pytest.mark.xdist_group("commands")
 def test_inspect_without_a_data_set_says_how_to_make_one(tmp_path):
-    result = run("inspect", str(tmp_path))
+    result = run("inspect", f"--data_dir={tmp_path}")
     assert result.returncode == 1 and "build" in result.stderr and "Traceback" not in result.stderr
 
 

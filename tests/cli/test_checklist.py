@@ -42,7 +42,7 @@ def test_the_command_passes_a_run(trained, demo_world, tmp_path):
     assert list(verdicts.values())[:8].count("pass") == 7 and "fail" not in verdicts.values()
     assert "the network's inputs stay the same" in next(x["found"] for x in lines if x["title"] == ILLEGITIMATE)
     (tmp_path / "lines.json").write_text(json.dumps(lines))
-    succeed("report", f"--workdirs={trained}", f"--data_dir={demo_world}/data", f"--out={tmp_path}/page.html",
+    succeed("report", f"--workdir={trained}", f"--data_dir={demo_world}/data", f"--out={tmp_path}/page.html",
             f"--checklist={tmp_path}/lines.json")  # fmt: skip
     assert "illegitimate features" in (tmp_path / "page.html").read_text()
 

@@ -48,14 +48,14 @@ def test_several_exports_are_one_ensemble(trained, tmp_path):
     save_file(arrays, other / "model.safetensors")
     z, figures = {}, {}
     for name, exports in (("one", [trained / "export"]), ("other", [other]), ("both", [trained / "export", other])):
-        flags = [f"--export={','.join(map(str, exports))}", f"--scores={tmp_path}/{name}.parquet", "--json"]
+        flags = ["--export", *map(str, exports), f"--scores={tmp_path}/{name}.parquet", "--json"]
         figures[name] = json.loads(succeed("evaluate", *flags).stdout)
         z[name] = pl.read_parquet(tmp_path / f"{name}.parquet")
     assert z["both"].drop("z").equals(z["one"].drop("z"))
     np.testing.assert_allclose(z["both"]["z"], (z["one"]["z"] + z["other"]["z"]) / 2, atol=1e-5)
     assert figures["both"].keys() - figures["one"].keys() == {"exports"} and len(figures["both"]["exports"]) == 2
     assert figures["both"]["accuracy"] == pytest.approx(figures["other"]["accuracy"])  # -3 z + z is -2 z
-    done = run("evaluate", f"--export={trained}/export,{tmp_path}/none")
+    done = run("evaluate", "--export", f"{trained}/export", f"{tmp_path}/none")
     assert done.returncode == 1 and f"{tmp_path}/none/config.json" in done.stderr
 
 

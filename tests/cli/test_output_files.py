@@ -12,7 +12,7 @@ COMMANDS = {  # command: the flag of what it writes, and others that it needs: n
     near_duplicates: ("--out", ["--export=nowhere", "--data_dir=nowhere"]),
     evaluate: ("--scores", ["--export=nowhere"]),
     zero_shot: ("--scores", ["--network=nima", "--data_dir=nowhere"]),
-    report: ("--out", ["--workdirs=nowhere", "--data_dir=nowhere"]),
+    report: ("--out", ["--workdir=nowhere", "--data_dir=nowhere"]),
     demo: ("--out", ["--configs=nowhere"]),
 }
 

@@ -33,7 +33,7 @@ def test_a_peer_trains_and_its_export_gives_the_same_figures(config, files, demo
     fresh = json.loads(done.stdout)
     for figure in ("accuracy", "plcc", "srcc", "ratio_mse"):
         assert fresh[figure] == pytest.approx(results["test"][figure], abs=1e-5)
-    succeed("report", f"--workdirs={workdir}", f"--data_dir={data}", f"--out={tmp_path}/report.html")
+    succeed("report", f"--workdir={workdir}", f"--data_dir={data}", f"--out={tmp_path}/report.html")
     (export / "vocabulary.json").unlink()
     assert "vocabulary.json is missing" in fail("evaluate", f"--export={export}", "--split=test").stderr
 
@@ -44,4 +44,4 @@ def test_zero_shot_scores_or_how_to_get_the_weights(demo_world, tmp_path):
     results = json.loads(done.stdout)
     assert results["random_weights"] and results["network"] == "nima_technical" and results["pairs"] > 0
     message = fail("zero-shot", *flags, f"--weights={tmp_path}").stderr
-    assert f"python -m ipa_jax fetch nima_technical --to {tmp_path}" in message
+    assert f"python -m ipa_jax fetch nima_technical --out {tmp_path}" in message

@@ -1,4 +1,4 @@
-"""`python -m ipa_jax train`: what a run leaves behind, what it refuses, and the other ways to batch and to see depth."""
+"""`ipa-jax train`: what a run leaves behind, what it refuses, and the other ways to batch and to see depth."""
 
 import json
 import math

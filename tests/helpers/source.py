@@ -27,7 +27,7 @@ def module(file: Path) -> str:
 
 
 def imported(file: Path, *, typing: bool = True) -> set[str]:
-    """Full names of what a file imports: at its top, inside its functions and, with `typing`, for type checkers alone."""
+    """Full names of what a file imports, at its top or in functions; with `typing`, also for type checkers alone."""
     names = set()
     checked = [
         node for node in ast.walk(tree(file)) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)

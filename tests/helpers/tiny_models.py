@@ -36,7 +36,7 @@ def tiny_config(name: str = "full", **changes) -> ConfigDict:
 
 
 def random_packs(config: ConfigDict, packs: int, slots: int, *, seed: int = 0, filled: int | None = None) -> dict:
-    """A training batch [packs, slots, ...] as ipa_jax.input.batches gives it, whatever branches read it; random contents.
+    """A training batch [packs, slots, ...] as ipa_jax.input.batches gives it, for all branches; random contents.
 
     filled: images in all, one slot after the other; the slots behind them are empty. Default: all slots.
     """

@@ -58,7 +58,7 @@ def test_download_and_conversion(row, mirror, tmp_path, capsys):
     save_file(scoring_net(), folder / row.file)
     digest = hashlib.sha256((folder / row.file).read_bytes()).hexdigest()
     to = tmp_path / "new" / "weights"
-    assert fetch.main(["all", "--to", str(to), "--base-url", url]) == 0
+    assert fetch.main(["all", "--out", str(to), "--base_url", url]) == 0
     shown = capsys.readouterr().out
     assert f"{digest} (nobody published one: note it)" in shown
     assert "1 ready: dekr_rescore" in shown
@@ -66,19 +66,19 @@ def test_download_and_conversion(row, mirror, tmp_path, capsys):
     with safe_open(to / "dekr_rescore.safetensors", "np") as file:
         assert file.metadata()["source_sha256"] == digest
     (folder / row.file).unlink()
-    assert fetch.main([row.name, "--to", str(to), "--base-url", url]) == 0  # nothing is asked for
+    assert fetch.main([row.name, "--out", str(to), "--base_url", url]) == 0  # nothing is asked for
     assert "is there already" in capsys.readouterr().out
 
 
 def test_by_hand(row, tmp_path, capsys):
     """No direct link: page, file and command; the file put into the folder is converted."""
-    assert fetch.main([row.name, "--to", str(tmp_path)]) == 0
+    assert fetch.main([row.name, "--out", str(tmp_path)]) == 0
     shown = capsys.readouterr().out
     command = f"third_party_ports.convert dekr_rescore {tmp_path / row.file} --out {tmp_path / row.name}.safetensors"
     assert row.page in shown and command in shown
     assert "1 by hand: dekr_rescore" in shown
     save_file(scoring_net(), tmp_path / row.file)
-    assert fetch.main([row.name, "--to", str(tmp_path)]) == 0
+    assert fetch.main([row.name, "--out", str(tmp_path)]) == 0
     assert "1 ready: dekr_rescore" in capsys.readouterr().out
 
 
@@ -93,7 +93,7 @@ def test_failures_do_not_stop_the_others(row, mirror, tmp_path, monkeypatch, cap
     save_file(scoring_net(), folder / "damaged.pth")
     save_file({"a": np.zeros(2)}, folder / "other.pth")
     save_file(scoring_net(), folder / row.file)
-    assert fetch.main(["all", "--to", str(tmp_path / "to"), "--base-url", url]) == 1
+    assert fetch.main(["all", "--out", str(tmp_path / "to"), "--base_url", url]) == 1
     shown = capsys.readouterr().out
     assert "absent.pth: 404" in shown and "ab expected" in shown and "other.pth: not a checkpoint" in shown
     assert "1 ready: dekr_rescore\n3 failed: absent, damaged, other" in shown
@@ -103,8 +103,8 @@ def test_failures_do_not_stop_the_others(row, mirror, tmp_path, monkeypatch, cap
 
 def test_a_folder_that_cannot_be_written(row, tmp_path, mirror, capsys):
     (tmp_path / "file").touch()
-    assert fetch.main([row.name, "--to", str(tmp_path / "file"), "--base-url", mirror[1]]) == 1
-    assert "--to" in capsys.readouterr().out
+    assert fetch.main([row.name, "--out", str(tmp_path / "file"), "--base_url", mirror[1]]) == 1
+    assert "--out" in capsys.readouterr().out
 
 
 def without_network(monkeypatch) -> list[str]:
@@ -128,7 +128,7 @@ def test_without_network_one_file_is_tried_alone(row, tmp_path, monkeypatch, cap
     monkeypatch.setattr(zoo, "CHECKPOINTS", {each.name: each for each in (*rows, row)})
     asked = without_network(monkeypatch)
     save_file(scoring_net(), tmp_path / "c.pth")
-    assert fetch.main(["all", "--to", str(tmp_path)]) == 1
+    assert fetch.main(["all", "--out", str(tmp_path)]) == 1
     shown = capsys.readouterr()
     assert asked == ["a.invalid"] * 2
     assert shown.err.count("a.pth: retrying in 1 s (Failed to resolve 'a.invalid'") == 1
@@ -143,7 +143,7 @@ def test_one_unknown_name_among_others_is_that_servers(row, mirror, tmp_path, mo
     rows[0] = replace(rows[0], url=f"{url}/a.pth")
     monkeypatch.setattr(zoo, "CHECKPOINTS", {each.name: each for each in rows})
     asked = without_network(monkeypatch)
-    assert fetch.main(["all", "--to", str(tmp_path / "to")]) == 1
+    assert fetch.main(["all", "--out", str(tmp_path / "to")]) == 1
     assert "not tried" not in capsys.readouterr().out
     assert set(asked) == {"b.invalid", "c.invalid"}
 
@@ -155,7 +155,7 @@ def test_a_summary_ends_an_interrupted_run(row, tmp_path, monkeypatch, capsys):
     def interrupt():
         raise KeyboardInterrupt
 
-    assert fetch.main(["all", "--to", str(tmp_path)]) == 130
+    assert fetch.main(["all", "--out", str(tmp_path)]) == 130
     assert capsys.readouterr().out.endswith("1 by hand: a\n2 not tried: b, c\n")
 
 
@@ -164,7 +164,7 @@ def test_the_vocabulary_becomes_json(mirror, tmp_path, monkeypatch):
     (folder / "vocab.pkl").write_bytes(b"x")
     monkeypatch.setattr(zoo, "CHECKPOINTS", {"m2_vocab": replace(zoo.CHECKPOINTS["m2_vocab"], bytes=1, sha256=None)})
     monkeypatch.setattr("third_party_ports.convert.convert_vocabulary", lambda source, out: out.write_text("[]"))
-    assert fetch.main(["m2_vocab", "--to", str(tmp_path), "--base-url", url]) == 0
+    assert fetch.main(["m2_vocab", "--out", str(tmp_path), "--base_url", url]) == 0
     assert (tmp_path / "m2_vocab.json").read_text() == "[]"
 
 

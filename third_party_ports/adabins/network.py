@@ -1,6 +1,6 @@
 """AdaBins: depth from one photo by adaptive bins (arXiv 2011.14141), written from a description of the network.
 
-Parameter names follow the official checkpoints by the rule of `third_party_ports.checkpoints.weights`; KEYS shortens four prefixes.
+Parameter names follow the official checkpoints by the rule of `checkpoints.weights`; KEYS shortens four prefixes.
 Neither file holds its range: 0.001 to 10 m goes with AdaBins_nyu.pt, 0.001 to 80 m with AdaBins_kitti.pt. It enters
 after the last layer (`bins_to_depth`), so one pass serves any range.
 Shapes: N images, H W their sides, h w half of them rounded up, C width, S tokens, B bins. Inference only.

@@ -2,7 +2,7 @@
 needs its encoder, the caption text (third_party_ports/m2_transformer/beam_search.py) its decoder too.
 
 Parameter names follow the official checkpoint: `encoder.layers.0.mhatt.attention.fc_q.weight` is
-params["encoder"]["layers_0"]["mhatt"]["attention"]["fc_q"]["kernel"]; `third_party_ports.checkpoints.weights` loads them.
+params["encoder"]["layers_0"]["mhatt"]["attention"]["fc_q"]["kernel"]; `checkpoints.weights` loads them.
 Shapes: B images, N rows of words (one or more an image, an image's rows side by side), R regions, T words, S words
 that a cache has room for, L layers and so levels, D width, V words of the vocabulary.
 """

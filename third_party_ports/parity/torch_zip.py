@@ -1,4 +1,4 @@
-"""Writes a state dict as torch.save does, without PyTorch: `third_party_ports.checkpoints.torch_files`'s zip, opcode by opcode.
+"""Writes a state dict as torch.save does, without PyTorch: the zip that `checkpoints.torch_files` reads.
 
 With it a fixture's weights take the way of a real download: file, converter, port.
 """

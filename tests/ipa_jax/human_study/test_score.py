@@ -94,7 +94,7 @@ def test_score_command(scored, capsys, folder, tmp_path, dataset):
     assert "without highest and lowest (the paper's): 50.00 %" in capsys.readouterr().out
     moved = tmp_path / "moved"
     shutil.copytree(folder / "data", moved)
-    assert command.main(["score", f"--db={scored.path}", f"--data={moved}", "--json"]) == 0
+    assert command.main(["score", f"--db={scored.path}", f"--data_dir={moved}", "--json"]) == 0
 
 
 def test_another_data_set_is_not_scored(scored, capsys, folder, tmp_path):
@@ -102,12 +102,12 @@ def test_another_data_set_is_not_scored(scored, capsys, folder, tmp_path):
     shutil.copytree(folder / "data", other)
     (index,) = other.glob("top3000/*/images-train.parquet")
     pl.read_parquet(index).with_columns(likes=pl.col("likes") + 1).write_parquet(index)
-    assert command.main(["score", f"--db={scored.path}", f"--data={other}"]) == 1
+    assert command.main(["score", f"--db={scored.path}", f"--data_dir={other}"]) == 1
     assert "not the data set that" in capsys.readouterr().err
 
 
 def test_serve_asks_for_no_more_pairs_than_there_are(folder, capsys, tmp_path):
-    assert command.main(["serve", f"--data={folder / 'data'}", "--pairs=9999", f"--db={tmp_path / 'x'}"]) == 1
+    assert command.main(["serve", f"--data_dir={folder / 'data'}", "--pairs=9999", f"--db={tmp_path / 'x'}"]) == 1
     assert "--pairs=9999" in capsys.readouterr().err and not (tmp_path / "x").exists()
 
 
@@ -118,7 +118,7 @@ def serve(folder, tmp_path, capsys, monkeypatch):
 
     def serve(*flags):
         db = tmp_path / "study.sqlite"
-        ended = command.main(["serve", f"--data={folder / 'data'}", "--split=train", f"--db={db}", *flags])
+        ended = command.main(["serve", f"--data_dir={folder / 'data'}", "--split=train", f"--db={db}", *flags])
         shown = capsys.readouterr()
         assert ended == bool(shown.err) and ended != bool(shown.out)
         return shown.err or shown.out, db.exists()

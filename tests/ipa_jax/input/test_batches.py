@@ -1,4 +1,4 @@
-"""ipa_jax.input.batches: the same steps for any processes, threads and workers; the right numbers in the right slots."""
+"""Batches: the same steps for any processes, threads and workers; the right numbers in the right slots."""
 
 import itertools
 import subprocess
