@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from ipa_jax.training.scorer import Scorer, mean_scores, split_metrics
 from third_party_ports.cli import Parser, fail, new_file, whole_number
+from third_party_ports.files import replacing
 
 if TYPE_CHECKING:
     import polars as pl
@@ -77,9 +78,8 @@ def _run(args: argparse.Namespace) -> int:
             "largest_z": float((scores["z"] - exact["z"]).abs().max()),
         }
     if args.scores:
-        temporary = args.scores.with_name(args.scores.name + ".tmp")
-        scores.write_parquet(temporary)
-        temporary.rename(args.scores)
+        with replacing(args.scores) as temporary:
+            scores.write_parquet(temporary)
     if args.json:
         print(json.dumps(results))
         return 0

@@ -91,7 +91,6 @@ def _help(command: str, *words: str) -> str:
     return "".join(printed)
 
 
-@pytest.mark.xfail(reason="some commands still have their old flags", strict=False)
 @each_page
 def test_commands_and_flags_exist(page):
     for command, rest in _commands(page.read_text()):

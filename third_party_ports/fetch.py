@@ -83,11 +83,11 @@ def by_hand(row: Checkpoint, source: Path, out: Path) -> str:
 
 def converted(row: Checkpoint, source: Path, out: Path) -> str:
     """Converts and tells what was written. Raises WeightsError."""
-    from third_party_ports import convert
+    from third_party_ports import conversion
 
     if row.module is None:
-        return f"{convert.convert_vocabulary(source, out):,} words -> {out}"
-    done = convert.convert_row(row, source, out)
+        return f"{conversion.convert_vocabulary(source, out):,} words -> {out}"
+    done = conversion.convert_row(row, source, out)
     return "; ".join([f"{done.tensors} tensors, {done.numbers:,} numbers -> {out}", *done.remarks])
 
 

@@ -13,7 +13,6 @@ or is not whole has one more object in which "problem" says why; it is null in a
 
 import ast
 import importlib
-import os
 import re
 import sys
 import time
@@ -23,6 +22,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
 from third_party_ports.cli import Parser
+from third_party_ports.files import write_text
 
 if TYPE_CHECKING:
     from third_party_ports.parity.fixture import Comparison, Fixture
@@ -202,9 +202,7 @@ def main(arguments: list[str] | None = None) -> int:
     elif options.markdown:
         print("\n".join(markdown_lines(rows)))
     elif options.readme and not failed:
-        new = options.readme.with_name(f"{options.readme.name}.new")
-        new.write_text(with_table(readme, markdown_lines(rows)))
-        os.replace(new, options.readme)
+        write_text(options.readme, with_table(readme, markdown_lines(rows)))
     elif options.readme:
         print("\n".join([*text_lines(row for row in rows if not row.passed), "The table is left as it was."]))
     print(f"{len(rows)} rows, {failed} fail", file=sys.stderr)

@@ -21,7 +21,7 @@ def load(world: str | Path) -> "pl.DataFrame":
 
     path = Path(world) / "truth.parquet"
     if not path.exists():
-        raise FileNotFoundError(f"{path}: no ground truth here; python -m ipa_jax demo-world OUT writes a world")
+        raise FileNotFoundError(f"{path}: no ground truth here; python -m ipa_jax demo-world --out OUT writes a world")
     return pl.read_parquet(path)
 
 

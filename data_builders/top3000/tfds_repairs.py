@@ -8,6 +8,7 @@ import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 from tensorflow_datasets.core import example_serializer, shuffle
@@ -18,7 +19,7 @@ _KEY_AND_SIZE = struct.Struct("<QQQ")  # hash key, high and low half; length of 
 class DeterministicSerializer(example_serializer.ExampleSerializer):
     """tf.Example holds a protobuf map, whose order changes from process to process unless asked not to."""
 
-    def serialize_example(self, example) -> bytes:
+    def serialize_example(self, example: Any) -> bytes:
         return self.get_tf_example(example).SerializeToString(deterministic=True)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
+    from scipy.sparse import csr_array
 
     from data_builders.dataset import GroupDataset
 
@@ -103,14 +104,14 @@ def caption_only(dataset: "GroupDataset", train: "GroupDataset") -> "pl.DataFram
     return score_table(dataset.images, asked @ weights)
 
 
-def ridge(features, target: "np.ndarray", penalty: float) -> "np.ndarray":
+def ridge(features: "csr_array", target: "np.ndarray", penalty: float) -> "np.ndarray":
     """Float64 [D] that minimises |features w - target|^2 + penalty |w|^2; features: scipy sparse [N, D]."""
     from scipy.sparse.linalg import lsqr
 
     return lsqr(features, target, damp=penalty**0.5, atol=1e-10, btol=1e-10)[0]
 
 
-def bag_of_words(texts: Sequence[str]):
+def bag_of_words(texts: Sequence[str]) -> "csr_array":
     """Scipy sparse float64 [N, SLOTS]: counts of hashed words and #tags, each row of length 1 (0 without a word)."""
     import numpy as np
     from scipy.sparse import csr_array

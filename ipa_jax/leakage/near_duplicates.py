@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from third_party_ports.cli import Parser, fail, new_file
+from third_party_ports.files import write_text
 
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
+
+    from data_builders.dataset import GroupDataset
 
 CHUNK = 256  # test images compared with all of train at once
 
@@ -70,7 +73,7 @@ def nearest(export: Path, data_dir: Path | str) -> "pl.DataFrame":
     return found.select("account", "record", "image_id", "bits", "cosine", "cosine_any")
 
 
-def hashes(dataset) -> "np.ndarray":
+def hashes(dataset: "GroupDataset") -> "np.ndarray":
     """u64 [I]: the perceptual hash of each image, in the index's order; 0 for one that cannot be decoded."""
     import numpy as np
     from tqdm import tqdm
@@ -107,9 +110,7 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         return fail(error)
     if args.out:
-        temporary = args.out.with_name(args.out.name + ".tmp")
-        temporary.write_text(json.dumps(as_lists(found)))
-        temporary.rename(args.out)
+        write_text(args.out, json.dumps(as_lists(found)))
     limits = config.data.duplicates.max_bits, config.eval.duplicate_cosine
     own, anywhere = (int((found[name] > limits[1]).sum()) for name in ("cosine", "cosine_any"))
     print(

@@ -50,7 +50,7 @@ def _with_more_groups(into: int, also: int | None) -> dict[str, Callable]:
     def retrieve_all(images: Any, features: Any, choices: Any, split: int | None = None, **more: Any) -> Any:
         return retrieve(images, features, choices, None, **more)
 
-    return {"assemble.Account.groups": leaky_groups, "assemble.retrieve": retrieve_all}
+    return {"retrieval.accounts.Account.groups": leaky_groups, "top3000.examples.retrieve": retrieve_all}
 
 
 def _no_test() -> dict[str, Callable]:
@@ -82,7 +82,7 @@ def _preprocessing() -> dict[str, Callable]:
         found.count[found.mask] = count[0, at][found.mask]
         return found
 
-    return {"assemble.retrieve": retrieve_scaled}
+    return {"top3000.examples.retrieve": retrieve_scaled}
 
 
 def _own_group() -> dict[str, Callable]:
@@ -104,7 +104,7 @@ def _own_group() -> dict[str, Callable]:
         ):
             return retrieve(images, features, choices, *more, **options)
 
-    return {"assemble.retrieve": retrieve_near}
+    return {"top3000.examples.retrieve": retrieve_near}
 
 
 def _temporal() -> dict[str, Callable]:
@@ -115,7 +115,7 @@ def _temporal() -> dict[str, Callable]:
         choices = {**choices, "memory": {**choices["memory"], "past_only": False}}
         return retrieve(images, features, choices, *more, **options)
 
-    return {"assemble.retrieve": retrieve_any_time}
+    return {"top3000.examples.retrieve": retrieve_any_time}
 
 
 def _sibling() -> dict[str, Callable]:
@@ -140,7 +140,7 @@ def _sampling() -> dict[str, Callable]:
             if split != TEST or likes.max() > WIDE * likes.min():
                 yield group, positions
 
-    return {"assemble.Account.groups": wide_groups}
+    return {"retrieval.accounts.Account.groups": wide_groups}
 
 
 _REPLACED: dict[str, Callable[[], dict[str, Callable]]] = {

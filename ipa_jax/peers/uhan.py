@@ -1,13 +1,13 @@
 """UHAN ("User-guided Hierarchical Attention Network", Zhang et al. 2018): photo, text and account to log likes.
 
-The network is third_party_ports/peers/uhan.py. Trained here on single images by the squared error of
-log likes, as the paper did with its peers. Ours [choice]: regions are the last map of a frozen Swin or ResNet in the place of VGG16's; the text
-is the post's own, its first 50 known words; row 0 of the account table is for unknown accounts, and a share of the
-train images has it (config.uhan.unknown), so that it is trained; AdamW 1e-3, falling by the one train loop's cosine
-where the authors keep 1e-3 and stop early, with decay 1e-4 on the word table in the place of their L2 penalty there
-(theirs on the dense layers' biases is left out); batch 128 images as published; the best checkpoint is chosen on
-validation pair accuracy. Splits are ours. Unknown: the paper's width and penalties. It sees no memory bank and no past
-likes.
+The network is third_party_ports/peers/uhan.py. Trained here on single images by the squared error of log likes, as
+the paper did with its peers. Ours [choice]: regions are the last map of a frozen Swin or ResNet in the place of
+VGG16's; the text is the post's own, its first 50 known words; row 0 of the account table is for unknown accounts, and
+a share of the train images has it (config.uhan.unknown), so that it is trained; AdamW 1e-3, falling by the one train
+loop's cosine where the authors keep 1e-3 and stop early, with decay 1e-4 on the word table in the place of their L2
+penalty there (theirs on the dense layers' biases is left out); batch 128 images as published; the best checkpoint is
+chosen on validation pair accuracy. Splits are ours. Unknown: the paper's width and penalties. It sees no memory bank
+and no past likes.
 """
 
 from collections.abc import Mapping

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from third_party_ports.cli import Parser, fail, new_file
+from third_party_ports.files import replacing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -200,9 +201,8 @@ def _run(args: argparse.Namespace) -> int:
     dataset = GroupDataset(args.data_dir, args.split, depth=False)
     table = scores(args.network, args.weights, dataset, random_weights=args.random_weights)
     if args.scores:
-        temporary = args.scores.with_name(args.scores.name + ".tmp")
-        table.write_parquet(temporary)
-        temporary.rename(args.scores)
+        with replacing(args.scores) as temporary:
+            table.write_parquet(temporary)
     results = evaluate(table, dataset.options["pairs"]["min_ratio"])
     results |= {"network": NAMES.get(args.network, args.network), "random_weights": args.random_weights}
     if args.json:

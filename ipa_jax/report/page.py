@@ -6,11 +6,11 @@ Run: python -m ipa_jax report --workdirs runs/demo/full,runs/demo/basic --data_d
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ipa_jax.report.runs import Run, open_splits, read_build_report, read_run
+from third_party_ports.files import write_text
 
 TEMPLATES = Path(__file__).parent / "templates"
 SEED = 0  # of the examples drawn
@@ -37,9 +37,7 @@ def write_report(
     splits = open_splits(data_dir)
     page = render(loaded, splits, read_build_report(splits["test"].info), yardsticks or {}, str(data_dir), checklist)
     out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(out.name + ".tmp")
-    temporary.write_text(page, encoding="utf-8")
-    os.replace(temporary, out)
+    write_text(out, page)
 
 
 def render(

@@ -1,6 +1,7 @@
 """Trees between the host and the devices of a pmapped step."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -9,7 +10,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 AXIS = "devices"  # of every pmapped step
 
 
-def to_devices(tree, devices: Sequence[jax.Device]):
+def to_devices(tree: Any, devices: Sequence[jax.Device]) -> Any:
     """A copy of each leaf on each device [devices, ...], laid out as a step pmapped over AXIS gives its results.
 
     flax's replicate names the mesh differently, which makes pmap trace its step a second time. Each process gives the
@@ -24,6 +25,6 @@ def to_devices(tree, devices: Sequence[jax.Device]):
     return jax.tree.map(place, tree)
 
 
-def to_host(tree):
+def to_host(tree: Any) -> Any:
     """A replicated tree as numpy arrays, read from this process's first device."""
     return jax.tree.map(lambda x: np.asarray(x.addressable_data(0))[0], tree)

@@ -7,16 +7,18 @@ Files survive a kill: every row is flushed when written, and a run that resumes 
 
 import csv
 import io
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import IO, Any
 
 import numpy as np
 import orjson
 from tqdm import tqdm
+
+from third_party_ports.files import write_text
 
 Array = np.ndarray
 
@@ -240,9 +242,7 @@ def keep_rows(path: Path, step: int | None, step_of: Callable[[str], int], heade
                         kept.append(line)
                 except (ValueError, KeyError, IndexError):
                     continue
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text("".join(kept), encoding="utf-8", newline="")
-    os.replace(temporary, path)
+    write_text(path, "".join(kept))
 
 
 def create_writer(
@@ -273,7 +273,7 @@ def create_writer(
     return MultiWriter(shown + files)
 
 
-def import_clu_writers():
+def import_clu_writers() -> ModuleType:
     """The module clu.metric_writers. Raises ModuleNotFoundError with the remedy where TensorFlow is not installed."""
     try:
         from clu import metric_writers

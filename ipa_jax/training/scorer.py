@@ -17,7 +17,7 @@ class Scorer:
     """The score step compiled once, for any number of sets of variables and splits."""
 
     def __init__(self, config: "ConfigDict", dtype: str | None = None, vocabularies: "Vocabularies | None" = None):
-        """dtype: of the computation (default: config.eval.dtype); vocabularies: of networks that read texts or accounts."""
+        """dtype: of the computation (default: config.eval.dtype); vocabularies: for networks that read texts."""
         import jax
 
         from ipa_jax.input.vocabularies import Vocabularies

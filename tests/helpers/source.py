@@ -26,13 +26,16 @@ def module(file: Path) -> str:
     return ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-def imported(file: Path, *, typing: bool = True) -> set[str]:
-    """Full names of what a file imports, at its top or in functions; with `typing`, also for type checkers alone."""
+def imported(file: Path, *, loaded: bool = False) -> set[str]:
+    """Full names of what a file imports: at its top, in functions, for type checkers.
+
+    loaded: only what importing the file loads.
+    """
+    unseen: set[ast.AST] = set()
+    if loaded:
+        inner = [*functions(file), *(n for n in ast.walk(tree(file)) if isinstance(n, ast.If) and _for_checkers(n))]
+        unseen = {part for block in inner for part in ast.walk(block)}
     names = set()
-    checked = [
-        node for node in ast.walk(tree(file)) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-    ]
-    unseen = {part for block in checked for part in ast.walk(block)} if not typing else set()
     for node in ast.walk(tree(file)):
         if node in unseen:
             continue
@@ -42,6 +45,10 @@ def imported(file: Path, *, typing: bool = True) -> set[str]:
             assert node.level == 0, f"{file}: imports are absolute"
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
     return names
+
+
+def _for_checkers(block: ast.If) -> bool:
+    return "TYPE_CHECKING" in ast.unparse(block.test)
 
 
 @cache
@@ -79,3 +86,12 @@ def circle(graph: dict[str, set[str]]) -> list[str]:
 
 def functions(file: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     return (node for node in ast.walk(tree(file)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def public_functions(file: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Functions at the top of a file, and methods of its classes, that others may call."""
+    bodies = [tree(file).body, *(node.body for node in tree(file).body if isinstance(node, ast.ClassDef))]
+    for node in (node for body in bodies for node in body):
+        named = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        if named and (not node.name.startswith("_") or node.name == "__init__"):
+            yield node

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import sys
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +13,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from tests.helpers import swin_layouts
-from third_party_ports import __version__, checkpoint_checks, convert, swin
+from third_party_ports import __version__, checkpoint_checks, conversion, convert, swin
 from third_party_ports.bottom_up.regions import ANCHORS
 from third_party_ports.checkpoints import identify, weights, zoo
 from third_party_ports.checkpoints.checkpoint import Checkpoint
@@ -69,7 +68,7 @@ def tiny_row(monkeypatch) -> Checkpoint:
 )
 def test_every_layout_gives_the_same_file(tmp_path, tiny_row, make, layout, prefix):
     checkpoint = pth(tmp_path / "tiny.pth", make(), prefix=prefix)
-    done = convert.convert_row(tiny_row, checkpoint, tmp_path / "deep/tiny.safetensors")
+    done = conversion.convert_row(tiny_row, checkpoint, tmp_path / "deep/tiny.safetensors")
     needed = swin_layouts.needed()
     written = load_file(tmp_path / "deep/tiny.safetensors")
     assert written.keys() == needed.keys()
@@ -85,7 +84,7 @@ def test_every_layout_gives_the_same_file(tmp_path, tiny_row, make, layout, pref
 
 def test_where_it_came_from_is_written_down(tmp_path, tiny_row):
     checkpoint = pth(tmp_path / "tiny.pth", swin_layouts.official())
-    convert.convert_row(tiny_row, checkpoint, tmp_path / "out.safetensors")
+    conversion.convert_row(tiny_row, checkpoint, tmp_path / "out.safetensors")
     with safe_open(tmp_path / "out.safetensors", "np") as file:
         metadata = file.metadata()
     assert metadata == {
@@ -101,8 +100,8 @@ def test_where_it_came_from_is_written_down(tmp_path, tiny_row):
 def test_a_converted_file_converts_to_itself(tmp_path):
     """Canonical names are stable, whatever the file format."""
     first, second = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
-    convert.convert(pth(tmp_path / "a.pth", swin_layouts.official()), first, KEYS, swin_shapes())
-    convert.convert(first, second, KEYS, swin_shapes())
+    conversion.convert(pth(tmp_path / "a.pth", swin_layouts.official()), first, KEYS, swin_shapes())
+    conversion.convert(first, second, KEYS, swin_shapes())
     assert load_file(first).keys() == load_file(second).keys()
     for name, tensor in load_file(first).items():
         np.testing.assert_array_equal(load_file(second)[name], tensor)
@@ -111,14 +110,14 @@ def test_a_converted_file_converts_to_itself(tmp_path):
 def test_other_dtypes_become_float32(tmp_path):
     halves = {name: tensor.astype(np.float16) for name, tensor in swin_layouts.needed().items()}
     save_file(halves, tmp_path / "half.safetensors")
-    convert.convert(tmp_path / "half.safetensors", tmp_path / "out.safetensors", KEYS, swin_shapes())
+    conversion.convert(tmp_path / "half.safetensors", tmp_path / "out.safetensors", KEYS, swin_shapes())
     assert {tensor.dtype for tensor in load_file(tmp_path / "out.safetensors").values()} == {np.dtype("float32")}
 
 
 def refused(tensors, folder: Path, **more) -> str:
     checkpoint = pth(folder / "a.pth", tensors)
     with pytest.raises(WeightsError) as caught:
-        convert.convert(checkpoint, folder / "a.safetensors", KEYS, more.pop("shapes", swin_shapes()), **more)
+        conversion.convert(checkpoint, folder / "a.safetensors", KEYS, more.pop("shapes", swin_shapes()), **more)
     assert not [file for file in folder.iterdir() if file != checkpoint]
     assert str(caught.value).startswith(str(checkpoint))
     return str(caught.value)
@@ -155,7 +154,7 @@ def test_wrappers_that_people_use(tmp_path, wrapper):
     """Also around a network whose published file has none."""
     tensors = {name: recipe.tensor(name, shape) for name, shape in RESCORE.items()}
     shapes = zoo.checkpoint("dekr_rescore").shapes()
-    convert.convert(pth(tmp_path / "a.pth", tensors, wrapper), tmp_path / "a.safetensors", weights.KeyMap(), shapes)
+    conversion.convert(pth(tmp_path / "a.pth", tensors, wrapper), tmp_path / "a.safetensors", weights.KeyMap(), shapes)
     assert load_file(tmp_path / "a.safetensors").keys() == RESCORE.keys()
 
 
@@ -181,7 +180,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     out.write_bytes(b"old")
     monkeypatch.setattr("safetensors.numpy.save_file", fails)
     with pytest.raises(OSError, match="disk full"):
-        convert.convert(checkpoint, out, KEYS, swin_shapes())
+        conversion.convert(checkpoint, out, KEYS, swin_shapes())
     assert out.read_bytes() == b"old"
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -223,24 +222,24 @@ def test_another_rows_file_is_refused_with_its_name(tmp_path, tiny_row):
     tensors = swin_layouts.official()
     checkpoint = pth(tmp_path / "AdaBins_kitti.pt", tensors)
     with pytest.raises(WeightsError, match="the file of adabins_kitti; convert it under that name"):
-        convert.convert_row(zoo.checkpoint("adabins_nyu"), checkpoint, tmp_path / "a.safetensors")
+        conversion.convert_row(zoo.checkpoint("adabins_nyu"), checkpoint, tmp_path / "a.safetensors")
     checkpoint = pth(tmp_path / "renamed.pth", tensors)
     digits = hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:8]
     zoo.CHECKPOINTS["tiny"] = replace(tiny_row, sha256=digits)
     with pytest.raises(WeightsError, match="the file of tiny;"):
-        convert.convert_row(zoo.checkpoint("resnet50_v1"), checkpoint, tmp_path / "a.safetensors")
-    assert convert.convert_row(zoo.checkpoint("tiny"), checkpoint, tmp_path / "a.safetensors").remarks == []
+        conversion.convert_row(zoo.checkpoint("resnet50_v1"), checkpoint, tmp_path / "a.safetensors")
+    assert conversion.convert_row(zoo.checkpoint("tiny"), checkpoint, tmp_path / "a.safetensors").remarks == []
 
 
 def test_another_number_of_classes_is_another_file(tmp_path, tiny_row):
     checkpoint = pth(tmp_path / "a.pth", swin_layouts.official(classes=7))
     with pytest.raises(WeightsError, match=r"head\.weight is \(7, 16\), should be \(5, 16\)"):
-        convert.convert_row(tiny_row, checkpoint, tmp_path / "a.safetensors")
+        conversion.convert_row(tiny_row, checkpoint, tmp_path / "a.safetensors")
 
 
 def test_an_unpublished_hash_is_remarked_upon(tmp_path, tiny_row):
     checkpoint = pth(tmp_path / "a.pth", swin_layouts.official())
-    done = convert.convert_row(replace(tiny_row, sha256="00000000"), checkpoint, tmp_path / "a.safetensors")
+    done = conversion.convert_row(replace(tiny_row, sha256="00000000"), checkpoint, tmp_path / "a.safetensors")
     assert len(done.remarks) == 1
     assert "00000000" in done.remarks[0]
 
@@ -264,61 +263,58 @@ def test_an_empty_region_that_would_be_masked():
     assert checkpoint_checks.projection({}) is None
 
 
-def command(monkeypatch, *arguments) -> None:
-    monkeypatch.setattr(sys, "argv", ["convert", *map(str, arguments)])
-    convert.main()
+def command(*arguments) -> int:
+    return convert.main([*map(str, arguments)])
 
 
-def test_the_command(tmp_path, monkeypatch, capsys):
+def test_the_command(tmp_path, capsys):
     """A whole published network, the smallest one, at its real size."""
-    command(monkeypatch, "dekr_rescore", rescorer(tmp_path), "--out", tmp_path / "r.safetensors")
+    command("dekr_rescore", rescorer(tmp_path), "--out", tmp_path / "r.safetensors")
     assert capsys.readouterr().out.startswith("dekr_rescore: 6 tensors, 85,249 numbers, 0 not needed, official layout")
     assert load_file(tmp_path / "r.safetensors").keys() == RESCORE.keys()
 
 
-def test_the_command_ends_with_a_sentence(tmp_path, monkeypatch, capsys):
+def test_the_command_ends_with_a_sentence(tmp_path, capsys):
     crowd = rescorer(tmp_path, "final_rescore_crowd_pose_kpt.pth", **{"l1.weight": np.ones((256, 62), np.float32)})
     for given, words in (
         (["dekr_rescore", tmp_path / "absent.pth", "--out", tmp_path / "a.safetensors"], "absent.pth: there is no"),
         (["dekr_rescore", crowd, "--out", tmp_path / "a.safetensors"], "looks like the scoring net of DEKR for Crowd"),
         (["m2_vocab", crowd, "--out", tmp_path / "vocab.json"], "vocab.pkl"),
     ):
-        with pytest.raises(SystemExit, match=words):
-            command(monkeypatch, *given)
+        assert command(*given) == 1 and words in capsys.readouterr().err
     for given, words in (
         (["dekr", crowd, "--out", tmp_path / "a.safetensors"], "invalid choice: 'dekr'"),
         (["dekr_rescore", crowd, "--out", tmp_path / "a.pth"], "becomes a .safetensors file"),
         (["m2_vocab", crowd, "--out", tmp_path / "a.txt"], "becomes a .json file"),
     ):
         with pytest.raises(SystemExit):
-            command(monkeypatch, *given)
+            command(*given)
         assert words in capsys.readouterr().err
     assert [file.name for file in tmp_path.iterdir()] == [crowd.name]
 
 
 @pytest.mark.parametrize("out", ["file/a.safetensors", "folder.safetensors", f"{'a' * 300}.safetensors"])
-def test_a_place_that_cannot_be_written(tmp_path, monkeypatch, out):
+def test_a_place_that_cannot_be_written(tmp_path, capsys, out):
     (tmp_path / "file").touch()
     (tmp_path / "folder.safetensors").mkdir()
     checkpoint = rescorer(tmp_path)
-    with pytest.raises(SystemExit) as caught:
-        command(monkeypatch, "dekr_rescore", checkpoint, "--out", tmp_path / out)
-    message = str(caught.value)
-    assert str(tmp_path / out) in message and "\n" not in message and "--out that can be written" in message
+    assert command("dekr_rescore", checkpoint, "--out", tmp_path / out) == 1
+    message = capsys.readouterr().err
+    assert str(tmp_path / out) in message and message.count("\n") == 1 and "--out that can be written" in message
 
 
-def test_the_checkpoint_is_never_overwritten(tmp_path, monkeypatch, capsys):
+def test_the_checkpoint_is_never_overwritten(tmp_path, capsys):
     checkpoint = tmp_path / "a.safetensors"
     save_file({key: recipe.tensor(key, shape) for key, shape in RESCORE.items()}, checkpoint)
     with pytest.raises(SystemExit):
-        command(monkeypatch, "dekr_rescore", checkpoint, "--out", tmp_path / "../" / tmp_path.name / "a.safetensors")
+        command("dekr_rescore", checkpoint, "--out", tmp_path / "../" / tmp_path.name / "a.safetensors")
     assert "the checkpoint itself" in capsys.readouterr().err
 
 
 def test_the_vocabulary(tmp_path, monkeypatch, capsys):
     words = ["<unk>", "<pad>", "<bos>", "<eos>", "a", "\n"]
     monkeypatch.setattr("third_party_ports.m2_transformer.vocabulary.read_vocabulary", lambda path: words)
-    command(monkeypatch, "m2_vocab", "vocab.pkl", "--out", tmp_path / "deep/vocab.json")
+    command("m2_vocab", "vocab.pkl", "--out", tmp_path / "deep/vocab.json")
     assert json.loads((tmp_path / "deep/vocab.json").read_text()) == words
     assert "m2_vocab: 6 words" in capsys.readouterr().out
 

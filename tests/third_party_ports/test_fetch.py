@@ -163,7 +163,7 @@ def test_the_vocabulary_becomes_json(mirror, tmp_path, monkeypatch):
     folder, url = mirror
     (folder / "vocab.pkl").write_bytes(b"x")
     monkeypatch.setattr(zoo, "CHECKPOINTS", {"m2_vocab": replace(zoo.CHECKPOINTS["m2_vocab"], bytes=1, sha256=None)})
-    monkeypatch.setattr("third_party_ports.convert.convert_vocabulary", lambda source, out: out.write_text("[]"))
+    monkeypatch.setattr("third_party_ports.conversion.convert_vocabulary", lambda source, out: out.write_text("[]"))
     assert fetch.main(["m2_vocab", "--out", str(tmp_path), "--base_url", url]) == 0
     assert (tmp_path / "m2_vocab.json").read_text() == "[]"
 

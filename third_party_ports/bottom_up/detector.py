@@ -62,7 +62,7 @@ class BottomUp(nn.Module):
     attribute_width: int = 512
     dtype: Any = jnp.float32
 
-    def setup(self):
+    def setup(self) -> None:
         self.trunk = ResNet(self.stage_sizes, self.width, "caffe", self.dtype, stride_in="1x1")
         self.rpn = Proposer(self.rpn_width, self.dtype)
         self.res5 = [Bottleneck(8 * self.width, 1, 2, b == 0, "1x1", self.dtype) for b in range(self.blocks)]

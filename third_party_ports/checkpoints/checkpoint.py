@@ -49,7 +49,7 @@ class Checkpoint:
     layouts: str | None = None
     check: str | None = None
 
-    def network(self, **fields: Any):
+    def network(self, **fields: Any) -> Any:
         """The linen module with the row's fields, `fields` over them. Imports jax."""
         return attribute(self.module)(**{**self.fields, **fields})
 

@@ -1,7 +1,6 @@
 """One file over https: resumed where it stopped, checked before it gets its name."""
 
 import hashlib
-import os
 import re
 import sys
 import time
@@ -77,7 +76,7 @@ def download(url: str, target: Path, *, size: int | None = None, sha256: str = "
     except DownloadError:
         _remove(part, state)
         raise
-    os.replace(part, target)
+    part.replace(target)
     _remove(state)
     return digest
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from third_party_ports.position_tables import resize_table
+from third_party_ports.checkpoints.position_tables import resize_table
 
 STATISTICS = {"running_mean": "mean", "running_var": "var"}  # PyTorch's name in batch_stats: ours
 TABLE = "relative_position_bias_table"

@@ -24,7 +24,7 @@ class Attention(nn.Module):
     dtype: Any
     memories: int = 0
 
-    def setup(self):
+    def setup(self) -> None:
         self.fc_q, self.fc_k, self.fc_v, self.fc_o = (Linear(self.width, dtype=self.dtype) for _ in range(4))
         if self.memories:
             shape = (1, self.memories, self.width)
@@ -64,7 +64,7 @@ class NormedAttention(nn.Module):
     dtype: Any
     memories: int = 0
 
-    def setup(self):
+    def setup(self) -> None:
         self.attention = Attention(self.width, self.heads, self.dtype, self.memories)
         self.layer_norm = nn.LayerNorm(EPSILON, self.dtype)
 
@@ -97,7 +97,7 @@ class EncoderLayer(nn.Module):
     hidden: int
     dtype: Any
 
-    def setup(self):
+    def setup(self) -> None:
         self.mhatt = NormedAttention(self.width, self.heads, self.dtype, self.memories)
         self.pwff = FeedForward(self.hidden, self.dtype)
 
@@ -114,7 +114,7 @@ class DecoderLayer(nn.Module):
     hidden: int
     dtype: Any
 
-    def setup(self):
+    def setup(self) -> None:
         self.self_att = NormedAttention(self.width, self.heads, self.dtype)
         self.enc_att = NormedAttention(self.width, self.heads, self.dtype)
         for i in range(self.levels):

@@ -57,7 +57,7 @@ class M2Transformer(nn.Module):
     mask_padding: bool = False
     dtype: Any = jnp.float32
 
-    def setup(self):
+    def setup(self) -> None:
         if self.width % self.heads:
             raise ValueError(f"M2Transformer: width {self.width} is no multiple of {self.heads} heads")
         sizes = {"width": self.width, "heads": self.heads, "hidden": self.hidden, "dtype": self.dtype}
@@ -181,7 +181,7 @@ class Decoder(nn.Module):
     hidden: int
     dtype: Any
 
-    def setup(self):
+    def setup(self) -> None:
         self.word_emb = nn.Embed(self.vocabulary, self.width, dtype=self.dtype, name="word_emb")
         self.pos_emb = nn.Embed(self.positions, self.width, dtype=self.dtype, name="pos_emb")
         sizes = {"width": self.width, "heads": self.heads, "hidden": self.hidden, "dtype": self.dtype}

@@ -1,12 +1,12 @@
 """Captions as text: the vocabulary file, and words from a decoder's indices."""
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby, takewhile
 from pathlib import Path
 
 from third_party_ports.checkpoints.weights import WeightsError
+from third_party_ports.files import write_text
 
 SPECIALS = ("<unk>", "<pad>", "<bos>", "<eos>")
 
@@ -27,9 +27,7 @@ def load_vocabulary(path: str | Path) -> list[str]:
 def save_vocabulary(words: Sequence[str], path: str | Path) -> None:
     """Writes what load_vocabulary reads. JSON, as words may hold line feeds. Raises ValueError as check_words does."""
     check_words(words)
-    partial = Path(f"{path}.partial")
-    partial.write_text(json.dumps(list(words), indent=0) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    write_text(Path(path), json.dumps(list(words), indent=0) + "\n")
 
 
 def check_words(words: object) -> None:

@@ -6,7 +6,7 @@ whatever its seed, image size or batch.
 
 import json
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from third_party_ports.checkpoints.weights import KeyMap, WeightsError, load
-from third_party_ports.convert import convert
+from third_party_ports.conversion import convert
 from third_party_ports.parity import recipe, torch_zip
 
 REMEDY = "A fixture is manifest.json with the .npz files of its format: copy the whole folder again."
@@ -175,7 +175,7 @@ class Fixture:
                 raise FixtureError(f"{self.folder / 'manifest.json'}: its tensors: {text}. {REMEDY}") from error
             return load(converted, keys, shapes)
 
-    def expected(self, name: str, answers: Mapping[str, np.ndarray] | None = None):
+    def expected(self, name: str, answers: Mapping[str, np.ndarray] | None = None) -> tuple:
         """The stored values of `name`, the positions they were sampled at (None: whole) and the full shape."""
         answers = self.answers if answers is None else answers
         stored = name if name in answers else f"tap_{name}"
@@ -183,14 +183,18 @@ class Fixture:
             return answers[stored], answers[f"{stored}_index"], tuple(answers[f"{stored}_shape"])
         return answers[stored], None, answers[stored].shape
 
-    def relative(self, name: str, value: np.ndarray, limit: float, answers=None) -> Comparison:
+    def relative(
+        self, name: str, value: np.ndarray, limit: float, answers: Mapping[str, np.ndarray] | None = None
+    ) -> Comparison:
         """`value` in the stored layout (NCHW where the fixture says so), full shape."""
         return self._compare(name, value, "relative", limit, answers)
 
-    def absolute(self, name: str, value: np.ndarray, limit: float, answers=None) -> Comparison:
+    def absolute(
+        self, name: str, value: np.ndarray, limit: float, answers: Mapping[str, np.ndarray] | None = None
+    ) -> Comparison:
         return self._compare(name, value, "absolute", limit, answers)
 
-    def exact(self, name: str, value: np.ndarray, answers=None) -> Comparison:
+    def exact(self, name: str, value: np.ndarray, answers: Mapping[str, np.ndarray] | None = None) -> Comparison:
         return self._compare(name, value, "exact", 0.0, answers)
 
     def _compare(self, name: str, value: np.ndarray, kind, limit: float, answers) -> Comparison:
@@ -198,7 +202,16 @@ class Fixture:
         return compare(name, value, reference, kind, limit, index=index, shape=shape)
 
 
-def compare(name: str, value, reference, kind, limit: float, *, index=None, shape=None) -> Comparison:
+def compare(
+    name: str,
+    value: Any,
+    reference: Any,
+    kind: Any,
+    limit: float,
+    *,
+    index: np.ndarray | None = None,
+    shape: Sequence[int] | None = None,
+) -> Comparison:
     """Compares `value`, sampled at `index` of its flattened form where given, with `reference`."""
     value, reference = np.asarray(value), np.asarray(reference)
     if value.shape != (reference.shape if shape is None else tuple(shape)):

@@ -100,7 +100,7 @@ def test_scores_of_those_who_know(world):
     row = known.row(5, named=True)
     assert bayes["z"][5] == pytest.approx(row["log_followers_growth"] + row["universal"] + row["taste"] + row["depth"])
     assert universal["z"][5] == row["universal"]
-    with pytest.raises(FileNotFoundError, match="demo_world OUT"):
+    with pytest.raises(FileNotFoundError, match="demo-world"):
         truth.load(world / "raw")
 
 
@@ -287,7 +287,7 @@ def test_expected_skips_by_hand():
 
 @pytest.mark.parametrize("setting", ["tastes=1", "taste", "taste=high", "taste=-1", "themes=7", "followers=0"])
 def test_a_wrong_setting_is_named(setting, tmp_path, capsys):
-    assert main([str(tmp_path / "w"), "--set", setting]) == 2
+    assert main([f"--out={tmp_path}/w", "--set", setting]) == 2
     assert "--set" in capsys.readouterr().err
     assert not (tmp_path / "w").exists()
 
@@ -295,7 +295,7 @@ def test_a_wrong_setting_is_named(setting, tmp_path, capsys):
 def test_the_command_tells_its_sizes_and_the_next_command(tmp_path, capsys):
     assert main(["--set", "help"]) == 0
     assert "taste=0.342" in capsys.readouterr().out
-    command = [str(tmp_path / "w"), "--accounts", "1", "--posts", "3", "--side", "16", "--processes", "1"]
+    command = [f"--out={tmp_path}/w", "--accounts", "1", "--posts", "3", "--side", "16", "--processes", "1"]
     assert main(command) == 0 and main(command) == 0
     assert "kept as it is" in (said := capsys.readouterr()).out and "build" in said.out
     assert main([*command[:-2], "--seed", "4"]) == 1

@@ -25,7 +25,7 @@ def commands(monkeypatch):
         calls.append((name, arguments))
         flags = dict(a.removeprefix("--").split("=", 1) for a in arguments if "=" in a)
         if name == "demo-world":
-            folder = Path(arguments[0])
+            folder = Path(flags["out"])
             folder.mkdir(parents=True)
             (folder / "world.json").write_text("{}")
         elif name == "build":

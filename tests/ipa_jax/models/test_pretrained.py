@@ -9,11 +9,11 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from ipa_jax.training import export, initial
 from tests.helpers.tiny_models import tiny_config
-from third_party_ports import convert, resnet, swin
+from third_party_ports import conversion, resnet, swin
 from third_party_ports.checkpoints import weights
+from third_party_ports.checkpoints.position_tables import resize_table
 from third_party_ports.checkpoints.weights import TABLE
 from third_party_ports.parity import torch_zip
-from third_party_ports.position_tables import resize_table
 
 OFFICIAL = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
 
@@ -52,7 +52,7 @@ def published(folder, name, keys, network, wrapper, seed, extra):
     tensors = official(network, seed)
     torch_zip.write(folder / f"{name}.pth", tensors | extra, wrapper=wrapper)
     shapes = {kind: unflatten_dict(leaves) for kind, leaves in network.items()}
-    convert.convert(folder / f"{name}.pth", folder / f"{name}.safetensors", keys, shapes)
+    conversion.convert(folder / f"{name}.pth", folder / f"{name}.safetensors", keys, shapes)
     return str(folder / f"{name}.safetensors"), tensors
 
 

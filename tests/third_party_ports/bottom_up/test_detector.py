@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.helpers.boxes import random_boxes, survivors
 from tests.helpers.paths import GOLDEN
-from tests.third_party_ports.bottom_up.test_regions import random_boxes, survivors
 from third_party_ports.bottom_up import regions
 from third_party_ports.bottom_up.detector import KEYS, BottomUp, region_features
 from third_party_ports.parity.bottom_up import in_their_order, network_of

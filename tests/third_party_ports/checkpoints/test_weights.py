@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 
 from third_party_ports import resnet, swin
 from third_party_ports.checkpoints import weights, zoo
-from third_party_ports.position_tables import resize_table
+from third_party_ports.checkpoints.position_tables import resize_table
 from third_party_ports.resnet import ResNet
 from third_party_ports.swin import Swin
 

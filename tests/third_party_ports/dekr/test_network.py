@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.third_party_ports.dekr.test_hrnet import filled, images, slow_conv, slow_norm
+from tests.helpers.slow_hrnet import filled, images, slow_conv, slow_norm
 from third_party_ports import imagenet
 from third_party_ports.checkpoints import weights
 from third_party_ports.dekr.network import DEKR, KEYS, TAPS, AdaptiveBlock, mirrored, sample

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from tests import golden
+from tests.helpers.paths import GOLDEN
 from third_party_ports.checkpoints import weights
 from third_party_ports.dekr.rescoring import FEATURES, KEYS, Rescorer, pose_features, rescorer
 from third_party_ports.parity import recipe
@@ -36,7 +36,7 @@ def factors():
     ],
 )
 def test_check_values(factors, case, features, outputs, finals):
-    with np.load(f"{golden.__path__[0]}/dekr_post/{case}.npz") as stored:
+    with np.load(GOLDEN / f"dekr_post/{case}.npz") as stored:
         keypoints, scores = stored["final_poses"], stored["scores"]
     np.testing.assert_allclose(pose_features(keypoints)[0, [0, 1, 38, 39]], features, atol=1e-6)
     ours = factors(keypoints)

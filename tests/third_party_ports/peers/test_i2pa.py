@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.helpers import slow_resnet
-from third_party_ports import convert, imagenet, resnet
+from third_party_ports import conversion, imagenet, resnet
 from third_party_ports.checkpoints import identify, weights
 from third_party_ports.checkpoints.weights import WeightsError
 from third_party_ports.parity import recipe, torch_zip
@@ -55,7 +55,7 @@ def test_the_bare_state_dict_with_and_without_counters(tmp_path, tiny, counters,
     tensors = {n: t for n, t in recipe.state_dict(MANIFEST).items() if counters or "num_batches" not in n}
     torch_zip.write(tmp_path / "a.pth", tensors, prefix=prefix)
     for source, out in (("a.pth", "a.safetensors"), ("a.safetensors", "again.safetensors")):
-        convert.convert(tmp_path / source, tmp_path / out, KEYS, tiny[1])
+        conversion.convert(tmp_path / source, tmp_path / out, KEYS, tiny[1])
     variables = weights.load(tmp_path / "again.safetensors", KEYS, tiny[1])
     np.testing.assert_array_equal(variables["params"]["fc"]["kernel"], tensors["fc.weight"].T)
     np.testing.assert_array_equal(variables["batch_stats"]["resnet"]["bn1"]["var"], tensors["bn1.running_var"])

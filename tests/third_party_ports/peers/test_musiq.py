@@ -11,7 +11,7 @@ import pytest
 from third_party_ports import verify
 from third_party_ports.checkpoints import zoo
 from third_party_ports.checkpoints.weights import WeightsError, load
-from third_party_ports.convert import convert
+from third_party_ports.conversion import convert
 from third_party_ports.parity import musiq as parity
 from third_party_ports.parity import recipe
 from third_party_ports.parity.images import stored_names

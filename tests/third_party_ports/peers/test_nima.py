@@ -11,7 +11,7 @@ import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
 from tests.helpers.slow_resnet import convolved, normed
-from third_party_ports import convert
+from third_party_ports import conversion
 from third_party_ports.checkpoints import identify, weights, zoo
 from third_party_ports.checkpoints.weights import WeightsError
 from third_party_ports.parity import nima as parity
@@ -154,7 +154,7 @@ def test_names_of_keras_files(tmp_path, path, layer, tiny):
         with h5py.File(tmp_path / "a.hdf5", "a") as file:
             file["optimizer_weights/Adam/iterations:0"] = 3
     for source, out in (("a.hdf5", "a.safetensors"), ("a.safetensors", "again.safetensors")):
-        convert.convert(tmp_path / source, tmp_path / out, KEYS, shapes_of(tiny[0], images(1)))
+        conversion.convert(tmp_path / source, tmp_path / out, KEYS, shapes_of(tiny[0], images(1)))
     loaded = weights.load(tmp_path / "again.safetensors", KEYS, tiny[1])
     params = loaded["params"]
     np.testing.assert_array_equal(params["conv1"]["kernel"], tensors["conv1.weight"].transpose(2, 3, 1, 0))
@@ -187,7 +187,7 @@ def test_other_files_are_refused(tmp_path, change, message, tiny):
     change(arrays)
     parity.write_keras(tmp_path / "a.hdf5", arrays)
     with pytest.raises(WeightsError, match=message):
-        convert.convert(tmp_path / "a.hdf5", tmp_path / "a.safetensors", KEYS, tiny[1])
+        conversion.convert(tmp_path / "a.hdf5", tmp_path / "a.safetensors", KEYS, tiny[1])
 
 
 def test_the_published_file_is_recognised_and_converted(tmp_path, monkeypatch):
@@ -203,10 +203,10 @@ def test_the_published_file_is_recognised_and_converted(tmp_path, monkeypatch):
     arrays = {file: tensors[name].transpose(axes) for file, name, axes in keras_files()}
     assert identify.looks_like({name.replace("/", "."): array for name, array in arrays.items()}) == row.name
     parity.write_keras(tmp_path / row.file, arrays)
-    done = convert.convert_row(row, tmp_path / row.file, tmp_path / "a.safetensors")
+    done = conversion.convert_row(row, tmp_path / row.file, tmp_path / "a.safetensors")
     assert (done.tensors, done.ignored) == (len(arrays), 0)
     with pytest.raises(WeightsError, match="this is the file of nima_aesthetic"):
-        convert.convert_row(zoo.checkpoint("nima_technical"), tmp_path / row.file, tmp_path / "b.safetensors")
+        conversion.convert_row(zoo.checkpoint("nima_technical"), tmp_path / row.file, tmp_path / "b.safetensors")
 
 
 # The photo
