@@ -1,23 +1,26 @@
-"""Reads a built data set: groups by record, decoded to numpy, with its index, choices and statistics."""
+"""Reads a built data set: groups by record, decoded to numpy, with the index, the options and the statistics.
+
+Reading processes import this file, so it loads no jax.
+"""
 
 import json
 import zlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any, overload
 
 import numpy as np
+import polars as pl
+from array_record.python.array_record_data_source import ArrayRecordDataSource
+from tensorflow_datasets.proto import tf_example_pb2
 
-if TYPE_CHECKING:
-    import polars as pl
+from data_builders.groups import SPLITS
 
 NAME = "top3000"
-SPLITS = ("train", "validation", "test")
 _TEXT = ("group_id", "account", "first_post", "category")
 _TEXTS = ("image_ids", "post_ids", "retrieved_ids", "captions", "hashtags", "comments")
-_LATER_TEXTS = ("machine_captions",)  # since version 1.1.0
+_LATER_TEXTS = ("machine_captions",)  # since version 1.1.0 of the data set
 _NUMBERS = {
     "post": np.int32,
     "likes": np.int64,
@@ -33,14 +36,22 @@ _NUMBERS = {
     "weight": np.float32,
 }
 
-_IMPORTING = Lock()  # two reading threads that are the first to import TFDS wait for each other for ever
+
+@overload
+def version_folder(data_dir: Path | str) -> Path: ...
+
+
+@overload
+def version_folder(data_dir: Path | str, *, missing_ok: bool) -> Path | None: ...
 
 
 def version_folder(data_dir: Path | str, *, missing_ok: bool = False) -> Path | None:
     """The folder of the shards: `data_dir` itself, or the newest DATA_DIR/top3000/VERSION.
 
+    Returns None where no data set exists, if `missing_ok`.
+
     Raises:
-      FileNotFoundError: no data set there (with `missing_ok` None is returned).
+      FileNotFoundError: no data set exists there.
     """
     data_dir = Path(data_dir)
     if (data_dir / "dataset_info.json").exists():
@@ -51,33 +62,38 @@ def version_folder(data_dir: Path | str, *, missing_ok: bool = False) -> Path | 
     if missing_ok:
         return None
     raise FileNotFoundError(
-        f"{data_dir}: no data set {NAME} here (config.data_dir); build it with python -m ipa_jax build --data_dir=..."
+        f"{data_dir} (config.data_dir, --data_dir) holds no data set {NAME}: build it with ipa-jax build --data_dir=..."
     )
 
 
 def read_metadata(folder: Path) -> dict[str, Any]:
-    """metadata.json of a version folder: choices, features (the store's header), random_weights, statistics.
+    """metadata.json of a version folder.
+
+    Returns:
+      {"choices": `config.data` of the build, "features": the feature store's header, "source", "random_weights",
+      "statistics", "build_report": file name}.
 
     Raises:
-      FileNotFoundError: the file is not there.
+      FileNotFoundError: the folder has no metadata.json.
     """
     path = folder / "metadata.json"
     if not path.exists():
-        raise FileNotFoundError(f"{path}: not a data set of data_builders.build; build it again")
+        raise FileNotFoundError(f"{path} is missing: the folder is not a data set of ipa-jax build; build it again")
     return json.loads(path.read_bytes())
 
 
 class GroupDataset:
-    """One split of a data set. Files are opened on first use, so that it can be pickled to reading processes.
+    """One split of a data set. It opens files on first use, so it can be pickled to reading processes.
 
     Args:
-      data_dir: what data_builders.build was given, or the version folder itself.
+      data_dir: the --data_dir of the build, or the version folder itself.
       split: train, validation or test.
-      depth: unpack the depth maps too, which is most of the work of reading; without, groups have no "depth".
+      depth: whether to unpack the depth maps, which is most of the work of reading. Without them a group has no
+        "depth".
 
     Raises:
-      FileNotFoundError: no data set there.
-      ValueError: no such split.
+      FileNotFoundError: no data set exists there.
+      ValueError: the split is none of the three.
     """
 
     def __init__(self, data_dir: Path | str, split: str, *, depth: bool = True):
@@ -92,7 +108,7 @@ class GroupDataset:
 
     @cached_property
     def info(self) -> dict[str, Any]:
-        """metadata.json: choices, features, random_weights, statistics; build_report is the report's full path."""
+        """metadata.json as `read_metadata` gives it, except that build_report is the report's full path."""
         metadata = read_metadata(self.folder)
         return metadata | {"build_report": str(self.folder / metadata["build_report"])}
 
@@ -102,30 +118,38 @@ class GroupDataset:
         return self.info["choices"]
 
     @cached_property
-    def groups(self) -> "pl.DataFrame":
-        """One row a group, sorted by record: record, group_id, account, first_post, images, posts, pairs (valid),
+    def groups(self) -> pl.DataFrame:
+        """One row per group, sorted by record: record, group_id, account, first_post, images, posts, pairs (valid),
         pair_weight (sum over valid pairs of weight_i * weight_j)."""
         return self._index("groups")
 
     @cached_property
-    def images(self) -> "pl.DataFrame":
-        """One row an image, sorted by (record, position): account, image_id, post_id, likes, time (UTC s), weight,
-        people (-1 unknown), sponsored, carousel_length, category, duplicate (a test image that train holds too)."""
+    def images(self) -> pl.DataFrame:
+        """One row per image, sorted by (record, position): account, image_id, post_id, likes, time (UTC seconds),
+        weight, people (-1: unknown), sponsored, carousel_length, category, duplicate (a test image that train holds
+        too)."""
         return self._index("images")
 
     def __len__(self) -> int:
         return len(self._records)
 
     def __getitem__(self, record: int) -> dict[str, Any]:
-        """One group of N images, K retrieved each (arrays are read-only):
+        """One group of N images, each with K retrieved images. The arrays are read-only.
 
-        group_id, account, first_post, category: str; images: N bytes; image_ids, post_ids, captions, hashtags (space
-        between), comments (a line each), machine_captions (absent from data sets of version 1.0.0): N str; post [N]
-        i32; likes, times [N] i64; pairs [V, 2] i32, i < j;
-        retrieved_ids: N * K str ("" empty); similarity [N, K, 4] f64 (total, pose, background, caption); local_score
-        [N, K] f64; count [N, K] i32; mask [N, K] bool; foreign [N, K] bool, of another account, its id as account/image
-        (only where memory.fallback is on); sponsored [N] bool; people, carousel_length [N] i32; weight
-        [N] f32; depth [N, side, side] u16, absent when the data set was built with depth.side = 0.
+        Returns a dict of
+          group_id, account, first_post, category: str.
+          images: N bytes, the files.
+          image_ids, post_ids, captions, hashtags (separated by spaces), comments (one per line): N str.
+          machine_captions: N str; absent from data sets of version 1.0.0.
+          post i32, likes i64, times i64 (UTC seconds): [N].
+          sponsored bool, people i32, carousel_length i32, weight f32: [N].
+          pairs: i32 [V, 2], the valid pairs, i < j.
+          retrieved_ids: N * K str, "" for an empty slot.
+          similarity: f64 [N, K, 4], S (eq. 1), pose, background, caption.
+          local_score f64 (eq. 3), count i32 (|A_r| of eq. 2), mask bool: [N, K].
+          foreign: bool [N, K], slots filled from another account, whose retrieved id is ACCOUNT/IMAGE_ID; only where
+            memory.fallback is on.
+          depth: u16 [N, side, side]; absent where the data set was built with depth.side = 0.
 
         Raises:
           ValueError: no such record.
@@ -141,22 +165,18 @@ class GroupDataset:
         return (self[record] for record in range(len(self)))
 
     @cached_property
-    def _records(self):
-        from array_record.python.array_record_data_source import ArrayRecordDataSource
-
+    def _records(self) -> ArrayRecordDataSource:
         shards = sorted(self.folder.glob(f"{NAME}-{self.split}.array_record-*-of-*"))
         if not shards:
             raise FileNotFoundError(f"{self.folder}: no shards of the split {self.split}; build the data set again")
         return ArrayRecordDataSource([str(shard) for shard in shards])
 
-    def _index(self, kind: str) -> "pl.DataFrame":
-        import polars as pl
-
+    def _index(self, kind: str) -> pl.DataFrame:
         return pl.read_parquet(self.folder / f"{kind}-{self.split}.parquet")
 
     def _decode(self, record: bytes) -> dict[str, Any]:
-        # TFDS' own decoder walks nested specs and builds object arrays for each example, and always unpacks depth.
-        example = _example_class().FromString(record)
+        # TFDS' own decoder is slower: it builds object arrays for each example and always unpacks depth.
+        example = tf_example_pb2.Example.FromString(record)
         values = {name: feature.bytes_list.value for name, feature in example.features.feature.items()}
         group: dict[str, Any] = {name: values[name][0].decode() for name in _TEXT}
         group |= {name: [text.decode() for text in values[name]] for name in _TEXTS}
@@ -177,10 +197,3 @@ class GroupDataset:
         if side and self._depth:
             group["depth"] = np.frombuffer(zlib.decompress(values["depth"][0]), np.uint16).reshape(n, side, side)
         return group
-
-
-def _example_class():
-    with _IMPORTING:
-        from tensorflow_datasets.proto import tf_example_pb2
-
-    return tf_example_pb2.Example

@@ -1,8 +1,8 @@
-"""Groups of posts close in time, valid pairs (eq. 8) and the split (section 4.1)."""
+"""Groups of posts close in time, their valid pairs (eq. 8) and their split (section 4.1)."""
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,21 +12,23 @@ DAY = 86_400  # seconds
 SPLITS = ("train", "validation", "test")
 TRAIN, VALIDATION, TEST = range(3)
 
+Assign = Callable[[np.ndarray, np.ndarray, float, int], np.ndarray]  # as assign_groups
+
 
 @dataclass(frozen=True)
 class KeptGroups:
-    """One account's groups that have a valid pair, and what was lost on the way. P posts, G kept groups.
+    """The groups of one account that have a valid pair, and what was dropped. P posts, G kept groups.
 
     Attributes:
-      group: i32 [P], the kept group of each post (0 to G - 1 in order of time), -1 where it has none.
-      first_post: i32 [G], index of each group's first post (the split is drawn by its id).
+      group: i32 [P], the kept group of each post (0 to G - 1 in order of time), -1 where the post is in none.
+      first_post: i32 [G], index of each group's first post, whose id decides the split.
       pairs: G arrays i32 [V, 2], the valid pairs as positions (i < j) among the group's images in order.
-      images: i32 [G], images of each group.
-      all_pairs: i32 [G], pairs of images of different posts, valid or not.
-      dropped: walked groups by why they were dropped: "one post" (the singletons), "too young" (`min_age_days` left
-        nothing), "too few images", "no valid pair".
-      too_young: posts that `min_age_days` dropped.
-      too_many: bool [P], posts that no group can hold (the caller's named skip "too many images").
+      images: i32 [G], number of images of each group.
+      all_pairs: i32 [G], number of pairs of images of different posts, valid or not.
+      dropped: number of groups that were dropped, by reason: "one post" (the singletons), "too young" (`min_age_days`
+        left no post), "too few images", "no valid pair".
+      too_young: number of posts that `min_age_days` dropped.
+      too_many: bool [P], posts with too many images for any group (callers skip them as "too many images").
     """
 
     group: np.ndarray
@@ -40,29 +42,32 @@ class KeptGroups:
 
 
 def too_many_images(post_images: np.ndarray, max_images: int) -> np.ndarray:
-    """bool [P]: posts with more images than a whole group may have, given the images of each post [P]."""
+    """bool [P]: posts with more images than a group may have; `post_images` is the number of images per post [P]."""
     return np.asarray(post_images) > max_images
 
 
 def assign_groups(time: np.ndarray, post_images: np.ndarray, window_days: float, max_images: int) -> np.ndarray:
-    """Walks one account's posts into groups (section 4.1).
+    """Assigns one account's posts to groups, in order of time (section 4.1).
 
-    A group starts at the first free post and takes posts while they are at most `window_days` from that post and fit
-    whole; the first that does not closes it. A post that no group can hold is passed over as if it were not there.
+    A group starts at the first free post. It takes the next posts while they are at most `window_days` from that post
+    and fit with all their images; the first post that does not starts the next group. A post that no group can hold
+    is passed over.
 
     Args:
       time: i64 [P], UTC seconds, sorted by (time, post id).
-      post_images: [P], images of each post, at least 1.
+      post_images: [P], number of images of each post, at least 1.
+      window_days: the most days between a group's first and last post.
+      max_images: the most images of a group.
 
     Returns:
-      i32 [P], group of each post, numbered in order of time; -1 for a post with more than `max_images` images.
+      i32 [P], the group of each post, numbered in order of time; -1 for a post with more than `max_images` images.
 
     Raises:
       ValueError: the posts are not sorted by time.
     """
     time = np.asarray(time, np.int64)
     if np.any(np.diff(time) < 0):
-        raise ValueError("posts must be sorted by (time, post id) before grouping")
+        raise ValueError("the posts are not in order: sort them by (time, post id) before grouping")
     usable = np.flatnonzero(~too_many_images(post_images, max_images))
     time, images = time[usable], np.asarray(post_images, np.int64)[usable]
     filled = np.concatenate([[0], np.cumsum(images)])
@@ -113,29 +118,34 @@ def valid_pairs(likes: np.ndarray, post: np.ndarray, min_ratio: float) -> np.nda
 
 
 def image_weights(post: np.ndarray) -> np.ndarray:
-    """f64 [N]: 1 / number of images that an image's post has in the group (section 4.1); post [N]."""
+    """The weight of each image of a group (section 4.1): 1 / number of images of its post. post [N] -> f64 [N]."""
     _, inverse, images = np.unique(post, return_inverse=True, return_counts=True)
     return 1.0 / images[inverse]
 
 
-def kept_groups(time: np.ndarray, likes: np.ndarray, post_images: np.ndarray, options: Mapping[str, Any]) -> KeptGroups:
-    """Groups of one account that have a valid pair, after `posts.min_age_days` and `groups.min_images`.
+def kept_groups(
+    time: np.ndarray,
+    likes: np.ndarray,
+    post_images: np.ndarray,
+    options: Mapping[str, Any],
+    assign: Assign = assign_groups,
+) -> KeptGroups:
+    """The groups of one account that have a valid pair, after `posts.min_age_days` and `groups.min_images`.
 
-    Age counts from the newest post that the walk put into a group, one of a single post included. It is applied after
-    the walk, so groups keep their limits and their first post whatever the age.
+    A post's age counts from the account's newest post that is in any group, groups of one post included. Young posts
+    are dropped after grouping, so `min_age_days` moves no other post to another group.
 
     Args:
-      time: i64 [P], UTC seconds, sorted by (time, post id).
-      likes: i64 [P], at least 1.
-      post_images: [P], images of each post, at least 1.
-      options: `config.data` as nested dict; reads posts.min_age_days, groups.*, pairs.min_ratio.
+      time, likes, post_images: i64 [P], of posts sorted by (time, post id): UTC seconds, likes, number of images.
+      options: `config.data` as a nested dict; reads posts.min_age_days, groups and pairs.min_ratio.
+      assign: assigns posts to groups, as `assign_groups`.
 
     Raises:
       ValueError: the posts are not sorted by time.
     """
     time, likes, post_images = (np.asarray(x, np.int64) for x in (time, likes, post_images))
     limits = options["groups"]
-    walked = assign_groups(time, post_images, limits["window_days"], limits["max_images"])
+    walked = assign(time, post_images, limits["window_days"], limits["max_images"])
     grouped = walked >= 0
     young = np.zeros(len(time), bool)
     if grouped.any():
@@ -175,11 +185,15 @@ def kept_groups(time: np.ndarray, likes: np.ndarray, post_images: np.ndarray, op
 
 
 def split_of(account: str, first_post: str, seed: int, by: str) -> int:
-    """Split of a group: 0 train, 1 validation, 2 test, about 8:1:1, by hash: adding an account moves nothing.
+    """The split of a group: 0 train, 1 validation, 2 test, about 8:1:1 (section 4.1).
+
+    A hash of the ids decides, so adding an account moves no group of another.
 
     Args:
-      first_post: id of the group's first post; plays no part when `by` is "account".
-      by: "group" or "account" (all groups of an account share one split).
+      account: its name.
+      first_post: id of the group's first post; not used when `by` is "account".
+      seed: `config.data.split.seed`.
+      by: "group", or "account" to put all groups of an account into one split.
 
     Raises:
       ValueError: `by` is neither.
@@ -189,13 +203,13 @@ def split_of(account: str, first_post: str, seed: int, by: str) -> int:
     elif by == "account":
         key = f"{seed}|{account}"
     else:
-        raise ValueError(f"config.data.split.by is {by!r}; it must be group or account")
+        raise ValueError(f"config.data.split.by is {by!r}: set it to group or account")
     draw = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
     return TRAIN if draw < 0.8 else VALIDATION if draw < 0.9 else TEST
 
 
 def _members(walked: np.ndarray) -> list[np.ndarray]:
-    """Post indices of each walked group, in order."""
+    """The posts of each group as indices, in order; `walked` is what `assign_groups` returned."""
     order = np.argsort(walked, kind="stable")
     order = order[np.searchsorted(walked[order], 0) :]
     if len(order) == 0:

@@ -1,45 +1,48 @@
-"""Short histories: similar train images of other accounts fill the slots that an account's own bank leaves free.
+"""Short histories: train images of other accounts fill the slots that an account's own memory bank leaves empty.
 
-The paper's future work; `memory.fallback = "cross_account"`. Exact search over the cosine parts of eq. 1, in blocks;
-the best CANDIDATES are then ranked by the whole of S, pose included. The local score of a foreign post is its likes
-over the mean of its own account near it in time, so that it says the same as one's own: how well such a photo does.
+This is the paper's future work, `memory.fallback = "cross_account"`. An exact search by the cosine parts of eq. 1 finds
+the best CANDIDATES; the whole of S, with the pose, then ranks these. The local score of another account's post compares
+its likes with those of its own account (eq. 3), so it means the same for every account: how well such a photo does.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from data_builders.features.features import Features
 from data_builders.groups import DAY, TRAIN
+from data_builders.retrieval.accounts import Account
 from data_builders.retrieval.local_score import local_scores
 from data_builders.retrieval.memory_bank import AccountImages
 from data_builders.retrieval.similarity import cosine_similarity, similarity
 from data_builders.retrieval.top_k import DECIMALS, Retrieved
 
-if TYPE_CHECKING:
-    from data_builders.features.store import FeatureReader
-    from data_builders.retrieval.accounts import Account
-
-CANDIDATES = 64  # images ranked anew with the pose, for each query
+CANDIDATES = 64  # images per query that are ranked again with the pose
 BLOCK = 1 << 14  # images of the pool compared at once
+
+
+class Store(Protocol):
+    """What gives the features of images: features.reader.FeatureReader."""
+
+    def load(self, account: str, image_ids: Sequence[str]) -> Features: ...
 
 
 @dataclass(frozen=True)
 class Pool:
-    """The M train images of all accounts, newest first, then by account and image id: the order that decides ties.
+    """The M train images of all accounts, newest first, then by account and image id: this order decides ties.
 
-    Held in memory with their features, 4 * (D + E) bytes and the people of each.
+    They are in memory with their features: 4 * (D + E) bytes per image and its people.
 
     Attributes:
       names: of the accounts, ascending.
       account: i32 [M], index into `names`.
-      post: i32 [M], the image's post among its account's train posts, which `histories` holds.
+      post: i32 [M], index of the image's post in `histories` of its account.
       time: i64 [M], UTC seconds.
       image_id: str [M].
       features: of the M images.
-      histories: (time, likes) i64 of each account's train posts, in order of time.
+      histories: for each account (time, likes), i64, of its train posts in order of time.
     """
 
     names: list[str]
@@ -51,12 +54,16 @@ class Pool:
     histories: list[tuple[np.ndarray, np.ndarray]]
 
     def key(self, image: int) -> str:
-        """account/image_id, which names an image in an example of another account."""
+        """ACCOUNT/IMAGE_ID: the name of an image in the examples of another account."""
         return f"{self.names[self.account[image]]}/{self.image_id[image]}"
 
 
-def make_pool(accounts: Iterable["Account"], reader: "FeatureReader") -> Pool:
-    """Of all accounts, names ascending. Raises KeyError where features are gone since they were checked."""
+def make_pool(accounts: Iterable[Account], store: Store) -> Pool:
+    """The pool of all accounts, which come with names ascending.
+
+    Raises:
+      KeyError: the store lacks the features of an image.
+    """
     names, columns, loaded, histories = [], [], [], []
     for account in accounts:
         images = account.images.rows(account.images.split == TRAIN)
@@ -65,7 +72,7 @@ def make_pool(accounts: Iterable["Account"], reader: "FeatureReader") -> Pool:
         _, first, post = np.unique(images.post, return_index=True, return_inverse=True)
         number = np.full(len(images), len(names), np.int32)
         columns.append((number, post.astype(np.int32), images.time, images.image_id))
-        loaded.append(reader.load(account.name, images.image_id.tolist()))
+        loaded.append(store.load(account.name, images.image_id.tolist()))
         histories.append((images.time[first], images.likes[first]))
         names.append(account.name)
     account, post, time, image_id = (np.concatenate(column) for column in zip(*columns, strict=True))
@@ -84,18 +91,22 @@ def fill(
     options: Mapping[str, Any],
     split: int | None = None,
 ) -> tuple[Retrieved, np.ndarray]:
-    """Fills the free slots of queries whose bank holds fewer than `memory.fallback_below` posts, behind their own.
+    """Fills the empty slots of queries that see fewer than `memory.fallback_below` posts of their own account.
 
-    No image of the query's own account is taken, a post at most once, and under `past_only` nothing that is not older
-    than the query by more than `min_lag_days`, neither as an image nor in a mean.
+    The slots take no image of the query's own account and no post twice. Under `past_only` both the images and the
+    posts of their means are older than the query by more than `min_lag_days`.
 
     Args:
-      retrieved: of all I images of the account, as retrieval.retrieve gives it for `split`.
+      retrieved: what all I images of the account retrieve, as top_k.retrieve gives it for `split`.
+      account: the account's name.
       images, features: the account's, in the same order.
-      options: `config.data` as nested dict; reads memory, similarity and pose.
+      pool: the images of all accounts.
+      options: `config.data` as a nested dict; reads memory, similarity and pose.
+      split: only images of this split are queries; None: all.
+
     Returns:
-      Retrieved, `index` staying -1 in a filled slot, and the filled slots' keys (Pool.key), str objects [I, K], ""
-      elsewhere.
+      The filled Retrieved, whose `index` stays -1 in a filled slot, and the keys (Pool.key) of the filled slots, str
+      objects [I, K], "" elsewhere.
     """
     free = retrieved.mask.shape[1] - retrieved.mask.sum(axis=1)
     short = retrieved.bank < options["memory"]["fallback_below"]
@@ -111,7 +122,7 @@ def fill(
         parts = similarity(
             asks, pool.features.rows(near), options["similarity"], options["pose"]["keypoint_threshold"]
         )[:, 0]
-        slot, taken = int(retrieved.mask[query].sum()), set()
+        slot, taken = int(retrieved.mask[query].sum()), set()  # a query's own images come first
         for at in np.argsort(-np.round(parts[0], DECIMALS), kind="stable").tolist():
             post = (int(pool.account[near[at]]), int(pool.post[near[at]]))
             if slot == filled.mask.shape[1]:
@@ -134,7 +145,7 @@ _FILLED = ("similarity", "local_score", "count", "mask")
 def _nearest(
     account: str, times: np.ndarray, query: Features, pool: Pool, options: Mapping[str, Any]
 ) -> list[np.ndarray]:
-    """Images of the pool that come closest to each query by the cosine parts, at most CANDIDATES, in its order."""
+    """The images of the pool nearest to each query by the cosine parts, at most CANDIDATES, in the pool's order."""
     weights, memory = options["similarity"], options["memory"]
     own = pool.names.index(account) if account in pool.names else -1
     best = np.zeros((len(query), 0), np.int64)
@@ -158,7 +169,7 @@ def _nearest(
 
 
 def _local(account: int, post: int, time: int, pool: Pool, memory: Mapping[str, Any]) -> tuple[float, int]:
-    """Local score and |A_r| (eq. 2, 3) of a post among its own account's train posts, for a query of this time."""
+    """The local score and |A_r| (eq. 2, 3) of a post among its account's train posts, for a query of this time."""
     times, likes = pool.histories[account]
     seen = np.ones((1, len(times)), bool)
     if memory["past_only"]:
@@ -168,7 +179,7 @@ def _local(account: int, post: int, time: int, pool: Pool, memory: Mapping[str, 
 
 
 def _together(parts: Sequence[Features]) -> Features:
-    """Features of several loads as one; people are padded to the most of any."""
+    """The features of several accounts as one; the people of each image are padded to the largest number."""
 
     def joined(name: str) -> np.ndarray | None:
         arrays = [getattr(part, name) for part in parts]

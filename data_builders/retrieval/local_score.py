@@ -1,4 +1,4 @@
-"""Local score of a retrieved post: its likes over the mean of its time window (eq. 2 and 3, section 3.2.2)."""
+"""The local score of a retrieved post: its likes over the mean likes around its time (eq. 2 and 3, section 3.2.2)."""
 
 import math
 from collections.abc import Mapping
@@ -12,27 +12,27 @@ from data_builders.groups import DAY
 def local_scores(
     time: np.ndarray, likes: np.ndarray, seen: np.ndarray, memory: Mapping[str, Any]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """local(r | q) of every post r for every kind of query q (eq. 3).
+    """The local score of every post r for every kind of query q (eq. 3).
 
-    A_r (eq. 2) holds the posts m that q may see with |t_r - t_m| < `window_days`, r itself included unless
-    `mean_includes_retrieved` is off; then a post without others has 1.
+    A_r (eq. 2) holds the posts m that q may see with |t_r - t_m| < `window_days`. It includes r itself unless
+    `mean_includes_retrieved` is off; then the score of a post without others is 1.
 
     Args:
-      time: i64 [M], UTC seconds, one entry a *post*, ascending.
+      time: i64 [M], UTC seconds, one entry per *post*, ascending.
       likes: i64 [M], at least 1.
       seen: bool [V, M], the posts that each kind of query may see.
       memory: `config.data.memory`; reads window_days and mean_includes_retrieved.
 
     Returns:
-      local f64 [V, M] and |A_r| i32 [V, M]; both 0 where q may not see r.
+      The local scores, f64 [V, M], and |A_r|, i32 [V, M]. Both are 0 where q may not see r.
 
     Raises:
-      ValueError: times not ascending, or `window_days` not above 0.
+      ValueError: the times are not ascending, or `window_days` is not above 0.
     """
     if memory["window_days"] <= 0:
-        raise ValueError(f"config.data.memory.window_days is {memory['window_days']}; it must be above 0")
+        raise ValueError(f"config.data.memory.window_days is {memory['window_days']}: set it above 0")
     if np.any(np.diff(time) < 0):
-        raise ValueError("posts must be ascending in time")
+        raise ValueError("the posts are not in order: their times must be ascending")
     window = math.ceil(memory["window_days"] * DAY)  # whole seconds: a gap below X is a gap below ceil(X)
     low = np.searchsorted(time, time - window, side="right")
     high = np.searchsorted(time, time + window, side="left")

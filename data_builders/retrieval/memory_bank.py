@@ -1,4 +1,4 @@
-"""The memory bank of an account and what of it a query may see (section 3.2.1)."""
+"""The memory bank of an account, and which of its images a query may see (section 3.2.1)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -6,20 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from data_builders.groups import DAY, TRAIN, KeptGroups, kept_groups, split_of
+from data_builders.groups import DAY, TRAIN, Assign, KeptGroups, assign_groups, kept_groups, split_of
 
 EXCLUDE = ("group", "post", "none")
 
 
 @dataclass(frozen=True)
 class AccountImages:
-    """Images of one account, sorted by (time, post id, position in the post): I images.
+    """The I images of one account, sorted by (time, post id, position in the post).
 
     Attributes:
-      post: i32 [I], index of the image's post in the account; posts are numbered by (time, post id).
-      time: i64 [I], UTC seconds, the post's.
-      likes: i64 [I], the post's, at least 1.
-      group: i32 [I], kept group, -1 where the post is in none.
+      post: i32 [I], index of the image's post in the account; posts are numbered in order of (time, post id).
+      time: i64 [I], UTC seconds of the post.
+      likes: i64 [I], likes of the post, at least 1.
+      group: i32 [I], the kept group of the post, -1 where it is in none.
       split: i8 [I], 0 train, 1 validation, 2 test, -1 where the post is in no kept group.
       image_id: str [I], unique within the account.
       post_id: str [I].
@@ -37,7 +37,7 @@ class AccountImages:
         return len(self.post)
 
     def rows(self, index: np.ndarray) -> "AccountImages":
-        """The images at `index` (positions or bool mask), in its order."""
+        """The images at `index`, positions in any order or a bool mask."""
         return AccountImages(*(getattr(self, field.name)[index] for field in fields(self)))
 
 
@@ -48,16 +48,19 @@ def account_images(
     likes: Sequence[int],
     image_ids: Sequence[Sequence[str]],
     options: Mapping[str, Any],
+    assign: Assign = assign_groups,
 ) -> tuple[AccountImages, KeptGroups]:
-    """Groups, splits and flattens one account's posts.
+    """Groups one account's posts, draws the split of each group and lists the images.
 
     Args:
-      post_id, time, likes, image_ids: one entry a post, sorted by (time, post id); times in UTC seconds, image ids in
-        the order of the post.
-      options: `config.data` as nested dict; reads posts.min_age_days, groups, pairs and split.
+      account: its name.
+      post_id, time, likes, image_ids: one entry per post, sorted by (time, post id); times in UTC seconds, image ids
+        in the order of the post.
+      options: `config.data` as a nested dict; reads posts.min_age_days, groups, pairs and split.
+      assign: assigns posts to groups, as groups.assign_groups.
 
     Raises:
-      ValueError: posts not sorted, a post without images, or an image id that stands twice; names the account.
+      ValueError: the posts are not sorted, a post has no image, or an image id occurs twice; names the account.
     """
     keys = list(zip(time, post_id, strict=True))
     if keys != sorted(keys):
@@ -68,9 +71,9 @@ def account_images(
     flat = np.array([image for ids in image_ids for image in ids], dtype=str)
     names, times = np.unique(flat, return_counts=True)
     if np.any(times > 1):
-        raise ValueError(f"account {account}: image id {names[times.argmax()]} stands twice; ids must be unique")
+        raise ValueError(f"account {account}: image id {names[times.argmax()]} occurs twice; ids must be unique")
 
-    kept = kept_groups(np.asarray(time), np.asarray(likes), post_images, options)
+    kept = kept_groups(np.asarray(time), np.asarray(likes), post_images, options, assign)
     seed, by = options["split"]["seed"], options["split"]["by"]
     splits = np.array([split_of(account, post_id[p], seed, by) for p in kept.first_post] + [-1], np.int8)
     post = np.repeat(np.arange(len(post_images), dtype=np.int32), post_images)
@@ -87,34 +90,38 @@ def account_images(
 
 
 def in_bank(images: AccountImages, split_by: str) -> np.ndarray:
-    """bool [I]: images of kept train groups; of all kept groups where the split is by account.
+    """Which images of an account are in its memory bank (section 3.2.1), bool [I].
+
+    Those of its train groups; of all its kept groups where the split is by account.
 
     Raises:
       ValueError: `split_by` is neither "group" nor "account".
     """
     if split_by not in ("group", "account"):
-        raise ValueError(f"config.data.split.by is {split_by!r}; it must be group or account")
+        raise ValueError(f"config.data.split.by is {split_by!r}: set it to group or account")
     kept = images.group >= 0
     return kept if split_by == "account" else kept & (images.split == TRAIN)
 
 
 def visible(query: AccountImages, bank: AccountImages, memory: Mapping[str, Any], split_by: str) -> np.ndarray:
-    """What each query may see: bool [Q, M].
+    """Which images of the bank each query may see, bool [Q, M].
 
-    A train query does not see its own group ("group"), its own post ("post") or sees all ("none", the leak itself).
-    Validation and test queries never see their own group. `past_only` leaves only posts of before the query, by more
-    than `min_lag_days`, on top of that.
+    `memory.exclude` says what is hidden from a train query: its own group ("group"), its own post ("post") or nothing
+    ("none", a leak by intention). Validation and test queries never see their own group. With `memory.past_only` a
+    query sees, of all this, only posts that are older than itself by more than `min_lag_days`.
 
     Args:
-      query, bank: images (or one image a post) of one account. A photo outside the account's posts has group -1.
+      query: Q images of one account, or photos that are no posts of it (their group is -1).
+      bank: M images, or one image per post, of the same account.
       memory: `config.data.memory`.
+      split_by: `config.data.split.by`.
 
     Raises:
       ValueError: an unknown `exclude` or `split_by`.
     """
     exclude = memory["exclude"]
     if exclude not in EXCLUDE:
-        raise ValueError(f"config.data.memory.exclude is {exclude!r}; it must be one of {', '.join(EXCLUDE)}")
+        raise ValueError(f"config.data.memory.exclude is {exclude!r}: set it to one of {', '.join(EXCLUDE)}")
     own_group = query.group[:, None] == bank.group
     hidden = own_group
     if exclude != "group":
@@ -128,18 +135,23 @@ def visible(query: AccountImages, bank: AccountImages, memory: Mapping[str, Any]
 
 
 def newest(seen: np.ndarray, most: int) -> np.ndarray:
-    """The `most` newest of the posts that each kind of query sees, bool [V, M], posts in order of time; -1: all."""
+    """Limits what each kind of query sees to its `most` newest posts; -1: no limit.
+
+    seen and the result are bool [V, M], posts in order of time.
+    """
     if most < 0:
         return seen
     return seen & (np.cumsum(seen[:, ::-1], axis=1)[:, ::-1] <= most)
 
 
 def viewers(query: AccountImages, memory: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    """Queries that see the same bank: the members of a group, or the images of a post where times or posts matter.
+    """Collects queries that see the same bank, so that `visible` need not be computed for each.
+
+    These are the images of a group, or only of a post where times or posts matter.
 
     Returns:
-      rows [V], one query of each kind, and viewer [Q], the kind of each query: visible(query) equals
-      visible(query.rows(rows))[viewer].
+      rows [V], one query of each kind, and viewer [Q], the kind of each query: visible(query, ...) equals
+      visible(query.rows(rows), ...)[viewer].
     """
     shared = query.group if memory["exclude"] == "group" and not memory["past_only"] else query.post
     _, rows, viewer = np.unique(shared, return_index=True, return_inverse=True)

@@ -1,4 +1,4 @@
-"""Likes without their meaning: a control that no honest evaluation may score above chance (data.shuffle_likes)."""
+"""A control: likes shuffled between posts (data.shuffle_likes). No honest evaluation scores above chance on them."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -17,14 +17,18 @@ def shuffle(
     post_images: Sequence[int],
     options: Mapping[str, Any],
 ) -> np.ndarray:
-    """i64 [P]: likes with those of the account's train posts drawn among themselves, its validation posts' likewise.
+    """Shuffles the likes of an account's train posts among themselves, and those of its validation posts.
 
-    Test posts keep theirs, so that test groups and pairs are those of the data set as it is. The draw is a function
-    of split.seed and the account.
+    Test posts keep their likes, so the test groups and pairs do not change. The draw depends on split.seed and the
+    account alone.
 
     Args:
-      account, post_id, time, likes: as memory_bank.account_images; post_images: images of each post.
-      options: `config.data` as nested dict; reads groups and split.
+      account, post_id, time, likes: as memory_bank.account_images.
+      post_images: number of images of each post [P].
+      options: `config.data` as a nested dict; reads groups and split.
+
+    Returns:
+      i64 [P], the likes.
     """
     groups, by, seed = options["groups"], options["split"]["by"], options["split"]["seed"]
     walked = assign_groups(np.asarray(time), np.asarray(post_images), groups["window_days"], groups["max_images"])

@@ -1,4 +1,4 @@
-"""Similarity of two images of an account: poses, background, caption (eq. 1, section 3.2.1)."""
+"""The similarity of two images: their poses, backgrounds and captions (eq. 1, section 3.2.1)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,13 +10,19 @@ from data_builders.features.features import Features
 # COCO's keypoint sigmas: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles.
 SIGMAS = np.array([26, 25, 25, 35, 35, 79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89]) / 1000
 BLOCK = 1 << 15  # person pairs compared at once: the buffers stay in a core's cache
-FLOOR = -700.0  # of an exponent: np.exp is several times slower where it underflows
+FLOOR = -700.0  # the least exponent: np.exp is several times slower where it underflows
 
 
 @dataclass(frozen=True)
 class _People:
-    """All people of some images in one list of N: image [N] ascending, centre-relative xy [N, 17, 2], visible [N, 17],
-    area [N]; lengths in units of the image's longer side."""
+    """The N people of some images in one list. Lengths are in units of the image's longer side.
+
+    Attributes:
+      image: [N], the image of each person, ascending.
+      xy: [N, 17, 2], keypoints relative to the centre of the person's box.
+      visible: bool [N, 17].
+      area: [N], of the box.
+    """
 
     image: np.ndarray
     xy: np.ndarray
@@ -28,22 +34,23 @@ class _People:
 
 
 def similarity(query: Features, bank: Features, weights: Mapping[str, float], threshold: float) -> np.ndarray:
-    """S(q, r) and its parts (eq. 1).
+    """S(q, r) and its three parts (eq. 1).
 
     Args:
-      query: Q images; bank: M images.
-      weights: of "pose", "background", "caption" (`config.data.similarity`), each >= 0, summing to 1.
+      query: features of Q images.
+      bank: features of M images.
+      weights: of "pose", "background" and "caption" (`config.data.similarity`), each 0 or more; they sum to 1.
       threshold: a keypoint is visible above this score (`config.data.pose.keypoint_threshold`).
 
     Returns:
-      f64 [4, Q, M]: total, pose, background, caption; a part that is not stored is 0.
+      f64 [4, Q, M]: S, pose, background, caption. A part that is not stored is 0.
 
     Raises:
-      ValueError: weights that are no shares of 1, a part that is weighted but not stored, features not finite.
+      ValueError: the weights do not sum to 1, a part has a weight but is not stored, or features are not finite.
     """
     shares = [weights["pose"], weights["background"], weights["caption"]]
     if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
-        raise ValueError(f"config.data.similarity is {dict(weights)}; weights must be >= 0 and sum to 1")
+        raise ValueError(f"config.data.similarity is {dict(weights)}: set weights of 0 or more that sum to 1")
     result = np.zeros((4, len(query), len(bank)))
     for slot, part in enumerate(("pose", "background", "caption"), start=1):
         stored = "keypoints" if part == "pose" else part
@@ -54,21 +61,22 @@ def similarity(query: Features, bank: Features, weights: Mapping[str, float], th
             continue
         result[slot] = pose_similarity(query, bank, threshold) if part == "pose" else cosine_similarity(a, b)
         if not np.all(np.isfinite(result[slot])):
-            raise ValueError(f"{part} similarity is not finite: a stored {part} feature holds NaN or infinity")
+            raise ValueError(f"{part} similarity is not finite: a {part} feature of the store is NaN or infinite")
         result[0] += weights[part] * result[slot]
     return result
 
 
 def cosine_similarity(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Cosine of vectors a [Q, D] and b [M, D] clipped to [0, 1], f64 [Q, M]; 0 with a zero vector."""
+    """The cosine of vectors a [Q, D] and b [M, D], clipped to [0, 1], f64 [Q, M]; 0 for a zero vector."""
     return np.clip(_unit(a) @ _unit(b).T, 0.0, 1.0)
 
 
 def pose_similarity(query: Features, bank: Features, threshold: float) -> np.ndarray:
-    """Object Keypoint Similarity between the people of two images, f64 [Q, M]; not symmetric.
+    """Object Keypoint Similarity between the people of two images, f64 [Q, M]. It is not symmetric.
 
-    The mean over the query's people, weighted by box area, of the best match among the retrieved image's people; 0
-    where either has nobody. People of the query without area or visible keypoint are left out.
+    Each person of the query takes the best match among the people of the other image; the result is their mean,
+    weighted by box area. It is 0 where either image has no people. People of the query without area or without a
+    visible keypoint do not count.
     """
     asked, candidates = _people(query, threshold), _people(bank, threshold)
     asked = asked.rows((asked.area > 0) & asked.visible.any(axis=1))
@@ -84,8 +92,8 @@ def pose_similarity(query: Features, bank: Features, threshold: float) -> np.nda
 
 
 def _best_match(asked: _People, candidates: _People, starts: np.ndarray) -> np.ndarray:
-    """oks(a, b) maximised over the people b of each image of the bank (which begin at `starts`)."""
-    # An invisible keypoint lies infinitely far away (on either side): exp(-inf) is the 0 it counts.
+    """The best match of each person a with the people of each image of the bank, whose people begin at `starts`."""
+    # An invisible keypoint is put infinitely far away, so that it counts exp(-inf) = 0.
     a = np.where(asked.visible[..., None], asked.xy, -np.inf)
     b = np.ascontiguousarray(np.where(candidates.visible[..., None], candidates.xy, np.inf).transpose(1, 2, 0))
     factor = -1 / (2 * asked.area[:, None] * (2 * SIGMAS) ** 2)  # [N, 17]
@@ -108,7 +116,7 @@ def _best_match(asked: _People, candidates: _People, starts: np.ndarray) -> np.n
             np.maximum(d2, FLOOR, out=d2)
             oks += np.exp(d2, out=d2)
         best[rows] = np.maximum.reduceat(oks, starts, axis=1) / seen[rows, None]
-    best[best < np.exp(FLOOR / 2)] = 0  # nothing but floors
+    best[best < np.exp(FLOOR / 2)] = 0  # every term was at FLOOR
     return best
 
 
@@ -121,7 +129,7 @@ def _people(features: Features, threshold: float) -> _People:
     return _People(
         image=image,
         xy=(keypoints[..., :2] - centre[:, None]) / side[:, None, None],
-        visible=keypoints[..., 2] > np.float32(threshold),  # as stored: a score of just the threshold is not above it
+        visible=keypoints[..., 2] > np.float32(threshold),  # float32, as stored
         area=np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0), axis=1) / side**2,
     )
 

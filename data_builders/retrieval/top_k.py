@@ -1,6 +1,6 @@
-"""Top-K of the memory bank for each query, with similarities and local scores (section 3.2)."""
+"""The Top-K of the memory bank for each query, with similarities and local scores (section 3.2)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,21 +12,21 @@ from data_builders.retrieval.local_score import local_scores
 from data_builders.retrieval.memory_bank import AccountImages, in_bank, newest, viewers, visible
 from data_builders.retrieval.similarity import similarity
 
-DECIMALS = 6  # of S in the ranking: below that, differences are rounding noise
-CHUNK = 1 << 21  # query-bank pairs held at once: bounds memory for accounts of any size
+DECIMALS = 6  # of S in the ranking: smaller differences are rounding noise
+CHUNK = 1 << 21  # query-bank pairs held at once, so that memory is bounded for accounts of any size
 
 
 @dataclass(frozen=True)
 class Retrieved:
-    """Top-K of Q queries in rank order: the K pairs (similarity[..., 0], local_score) are F_loc of eq. 4.
+    """What Q queries retrieve, in rank order. The K pairs (similarity[..., 0], local_score) are F_loc of eq. 4.
 
     Attributes:
       index: i32 [Q, K], position of the retrieved image among the account's images, -1 where the slot is empty.
       similarity: f64 [Q, K, 4], S (unrounded), pose, background, caption.
       local_score: f64 [Q, K], eq. 3.
       count: i32 [Q, K], |A_r| of eq. 2.
-      mask: bool [Q, K], False for an empty slot; all its values are 0.
-      bank: i32 [Q], posts of the bank that the query sees.
+      mask: bool [Q, K], False for an empty slot, whose other values are 0.
+      bank: i32 [Q], number of posts of the bank that the query sees.
     """
 
     index: np.ndarray
@@ -37,21 +37,35 @@ class Retrieved:
     bank: np.ndarray
 
 
+@dataclass(frozen=True)
+class Sight:
+    """What queries see: which images are in the bank, and which of these each query may see (section 3.2.1)."""
+
+    in_bank: Callable[[AccountImages, str], np.ndarray] = in_bank
+    visible: Callable[[AccountImages, AccountImages, Mapping[str, Any], str], np.ndarray] = visible
+
+
 def retrieve(
-    images: AccountImages, features: Features, options: Mapping[str, Any], split: int | None = None
+    images: AccountImages,
+    features: Features,
+    options: Mapping[str, Any],
+    split: int | None = None,
+    sight: Sight = Sight(),
 ) -> Retrieved:
-    """Top-K for each image of one account (Q = I); images in no kept group are no queries and stay empty.
+    """The Top-K of each image of one account (Q = I). Images in no kept group retrieve nothing.
 
     Args:
-      images: the account's I images; features: of the same images in the same order.
-      options: `config.data` as nested dict; reads memory, similarity, retrieval, pose and split.
-      split: only images of this split are queries (the others stay empty); the bank is the same.
+      images: the account's I images.
+      features: of the same images in the same order.
+      options: `config.data` as a nested dict; reads memory, similarity, retrieval, pose and split.
+      split: only images of this split are queries, the others retrieve nothing; None: all. The bank is the same.
+      sight: what queries see.
 
     Raises:
-      ValueError: images and features differ in number; else as `similarity` and `visible`.
+      ValueError: images and features differ in number; otherwise as `similarity` and `visible`.
     """
     asked = np.flatnonzero((images.group >= 0) & (split is None or images.split == split))
-    found = _search(images.rows(asked), features.rows(asked), images, features, options)
+    found = _search(images.rows(asked), features.rows(asked), images, features, options, sight)
     result = _empty(len(images), options["retrieval"]["k"])
     for name, values in vars(found).items():
         getattr(result, name)[asked] = values
@@ -61,19 +75,20 @@ def retrieve(
 def retrieve_new(
     times: np.ndarray, query_features: Features, images: AccountImages, features: Features, options: Mapping[str, Any]
 ) -> Retrieved:
-    """Top-K for photos that are no posts of the account yet: they see its whole bank, or its past under `past_only`.
+    """The Top-K of photos that are not posted yet. They see the account's whole bank, or under `past_only` its past.
 
     Args:
-      times: i64 [Q], when each photo would be posted, UTC seconds (matters under `past_only` alone).
+      times: i64 [Q], UTC seconds, when each photo would be posted; only used under `past_only`.
       query_features: of the Q photos.
-      images, features: the account's posts; `Retrieved.index` points into them.
+      images, features: the account's I images; `Retrieved.index` points into them.
+      options: `config.data` as a nested dict, see `retrieve`.
 
     Raises:
       ValueError: as `retrieve`.
     """
     photos = len(times)
     queries = AccountImages(
-        post=-1 - np.arange(photos, dtype=np.int32),  # each its own: their times may differ
+        post=-1 - np.arange(photos, dtype=np.int32),  # a post each, because their times may differ
         time=np.asarray(times, np.int64),
         likes=np.zeros(photos, np.int64),
         group=np.full(photos, -1, np.int32),
@@ -81,7 +96,7 @@ def retrieve_new(
         image_id=np.full(photos, ""),
         post_id=np.full(photos, ""),
     )
-    return _search(queries, query_features, images, features, options)
+    return _search(queries, query_features, images, features, options, Sight())
 
 
 def _search(
@@ -90,26 +105,27 @@ def _search(
     images: AccountImages,
     features: Features,
     options: Mapping[str, Any],
+    sight: Sight,
 ) -> Retrieved:
     for rows, stored in ((query, query_features), (images, features)):
         if len(rows) != len(stored):
-            raise ValueError(f"{len(rows)} images, but features of {len(stored)}")
+            raise ValueError(f"{len(rows)} images, but features of {len(stored)}: give one row of features per image")
     memory, split_by = options["memory"], options["split"]["by"]
-    # The bank in the order that decides ties (newer post, then image id), so that the first maximum is the right one.
+    # The bank in the order that decides ties: newer post first, then image id. The first maximum is then the right one.
     ranked = np.lexsort((images.image_id, -images.time))
-    ranked = ranked[in_bank(images, split_by)[ranked]]
+    ranked = ranked[sight.in_bank(images, split_by)[ranked]]
     bank, bank_features = images.rows(ranked), features.rows(ranked)
     result = _empty(len(query), options["retrieval"]["k"])
     if len(query) == 0 or len(bank) == 0:
         return result
 
     _, first, bank_post = np.unique(bank.post, return_index=True, return_inverse=True)
-    posts = bank.rows(first)  # one image a post: A_r counts posts
+    posts = bank.rows(first)  # one image per post: A_r counts posts
     chunk = max(1, CHUNK // len(bank))
     for begin in range(0, len(query), chunk):
         rows = slice(begin, begin + chunk)
         kinds, viewer = viewers(query.rows(rows), memory)
-        seen = visible(query.rows(rows).rows(kinds), posts, memory, split_by)  # [V, posts]
+        seen = sight.visible(query.rows(rows).rows(kinds), posts, memory, split_by)  # [V, posts]
         seen = newest(seen, memory["max_posts"])
         result.bank[rows] = seen.sum(axis=1)[viewer]
         local, count = local_scores(posts.time, posts.likes, seen, memory)

@@ -11,6 +11,7 @@ import polars as pl
 from data_builders.features.store import FeatureReader
 from data_builders.retrieval.accounts import accounts
 from data_builders.top3000.examples import examples
+from data_builders.top3000.steps import PAPER, Steps
 
 if TYPE_CHECKING:
     import apache_beam as beam
@@ -20,12 +21,13 @@ ROW_GROUP = 4096  # rows of posts.parquet read for one account
 
 @dataclass(frozen=True)
 class Source:
-    """Paths that every worker sees (posts as parquet sorted by account, raw root, feature store) and the choices."""
+    """Paths that every worker sees (posts as parquet sorted by account, raw root, feature store), options and steps."""
 
     posts: str
     root: str
     features: str
     options: Mapping[str, Any]
+    steps: Steps = PAPER
 
 
 def split(names: Sequence[str], number: int, source: Source) -> "beam.PTransform":
@@ -39,8 +41,8 @@ def of_account(name: str, *, number: int, source: Source) -> Iterator[tuple[str,
     """(group id, example) of one account's groups in split `number`."""
     posts = pl.scan_parquet(source.posts).filter(pl.col("account") == name).collect()
     reader = _reader(source.features)
-    for account in accounts(posts, source.options):
-        yield from examples(account, number, Path(source.root), reader, source.options)
+    for account in accounts(posts, source.options, source.steps.assign_groups):
+        yield from examples(account, number, Path(source.root), reader, source.options, steps=source.steps)
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""Posts table + feature store + choices -> one example a group, account by account, so that memory stays bounded."""
+"""Makes the examples of one account, one per group. A build goes account by account, so that memory stays bounded."""
 
 import io
 from collections.abc import Iterator, Mapping
@@ -6,64 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 from PIL import Image
 
 from data_builders import photos
 from data_builders.features.store import FeatureReader
-from data_builders.groups import SPLITS, image_weights
-from data_builders.posts.post import RawDataError
-from data_builders.retrieval.accounts import Account, accounts, group_id
+from data_builders.groups import image_weights
+from data_builders.retrieval.accounts import Account, group_id
 from data_builders.retrieval.cross_account import Pool, fill
-from data_builders.retrieval.top_k import Retrieved, retrieve
+from data_builders.retrieval.top_k import Retrieved
+from data_builders.top3000.steps import PAPER, Steps
 
 PEOPLE_UNKNOWN = -1  # the store holds no poses
-
-
-def require_splits(table: pl.DataFrame, options: Mapping[str, Any], raw: Path) -> dict[str, int]:
-    """Counts the groups of each split.
-
-    Raises:
-      RawDataError: a split is empty; says so before images are read or anything is written.
-    """
-    counts = np.zeros(len(SPLITS), np.int64)
-    posts = 0
-    for account in accounts(table, options):
-        first_images = np.searchsorted(account.images.post, account.kept.first_post)
-        counts += np.bincount(account.images.split[first_images], minlength=len(SPLITS))
-        posts += len(account.posts)
-    groups = dict(zip(SPLITS, counts.tolist(), strict=True))
-    empty = [name for name, count in groups.items() if count == 0]
-    if empty:
-        raise RawDataError(
-            raw,
-            f"the split {' and '.join(empty)} would be empty ({posts} posts give {groups})",
-            "Bring more accounts or posts (about one group in ten is drawn for validation and one for test), or change "
-            "config.data.split.seed, config.data.groups or config.data.pairs.min_ratio",
-        )
-    return groups
-
-
-def require_parts(reader: FeatureReader, options: Mapping[str, Any]) -> None:
-    """Raises ValueError where the choices ask for a part that the feature store lacks, or for depth of another side."""
-    where = f"{reader.path}/header.json: the store has the parts {', '.join(reader.parts) or 'none'}"
-    for part in ("pose", "background", "caption"):
-        if options["similarity"][part] and part not in reader.parts:
-            raise ValueError(
-                f"{where}, but config.data.similarity.{part} is {options['similarity'][part]:g}; extract "
-                f"{part}, or give the weight to the others (--config.data.similarity.{part}=0)"
-            )
-    side = options["depth"]["side"]
-    if side and "depth" not in reader.parts:
-        raise ValueError(
-            f"{where}, but config.data.depth.side is {side}; extract depth, or build without depth maps "
-            "(--config.data.depth.side=0)"
-        )
-    if side and reader.header["depth_side"] != side:
-        raise ValueError(
-            f"{reader.path}/header.json: depth_side is {reader.header['depth_side']}, but "
-            f"config.data.depth.side is {side}; set --config.data.depth.side to what the store holds"
-        )
 
 
 def examples(
@@ -73,20 +26,22 @@ def examples(
     reader: FeatureReader,
     options: Mapping[str, Any],
     pool: Pool | None = None,
+    steps: Steps = PAPER,
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """(group id, example) of one account's groups of one split; see top3000's features for the fields.
 
     pool: what fills the free slots of short banks, under memory.fallback = "cross_account".
+    steps: the functions that the build calls.
 
     Raises:
       FileNotFoundError, KeyError: an image file or its features are gone since they were checked.
     """
-    groups = list(account.groups(split))
+    groups = steps.groups_of_split(account, split)
     if not groups:
         return
     ids = account.images.image_id
     features = reader.load(account.name, ids.tolist())
-    retrieved = retrieve(account.images, features, options, split)
+    retrieved = steps.retrieve(account.images, features, options, split)
     keys = None
     if pool:
         retrieved, keys = fill(retrieved, account.name, account.images, features, pool, options, split)

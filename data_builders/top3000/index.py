@@ -1,6 +1,6 @@
 """The index beside the shards: group -> record, size, pairs; image -> record. Packing and reports need no scan."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +9,9 @@ import polars as pl
 
 from data_builders.features.store import FeatureReader
 from data_builders.groups import SPLITS, image_weights
-from data_builders.retrieval.accounts import Account, accounts, group_id
+from data_builders.retrieval.accounts import Account, group_id
 from data_builders.top3000 import examples
+from data_builders.top3000.steps import PAPER, Steps
 
 GROUPS = {
     "record": pl.Int32,
@@ -71,18 +72,17 @@ class Index:
         return totals | {"mean_log_likes": float(np.log(self.images["train"]["likes"].to_numpy()).mean())}
 
 
-def build(table: pl.DataFrame, reader: FeatureReader, options: Mapping[str, Any]) -> Index:
-    """Groups every account of the posts table and lists all kept groups and their images, with their records."""
+def build(accounts: Sequence[Account], reader: FeatureReader, steps: Steps = PAPER) -> Index:
+    """Lists the kept groups of all accounts and their images, with the records that they get."""
     groups: dict[str, list[dict]] = {split: [] for split in SPLITS}
     images: dict[str, list[pl.DataFrame]] = {split: [] for split in SPLITS}
-    all_pairs, dropped, number, too_young = dict.fromkeys(SPLITS, 0), {}, 0, 0
-    for account in accounts(table, options):
-        number += 1
+    all_pairs, dropped, too_young = dict.fromkeys(SPLITS, 0), {}, 0
+    for account in accounts:
         too_young += account.kept.too_young
         for reason, count in account.kept.dropped.items():
             dropped[reason] = dropped.get(reason, 0) + count
         for split, name in enumerate(SPLITS):
-            here = list(account.groups(split))
+            here = steps.groups_of_split(account, split)
             if not here:
                 continue
             first = len(groups[name])
@@ -93,8 +93,8 @@ def build(table: pl.DataFrame, reader: FeatureReader, options: Mapping[str, Any]
     return Index(
         groups={split: frames[split][0] for split in SPLITS},
         images={split: frames[split][1] for split in SPLITS},
-        accounts=number,
-        posts=len(table),
+        accounts=len(accounts),
+        posts=sum(len(account.posts) for account in accounts),
         all_pairs=all_pairs,
         dropped=dropped,
         too_young=too_young,

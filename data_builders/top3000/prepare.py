@@ -1,34 +1,38 @@
-"""Everything before the first shard: posts read, checked against images and features, and found to fill each split."""
+"""What a build does before the first shard: reads the posts, and checks them against images, features and options."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from data_builders import photos
 from data_builders.features.store import FeatureReader
+from data_builders.groups import SPLITS
 from data_builders.options import check
 from data_builders.posts import post
 from data_builders.posts.read import read_posts
-from data_builders.retrieval.accounts import accounts
-from data_builders.retrieval.top_k import retrieve
+from data_builders.retrieval.accounts import Account, accounts
 from data_builders.top3000 import probe
-from data_builders.top3000.examples import require_parts, require_splits
+from data_builders.top3000.steps import PAPER, Steps
 
 KEY = {"account": pl.String, "image_id": pl.String}
-LACKING_READ_FIRST = 0.02  # of the images: twice what may lack features, so that all are looked at in a sound store
+LACKING_READ_FIRST = (
+    0.02  # of the images: twice the share that may lack features, so in a sound store it is all of them
+)
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What the build goes on with.
+    """What the rest of a build reads.
 
     Attributes:
-      raw: what was read, a folder or a .csv file.
-      root: folder that image paths are relative to.
-      table: the posts table, only posts with images that can be read and have features.
+      raw: the raw data, a folder or a .csv file.
+      root: the folder that image paths are relative to.
+      table: the posts table, with only posts whose images can be read and have features.
+      accounts: the same posts, grouped by account once for all later steps.
       skips: what was left out, by named reason.
       reader: the feature store.
       probes: path, readable, phash, sha256 of each image file.
@@ -37,34 +41,101 @@ class Prepared:
     raw: Path
     root: Path
     table: pl.DataFrame
+    accounts: list[Account]
     skips: post.Skips
     reader: FeatureReader
     probes: pl.DataFrame
 
 
-def prepare(raw: Path, features: Path, options: Mapping[str, Any]) -> Prepared:
-    """Reads and checks; what is cheap to find wrong is found first, as reading all images can take hours.
+def prepare(raw: Path, features: Path, options: Mapping[str, Any], steps: Steps = PAPER) -> Prepared:
+    """Reads and checks. Cheap checks come first, because reading all images can take hours.
 
     Args:
-      raw: a folder in the Instagram layout, a folder with posts.csv, or a .csv file.
+      raw: raw posts, a folder or a .csv file.
       features: a feature store.
-      options: `config.data` as nested dict.
+      options: `config.data` as a nested dict.
+      steps: the functions that the build calls.
 
     Raises:
-      FileNotFoundError, RawDataError, ValueError: no raw data, no store, a part that the store lacks, over 1 % of the
-        posts without features, an empty split; each with path and remedy.
+      FileNotFoundError: no feature store exists there.
+      RawDataError: no raw data, over 1 % of the posts without features, or an empty split.
+      ValueError: an option is out of range, or asks for a part that the store lacks.
     """
     check(options)
     root = raw.parent if raw.is_file() else raw
     reader = FeatureReader(features)
     require_parts(reader, options)
-    table, skips = read_posts(raw, options)
+    read, skips = read_posts(raw, options)
     if reader.decoded_with and (versions := photos.mixture([*reader.decoded_with, photos.versions()])):
         skips.warn(f"{reader.path}: photos were decoded by different versions, which may differ in pixels: {versions}")
-    require_splits(table, options, raw)
-    rehearse(table, reader, options)
+    grouped = accounts(read, options, steps.assign_groups)
+    require_splits(grouped, raw)
+    rehearse(grouped, reader, options, steps)
+    table, probes = _usable(read, root, reader, options, skips)
+    if table is not read:  # some posts were dropped, which moves others to other groups
+        grouped = accounts(table, options, steps.assign_groups)
+        require_splits(grouped, raw)
+    return Prepared(raw, root, table, grouped, skips, reader, probes)
 
-    # An image that cannot be decoded has no features either, and is to be named for what it is.
+
+def require_parts(reader: FeatureReader, options: Mapping[str, Any]) -> None:
+    """Raises ValueError where the options ask for a part that the store lacks, or for depth maps of another side."""
+    header = f"{reader.path}/header.json"
+    parts = f"{header}: the store has the parts {', '.join(reader.parts) or 'none'}"
+    for part in ("pose", "background", "caption"):
+        if options["similarity"][part] and part not in reader.parts:
+            raise ValueError(
+                f"{parts}, but config.data.similarity.{part} is {options['similarity'][part]:g}. Extract {part}, or "
+                f"give its weight to the others (--config.data.similarity.{part}=0)"
+            )
+    side = options["depth"]["side"]
+    if side and "depth" not in reader.parts:
+        raise ValueError(
+            f"{parts}, but config.data.depth.side is {side}. Extract depth, or build without depth maps "
+            "(--config.data.depth.side=0)"
+        )
+    if side and reader.header["depth_side"] != side:
+        raise ValueError(
+            f"{header}: depth_side is {reader.header['depth_side']}, but config.data.depth.side is {side}. Build with "
+            f"--config.data.depth.side={reader.header['depth_side']}"
+        )
+
+
+def require_splits(grouped: Sequence[Account], raw: Path) -> None:
+    """Raises RawDataError where a split would have no group."""
+    counts = np.zeros(len(SPLITS), np.int64)
+    for account in grouped:
+        first_images = np.searchsorted(account.images.post, account.kept.first_post)
+        counts += np.bincount(account.images.split[first_images], minlength=len(SPLITS))
+    groups = dict(zip(SPLITS, counts.tolist(), strict=True))
+    empty = [name for name, count in groups.items() if count == 0]
+    if empty:
+        posts = sum(len(account.posts) for account in grouped)
+        raise post.RawDataError(
+            raw,
+            f"the split {' and '.join(empty)} would be empty ({posts} posts give {groups})",
+            "Bring more accounts or posts (about one group in ten is drawn for validation and one for test), or change "
+            "config.data.split.seed, config.data.groups or config.data.pairs.min_ratio",
+        )
+
+
+def rehearse(grouped: Sequence[Account], reader: FeatureReader, options: Mapping[str, Any], steps: Steps) -> None:
+    """Retrieves for one account, so that errors of retrieval come at once. Raises ValueError as top_k.retrieve."""
+    for account in grouped:
+        ids = account.images.image_id.tolist()
+        if account.kept.pairs and not reader.missing((account.name, image) for image in ids):
+            steps.retrieve(account.images, reader.load(account.name, ids), options)
+            return
+
+
+def _usable(
+    table: pl.DataFrame, root: Path, reader: FeatureReader, options: Mapping[str, Any], skips: post.Skips
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The table without images that cannot be read or lack features, and the probes of its images.
+
+    The first is `table` itself where nothing was dropped.
+    """
+    # An image that cannot be decoded has no features either. It is counted as unreadable, so it is looked at first.
     paths = _image_paths(table)
     keys = pl.DataFrame(reader.missing(_keys(table)), schema=KEY, orient="row")
     lacking = _keys(table).join(keys, on=["account", "image_id"], how="semi")["path"].unique(maintain_order=True)
@@ -77,18 +148,7 @@ def prepare(raw: Path, features: Path, options: Mapping[str, Any]) -> Prepared:
     paths = _image_paths(table)
     unread = paths.filter(~paths.is_in(probes["path"].implode()))
     probes = pl.concat([probes, probe.probe(root, unread.to_list())])
-    table = post.drop_unreadable(table, probes, options, skips, root)
-    require_splits(table, options, raw)
-    return Prepared(raw, root, table, skips, reader, probes)
-
-
-def rehearse(table: pl.DataFrame, reader: FeatureReader, options: Mapping[str, Any]) -> None:
-    """Retrieves for one account, so that what retrieval refuses is known at once. Raises as retrieval.retrieve."""
-    for account in accounts(table, options):
-        ids = account.images.image_id.tolist()
-        if account.kept.pairs and not reader.missing((account.name, image) for image in ids):
-            retrieve(account.images, reader.load(account.name, ids), options)
-            return
+    return post.drop_unreadable(table, probes, options, skips, root), probes
 
 
 def _keys(table: pl.DataFrame) -> pl.DataFrame:

@@ -14,11 +14,11 @@ from configs import full
 from data_builders import photos
 from data_builders.groups import SPLITS
 from data_builders.retrieval import cross_account
-from data_builders.retrieval.accounts import accounts
 from data_builders.top3000 import beam_examples, build_report, duplicates
 from data_builders.top3000 import index as group_index
 from data_builders.top3000.examples import examples
 from data_builders.top3000.prepare import Prepared, prepare
+from data_builders.top3000.steps import PAPER, Steps
 from data_builders.top3000.tfds_repairs import repaired
 
 POSTS_FILE = "posts.parquet"  # of a build through Beam: workers read their account's posts there
@@ -32,6 +32,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       raw: the raw data, see data_builders.posts.read.read; None: manual_dir/raw.
       features: the feature store; None: manual_dir/features.
       beam: build through Apache Beam, whose runner is in the DownloadConfig.
+      steps: the functions that the build calls.
       Others as tfds.core.GeneratorBasedBuilder.
     """
 
@@ -50,11 +51,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         raw: Path | None = None,
         features: Path | None = None,
         beam: bool = False,
+        steps: Steps = PAPER,
         file_format: str | None = None,
         **tfds_options,
     ):
         self._options = dict(options) if options is not None else full.get_config().data.to_dict()
-        self._raw, self._features, self._beam = raw, features, beam
+        self._raw, self._features, self._beam, self._steps = raw, features, beam, steps
         if beam and self._options["memory"]["fallback"] != "none":
             raise ValueError(
                 "config.data.memory.fallback searches all accounts at once, which a build through Beam does not: build "
@@ -76,8 +78,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         raw = self._raw if self._raw is not None else Path(dl_manager.manual_dir) / "raw"
         features = self._features if self._features is not None else Path(dl_manager.manual_dir) / "features"
-        self._prepared = prepare(Path(raw), Path(features), self._options)
-        self._index = group_index.build(self._prepared.table, self._prepared.reader, self._options)
+        self._prepared = prepare(Path(raw), Path(features), self._options, self._steps)
+        self._index = group_index.build(self._prepared.accounts, self._prepared.reader, self._steps)
         if self._beam:
             posts = str(self.data_path / POSTS_FILE)
             self._prepared.table.write_parquet(posts, row_group_size=beam_examples.ROW_GROUP)
@@ -86,6 +88,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 root=str(self._prepared.root),
                 features=str(self._prepared.reader.path),
                 options=self._options,
+                steps=self._steps,
             )
             names = self._prepared.table["account"].unique(maintain_order=True).to_list()
             return {name: beam_examples.split(names, split, source) for split, name in enumerate(SPLITS)}
@@ -97,8 +100,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         prepared = self._prepared
         groups = len(self._index.groups[SPLITS[split]])
         with tqdm(total=groups, desc=SPLITS[split], unit=" groups", mininterval=1, disable=None) as progress:
-            for account in accounts(prepared.table, self._options):
-                for key, example in examples(account, split, prepared.root, prepared.reader, self._options, self._pool):
+            for account in prepared.accounts:
+                made = examples(account, split, prepared.root, prepared.reader, self._options, self._pool, self._steps)
+                for key, example in made:
                     yield key, example
                     progress.update()
 
@@ -108,7 +112,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         if self._options["memory"]["fallback"] == "none":
             return None
         prepared = self._prepared
-        return cross_account.make_pool(accounts(prepared.table, self._options), prepared.reader)
+        return cross_account.make_pool(prepared.accounts, prepared.reader)
 
     def _log_download_bytes(self) -> None:
         """Nothing is downloaded, and the build's own command says where the data set goes."""

@@ -151,7 +151,7 @@ def test_plain_tfds_reads_it_without_this_package(data_dir):
 
 
 def test_what_is_not_there_is_said(tmp_path, data_dir):
-    with pytest.raises(FileNotFoundError, match="ipa_jax build"):
+    with pytest.raises(FileNotFoundError, match="ipa-jax build"):
         GroupDataset(tmp_path, "train")
     with pytest.raises(ValueError, match="'dev'"):
         GroupDataset(data_dir, "dev")

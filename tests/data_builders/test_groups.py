@@ -57,7 +57,7 @@ def test_no_posts():
 
 
 def test_unsorted_posts_are_refused():
-    with pytest.raises(ValueError, match="sorted by"):
+    with pytest.raises(ValueError, match="sort them by"):
         walk([1, 0])
 
 

@@ -5,7 +5,7 @@ import io
 from pathlib import Path
 
 from configs import full
-from data_builders.build import build
+from data_builders.top3000.build import build
 from tests.helpers import tiny_world
 
 
@@ -22,4 +22,4 @@ def build_quietly(world: Path, data_dir: Path, **options) -> Path:
     """`build` of world/raw and world/features without its tables; keyword `config` replaces the default one."""
     chosen = options.pop("config", None) or config()
     with contextlib.redirect_stdout(io.StringIO()):
-        return build(chosen, world / "raw", world / "features", data_dir, **options)
+        return build(chosen.data.to_dict(), world / "raw", world / "features", data_dir, **options)

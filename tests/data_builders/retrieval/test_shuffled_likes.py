@@ -8,7 +8,7 @@ import pytest
 
 from data_builders.groups import SPLITS, TEST
 from data_builders.retrieval import shuffled_likes
-from data_builders.retrieval.accounts import accounts
+from data_builders.retrieval.accounts import accounts, groups_of_split
 from tests.helpers.random_accounts import plain_choices
 
 DAY = 86_400
@@ -31,7 +31,7 @@ def read(table, options):
     found = {name: {} for name in SPLITS}
     for account in accounts(table, options):
         for split, name in enumerate(SPLITS):
-            for group, at in account.groups(split):
+            for group, at in groups_of_split(account, split):
                 images = account.images
                 value = (images.post_id[at].tolist(), images.likes[at].tolist(), account.kept.pairs[group].tolist())
                 found[name][account.name, account.first_post(group)] = value

@@ -269,9 +269,9 @@ def test_batches_of_a_built_data_set(tmp_path):
 
 
 def build_small_set(root):
-    from data_builders.build import build
     from data_builders.dataset import GroupDataset
     from data_builders.features.store import FeatureWriter
+    from data_builders.top3000.build import build
 
     rng = np.random.default_rng(0)
     lines = ["image,account,likes,timestamp"]
@@ -287,5 +287,5 @@ def build_small_set(root):
                 caption_text="", depth=rng.random((48, 48)),
             )  # fmt: skip
     (root / "posts.csv").write_text("\n".join(lines))
-    build(full.get_config("tiny"), root / "posts.csv", root / "features", root / "data")
+    build(full.get_config("tiny").data.to_dict(), root / "posts.csv", root / "features", root / "data")
     return GroupDataset(root / "data", "train")

@@ -10,11 +10,12 @@ import polars as pl
 import pytest
 
 from configs import full
-from data_builders.build import build
 from data_builders.demo_world.account import Arguments
 from data_builders.demo_world.parameters import Parameters
 from data_builders.demo_world.write import write_world
-from ipa_jax.leakage import checklist, checks, planted_build, recompute, stored_data
+from data_builders.top3000.build import build
+from data_builders.top3000.steps import PAPER
+from ipa_jax.leakage import checklist, checks, leaks, planted_build, recompute, stored_data
 from ipa_jax.leakage.checks import FAIL, NOT_APPLICABLE, PASS
 from tests.helpers import tiny_world
 from tests.helpers.built import build_quietly, config
@@ -78,21 +79,15 @@ def test_a_leak_planted_in_the_build_is_caught(world, tmp_path, name):
         world = tmp_path
         tiny_world.write(world, accounts=30, posts=60, side=8)
     changes = {"memory": {"past_only": True}} if name == "temporal" else {}
-    with planted_build.planted(name):
-        folder = build_quietly(world, tmp_path / "data", config=config(**changes))
+    steps = leaks.STEPS[name]()
+    folder = build_quietly(world, tmp_path / "data", config=config(**changes), steps=steps)
     lines = lines_of(folder)
     assert failing(lines) == FAILING[name], [line.found for line in lines.values()]
 
 
-def test_planted_leaks_end_with_the_build(world, tmp_path):
-    with planted_build.planted("own_group"):
-        pass
-    assert not failing(lines_of(build_quietly(world, tmp_path)))
-
-
 def test_a_temporal_leak_needs_a_promise(world, tmp_path):
-    with planted_build.planted("temporal"), pytest.raises(ValueError, match=r"--config\.data\.memory\.past_only=True"):
-        build_quietly(world, tmp_path)
+    with pytest.raises(ValueError, match=r"--config\.data\.memory\.past_only=True"):
+        build_quietly(world, tmp_path, steps=leaks.temporal())
 
 
 def build_drawn(out, plant, leaky=False, by="group"):
@@ -101,9 +96,10 @@ def build_drawn(out, plant, leaky=False, by="group"):
     chosen = full.get_config("tiny")
     chosen.data.depth.side = 8
     chosen.data.split.update({"by": by, "seed": 4 if by == "account" else 0})  # of which no split is empty
-    planted = planted_build.planted(plant) if leaky else contextlib.nullcontext()
-    with contextlib.redirect_stdout(io.StringIO()), planted:
-        return build(chosen, out / "raw", out / "features", out / ("leaky" if leaky else "data"))
+    steps = leaks.STEPS[plant]() if leaky else PAPER
+    with contextlib.redirect_stdout(io.StringIO()):
+        data_dir = out / ("leaky" if leaky else "data")
+        return build(chosen.data.to_dict(), out / "raw", out / "features", data_dir, steps=steps)
 
 
 @pytest.mark.parametrize("by", ["group", "account"])

@@ -1,0 +1,28 @@
+"""The steps of a build that can be replaced. ipa_jax.leakage.planted_build replaces some to plant a leak."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from data_builders.groups import Assign, assign_groups
+from data_builders.retrieval.accounts import Account, groups_of_split
+from data_builders.retrieval.top_k import Retrieved, retrieve
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The functions that a build calls; the defaults are the paper's method. Through Beam they must be picklable.
+
+    Attributes:
+      assign_groups: posts of an account to groups.
+      groups_of_split: the groups of an account that a split holds.
+      retrieve: what the images of an account retrieve.
+    """
+
+    assign_groups: Assign = assign_groups
+    groups_of_split: Callable[[Account, int], list[tuple[int, np.ndarray]]] = groups_of_split
+    retrieve: Callable[..., Retrieved] = retrieve
+
+
+PAPER = Steps()
