@@ -126,8 +126,8 @@ class _Photos:
         self._train = train
         self._places: dict[tuple[str, str, str], tuple[int, int]] = {}
         for bank in {self._own.split: self._own, train.split: train}.values():
-            columns = bank.images.select("account", "image_id", "record", "position")
-            self._places |= {(bank.split, account, image): at for account, image, *at in columns.iter_rows()}
+            rows = bank.images.select("account", "image_id", "record", "position").iter_rows()
+            self._places |= {(bank.split, account, image): (record, at) for account, image, record, at in rows}
 
     def find(self, account: str, image_id: str, elsewhere: bool) -> dict[str, Any]:
         """{"photo": data URL, "likes"} of an image that a group of `account` retrieves.
