@@ -75,10 +75,6 @@ STILL_LATE = {
     "ipa_jax.training.export",
     "ipa_jax.training.metric_writers",
     "ipa_jax.training.scorer",
-    "third_party_ports.checkpoint_checks",
-    "third_party_ports.checkpoints.files",
-    "third_party_ports.checkpoints.weights",
-    "third_party_ports.conversion",
     "third_party_ports.dekr.poses",
     "third_party_ports.dekr.refinement",
 }
@@ -89,7 +85,6 @@ STILL_LONG = {
     "ipa_jax.report.page.render",
     "ipa_jax.train.run",
     "ipa_jax.training.steps.make_train_step",
-    "third_party_ports.bottom_up.detector.region_features",
 }
 STILL_PATCHED = {"data_builders.top3000.tfds_repairs"}
 HEAVY = {"jax", "flax", "optax", "orbax", "grain", "clu", "polars", "tensorflow_datasets", "tensorflow", "matplotlib"}

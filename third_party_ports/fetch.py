@@ -33,7 +33,9 @@ def main(argv: list[str] | None = None) -> int:
         "--out", type=Path, default=Path("weights"), metavar="FOLDER", help="where the files go (default: weights)"
     )
     parser.add_argument(
-        "--base_url", metavar="URL", help="take the files from this server, which holds them under their published names"
+        "--base_url",
+        metavar="URL",
+        help="take the files from here, where they have their published names",
     )
     given = parser.parse_args(argv)
     names = list(zoo.CHECKPOINTS) if "all" in given.names else list(dict.fromkeys(given.names))

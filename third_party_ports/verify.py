@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
         except (OSError, ValueError) as error:
             parser.error(f"--readme {given.readme}: {error}")
     rows: list[check.Row] = []
-    for folder in (fixture for folder in given.folders for fixture in check.fixtures(folder)):
+    for folder in (fixture for each in given.folders for fixture in check.fixtures(each)):
         start = time.monotonic()
         found = check.verify(folder)
         rows += found

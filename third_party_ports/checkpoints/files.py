@@ -41,7 +41,7 @@ def read(path: str | Path, wrappers: Sequence[str] = ()) -> dict[str, np.ndarray
     elif head.startswith(b"PK") and _is_npz(path):
         tensors = _npz(path, wrappers)
     elif head.lstrip().startswith(b"<"):
-        raise WeightsError(f"{path}: this is a web page, not weights. Open it in a browser and download the file that it links to.")
+        raise WeightsError(f"{path}: this is a web page, not weights. Open it in a browser and download the file.")
     else:
         tensors = torch_files.read(path)
     for wrapper in wrappers:

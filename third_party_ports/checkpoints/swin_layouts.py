@@ -65,10 +65,10 @@ def _from_transformers(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarra
         for name in [name for name in named if f".attn.{first}." in name]:
             triple = [name.replace(f".attn.{first}.", f".attn.{part}.") for part in (first, second, third)]
             if any(part not in named or named[part].ndim == 0 for part in triple):
-                raise WeightsError(f"{name} comes without its {second} or {third}: the file is incomplete. Download it again.")
+                raise WeightsError(f"{name} comes without its {second} or {third}: the file is incomplete.")
             parts = [named.pop(part) for part in triple]
             if len({part.shape[1:] for part in parts}) > 1:
-                raise WeightsError(f"{', '.join(triple)} differ in width: the file is damaged. Download it again.")
+                raise WeightsError(f"{', '.join(triple)} differ in width: the file is damaged.")
             named[name.replace(f".attn.{first}.", ".attn.qkv.")] = np.concatenate(parts)
     return named
 

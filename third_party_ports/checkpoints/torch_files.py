@@ -75,7 +75,10 @@ def _foreign(mapped: mmap.mmap) -> str:
             "a pickle that torch.save did not write. It is not opened, because a pickle is a program. "
             f"{STATE_DICT} A file of numpy.savez(FILE, **arrays) works too."
         )
-    return f"not a readable PyTorch file: its first bytes are of no known format. {AGAIN} Or give a .safetensors, .npz or HDF5 file."
+    return (
+        f"not a readable PyTorch file: its first bytes are of no known format. {AGAIN} Or give a .safetensors, .npz or "
+        "HDF5 file."
+    )
 
 
 class _Storage(NamedTuple):
@@ -132,7 +135,7 @@ class _Tensors(pickle.Unpickler):
         return self._admitted[module, name]
 
     def persistent_load(self, pid: Any) -> str:
-        """Notes the storage ("storage", type, key, device, count) and returns its key. Streams add an item for views."""
+        """Notes a storage ("storage", type, key, device, count) and returns its key. Streams add an item for views."""
         kind, name, key, _, numel, *view = pid
         if kind != "storage" or view not in ([], [None]):
             raise _RefusedError(f"its storage {key} is of an unknown kind. {STATE_DICT}")

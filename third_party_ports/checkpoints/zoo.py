@@ -118,7 +118,7 @@ def _bottom_up(name: str, file: str, regions: str) -> Checkpoint:
         page=BOTTOM_UP_PAGE,
         size="about 262 MB",
         licence="Apache-2.0 (code; none is stated for the weights, converted from MIT ones)",
-        preprocessing=f"BGR 0 to 255 minus means, shorter side 600, longer at most 1000 (bottom_up/input.py); {regions}",
+        preprocessing=f"BGR 0 to 255 minus means, sides of 600 px and at most 1000 px (bottom_up/input.py); {regions}",
         inputs=((1, 224, 224, 3),),
         signature={
             "backbone.res4.22.conv1.weight": (256, 1024, 1, 1),
@@ -140,7 +140,7 @@ def _musiq(data: str, file: str, classes: int, *, head: bool = True) -> Checkpoi
         url=MUSIQ_FILES + file,
         size="155.4 MB",
         licence="Apache-2.0 (code; none is stated for the weights)",
-        preprocessing="RGB in [-1, 1]; patches of 32 px, of copies with longer sides of 224 and 384 px and of the photo "
+        preprocessing="RGB in [-1, 1]; patches of 32 px, of copies with longer sides of 224 and 384 and of the photo "
         "itself (peers/musiq_patches.py)",
         fields={"outputs": classes if head else 0},
         inputs=((1, 1, 3072),),
