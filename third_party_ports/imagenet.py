@@ -1,6 +1,7 @@
-"""What the networks trained on ImageNet expect of an image, as torchvision prepares it.
+"""Prepares images as the networks trained on ImageNet expect them, and as torchvision does.
 
-Runs in processes that only read images: NumPy and Pillow, no JAX. Shapes: H W sides in pixels; channels are R, G, B.
+This module needs NumPy and Pillow but no jax, because it runs in processes that only read photos.
+Shapes: H W sides in pixels. Channels are R, G, B.
 """
 
 from typing import Any
@@ -13,9 +14,16 @@ STD = np.array((0.229, 0.224, 0.225), np.float32)
 
 
 def normalise(images: Any) -> Any:
-    """[..., 3] uint8, or floating in [0, 1], as a NumPy or a JAX array -> (x - MEAN) / STD, float32 of its kind.
+    """Computes (x - MEAN) / STD.
 
-    Raises TypeError for integers of another type, whose range nobody knows.
+    Args:
+      images: [..., 3], uint8 or floating numbers in [0, 1], a NumPy or jax array.
+
+    Returns:
+      [..., 3] float32, an array of the same library.
+
+    Raises:
+      TypeError: integers of another type, whose range is unknown.
     """
     if images.dtype == np.uint8:
         images = images / np.float32(255)
@@ -25,6 +33,6 @@ def normalise(images: Any) -> Any:
 
 
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """[H, W, 3] uint8 -> [*size, 3] uint8, bilinear and antialiased; rounded after each of the two axes."""
+    """[H, W, 3] uint8 -> [*size, 3] uint8, bilinear and antialiased. Values are rounded after each of the two axes."""
     height, width = size
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))

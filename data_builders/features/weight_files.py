@@ -14,15 +14,15 @@ from third_party_ports.checkpoints.weights import WeightsError
 
 def weights_path(folder: str, name: str) -> Path:
     """The file in `folder` with the converted weights of `name`, a row of third_party_ports.checkpoints.zoo."""
-    return Path(folder) / (f"{name}.json" if zoo.checkpoint(name).module is None else f"{name}.safetensors")
+    return Path(folder) / zoo.checkpoint(name).converted
 
 
 def how_to_get(folder: str, name: str) -> str:
     """The command that puts a missing file into `folder`."""
     row = zoo.checkpoint(name)
     if row.url:
-        return f"{name}: python -m ipa_jax fetch {name} --out {folder}"
-    convert = f"python -m ipa_jax convert {name} {row.file} --out {weights_path(folder, name)}"
+        return f"{name}: ipa-jax fetch {name} --out {folder}"
+    convert = f"ipa-jax convert {name} {row.file} --out {weights_path(folder, name)}"
     return f"{name}: get {row.file} from {row.page}, then {convert}"
 
 
@@ -44,7 +44,7 @@ def source_sha256(folder: str, name: str) -> str:
     """The sha256 of the official file that a converted file was made from, as the converted file says.
 
     Raises:
-      WeightsError: the file is broken, or was not written by `python -m ipa_jax convert`.
+      WeightsError: the file is broken, or was not written by `ipa-jax convert`.
     """
     path = weights_path(folder, name)
     remedy = f"Make it again: {how_to_get(folder, name)}"

@@ -1,58 +1,69 @@
-"""Baselines of a data set, as a table."""
+"""Scores the baselines on a data set: chance, neighbours, metadata, and what a demo world's truth allows.
+
+python -m ipa_jax baselines --data_dir DATA [--world WORLD] [--export EXPORT] [--split test] [--json]
+"""
 
 import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from ipa_jax.baselines.scores import yardsticks
 from third_party_ports.cli import Parser, fail, whole_number
-
-if TYPE_CHECKING:
-    pass
-
-
-def print_table(results: Mapping[str, dict], title: str) -> None:
-    """Prints `yardsticks` with rich."""
-    from rich.console import Console
-    from rich.table import Table
-
-    one = next(iter(results.values()))
-    caption = f"{one['pairs']} pairs of {one['groups']} groups; 95 % intervals over {one['interval_over']}"
-    table = Table("yardstick", title=title, caption=caption)
-    for name in ("accuracy %", "95 %", "PLCC", "SRCC", "Ratio MSE"):
-        table.add_column(name, justify="right")
-    for name, result in results.items():
-        interval = " to ".join(f"{100 * x:.2f}" for x in result["accuracy_interval"])
-        figures = [f"{result[x]:.4f}" for x in ("plcc", "srcc", "ratio_mse")]
-        table.add_row(name, f"{100 * result['accuracy']:.2f}", interval, *figures)
-    Console().print(table)
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Runs the command; returns its exit status."""
     parser = Parser("baselines", __doc__)
-    parser.add_argument("--data_dir", required=True, help="what data_builders.build wrote")
-    parser.add_argument("--world", type=Path, help="demo world that the data came from: adds what its truth says")
-    parser.add_argument("--export", type=Path, help="export/ of a trained model: adds kNN on its backbone's features")
-    parser.add_argument("--split", default="test", choices=["validation", "test"])  # train has the labels
+    parser.add_argument("--data_dir", required=True, help="a data set that `ipa-jax build` wrote")
+    parser.add_argument("--world", type=Path, help="the demo world that the data came from: adds what its truth says")
+    parser.add_argument("--export", type=Path, help="export/ of a trained model: adds neighbours by its backbone")
+    parser.add_argument("--split", default="test", choices=["validation", "test"])  # train gave the labels
     parser.add_argument("--seed", type=whole_number(0), default=0, help="of chance and of the bootstrap")
-    parser.add_argument("--json", action="store_true", help="print one JSON object in place of the table")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     args = parser.parse_args(argv)
 
     from data_builders.dataset import GroupDataset
+    from ipa_jax.baselines.scores import baseline_figures
 
     try:
         train = GroupDataset(args.data_dir, "train", depth=False)
         dataset = GroupDataset(args.data_dir, args.split, depth=False)
-        results = yardsticks(dataset, train, args.world, export=args.export, seed=args.seed)
+        results = baseline_figures(dataset, train, args.world, export=args.export, seed=args.seed)
     except (ValueError, OSError) as error:
         return fail(error)
     if args.json:
         print(json.dumps(results))
     else:
-        print_table(results, f"Yardsticks, {args.split} split of {args.data_dir}")
+        print_table(results, f"Baselines, {args.split} split of {args.data_dir}")
     return 0
+
+
+def print_table(results: Mapping[str, Mapping[str, Any]], title: str) -> None:
+    """Prints the figures of `scores.baseline_figures`."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from ipa_jax.metrics.display import interval, number
+    from ipa_jax.metrics.registry import METRICS
+
+    one = next(iter(results.values()))
+    caption = f"{one['pairs']} pairs of {one['groups']} groups; 95 % intervals over {one['interval_over']}"
+    table = Table("baseline", title=title, caption=caption)
+    shown = [name for name in METRICS if name in one]
+    for name in shown:
+        heading = METRICS[name].heading + " %" * METRICS[name].percent
+        for text in (heading, "95 %") if name == "accuracy" else (heading,):
+            table.add_column(text, justify="right")
+    for name, result in results.items():
+        cells = []
+        for metric in shown:
+            row = METRICS[metric]
+            cells.append(number(result[metric], row.digits, row.percent).removesuffix(" %"))
+            if metric == "accuracy":
+                cells.append(interval(result["accuracy_interval"], row.digits, row.percent))
+        table.add_row(name, *cells)
+    Console().print(table)
 
 
 if __name__ == "__main__":

@@ -2,32 +2,47 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy as np
+import jax
+import numpy as np
+import polars as pl
+from tqdm import tqdm
 
-    from data_builders.dataset import GroupDataset
+from data_builders.dataset import GroupDataset
+from ipa_jax.baselines.neighbours import knn
+from ipa_jax.input import photos
+from ipa_jax.models.popularity import normalise
+from ipa_jax.training.export import ExportError, load_export
+from third_party_ports.swin import Swin
 
-BATCH = 64  # images run at once; a shorter last batch is padded
+BATCH = 64  # images per step; a shorter last batch is padded
 
 
-def backbone_features(export: Path, dataset: "GroupDataset") -> "np.ndarray":
-    """Float32 [I, C]: the mean over the tokens of the export's Swin of each image, centre cut, in the index's order.
+def backbone_knn(dataset: GroupDataset, train: GroupDataset, export: Path) -> pl.DataFrame:
+    """Neighbours by the cosine of the pooled Swin features of an export; see `neighbours.knn`.
 
-    Raises ExportError where there is no export, or its network has no Swin at "swin".
+    Raises:
+      ExportError: as `backbone_features`.
     """
-    import jax
-    import numpy as np
-    from tqdm import tqdm
+    units = {}
+    for split in [train] if dataset is train else [train, dataset]:
+        vectors = backbone_features(export, split)
+        units[split.split] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return knn(dataset, train, lambda split, rows: units[split.split][rows["row"].to_numpy()], "backbone kNN")
 
-    from ipa_jax.models.popularity import normalise
-    from ipa_jax.training.export import ExportError, load_export
-    from third_party_ports.swin import Swin
 
+def backbone_features(export: Path, dataset: GroupDataset) -> np.ndarray:
+    """Features of each image, cut at its centre, in the order of the index: float32 [I, C], means over Swin's tokens.
+
+    Args:
+      export: the export/ folder of a run.
+      dataset: the split.
+    Raises:
+      ExportError: there is no export, or its network has no Swin.
+    """
     variables, config, _ = load_export(export)
     if "swin" not in variables["params"]:
-        raise ExportError(f"{export} has no backbone (params/swin): name the export of configs/full.py or basic.py")
+        raise ExportError(f"{export} has no backbone (params/swin); give the export of full, basic or the like")
     swin = Swin(**config.model.swin)
 
     @jax.jit
@@ -44,12 +59,8 @@ def backbone_features(export: Path, dataset: "GroupDataset") -> "np.ndarray":
     return np.concatenate(features).astype(np.float32)
 
 
-def _batches(dataset: "GroupDataset", resize: int, crop: int) -> "Iterator[np.ndarray]":
+def _batches(dataset: GroupDataset, resize: int, crop: int) -> Iterator[np.ndarray]:
     """u8 [<= BATCH, crop, crop, 3], every image once."""
-    import numpy as np
-
-    from ipa_jax.input import photos
-
     cut, waiting = photos.centre_cut(resize, crop), []
     for record in range(len(dataset)):
         for photo in dataset[record]["images"]:

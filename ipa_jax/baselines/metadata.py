@@ -1,61 +1,60 @@
-"""Yardsticks of what is around a photo: when it was posted, by whom, what kind of post it is, what its caption says.
+"""Baselines of what is around a photo: when it was posted, by whom, what kind of post it is, what its caption says.
 
-None looks at a pixel; labels are those of train posts alone. Each returns a scores frame (scored_pairs.py).
+None looks at a pixel, and labels are those of train posts alone. Each returns a frame of scores (scored_pairs.py).
 """
 
 import re
 import zlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy as np
-    import polars as pl
-    from scipy.sparse import csr_array
+import numpy as np
+import polars as pl
+from scipy.sparse import csr_array
+from scipy.sparse.linalg import lsqr
 
-    from data_builders.dataset import GroupDataset
+from data_builders.dataset import GroupDataset
+from data_builders.retrieval.local_score import local_scores
+from ipa_jax.metrics.scored_pairs import score_table
 
 YEAR = 365.25 * 86_400  # seconds
-MOST_PEOPLE = 3  # more count as so many
+MOST_PEOPLE = 3  # more people count as this many
 SLOTS = 2**14  # of the hashed bag of words
-PENALTIES = (0.3, 1.0, 3.0, 10.0)  # of the ridge; the one that does best on the held-out part of train is taken
+PENALTIES = (0.3, 1.0, 3.0, 10.0)  # of the ridge; the best one on the held-out part of train is taken
 
 
-def newer(dataset: "GroupDataset", sign: int = 1) -> "pl.DataFrame":
-    """z = years from the first post of the group; the later post of a pair wins. With sign -1 the older one does."""
-    import polars as pl
+def newer(dataset: GroupDataset) -> pl.DataFrame:
+    """z = years since the first post of the group: the later post of a pair wins."""
+    return _by_time(dataset, 1)
 
-    from ipa_jax.metrics.scored_pairs import score_table
 
+def older(dataset: GroupDataset) -> pl.DataFrame:
+    """As `newer`, but the earlier post of a pair wins."""
+    return _by_time(dataset, -1)
+
+
+def _by_time(dataset: GroupDataset, sign: int) -> pl.DataFrame:
     since = dataset.images.select(pl.col("time") - pl.col("time").min().over("record"))["time"]
     return score_table(dataset.images, sign * since.to_numpy() / YEAR)
 
 
-def account_constant(dataset: "GroupDataset", train: "GroupDataset") -> "pl.DataFrame":
-    """z = mean log likes of the account's train images, 0 where it has none: all that followers could tell.
+def account_constant(dataset: GroupDataset, train: GroupDataset) -> pl.DataFrame:
+    """z = mean log likes of the account's train images, 0 without any: all that the number of followers could tell.
 
-    Every pair ties, so its accuracy is 50 % by construction: a check of the metric, and of what a pair cancels.
+    Every pair ties, so accuracy is 50 % by construction: this checks the metric, and that a pair cancels the account.
     """
-    import polars as pl
-
-    from ipa_jax.metrics.scored_pairs import score_table
-
     means = train.images.group_by("account").agg(pl.col("likes").log().mean().alias("z"))
     z = dataset.images.join(means, on="account", how="left", maintain_order="left")["z"].fill_null(0.0)
     return score_table(dataset.images, z.to_numpy())
 
 
-def content_type(dataset: "GroupDataset", train: "GroupDataset") -> "pl.DataFrame":
-    """z = mean log local score (eq. 3) of the train images of the same type, 0 for a type that train lacks.
+def content_type(dataset: GroupDataset, train: GroupDataset) -> pl.DataFrame:
+    """z = mean log local score (eq. 3) of the train images of the same type; 0 for a type that train does not have.
 
-    A type is the number of people (0, 1, 2, 3 or more, unknown), carousel or not, sponsored or not. A train image's
-    local score is its likes over the mean of its account's train posts within the window.
+    A type is the number of people (0, 1, 2, 3 or more, unknown), carousel or not, sponsored or not. The local score of
+    a train image is its likes over the mean likes of its account's train posts within the window.
     """
-    import polars as pl
 
-    from ipa_jax.metrics.scored_pairs import score_table
-
-    def typed(images: "pl.DataFrame") -> "pl.DataFrame":
+    def typed(images: pl.DataFrame) -> pl.DataFrame:
         people = pl.col("people").clip(-1, MOST_PEOPLE)
         return images.with_columns(people=people, carousel=pl.col("carousel_length") > 1)
 
@@ -66,12 +65,8 @@ def content_type(dataset: "GroupDataset", train: "GroupDataset") -> "pl.DataFram
     return score_table(dataset.images, z.to_numpy())
 
 
-def log_local(train: "GroupDataset") -> "np.ndarray":
-    """Float64 [I]: log local score of each train image among its account's train posts, in the index's order."""
-    import numpy as np
-
-    from data_builders.retrieval.local_score import local_scores
-
+def log_local(train: GroupDataset) -> np.ndarray:
+    """Log local score of each train image among its account's train posts, float64 [I] in the order of the index."""
     out = np.zeros(len(train.images))
     for (_,), rows in train.images.with_row_index("row").group_by("account", maintain_order=True):
         posts = rows.unique("post_id").sort("time", "post_id")
@@ -82,16 +77,12 @@ def log_local(train: "GroupDataset") -> "np.ndarray":
     return out
 
 
-def caption_only(dataset: "GroupDataset", train: "GroupDataset") -> "pl.DataFrame":
-    """z = ridge regression of log likes, centred in each account, on the words and hashtags of the caption.
+def caption_only(dataset: GroupDataset, train: GroupDataset) -> pl.DataFrame:
+    """z = ridge regression of log likes, centred per account, on the words and hashtags of the caption.
 
-    Words are hashed into 16,384 slots, each caption of length 1. The penalty is chosen on every fifth train group.
+    Words are hashed into 16,384 slots and each caption is scaled to length 1. The penalty is chosen on every fifth
+    train group.
     """
-    import numpy as np
-    import polars as pl
-
-    from ipa_jax.metrics.scored_pairs import score_table
-
     words, fit = bag_of_words(_texts(train)), train.images
     centred = fit.select(pl.col("likes").log() - pl.col("likes").log().mean().over("account")).to_series().to_numpy()
     held = (fit["record"].to_numpy() % 5 == 0) & (fit["record"].n_unique() > 1)
@@ -104,18 +95,13 @@ def caption_only(dataset: "GroupDataset", train: "GroupDataset") -> "pl.DataFram
     return score_table(dataset.images, asked @ weights)
 
 
-def ridge(features: "csr_array", target: "np.ndarray", penalty: float) -> "np.ndarray":
-    """Float64 [D] that minimises |features w - target|^2 + penalty |w|^2; features: scipy sparse [N, D]."""
-    from scipy.sparse.linalg import lsqr
-
+def ridge(features: csr_array, target: np.ndarray, penalty: float) -> np.ndarray:
+    """The w, float64 [D], that minimises |features w - target|^2 + penalty |w|^2; features [N, D], target [N]."""
     return lsqr(features, target, damp=penalty**0.5, atol=1e-10, btol=1e-10)[0]
 
 
-def bag_of_words(texts: Sequence[str]) -> "csr_array":
-    """Scipy sparse float64 [N, SLOTS]: counts of hashed words and #tags, each row of length 1 (0 without a word)."""
-    import numpy as np
-    from scipy.sparse import csr_array
-
+def bag_of_words(texts: Sequence[str]) -> csr_array:
+    """Counts of hashed words and #tags, float64 [N, SLOTS], each row scaled to length 1 (0 without a word)."""
     rows, columns = [], []
     for row, text in enumerate(texts):
         found = [zlib.crc32(word.encode()) % SLOTS for word in re.findall(r"#?\w+", text.lower())]
@@ -128,7 +114,7 @@ def bag_of_words(texts: Sequence[str]) -> "csr_array":
     return csr_array(counts.multiply(scale[:, None]))
 
 
-def _texts(dataset: "GroupDataset") -> list[str]:
+def _texts(dataset: GroupDataset) -> list[str]:
     """Caption and hashtags of each image, in the index's order."""
     texts = []
     for record in range(len(dataset)):

@@ -1,61 +1,77 @@
-"""Nearest neighbours within the account: by pixels, and by the features of a trained backbone.
+"""Baselines that look at other photos of the account: what the model retrieves, and the nearest photos by pixels.
 
-z = mean log local score (eq. 3) of the 5 nearest train images of the account. An image's own group is never among
-them, nor in the means; no label of a validation or test image is read. Under `memory.past_only` only the past is. 0 for
-an image whose account has no train image that it may see.
+Of the nearest photos, z is the mean log local score (eq. 3) of the 5 nearest train images of the account. An image's
+own group is never among them, nor in the means, and no label of a validation or test image is read. With
+`memory.past_only` only older images count. An image whose account has no train image to look at gets z = 0.
 """
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
-if TYPE_CHECKING:
-    import numpy as np
-    import polars as pl
+import numpy as np
+import polars as pl
+from tqdm import tqdm
 
-    from data_builders.dataset import GroupDataset
-    from data_builders.retrieval.memory_bank import AccountImages
+from data_builders.dataset import GroupDataset
+from data_builders.groups import TEST, TRAIN
+from data_builders.retrieval.local_score import local_scores
+from data_builders.retrieval.memory_bank import AccountImages, visible
+from ipa_jax.input.photos import decode
+from ipa_jax.metrics.scored_pairs import score_table
 
+BATCH = 256  # groups read at once
 NEIGHBOURS = 5  # as many as the model retrieves
 THUMBNAIL = 16  # side of the down-sampled images, pixels
 
-Embed = Callable[["GroupDataset", "pl.DataFrame"], "np.ndarray"]
+# (split, n rows of its index with their numbers in the column `row`) -> vectors [n, D].
+Embed = Callable[[GroupDataset, pl.DataFrame], np.ndarray]
 
 
-def pixel_knn(dataset: "GroupDataset", train: "GroupDataset") -> "pl.DataFrame":
-    """Near in 16 x 16 RGB pixels; see `knn`."""
+def retrieval_only(dataset: GroupDataset) -> pl.DataFrame:
+    """z = sum_k S_k log local_k / sum_k S_k over the retrieved images (eq. 1, 3); 0 without a similar one."""
+    z = [
+        similarity_weighted(example["similarity"][..., 0], example["local_score"], example["mask"])
+        for example in _examples(dataset, "retrieval-only")
+    ]
+    return score_table(dataset.images, np.concatenate(z))
+
+
+def similarity_weighted(similarity: np.ndarray, local: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The mean log local score by similarity, float64 [N].
+
+    Args:
+      similarity, local: S and local score of each slot, float [N, K].
+      mask: bool [N, K], slots that hold an image.
+    """
+    weight = np.where(mask, similarity, 0)
+    total = weight.sum(axis=1)
+    logs = (weight * np.log(np.where(mask, local, 1))).sum(axis=1)
+    return np.divide(logs, total, out=np.zeros(len(total)), where=total > 0)
+
+
+def _examples(dataset: GroupDataset, what: str) -> Iterator[dict[str, Any]]:
+    """All groups in order, read in batches, with a progress bar."""
+    with tqdm(total=len(dataset), desc=what, unit="group", disable=None) as bar:
+        for begin in range(0, len(dataset), BATCH):
+            batch = dataset.get(list(range(begin, min(begin + BATCH, len(dataset)))))
+            yield from batch
+            bar.update(len(batch))
+
+
+def pixel_knn(dataset: GroupDataset, train: GroupDataset) -> pl.DataFrame:
+    """Neighbours by the distance of 16 x 16 RGB pixels; see `knn`."""
     return knn(dataset, train, thumbnails, "pixel kNN")
 
 
-def backbone_knn(dataset: "GroupDataset", train: "GroupDataset", export: Path) -> "pl.DataFrame":
-    """Near by the cosine of the pooled Swin features of an export; see `knn`. Raises ExportError."""
-    import numpy as np
-
-    from ipa_jax.baselines.backbone_features import backbone_features
-
-    units = {}
-    for split in [train] if dataset is train else [train, dataset]:
-        vectors = backbone_features(export, split)
-        units[split.split] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return knn(dataset, train, lambda split, rows: units[split.split][rows["row"].to_numpy()], "backbone kNN")
-
-
-def knn(dataset: "GroupDataset", train: "GroupDataset", embed: Embed, what: str) -> "pl.DataFrame":
-    """Scores of the split; see the module.
+def knn(dataset: GroupDataset, train: GroupDataset, embed: Embed, what: str) -> pl.DataFrame:
+    """Scores of a split by the nearest train images of each account.
 
     Args:
-      dataset: the split to score; train: the train split of the same data, the same object to score it itself.
-      embed: (split, n rows of its index with a column `row`, their places in it) -> [n, D], compared by Euclidean
-        distance.
-      what: it is called, beside the progress.
+      dataset: the split to score.
+      train: the train split of the same data set; the same object as `dataset` to score train itself.
+      embed: gives the vectors of images, which are compared by Euclidean distance.
+      what: the name beside the progress.
     """
-    import numpy as np
-    import polars as pl
-    from tqdm import tqdm
-
-    from data_builders.groups import TEST, TRAIN
-    from ipa_jax.metrics.scored_pairs import score_table
-
     asked = dataset.images.with_row_index("row").with_columns(split=pl.lit(TEST))
     known = train.images.with_row_index("row").with_columns(split=pl.lit(TRAIN))
     same = dataset is train
@@ -79,25 +95,22 @@ def knn(dataset: "GroupDataset", train: "GroupDataset", embed: Embed, what: str)
 
 
 def nearest_log_local(
-    query_vectors: "np.ndarray",
-    bank_vectors: "np.ndarray",
-    query: "AccountImages",
-    bank: "AccountImages",
+    query_vectors: np.ndarray,
+    bank_vectors: np.ndarray,
+    query: AccountImages,
+    bank: AccountImages,
     options: Mapping[str, Any],
-) -> "np.ndarray":
-    """float64 [Q]: mean log local score of each query's nearest images among those of the bank that it may see.
+) -> np.ndarray:
+    """The mean log local score of each query's nearest images in the bank that it may see, float64 [Q].
 
     Args:
-      query_vectors, bank_vectors: [Q, D] and [M, D], compared by Euclidean distance.
-      query, bank: of one account, the bank sorted by time; ties go to the older image.
-      options: `config.data` as nested dict; reads memory and split.
+      query_vectors: [Q, D]; compared with those of the bank by Euclidean distance.
+      bank_vectors: [M, D].
+      query: the images to score, of one account.
+      bank: the account's train images, sorted by time. Of two images at one distance the older is nearer.
+      options: the options of the build, `config.data` as nested dict; reads memory and split.
     """
-    import numpy as np
-
-    from data_builders.retrieval.local_score import local_scores
-    from data_builders.retrieval.memory_bank import visible
-
-    # Whatever a train query may see under `exclude`: a yardstick that reads its own likes would be none.
+    # Whatever `exclude` lets the model's train queries see: a baseline that reads its own likes would say nothing.
     memory = {**options["memory"], "exclude": "group"}
     seen = visible(query, bank, memory, options["split"]["by"])  # [Q, M]
     _, first, post = np.unique(bank.post, return_index=True, return_inverse=True)
@@ -114,12 +127,8 @@ def nearest_log_local(
     return chosen.sum(axis=1) / np.maximum(real.sum(axis=1), 1)
 
 
-def thumbnails(dataset: "GroupDataset", rows: "pl.DataFrame") -> "np.ndarray":
-    """uint8 [len(rows), 16 * 16 * 3] of the images at (record, position). Raises ValueError as `decode`."""
-    import numpy as np
-
-    from ipa_jax.input.photos import decode
-
+def thumbnails(dataset: GroupDataset, rows: pl.DataFrame) -> np.ndarray:
+    """uint8 [len(rows), 16 * 16 * 3] of the images at (record, position). Raises PhotoError as `decode`."""
     records = rows["record"].unique(maintain_order=True).to_list()
     examples = dict(zip(records, dataset.get(records), strict=True))
     places = rows.select("record", "position").iter_rows()
@@ -127,12 +136,8 @@ def thumbnails(dataset: "GroupDataset", rows: "pl.DataFrame") -> "np.ndarray":
     return np.stack(pixels)
 
 
-def _account_images(rows: "pl.DataFrame", first_group: int) -> "AccountImages":
+def _account_images(rows: pl.DataFrame, first_group: int) -> AccountImages:
     """Rows of the index of one account as memory_bank.py has them; groups are numbered from `first_group`."""
-    import numpy as np
-
-    from data_builders.retrieval.memory_bank import AccountImages
-
     order = rows.select("time", "post_id").rows()
     number = {key: i for i, key in enumerate(sorted(set(order)))}
     return AccountImages(

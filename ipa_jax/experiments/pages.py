@@ -8,13 +8,12 @@ from typing import Any
 
 import jinja2
 
+from ipa_jax.experiments.statistics import METRICS as PRINTED
+from ipa_jax.metrics.registry import METRICS
 from ipa_jax.report.page import TEMPLATES as REPORT_TEMPLATES
 from third_party_ports import files
 
 TEMPLATES = Path(__file__).parent / "templates"
-DECIMALS = {"accuracy": 1, "plcc": 3, "srcc": 3, "ratio_mse": 2, "ratio_mse_rescaled": 2}
-HEADINGS = {"accuracy": "accuracy %", "plcc": "PLCC", "srcc": "SRCC", "ratio_mse": "Ratio MSE",
-            "ratio_mse_rescaled": "Ratio MSE rescaled"}  # fmt: skip
 NONE = "-"
 
 
@@ -69,11 +68,11 @@ def line(cells: Sequence[str]) -> str:
 
 
 def number(value: float | None, metric: str, *, signed: bool = False) -> str:
-    """A metric as printed: accuracy in percent; a dash for None."""
+    """A metric as printed, percentages without their sign; a dash for None."""
     if value is None:
         return NONE
-    scale = 100 if metric == "accuracy" else 1
-    text = f"{scale * value:{'+' if signed else ''}.{DECIMALS[metric]}f}"
+    row = METRICS[metric]
+    text = f"{(100 if row.percent else 1) * value:{'+' if signed else ''}.{row.table_digits}f}"
     return "0.0" if text == "-0.0" else text
 
 
@@ -109,8 +108,9 @@ def headings(metrics: Sequence[str], paper: Sequence[str]) -> list[str]:
     """The heads of the columns: for each metric the paper's figure, if it is in `paper`, and ours."""
     out = []
     for metric in metrics:
-        out += [f"{HEADINGS[metric]}, paper"] if metric in paper else []
-        out += [HEADINGS[metric], *(["std", "95 %"] if metric == "accuracy" else [])]
+        heading = f"{METRICS[metric].heading.lower()} %" if METRICS[metric].percent else METRICS[metric].heading
+        out += [f"{heading}, paper"] if metric in paper else []
+        out += [heading, *(["std", "95 %"] if metric == "accuracy" else [])]
     return [*out, "full minus this row, points (95 %)"]
 
 
@@ -184,10 +184,10 @@ def claim_cells(claim: Mapping[str, Any]) -> list[str]:
 def comma_separated(document: Mapping[str, Any]) -> str:
     """The tables as CSV: a line for each row of a table, figures unrounded, empty where there is none."""
     buffer = io.StringIO()
-    ours = [part for metric in DECIMALS for part in (metric, f"{metric}_low", f"{metric}_high", f"{metric}_mean",
+    ours = [part for metric in PRINTED for part in (metric, f"{metric}_low", f"{metric}_high", f"{metric}_mean",
                                                      f"{metric}_std")]  # fmt: skip
     columns = ["table", "row", "missing", "seeds", "pairs", "groups", "accounts", *ours,
-               *(f"paper_{metric}" for metric in DECIMALS if metric != "ratio_mse_rescaled"),
+               *(f"paper_{metric}" for metric in PRINTED if metric != "ratio_mse_rescaled"),
                "full_minus_row", "full_minus_row_low", "full_minus_row_high", "verdict"]  # fmt: skip
     writer = csv.DictWriter(buffer, columns, restval="", lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
@@ -203,8 +203,8 @@ def _unrounded(row: Mapping[str, Any]) -> dict[str, Any]:
     values = {"row": row["name"], "missing": row["missing"]}
     values |= {f"paper_{metric}": value for metric, value in row["paper"].items()}
     if found := row["ours"]:
-        values |= {name: found.get(name) for name in ("seeds", "pairs", "groups", "accounts", *DECIMALS)}
-        for metric in DECIMALS:
+        values |= {name: found.get(name) for name in ("seeds", "pairs", "groups", "accounts", *PRINTED)}
+        for metric in PRINTED:
             bounds = found[f"{metric}_interval"] or (None, None)
             values |= {f"{metric}_low": bounds[0], f"{metric}_high": bounds[1]}
             values |= {f"{metric}_{part}": found[part].get(metric) for part in ("mean", "std")}

@@ -11,6 +11,7 @@ import polars as pl
 from data_builders.dataset import GroupDataset
 from data_builders.features.weight_files import weights_path
 from ipa_jax.baselines import scores as baseline_scores
+from ipa_jax.baselines.names import BASELINES
 from ipa_jax.experiments import records, runs
 from ipa_jax.experiments.records import Record, Recorded, RecordError
 from ipa_jax.experiments.runs import Run
@@ -22,9 +23,6 @@ from ipa_jax.peers import zero_shot
 from ipa_jax.training import workdir
 
 PEERS = tuple(zero_shot.NAMES)  # those with public weights
-TRUTH = ("bayes", "universal_only")  # known of a demo world alone
-BASELINES = ("retrieval_only", "backbone_knn", "pixel_knn", "caption_only", "content_type", "newer", "older",
-             "account_constant", "chance")  # fmt: skip
 
 Scores = Callable[[str, str], pl.DataFrame]  # (name, split) -> frame of scores
 
@@ -59,7 +57,8 @@ def baselines(run: Run, study: Study) -> dict[str, Record]:
 
     Nothing is built or trained where all records exist. Raises as runs.run_all.
     """
-    names = BASELINES if isinstance(run.world, BuiltData) else (*TRUTH, *BASELINES)
+    real = isinstance(run.world, BuiltData)  # nobody knows the truth of real likes
+    names = [name for name, row in BASELINES.items() if not (real and "world" in row.needs)]
     tables: dict[str, dict] = {}
 
     def scores(name: str, split: str) -> pl.DataFrame:

@@ -9,6 +9,7 @@ import polars as pl
 
 from ipa_jax.experiments.records import Recorded, pooled
 from ipa_jax.metrics import bootstrap, split_metrics
+from ipa_jax.metrics.registry import with_interval
 
 METRICS = ("accuracy", "plcc", "srcc", "ratio_mse", "ratio_mse_rescaled")
 UNDECIDED = "undecided"
@@ -55,7 +56,7 @@ def difference(ours: Recorded, theirs: Recorded, min_ratio: float, *, draws: int
         raise ValueError(f"no seed in common: {sorted(ours)} and {sorted(theirs)}")
     left, right = (pooled(runs[key] for key in common) for runs in (ours, theirs))
     found = split_metrics.paired_difference(left, right, min_ratio, draws=draws, seed=seed)
-    for name in split_metrics.STATISTICS:
+    for name in with_interval():
         found[name]["verdict"] = verdict(found[name]["interval"])
     ahead = sum(ours[key][1].figures["accuracy"] > theirs[key][1].figures["accuracy"] for key in common)
     return found | {"seeds": len(common), "ahead": ahead}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ipa_jax import paper
-from ipa_jax.baselines.names import YARDSTICKS as BASELINES
+from ipa_jax.baselines.names import BASELINES
 from ipa_jax.experiments import statistics, table_rows
 from ipa_jax.experiments.pages import interval, number
 from ipa_jax.experiments.records import Recorded
@@ -81,7 +81,7 @@ def document(
       remarks: Markdown for the end of the page.
     """
     others = [table_rows.find(name) for name in extra]
-    marks = [TableRow(name, label, note=f"{label}: {note}.") for name, (label, note) in BASELINES.items()]
+    marks = [TableRow(name, row.title, note=f"{row.title}: {row.note}.") for name, row in BASELINES.items()]
     marks = [row for row in marks if row.name in results.found] + [table_rows.SHUFFLED]
     return {
         "title": title,

@@ -1,15 +1,17 @@
-"""95 % intervals by bootstrap over accounts (section 4.1.2): as many drawn as there are, repeats count twice.
+"""95 % intervals by bootstrap over accounts (section 4.1.2).
 
-Pairs and groups of one account are not independent, so accounts are what is drawn; under 10 accounts, groups.
-Every statistic is a ratio of sums over groups, so a draw is one row of counts times the sums of each unit.
+Pairs and groups of one account are not independent, so whole accounts are drawn, with replacement, as many as the data
+has. Fewer than MIN_ACCOUNTS accounts say too little of how accounts differ: then groups are drawn. Every statistic is a
+ratio of sums over groups, so a draw is one row of counts times the sums of each unit.
 """
 
 import statistics
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.stats import t as student_t
 
-MIN_ACCOUNTS = 10  # fewer say too little of how accounts differ
+MIN_ACCOUNTS = 10
 
 Sums = dict[str, np.ndarray]  # statistic -> float64 [G, 2]: what a group adds to its numerator and denominator
 
@@ -29,10 +31,13 @@ def resample(
 
     Args:
       account: int [G], the account of each row of the tables, numbered from 0 without gaps.
-      group: int [G], likewise the group of each: one group may have several rows, each a run's.
-      draws, seed: 1000 draws by default everywhere; 0 gives empty results.
-    Returns "accounts" or "groups" (what was drawn), and for each table: statistic -> float64 [draws], NaN for a draw
-    whose denominator is 0.
+      group: int [G], the group of each row, numbered likewise. A group that several runs have scored has several rows.
+      tables: one per model to compare.
+      draws: how many; 0 gives empty results.
+      seed: of the draws.
+    Returns:
+      What was drawn, "accounts" or "groups"; and for each table: statistic -> float64 [draws], NaN for a draw whose
+      denominator is 0.
     """
     over, unit = "accounts", account
     if account.max() + 1 < MIN_ACCOUNTS:
@@ -50,26 +55,24 @@ def resample(
 
 
 def interval(values: np.ndarray) -> list[float] | None:
-    """The central 95 % of resampled values (linear percentiles, NaN left out): [low, high]; None when none are left."""
+    """The central 95 % of resampled values, [low, high], by linear percentiles, without NaN; None if all are NaN."""
     values = values[~np.isnan(values)]
     return [float(x) for x in np.percentile(values, [2.5, 97.5])] if len(values) else None
 
 
 def standard_error(values: np.ndarray) -> float | None:
-    """Standard deviation of resampled values; None when fewer than two are numbers."""
+    """The standard deviation of resampled values, NaN left out; None for fewer than two numbers."""
     values = values[~np.isnan(values)]
     return float(values.std(ddof=1)) if len(values) > 1 else None
 
 
 def over_runs(values: Sequence[float]) -> list[float] | None:
-    """95 % interval (Student's t) of the mean over runs; None below three, whose interval would hold anything.
+    """95 % interval (Student's t) of the mean over runs, [low, high]; None for fewer than three runs.
 
-    The interval of a control on shuffled likes: what one shuffle happens to teach shows on all accounts alike, so the
-    accuracy of one run lies further from 50 % than a bootstrap over accounts expects.
+    Use it for a control on shuffled likes. What one shuffle happens to teach shows on all accounts alike, so the
+    accuracy of a single run can lie further from 50 % than a bootstrap over accounts expects.
     """
-    from scipy.stats import t
-
     if len(values) < 3:
         return None
-    half = float(t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / len(values) ** 0.5
+    half = float(student_t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / len(values) ** 0.5
     return [statistics.mean(values) - half, statistics.mean(values) + half]

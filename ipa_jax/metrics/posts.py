@@ -1,4 +1,4 @@
-"""A post scored as the set of its images: posts take the images' place in groups, pairs and metrics."""
+"""A post scored as the set of its images: posts take the place of images in groups, pairs and metrics."""
 
 import polars as pl
 
@@ -6,15 +6,18 @@ POOLS = ("mean", "max", "first")
 
 
 def pool_posts(scores: pl.DataFrame, how: str) -> pl.DataFrame:
-    """Scores with a row a post, of which z is the mean or the maximum of its images' z, or that of its first image.
+    """Turns scores of images into scores of posts.
 
-    A mean of z = log s is the geometric mean of s. A post's images share its likes and never pair with each other, so
-    a pair of posts counts once, whatever the number of their images.
+    A mean of z = log s is the geometric mean of s. The images of a post share its likes and never pair with each
+    other, so a pair of posts counts once, however many images the posts have.
 
     Args:
-      scores: as scored_pairs reads it, a post's images in their order.
-    Returns the same columns in the order of the posts; image_id is the post's id.
-    Raises ValueError for an unknown `how`, or for a post whose images differ in likes.
+      scores: a row per image (see scored_pairs.py), the images of a post in their order.
+      how: "mean" or "max" of the images' z, or "first" for the z of the first image.
+    Returns:
+      The same columns with a row per post, in the order of the posts; image_id is the post's id.
+    Raises:
+      ValueError: `how` is unknown, or the images of a post differ in likes.
     """
     if how not in POOLS:
         raise ValueError(f"posts are pooled by {', '.join(POOLS)}, not by {how!r}")

@@ -1,9 +1,15 @@
 """The scores of a split as groups and pairs in arrays: what every metric of section 4.1.2 starts from.
 
-`scores` is a polars frame with a row an image: account str, record int (the group), image_id str, post_id str,
-likes int (>= 1), z float (z = log s); where several runs of one data set are pooled also group, equal for the records
-that are one group. A pair is two images of one group from different posts; it is valid when
-max likes > min_ratio * min likes (eq. 8). Unknown here: how z came to be.
+`scores` is a polars frame with a row per image:
+
+- account: str.
+- record: int, the group.
+- image_id, post_id: str.
+- likes: int, at least 1.
+- z: float, the score as z = log s.
+- group: only where several runs on one data set are pooled; equal for the records that are one group.
+
+A pair is two images of one group from different posts. It is valid when max likes > min_ratio * min likes (eq. 8).
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,7 +23,7 @@ from data_builders.groups import is_valid
 
 @dataclass(frozen=True)
 class Table:
-    """A split's scores in columns, sorted by group; `size` and `start` describe the groups [G], the rest images [I]."""
+    """A split's scores in columns, sorted by group: `likes`, `z` and `post` per image [I], the others per group [G]."""
 
     likes: np.ndarray  # int64 [I]
     z: np.ndarray  # float64 [I]
@@ -37,7 +43,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of images of one group and different posts [P]: d and t are the log ratios of scores and likes."""
+    """Pairs of images of one group and different posts, [P]: d and t are the log ratios of scores and of likes."""
 
     group: np.ndarray  # int64, row of the Table's groups
     d: np.ndarray  # float64, z_a - z_b
@@ -46,6 +52,7 @@ class Pairs:
     smaller: np.ndarray  # int64
 
     def take(self, keep: np.ndarray) -> "Pairs":
+        """The pairs of a mask or of indices."""
         return Pairs(*(getattr(self, name)[keep] for name in ("group", "d", "t", "larger", "smaller")))
 
     def valid(self, min_ratio: float) -> "Pairs":
@@ -63,13 +70,17 @@ class Pairs:
 
 
 def score_table(images: pl.DataFrame, z: np.ndarray) -> pl.DataFrame:
-    """A scores frame of an index (GroupDataset.images) and z float [I], one an image in its order."""
+    """A frame of scores from an index (GroupDataset.images) and z, float [I], in the order of the index."""
     columns = images.select("account", "record", "image_id", "post_id", "likes")
     return columns.with_columns(pl.Series("z", z, dtype=pl.Float64))
 
 
 def read_scores(scores: pl.DataFrame) -> Table:
-    """Sorts a scores frame into a `Table`. Raises ValueError when it is empty or a score is missing or not finite."""
+    """Sorts a frame of scores into a `Table`.
+
+    Raises:
+      ValueError: the frame is empty, or a score is missing or not finite.
+    """
     if scores.is_empty():
         raise ValueError("scores: no images; the split is empty")
     scores = scores.sort("record", "image_id")
@@ -100,7 +111,7 @@ def read_scores(scores: pl.DataFrame) -> Table:
 
 
 def all_pairs(table: Table) -> Pairs:
-    """Every pair of images of one group and different posts, in the order of groups."""
+    """Every pair of images of one group and different posts, sorted by group."""
     parts = []
     for groups, images in table.blocks():
         i, j = np.triu_indices(images.shape[1], 1)
@@ -115,7 +126,11 @@ def all_pairs(table: Table) -> Pairs:
 
 
 def pool(worlds: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """Scores of several data sets as one: accounts become "name/account", records are numbered through."""
+    """The scores of several data sets as one frame: accounts become "name/account", records are numbered through.
+
+    Args:
+      worlds: name of a data set -> its scores.
+    """
     parts, first = [], 0
     for name, scores in worlds.items():
         record = pl.col("record").cast(pl.Int64) + first

@@ -11,15 +11,14 @@ from ml_collections import ConfigDict
 from ipa_jax.models.aggregation import AggregationEncoder, Concatenation
 from ipa_jax.models.depth_branch import DepthBranch, cut_depth
 from ipa_jax.models.retrieval_tokens import RetrievalTokens
+from third_party_ports.imagenet import MEAN, STD
 from third_party_ports.layers.linear import Linear
 from third_party_ports.swin import Swin
-
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which both pretrained networks expect
 
 
 def normalise(pixels: jax.Array) -> jax.Array:
     """[..., 3] in [0, 1] -> what Swin and ResNet were trained on."""
-    return (pixels - jnp.array(MEAN)) / jnp.array(STD)
+    return (pixels - MEAN) / STD
 
 
 class PopularityModel(nn.Module):

@@ -1,25 +1,27 @@
-"""Photos for the report: pairs ordered right and wrong (Figure 1) and what was retrieved for a query (Figure 4)."""
-
-from __future__ import annotations
+"""Photos for the report: pairs in the right and the wrong order (Figure 1), and what a query retrieved (Figure 4)."""
 
 import base64
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
 
+from data_builders.dataset import GroupDataset
 from data_builders.groups import is_valid
 from data_builders.photos import PhotoError, upright
 from ipa_jax.metrics.scored_pairs import read_scores
+from ipa_jax.report.runs import Splits
 
 THUMBNAIL = 320  # pixels of the longer side
 
 
 def data_uri(photo: bytes) -> str:
-    """A stored photo as the data URI of an EXIF-upright JPEG of at most THUMBNAIL pixels a side.
+    """A stored photo as the data URI of an upright JPEG, at most THUMBNAIL pixels a side.
 
-    Raises ValueError for a file that is no readable JPEG, PNG or WebP image.
+    Raises:
+      ValueError: the photo is not a readable JPEG, PNG or WebP image.
     """
     try:
         small = upright(photo, near=THUMBNAIL)
@@ -32,23 +34,24 @@ def data_uri(photo: bytes) -> str:
 
 
 class Album:
-    """Photos of the data set by account and image id, each with what the index knows of it.
+    """Photos of the data set by account and image id, each with what the data set knows of it."""
 
-    `splits` maps a name to a GroupDataset (or to anything with its `images` and `get`), `lead` first: retrieved images
-    lie in the train split, or, where the split is by account, in the query's own.
-    """
-
-    def __init__(self, splits: Mapping[str, object], order: Sequence[str]):
+    def __init__(self, splits: Splits, order: Sequence[str]):
+        """Looks images up in the splits in this order."""
         self._splits = [splits[name] for name in order]
-        self._cache: dict[tuple[str, str], dict] = {}
+        self._cache: dict[tuple[str, str], dict[str, Any]] = {}
 
-    def photo(self, account: str, image_id: str) -> dict:
-        """{"uri", "image_id", "account", "likes", "time", "caption"}. Raises KeyError for an image in no split."""
+    def photo(self, account: str, image_id: str) -> dict[str, Any]:
+        """{"uri", "image_id", "account", "likes", "time", "caption"}.
+
+        Raises:
+          ValueError: no split has the image, or it cannot be read.
+        """
         if (account, image_id) not in self._cache:
             self._cache[account, image_id] = self._read(account, image_id)
         return self._cache[account, image_id]
 
-    def _read(self, account: str, image_id: str) -> dict:
+    def _read(self, account: str, image_id: str) -> dict[str, Any]:
         for split in self._splits:
             row = split.images.filter(pl.col("account") == account, pl.col("image_id") == image_id)
             if row.height:
@@ -63,14 +66,20 @@ class Album:
                     "time": int(group["times"][at]),
                     "caption": group["captions"][at],
                 }
-        raise KeyError(f"{account}/{image_id} is retrieved, but in no split's index; build the data set again")
+        raise ValueError(f"{account}/{image_id} was retrieved, but no split has it; build the data set again")
 
 
 def pair_examples(scores: pl.DataFrame, min_ratio: float, count: int, seed: int) -> dict[str, list[tuple[int, int]]]:
-    """Rows (more likes, fewer likes) of `scores` for valid pairs: {"right", "wrong", "worst"}, `count` each.
+    """Chooses valid pairs to show, from different accounts as long as there are enough.
 
-    right and wrong are drawn at random, one an account while there are enough; worst are the wrong pairs of the
-    largest |z_a - z_b|, one an account. `scores` is sorted by record, image_id.
+    Args:
+      scores: sorted by record and image_id.
+      min_ratio: of eq. 8.
+      count: of each kind.
+      seed: of the draw.
+    Returns:
+      "right" and "wrong", drawn at random, and "worst", the wrong pairs of the largest |z_a - z_b|: pairs of rows of
+      `scores`, the image with more likes first.
     """
     table = read_scores(scores)
     corners = []
@@ -86,7 +95,9 @@ def pair_examples(scores: pl.DataFrame, min_ratio: float, count: int, seed: int)
     order = np.random.default_rng(seed).permutation(len(more))
 
     def choose(candidates: np.ndarray) -> list[tuple[int, int]]:
-        seen, first, later = set(), [], []
+        seen: set[str] = set()
+        first: list[int] = []
+        later: list[int] = []
         for pair in candidates.tolist():
             (later if account[pair] in seen else first).append(pair)
             seen.add(account[pair])
@@ -101,10 +112,15 @@ def pair_examples(scores: pl.DataFrame, min_ratio: float, count: int, seed: int)
     }
 
 
-def pair_cards(rows: Sequence[tuple[int, int]], scores: Mapping[str, pl.DataFrame], album: Album) -> list[dict]:
-    """A card a pair: both photos with likes and z of the first run, both ratios, and each run's verdict.
+def pair_cards(
+    rows: Sequence[tuple[int, int]], scores: Mapping[str, pl.DataFrame], album: Album
+) -> list[dict[str, Any]]:
+    """A card per pair: both photos with likes and z of the first run, both ratios, and whether each run is right.
 
-    The photo with more likes stands first.
+    Args:
+      rows: of `pair_examples`.
+      scores: run -> its scores, all with the same rows.
+      album: of the photos.
     """
     lead = next(iter(scores.values()))
     cards = []
@@ -129,10 +145,19 @@ def pair_cards(rows: Sequence[tuple[int, int]], scores: Mapping[str, pl.DataFram
     return cards
 
 
-def retrieval_cards(scores: pl.DataFrame, test: object, album: Album, count: int, seed: int) -> list[dict]:
+def retrieval_cards(
+    scores: pl.DataFrame, test: GroupDataset, album: Album, count: int, seed: int
+) -> list[dict[str, Any]]:
     """Query images of different accounts, drawn at random, with their retrieved images, similarities and local scores.
 
-    `test` is the GroupDataset that the records of `scores` index. Among 4 * count draws the fullest Top-K come first.
+    Of 4 * count queries that are drawn, the ones that retrieved most are shown.
+
+    Args:
+      scores: of the test split.
+      test: the split that the records of `scores` index.
+      album: of the photos.
+      count: how many queries to show, at most.
+      seed: of the draw.
     """
     draw = scores.with_row_index("row").sample(fraction=1.0, shuffle=True, seed=seed)
     drawn = []

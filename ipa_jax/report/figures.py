@@ -1,22 +1,26 @@
-"""The report's drawn figures as inline SVG: learning curves, score histogram, accuracy over accounts.
+"""The report's figures as inline SVG: learning curves, the histogram of scores, accuracy over accounts.
 
-Colours are written as placeholders and then replaced by the page's CSS variables, so that one drawing fits the light
-and the dark scheme. No text that comes from data is drawn: names stand in the page's own legend.
+Colours are drawn as placeholders and then replaced by CSS variables of the page, so one drawing fits the light and the
+dark scheme. No text that comes from data is drawn: the names of runs are in the page's own legend.
 """
-
-from __future__ import annotations
 
 import io
 import re
 from collections.abc import Callable, Sequence
 
+import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-RUN_COLOURS = 6  # --run-0 ... --run-5 in the template; further runs start over
+RUN_COLOURS = 6  # --run-0 to --run-5 in report.css; a seventh run has the colour of the first
 _INK, _LINE = "#010203", "#010204"
 _RUNS = tuple(f"#0102{0x10 + i:02x}" for i in range(RUN_COLOURS))
 _STYLE = {
-    "svg.fonttype": "none",  # text stays text, in the page's own face
+    "svg.fonttype": "none",  # text stays text, in the page's own font
     "svg.hashsalt": "report",
     "font.size": 11,
     "text.parse_math": False,
@@ -41,7 +45,7 @@ _STYLE = {
 
 
 def run_colour(index: int) -> str:
-    """The CSS value of a run's colour."""
+    """The CSS value of the colour of a run, by its place on the page."""
     return f"var(--run-{index % RUN_COLOURS})"
 
 
@@ -53,9 +57,17 @@ def curves(
     best: Sequence[float | None] = (),
     name: str,
 ) -> str:
-    """One line (steps, values) a run; `dashed` draws a second, fainter line a run; `best` marks a step on each line."""
+    """A line per run.
 
-    def draw(axes) -> None:
+    Args:
+      series: steps and values of each run.
+      percent: values are fractions, shown in percent.
+      dashed: a second, fainter line per run.
+      best: the step to mark on each line.
+      name: of the figure, for screen readers.
+    """
+
+    def draw(axes: Axes) -> None:
         for i, (steps, values) in enumerate(dashed):
             axes.plot(steps, values, color=_RUNS[i % RUN_COLOURS], linewidth=1, dashes=(3, 2), alpha=0.65)
         for i, (steps, values) in enumerate(series):
@@ -73,12 +85,17 @@ def curves(
 
 
 def histogram(scores: Sequence[np.ndarray], name: str) -> str:
-    """Distribution of z, one outline a run, over common bins from the 0.5th to the 99.5th percentile (Figure 5)."""
+    """The distribution of z, an outline per run (Figure 5), over common bins from the 0.5th to the 99.5th percentile.
+
+    Args:
+      scores: z of each run, float [I].
+      name: of the figure, for screen readers.
+    """
     low = min((float(np.percentile(z, 0.5)) for z in scores), default=0.0)
     high = max((float(np.percentile(z, 99.5)) for z in scores), default=1.0)
     bins = np.linspace(low, high if high > low else low + 1.0, 41)
 
-    def draw(axes) -> None:
+    def draw(axes: Axes) -> None:
         for i, z in enumerate(scores):
             colour = _RUNS[i % RUN_COLOURS]
             share = np.histogram(z, bins)[0] / max(len(z), 1)
@@ -91,9 +108,14 @@ def histogram(scores: Sequence[np.ndarray], name: str) -> str:
 
 
 def account_curves(accuracies: Sequence[np.ndarray], name: str) -> str:
-    """Sorted accuracies, one line a run: how many accounts (x, share) do no better than y; 50 % is marked."""
+    """Sorted accuracies of accounts, a line per run: the share x of accounts do no better than y. 50 % is marked.
 
-    def draw(axes) -> None:
+    Args:
+      accuracies: of each run's accounts, float [A].
+      name: of the figure, for screen readers.
+    """
+
+    def draw(axes: Axes) -> None:
         axes.axhline(0.5, color=_INK, linewidth=1, dashes=(2, 2))
         for i, accuracy in enumerate(accuracies):
             share = (np.arange(len(accuracy)) + 0.5) / max(len(accuracy), 1)
@@ -106,23 +128,17 @@ def account_curves(accuracies: Sequence[np.ndarray], name: str) -> str:
     return _svg(draw, name, 6.0)
 
 
-def _percent(axis) -> None:
+def _percent(axis: Axis) -> None:
     axis.set_major_locator(_locator(5))
     axis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
 
 
-def _locator(count: int):
-    from matplotlib.ticker import MaxNLocator
-
+def _locator(count: int) -> MaxNLocator:
     return MaxNLocator(count, steps=[1, 2, 2.5, 5, 10])
 
 
-def _svg(draw: Callable, name: str, width: float) -> str:
-    """Draws on fresh axes and returns an inline <svg> that scales with its box and names itself to screen readers."""
-    import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
+def _svg(draw: Callable[[Axes], None], name: str, width: float) -> str:
+    """Draws on new axes; returns an inline <svg> that scales with its box and has a name for screen readers."""
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(width, 3.1), layout="constrained")
         FigureCanvasSVG(figure)
@@ -135,11 +151,11 @@ def _svg(draw: Callable, name: str, width: float) -> str:
 def _inline(text: str, name: str) -> str:
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
-    text = re.sub(r"<style type.*?</style>", "", text, flags=re.S)  # it would act on the whole page
+    text = re.sub(r"<style type.*?</style>", "", text, flags=re.S)  # it would apply to the whole page
     slug = re.sub(r"\W+", "-", name)
-    text = re.sub(r'id="([^"]+)"', rf'id="{slug}-\1"', text)  # ids are per page, figures are many
+    text = re.sub(r'id="([^"]+)"', rf'id="{slug}-\1"', text)  # an id may occur once on the page
     text = re.sub(r'(href="#|url\(#)', rf"\1{slug}-", text)
-    text = re.sub(r"font-family: [^;\"]*;?", "", text)  # the page's own face
+    text = re.sub(r"font-family: [^;\"]*;?", "", text)  # the page's own font
     text = text.replace(_INK, "var(--soft)").replace(_LINE, "var(--line)")
     for i, placeholder in enumerate(_RUNS):
         text = text.replace(placeholder, run_colour(i))

@@ -1,79 +1,97 @@
-"""report.html: one self-contained page about one or more runs, from what their workdirs and the data set hold.
-
-Run: python -m ipa_jax report --workdirs runs/demo/full,runs/demo/basic --data_dir DATA [--yardsticks FILE.json]
-     [--checklist FILE.json]
-"""
-
-from __future__ import annotations
+"""Writes report.html: one self-contained page about runs, from what their workdirs and the data set hold."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
+from typing import Any
 
-from ipa_jax.report.runs import Run, open_splits, read_build_report, read_run
-from third_party_ports.files import write_text
+import jinja2
+import polars as pl
+from markupsafe import Markup
+
+from configs import full
+from data_builders.dataset import GroupDataset
+from ipa_jax import paper
+from ipa_jax.metrics import display, split_metrics
+from ipa_jax.metrics.registry import METRICS
+from ipa_jax.report import examples, figures, tables
+from ipa_jax.report.runs import Run, Splits, open_splits, read_build_report, read_run
+from third_party_ports import files
 
 TEMPLATES = Path(__file__).parent / "templates"
-SEED = 0  # of the examples drawn
+SEED = 0  # of the examples that are drawn
 PAIR_EXAMPLES = 6  # of each kind
 QUERIES = 5
-MIN_ACCOUNT_PAIRS = 5  # an account with fewer is not drawn: its accuracy is one of a few steps
+MIN_ACCOUNT_PAIRS = 5  # an account with fewer pairs is left out of the figure: its accuracy can take few values only
+SMOOTHED = 60  # points that a curve is reduced to
 
 
 def write_report(
     out: Path,
     runs: Mapping[str, Path],
     data_dir: Path,
-    yardsticks: Mapping | None = None,
-    checklist: Sequence[Mapping] = (),
+    baselines: Mapping[str, Any] | None = None,
+    checklist: Sequence[Mapping[str, str]] = (),
 ) -> None:
-    """Writes the page about `runs` (name -> workdir; the first leads: its scores are the ones shown with photos).
+    """Writes the page.
 
-    `yardsticks` maps bayes, universal_only, retrieval_only, pixel_knn, chance to a test accuracy, or to a dict with
-    "accuracy" and perhaps other metrics (`baselines.yardsticks`); `checklist`: lines as `checklist.as_json` gives them.
-    Raises what `read_run` and `render` raise.
+    Args:
+      out: the file to write.
+      runs: name -> workdir of a finished run. The first run leads: its scores are shown with the photos.
+      data_dir: the data set that the runs were trained on.
+      baselines: name of a baseline -> test accuracy, or a dict with "accuracy" and perhaps other metrics.
+      checklist: lines of the leakage checklist, as `checklist.as_json` gives them.
+    Raises:
+      FileNotFoundError: a file of a run or the data set is missing.
+      ValueError: there is no run, or the scores of a run are not those of the test split's images.
     """
-    out, data_dir = Path(out), Path(data_dir)
     loaded = [read_run(name, Path(workdir)) for name, workdir in runs.items()]
-    splits = open_splits(data_dir)
-    page = render(loaded, splits, read_build_report(splits["test"].info), yardsticks or {}, str(data_dir), checklist)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_text(out, page)
+    splits = open_splits(Path(data_dir))
+    build_report = read_build_report(splits["test"].info)
+    page = render(loaded, splits, build_report, baselines or {}, str(data_dir), checklist)
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    files.write_text(Path(out), page)
 
 
 def render(
     runs: Sequence[Run],
-    splits: Mapping[str, object],
-    build_report: Mapping | None,
-    yardsticks: Mapping,
+    splits: Splits,
+    build_report: Mapping[str, Any] | None,
+    baselines: Mapping[str, Any],
     data_name: str,
-    checklist: Sequence[Mapping] = (),
+    checklist: Sequence[Mapping[str, str]] = (),
 ) -> str:
-    """The page as text. Raises ValueError when there is no run or a run's scores are not of the test split's images."""
-    import jinja2
-
-    from configs import full
-    from ipa_jax import paper
-    from ipa_jax.metrics import display
-    from ipa_jax.report import tables
-    from ipa_jax.report.figures import run_colour
-
+    """The page as text. Takes what `write_report` has read, and raises its ValueErrors."""
     if not runs:
         raise ValueError("--workdir: no run given; name at least one workdir")
     for run in runs:
         _check_images(run, splits["test"])
-    tests = {run.name: run.test for run in runs}
-    marks = tables.yardstick_rows(yardsticks)
-    ablations = [row for row in paper.ABLATIONS if row[1] != paper.PAPER[-1][1]]
-    lead = runs[0]
+    test = splits["test"]
+    marks = tables.baseline_rows(baselines)
     bayes = next((row["accuracy"] for row in marks if row["key"] == "bayes"), None)
-    low, high = tables.axis(
-        [
-            *(row["accuracy"] for row in marks),
-            *(value for test in tests.values() for value in (test["accuracy"], *(test["accuracy_interval"] or ()))),
-        ]
-    )
-    ratios, sizes = tables.ratio_rows(tests), tables.size_rows(tests)
-    parts_low = tables.axis([v for row in ratios + sizes for v in row["accuracy"] if v is not None])[0]
+    parts = {
+        "runs": [_summary(run, i, bayes) for i, run in enumerate(runs)],
+        "lead": runs[0],
+        "synthetic": bayes is not None,  # nobody knows the ceiling of real likes
+        "data_name": data_name,
+        "checklist": checklist,
+        "random_features": bool(test.info["random_weights"]),
+        "split": test.options["split"],
+        "min_ratio": test.options["pairs"]["min_ratio"],
+        "days": tables.days(test.options["groups"]["window_days"]),
+        "colours": [figures.run_colour(i) for i in range(len(runs))],
+        "figures": _figures(runs),
+        "accounts": _accounts(runs, test.options["pairs"]["min_ratio"]),
+        "min_account_pairs": MIN_ACCOUNT_PAIRS,
+        "build_blocks": tables.blocks({k: v for k, v in (build_report or {}).items() if k != "choices"}),
+        "fields": tables.field_rows(full.get_config().to_dict(), {run.name: run.config for run in runs}),
+    }
+    parts |= _metrics({run.name: run.test for run in runs}, marks) | _examples(runs, splits)
+    return _environment().get_template("report.html").render(**parts)
+
+
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -81,99 +99,85 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
-        "number": display.number,
-        "interval": display.interval,
-        "plain": tables.plain,
-        "date": _date,
-    }
-    return environment.get_template("report.html").render(
-        runs=[_summary(run, i, bayes) for i, run in enumerate(runs)],
-        lead=lead,
-        bayes=bayes,
-        synthetic=bayes is not None,  # nobody knows the ceiling of real likes
-        data_name=data_name,
-        checklist=checklist,
-        random_features=bool(splits["test"].info["random_weights"]),
-        split=splits["test"].options["split"],
-        min_ratio=splits["test"].options["pairs"]["min_ratio"],
-        metrics=display.METRICS,
-        metric_rows=tables.metric_rows(tests),
-        yardstick_rows=tables.metric_rows({row["name"]: row["metrics"] for row in marks}, bold=False),
-        yardsticks=marks,
-        paper=paper.PAPER,
-        ablations=ablations,
-        scale=_scale(low, high),
-        parts_scale=_scale(parts_low, high),
-        ratios=ratios,
-        sizes=sizes,
-        colours=[run_colour(i) for i in range(len(runs))],
-        figures=_figures(runs),
-        accounts=_accounts(runs, splits["test"].options["pairs"]["min_ratio"]),
-        min_account_pairs=MIN_ACCOUNT_PAIRS,
-        build_blocks=tables.blocks({k: v for k, v in (build_report or {}).items() if k != "choices"}),
-        options=tables.choice_rows(full.get_config().to_dict(), {run.name: run.config for run in runs}),
-        **_examples(runs, splits),
-    )
+    filters = {"number": display.number, "interval": display.interval, "plain": tables.plain, "date": _date}
+    environment.filters |= filters
+    return environment
 
 
 def _date(seconds: int) -> str:
-    from datetime import UTC, datetime
-
     return f"{datetime.fromtimestamp(seconds, UTC):%d %b %Y}"
 
 
-def _check_images(run: Run, test: object) -> None:
+def _check_images(run: Run, test: GroupDataset) -> None:
+    """Raises ValueError unless the run's scores are those of the split's images."""
     images = test.images.sort("record", "image_id")
     if run.scores.height != images.height or not all(
         (run.scores[key].cast(images[key].dtype) == images[key]).all() for key in ("record", "image_id", "account")
     ):
         raise ValueError(
             f"{run.name}: scores-test.parquet holds {run.scores.height} images that are not the {images.height} of "
-            "--data_dir's test split; give the data set this run was trained on, or evaluate the run again"
+            "the test split of --data_dir; give the data set that this run was trained on, or evaluate the run again"
         )
 
 
-def _summary(run: Run, index: int, bayes: float | None) -> dict:
-    from statistics import median
+def _metrics(tests: Mapping[str, Mapping[str, Any]], marks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the sections on metrics and breakdowns show.
 
-    from ipa_jax.report.figures import run_colour
-
-    rates = run.series("train/images_per_second")[1]
-    results = run.results
+    Args:
+      tests: run -> its metrics.
+      marks: rows of baselines.
+    """
+    accuracies = [row["accuracy"] for row in marks]
+    for test in tests.values():
+        accuracies += [test["accuracy"], *(test["accuracy_interval"] or ())]
+    low, high = tables.axis(accuracies)
+    ratios, sizes = tables.ratio_rows(tests), tables.size_rows(tests)
+    parts_low = tables.axis([v for row in ratios + sizes for v in row["accuracy"] if v is not None])[0]
     return {
-        "name": run.name,
-        "colour": run_colour(index),
-        "test": run.test,
-        "of_ceiling": (run.test["accuracy"] - 0.5) / (bayes - 0.5) if bayes is not None and bayes > 0.5 else None,
-        "facts": [
-            (name, value)
-            for name, value in (
-                ("config", results.get("config")),
-                ("parameters", results.get("parameters")),
-                ("start", results.get("init")),
-                ("steps", results.get("steps")),
-                ("best step", results.get("best_step")),
-                ("images a second", round(median(rates)) if rates else None),
-                ("minutes", round(results["seconds"] / 60, 1) if results.get("seconds") is not None else None),
-            )
-            if value is not None
-        ],
+        "metrics": METRICS,
+        "metric_rows": tables.metric_rows(tests),
+        "baselines": marks,
+        "baseline_rows": tables.metric_rows({row["name"]: row["metrics"] for row in marks}, bold=False),
+        "paper": paper.PAPER,
+        "paper_rows": {row[0]: paper.figures(row[0]) for row in paper.PAPER},
+        "ablations": [row for row in paper.ABLATIONS if row[1] != paper.PAPER[-1][1]],
+        "scale": _scale(low, high),
+        "parts_scale": _scale(parts_low, high),
+        "ratios": ratios,
+        "sizes": sizes,
     }
 
 
-def _scale(low: float, high: float) -> dict:
-    """Left and right end of an accuracy strip with its ticks every 10 points, as fractions."""
+def _scale(low: float, high: float) -> dict[str, Any]:
+    """The left and right end of an accuracy strip, and its ticks every 10 points; all are fractions."""
     ticks = [tick / 100 for tick in range(0, 101, 10) if low <= tick / 100 <= high]
     return {"low": low, "high": high, "ticks": ticks}
 
 
-def _figures(runs: Sequence[Run]) -> dict[str, str]:
+def _summary(run: Run, index: int, bayes: float | None) -> dict[str, Any]:
+    """A run's name, colour, metrics and facts; "closed" is the share of the gap from chance to Bayes that it closes."""
+    rates = run.series("train/images_per_second")[1]
+    results = run.results
+    facts = {
+        "config": results.get("config"),
+        "parameters": results.get("parameters"),
+        "start": results.get("init"),
+        "steps": results.get("steps"),
+        "best step": results.get("best_step"),
+        "images per second": round(median(rates)) if rates else None,
+        "minutes": round(results["seconds"] / 60, 1) if results.get("seconds") is not None else None,
+    }
+    return {
+        "name": run.name,
+        "colour": figures.run_colour(index),
+        "test": run.test,
+        "closed": (run.test["accuracy"] - 0.5) / (bayes - 0.5) if bayes is not None and bayes > 0.5 else None,
+        "facts": [(name, value) for name, value in facts.items() if value is not None],
+    }
+
+
+def _figures(runs: Sequence[Run]) -> dict[str, Markup]:
     """Name -> inline SVG; a curve that no run logged is left out."""
-    from markupsafe import Markup
-
-    from ipa_jax.report import figures
-
     best = [run.results.get("best_step") for run in runs]
     made = {"histogram": figures.histogram([run.scores["z"].to_numpy() for run in runs], "Distribution of scores")}
     curves = (
@@ -182,30 +186,23 @@ def _figures(runs: Sequence[Run]) -> dict[str, str]:
         ("ratio_mse", "validation/ratio_mse", None, False, "Validation Ratio MSE by step"),
     )
     for name, key, second, percent, title in curves:
-        series = [_smooth(run.series(key)) if key.startswith("train/") else run.series(key) for run in runs]
+        series = [_smooth(*run.series(key)) if key.startswith("train/") else run.series(key) for run in runs]
         if any(steps for steps, _ in series):
-            dashed = [_smooth(run.series(second)) for run in runs] if second else []
+            dashed = [_smooth(*run.series(second)) for run in runs] if second else []
             marked = best if key.startswith("validation/") else []
             made[name] = figures.curves(series, percent=percent, dashed=dashed, best=marked, name=title)
     return {name: Markup(svg) for name, svg in made.items()}
 
 
-def _smooth(series: tuple[list[float], list[float]], points: int = 60) -> tuple[list[float], list[float]]:
-    """Means of consecutive values, so that at most about `points` are drawn; a step stands for the window it ends."""
-    steps, values = series
-    window = max(len(values) // points, 1)
+def _smooth(steps: list[float], values: list[float]) -> tuple[list[float], list[float]]:
+    """Means of consecutive values, about SMOOTHED of them; each stands at the step where its window ends."""
+    window = max(len(values) // SMOOTHED, 1)
     ends = range(window, len(values) + 1, window)
     return [steps[end - 1] for end in ends], [sum(values[end - window : end]) / window for end in ends]
 
 
-def _accounts(runs: Sequence[Run], min_ratio: float) -> dict | None:
-    """The distribution over accounts: figure and quartiles a run; None where no account has enough valid pairs."""
-    import polars as pl
-    from markupsafe import Markup
-
-    from ipa_jax.metrics import split_metrics
-    from ipa_jax.report.figures import account_curves
-
+def _accounts(runs: Sequence[Run], min_ratio: float) -> dict[str, Any] | None:
+    """How accuracy is distributed over accounts: a figure, and quartiles per run; None without an account to show."""
     accuracies = []
     for run in runs:
         table = split_metrics.by_account(run.scores, min_ratio).filter(pl.col("pairs") >= MIN_ACCOUNT_PAIRS)
@@ -220,15 +217,14 @@ def _accounts(runs: Sequence[Run], min_ratio: float) -> dict | None:
         }
         for run, accuracy in zip(runs, accuracies, strict=True)
     ]
-    svg = account_curves([accuracy.to_numpy() for accuracy in accuracies], "Accuracy over accounts")
+    svg = figures.account_curves([accuracy.to_numpy() for accuracy in accuracies], "Accuracy over accounts")
     return {"count": len(accuracies[0]), "rows": rows, "figure": Markup(svg)}
 
 
-def _examples(runs: Sequence[Run], splits: Mapping[str, object]) -> dict:
-    from ipa_jax.report import examples
-
+def _examples(runs: Sequence[Run], splits: Splits) -> dict[str, Any]:
+    """Pairs and retrieved photos, with the scores of the leading run."""
     lead, test = runs[0], splits["test"]
-    # The query's own split first; retrieved images lie in train, or anywhere where the split is by account.
+    # The query's own split first. Retrieved images are in train, or anywhere if the split is by account.
     album = examples.Album(splits, ("test", "train", "validation"))
     chosen = examples.pair_examples(lead.scores, test.options["pairs"]["min_ratio"], PAIR_EXAMPLES, SEED)
     scores = {run.name: run.scores for run in runs}

@@ -1,30 +1,33 @@
-"""The report's numbers as rows: runs, yardsticks, the paper's tables, breakdowns, choices, the build report."""
-
-from __future__ import annotations
+"""The report's numbers as rows of tables: runs, baselines, breakdowns, config fields and the build report."""
 
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ipa_jax.baselines.names import YARDSTICKS
-from ipa_jax.metrics.display import METRICS, interval, number
+from ipa_jax.baselines.names import BASELINES
+from ipa_jax.metrics.display import interval, number
+from ipa_jax.metrics.registry import METRICS
 
-SIZE_BINS = ((2, 2), (3, 3), (4, 4), (5, 6), (7, 10), (11, 20), (21, 1 << 30))
+SIZE_BINS = ((2, 2), (3, 3), (4, 4), (5, 6), (7, 10), (11, 20), (21, 1 << 30))  # images in a group, both ends in
 
 
-def yardstick_rows(yardsticks: Mapping[str, Any]) -> list[dict]:
-    """Rows {"key", "name", "note", "accuracy", "interval", "metrics"}, best first; see `report.write_report`."""
+def baseline_rows(baselines: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Rows {"key", "name", "note", "accuracy", "interval", "metrics"}, best first.
+
+    Args:
+      baselines: as page.write_report takes them. An entry without an accuracy is left out.
+    """
     rows = []
-    for key, value in yardsticks.items():
+    for key, value in baselines.items():
         value = value if isinstance(value, Mapping) else {"accuracy": value}
         if not isinstance(value.get("accuracy"), int | float):
             continue
-        name, note = YARDSTICKS.get(key, (key.replace("_", " "), ""))
+        row = BASELINES.get(key)
         rows.append(
             {
                 "key": key,
-                "name": name,
-                "note": note,
+                "name": row.title if row else key.replace("_", " "),
+                "note": row.note if row else "",
                 "accuracy": value["accuracy"],
                 "interval": value.get("accuracy_interval"),
                 "metrics": value,
@@ -33,36 +36,48 @@ def yardstick_rows(yardsticks: Mapping[str, Any]) -> list[dict]:
     return sorted(rows, key=lambda row: -row["accuracy"])
 
 
-def metric_rows(results: Mapping[str, Mapping], *, bold: bool = True) -> list[dict]:
-    """A row a run: {"name", "cells": [{"value", "interval", "best"}]} in the order of METRICS; `best` over the runs."""
+def metric_rows(results: Mapping[str, Mapping[str, Any]], *, bold: bool = True) -> list[dict[str, Any]]:
+    """A row per run: {"name", "cells": [{"value", "interval", "best"}]}, a cell per metric of METRICS.
+
+    Args:
+      results: run -> its metrics.
+      bold: mark the best run of each metric.
+    """
     best = {}
-    for key, *_, larger in METRICS:
+    for key, metric in METRICS.items():
         values = [test[key] for test in results.values() if test.get(key) is not None]
-        best[key] = (max if larger else min)(values) if bold and len(results) > 1 and values else None
+        choose = max if metric.larger_is_better else min
+        best[key] = choose(values) if bold and len(results) > 1 and values else None
     return [
         {
             "name": name,
             "cells": [
                 {
-                    "value": number(test.get(key), digits, percent),
-                    "interval": interval(test.get(f"{key}_interval"), digits, percent),
+                    "value": number(test.get(key), metric.digits, metric.percent),
+                    "interval": interval(test.get(f"{key}_interval"), metric.digits, metric.percent),
                     "best": best[key] is not None and test.get(key) == best[key],
                 }
-                for key, _, digits, percent, _ in METRICS
+                for key, metric in METRICS.items()
             ],
         }
         for name, test in results.items()
     ]
 
 
-def ratio_rows(results: Mapping[str, Mapping]) -> list[dict]:
-    """Rows {"label", "pairs", "accuracy": [one a run]} by likes ratio, over all pairs of kept groups."""
+def ratio_rows(results: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows by likes ratio, over all pairs of kept groups.
+
+    Args:
+      results: run -> its metrics.
+    Returns:
+      {"label", "pairs", "accuracy": a list with an entry per run, None without a pair}.
+    """
     labels = list(dict.fromkeys(label for test in results.values() for label in test["by_ratio"]))
     return [_breakdown(label, [test["by_ratio"].get(label) for test in results.values()]) for label in labels]
 
 
-def size_rows(results: Mapping[str, Mapping]) -> list[dict]:
-    """As `ratio_rows`, over valid pairs by images in the group, sizes pooled into SIZE_BINS; srcc and plcc beside."""
+def size_rows(results: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows as `ratio_rows` gives them, over valid pairs, by images in the group; sizes are pooled into SIZE_BINS."""
     rows = []
     for low, high in SIZE_BINS:
         label = f"{low} images" if low == high else f"{low}-{high} images" if high < 1 << 30 else f"{low} or more"
@@ -72,35 +87,32 @@ def size_rows(results: Mapping[str, Mapping]) -> list[dict]:
     return rows
 
 
-def _pooled(sizes: Mapping[str, Mapping], low: int, high: int) -> dict | None:
-    """Group sizes low to high as one entry: accuracy weighted by pairs, plcc and srcc by groups."""
+def _pooled(sizes: Mapping[str, Mapping[str, Any]], low: int, high: int) -> dict[str, Any] | None:
+    """Group sizes low to high as one entry, {"accuracy", "pairs"}; None without a pair."""
     chosen = [entry for size, entry in sizes.items() if low <= int(size) <= high and entry["accuracy"] is not None]
     pairs = sum(entry["pairs"] for entry in chosen)
     if not pairs:
         return None
-    groups = sum(entry["groups"] for entry in chosen)
-    pooled = {"accuracy": sum(entry["accuracy"] * entry["pairs"] for entry in chosen) / pairs, "pairs": pairs}
-    return pooled | {k: sum(entry[k] * entry["groups"] for entry in chosen) / groups for k in ("plcc", "srcc")}
+    return {"accuracy": sum(entry["accuracy"] * entry["pairs"] for entry in chosen) / pairs, "pairs": pairs}
 
 
-def _breakdown(label: str, entries: Sequence[Mapping | None]) -> dict:
+def _breakdown(label: str, entries: Sequence[Mapping[str, Any] | None]) -> dict[str, Any]:
     return {
         "label": label,
         "pairs": max((entry["pairs"] for entry in entries if entry), default=0),
         "accuracy": [entry["accuracy"] if entry else None for entry in entries],
-        "srcc": [entry.get("srcc") if entry else None for entry in entries],
     }
 
 
 def axis(values: Sequence[float]) -> tuple[float, float]:
-    """The accuracy scale that all strips share: 50 % to 100 %, longer to the left in steps of 5 points where needed."""
+    """(low, high) of an accuracy strip: 50 % to 100 %, extended to the left in steps of 5 points down to the lowest."""
     low = min([0.5, *values])
     return (0.5, 1.0) if low >= 0.5 else (int(low * 20 + 1e-9) / 20, 1.0)
 
 
-def flatten(value: Mapping, prefix: str = "") -> dict[str, Any]:
+def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested fields as {"data.memory.exclude": ...}."""
-    flat = {}
+    flat: dict[str, Any] = {}
     for key, item in value.items():
         if isinstance(item, Mapping):
             flat |= flatten(item, f"{prefix}{key}.")
@@ -109,10 +121,14 @@ def flatten(value: Mapping, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def choice_rows(default: Mapping, configs: Mapping[str, Mapping]) -> list[dict]:
-    """Rows {"field", "default", "values": [one a run, with "differs"], "shared"} where some run differs from full.py.
+def field_rows(default: Mapping[str, Any], configs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The config fields in which some run differs from full.py.
 
-    `shared`: the runs agree among themselves.
+    Args:
+      default: the fields of full.py, nested.
+      configs: run -> its config, nested.
+    Returns:
+      Rows {"field", "default", "values": [{"value", "differs"} per run], "shared": whether all runs agree}.
     """
     reference = flatten(json.loads(json.dumps(default)))  # tuples become lists, as in a run's config.json
     flats = [flatten(config) for config in configs.values()]
@@ -136,11 +152,14 @@ def choice_rows(default: Mapping, configs: Mapping[str, Mapping]) -> list[dict]:
     return rows
 
 
-def blocks(value: Mapping, title: str = "") -> list[dict]:
-    """Any JSON object as blocks {"title", "head", "rows", "more"} to print as tables: the build report as it comes.
+def blocks(value: Mapping[str, Any], title: str = "") -> list[dict[str, Any]]:
+    """Any JSON object as blocks to print as tables, so that the build report is shown whatever fields it has.
 
-    Plain values of one object make one table of two columns; objects of one shape side by side, or a list of objects,
-    make a table with a column a key; what is nested otherwise becomes a block of its own.
+    The plain values of an object make one table of two columns. Objects of one shape side by side, or a list of
+    objects, make a table with a column per key. What is nested otherwise becomes a block of its own.
+
+    Returns:
+      {"title", "head": headings, "rows": lists of cells, "more": how many rows are left out}.
     """
     alike = [key for key, item in value.items() if _is_record(item)]
     if len(alike) < 2 or len({frozenset(_scalars(value[key])) for key in alike}) > 1:
@@ -175,17 +194,17 @@ def _is_record(item: Any) -> bool:
     )
 
 
-def _scalars(item: Mapping) -> list[str]:
+def _scalars(item: Mapping[str, Any]) -> list[str]:
     return [key for key, entry in item.items() if not isinstance(entry, Mapping | list)]
 
 
-def _record_rows(name: str, record: Mapping) -> list[dict]:
+def _record_rows(name: str, record: Mapping[str, Any]) -> list[dict[str, Any]]:
     rows = [{"": name, **{key: record[key] for key in _scalars(record)}}]
     inner = {key: entry for key, entry in record.items() if isinstance(entry, Mapping)}
     return rows + [{"": f"{name}, {label(key)}", **entry} for key, entry in inner.items()]
 
 
-def _table(title: str, records: Sequence[Mapping], limit: int = 24) -> dict:
+def _table(title: str, records: Sequence[Mapping[str, Any]], limit: int = 24) -> dict[str, Any]:
     head = list(dict.fromkeys(key for record in records for key in record))
     rows = [[plain(record[key]) if key in record else "" for key in head] for record in records[:limit]]
     return {
@@ -197,11 +216,12 @@ def _table(title: str, records: Sequence[Mapping], limit: int = 24) -> dict:
 
 
 def label(key: Any) -> str:
+    """A key as a heading."""
     return str(key).replace("_", " ")
 
 
 def plain(value: Any) -> str:
-    """A JSON value as a reader expects it: grouped digits, four significant digits, yes and no, short lists joined."""
+    """A JSON value as readers expect it: grouped digits, four significant ones, yes and no, lists joined and cut."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if value is None or value in ({}, []):
@@ -215,6 +235,11 @@ def plain(value: Any) -> str:
     if isinstance(value, list):
         return _short(", ".join(plain(item) for item in value))
     return _short(json.dumps(value) if isinstance(value, Mapping) else str(value))
+
+
+def days(number: float) -> str:
+    """ "1 day", "2.5 days"."""
+    return f"{number:g} day" + "s" * (number != 1)
 
 
 def _short(text: str, limit: int = 240) -> str:

@@ -130,12 +130,12 @@ def test_missing_weights_are_named_with_their_commands(demo_world, tmp_path):
     flags = (f"--raw={demo_world}/raw", f"--out={tmp_path}/store", f"--config.extract.weights={tmp_path}/weights")
     done = fail("extract", *flags)
     for remedy in (
-        "dekr_w32: get pose_dekr_hrnetw32_coco.pth from https://github.com/HRNet/DEKR, then python -m "
-        f"ipa_jax convert dekr_w32 pose_dekr_hrnetw32_coco.pth --out {tmp_path}/weights/dekr_w32.safetensors",
-        f"deeplabv3_resnet101: python -m ipa_jax fetch deeplabv3_resnet101 --out {tmp_path}/weights",
+        "dekr_w32: get pose_dekr_hrnetw32_coco.pth from https://github.com/HRNet/DEKR, then "
+        f"ipa-jax convert dekr_w32 pose_dekr_hrnetw32_coco.pth --out {tmp_path}/weights/dekr_w32.safetensors",
+        f"deeplabv3_resnet101: ipa-jax fetch deeplabv3_resnet101 --out {tmp_path}/weights",
         "bottom_up_r101: get bua-caffe-frcn-r101-k10-100.pth from",
-        "m2_transformer: python -m ipa_jax fetch m2_transformer",
-        "m2_vocab: python -m ipa_jax fetch m2_vocab",
+        "m2_transformer: ipa-jax fetch m2_transformer",
+        "m2_vocab: ipa-jax fetch m2_vocab",
         "adabins_nyu: get AdaBins_nyu.pt from",
     ):
         assert remedy in done.stderr

@@ -44,4 +44,4 @@ def test_zero_shot_scores_or_how_to_get_the_weights(demo_world, tmp_path):
     results = json.loads(done.stdout)
     assert results["random_weights"] and results["network"] == "nima_technical" and results["pairs"] > 0
     message = fail("zero-shot", *flags, f"--weights={tmp_path}").stderr
-    assert f"python -m ipa_jax fetch nima_technical --out {tmp_path}" in message
+    assert f"ipa-jax fetch nima_technical --out {tmp_path}" in message

@@ -1,11 +1,10 @@
-"""The command: direct links, files by hand, what is there already, failures; from a server on this machine."""
+"""The command fetch: direct links, files to download by hand, existing files, failures. The server is local."""
 
 import hashlib
 import socket
 from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from threading import Thread
 
 import numpy as np
@@ -13,8 +12,9 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from tests.helpers.paths import ROOT
 from third_party_ports import fetch
-from third_party_ports.checkpoints import zoo
+from third_party_ports.checkpoints import fetching, zoo
 
 RNG = np.random.default_rng(0)
 
@@ -60,21 +60,21 @@ def test_download_and_conversion(row, mirror, tmp_path, capsys):
     to = tmp_path / "new" / "weights"
     assert fetch.main(["all", "--out", str(to), "--base_url", url]) == 0
     shown = capsys.readouterr().out
-    assert f"{digest} (nobody published one: note it)" in shown
+    assert f"{digest} (nobody published one: note it" in shown
     assert "1 ready: dekr_rescore" in shown
     assert sorted(file.name for file in to.iterdir()) == ["dekr_rescore.safetensors", row.file]
     with safe_open(to / "dekr_rescore.safetensors", "np") as file:
         assert file.metadata()["source_sha256"] == digest
     (folder / row.file).unlink()
     assert fetch.main([row.name, "--out", str(to), "--base_url", url]) == 0  # nothing is asked for
-    assert "is there already" in capsys.readouterr().out
+    assert "exists already" in capsys.readouterr().out
 
 
 def test_by_hand(row, tmp_path, capsys):
     """No direct link: page, file and command; the file put into the folder is converted."""
     assert fetch.main([row.name, "--out", str(tmp_path)]) == 0
     shown = capsys.readouterr().out
-    command = f"third_party_ports.convert dekr_rescore {tmp_path / row.file} --out {tmp_path / row.name}.safetensors"
+    command = f"ipa-jax convert dekr_rescore {tmp_path / row.file} --out {tmp_path / row.name}.safetensors"
     assert row.page in shown and command in shown
     assert "1 by hand: dekr_rescore" in shown
     save_file(scoring_net(), tmp_path / row.file)
@@ -150,7 +150,7 @@ def test_one_unknown_name_among_others_is_that_servers(row, mirror, tmp_path, mo
 
 def test_a_summary_ends_an_interrupted_run(row, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(zoo, "CHECKPOINTS", {name: replace(row, name=name) for name in "abc"})
-    monkeypatch.setattr(fetch, "by_hand", lambda each, *_: interrupt() if each.name == "b" else "")
+    monkeypatch.setattr(fetching, "by_hand", lambda each, *_: interrupt() if each.name == "b" else "")
 
     def interrupt():
         raise KeyboardInterrupt
@@ -163,7 +163,8 @@ def test_the_vocabulary_becomes_json(mirror, tmp_path, monkeypatch):
     folder, url = mirror
     (folder / "vocab.pkl").write_bytes(b"x")
     monkeypatch.setattr(zoo, "CHECKPOINTS", {"m2_vocab": replace(zoo.CHECKPOINTS["m2_vocab"], bytes=1, sha256=None)})
-    monkeypatch.setattr("third_party_ports.conversion.convert_vocabulary", lambda source, out: out.write_text("[]"))
+    vocabulary = "third_party_ports.m2_transformer.vocabulary.convert_vocabulary"
+    monkeypatch.setattr(vocabulary, lambda source, out: f"{out.write_text('[]')} letters")
     assert fetch.main(["m2_vocab", "--out", str(tmp_path), "--base_url", url]) == 0
     assert (tmp_path / "m2_vocab.json").read_text() == "[]"
 
@@ -171,7 +172,7 @@ def test_the_vocabulary_becomes_json(mirror, tmp_path, monkeypatch):
 @pytest.mark.parametrize("file", ["../escaped.pth", "/etc/escaped.pth", "folder/escaped.pth"])
 def test_a_name_that_leaves_the_folder(row, file, tmp_path):
     with pytest.raises(ValueError, match="bare name"):
-        fetch.fetch(replace(row, file=file), tmp_path)
+        fetching.fetch(replace(row, file=file), tmp_path)
 
 
 def test_links_are_https_and_end_in_the_file():
@@ -181,7 +182,7 @@ def test_links_are_https_and_end_in_the_file():
 
 
 def test_the_readme_has_every_checkpoint():
-    readme = Path(zoo.__file__).with_name("README.md").read_text()
+    readme = (ROOT / "third_party_ports/README.md").read_text()
     for row in zoo.CHECKPOINTS.values():
         licence, how = row.licence.split(" (")[0], "fetched" if row.url else "by hand"
         assert f"| `{row.name}` | [`{row.file}`]({row.page}) | {row.size} | {licence} | {how} |" in readme

@@ -14,7 +14,7 @@ import pytest
 from tests.helpers import slow_resnet, slow_swin
 from tests.helpers.paths import ROOT
 from third_party_ports import swin, verify
-from third_party_ports.parity import recipe
+from third_party_ports.parity import check, recipe, table
 from third_party_ports.parity.fixture import Fixture
 from third_party_ports.parity.images import stored_names
 
@@ -84,7 +84,7 @@ def change(folder: Path, **fields) -> None:
 @pytest.mark.parametrize("folder", GOLDEN, ids=lambda folder: folder.name)
 def test_golden(folder):
     """All arrays of the original networks' answers; a row for each that is stored, and in the README's table."""
-    rows = verify.verify(folder)
+    rows = check.verify(folder)
     assert not [row for row in rows if not row.passed]
     table = (ROOT / "third_party_ports/README.md").read_text()
     assert not [row for row in rows if f"| {folder.name} | {row.comparison.array} |" not in table]
@@ -108,7 +108,7 @@ def test_no_stored_answer_goes_unread(tmp_path, name, given):
                 arrays[key] = ~array if array.dtype == bool else array + array.dtype.type(1)
                 spoilt.add(key)
         np.savez(file, **arrays)
-    failed = " ".join(row.problem or row.comparison.array for row in verify.verify(folder) if not row.passed)
+    failed = " ".join(row.problem or row.comparison.array for row in check.verify(folder) if not row.passed)
     assert {key for key in spoilt if key not in failed} == set()
 
 
@@ -118,22 +118,22 @@ def test_no_array_of_a_golden_fixture_may_be_absent(folder):
     for file in folder.glob("*.npz"):
         names = {name.removeprefix("tap_") for name in stored_names(fixture.arrays(file.name))}
         stored |= names if file.name == "io.npz" else {f"{file.name}: {name}" for name in names}
-    assert set(verify.parity_module(fixture).needed(fixture)) == stored
+    assert set(check.parity_module(fixture).needed(fixture)) == stored
 
 
-def edited(folder: Path, file: str, remove: str = "", **added) -> list[verify.Row]:
+def edited(folder: Path, file: str, remove: str = "", **added) -> list[check.Row]:
     """The fixture's rows once the arrays that match are gone."""
     with np.load(folder / file) as old:
         arrays = {name: array for name, array in old.items() if not (remove and re.fullmatch(remove, name))}
     np.savez(folder / file, **arrays, **added)
-    return verify.verify(folder)
+    return check.verify(folder)
 
 
 def test_removed_arrays_are_named(copy):
     """All but the logits: their row is there and passes, and the fixture fails."""
     *rows, last = edited(copy, "io.npz", "(?!logits).*")
     assert [row.comparison.array for row in rows] == ["logits"] and rows[0].passed
-    assert last.problem.startswith(f"{copy}: without the arrays input, layer1, layer2, pooled, stem. A fix")
+    assert last.problem.startswith(f"{copy}: the arrays input, layer1, layer2, pooled, stem are missing. A fix")
     assert not last.passed
 
 
@@ -147,36 +147,36 @@ def test_arrays_that_nobody_looks_at_are_named(post):
     (post / "four.npz").write_bytes((post / "two.npz").read_bytes())
     *rows, last = edited(post, "two.npz", scale9_heatmap=np.zeros(3))
     assert all(row.passed for row in rows)
-    assert last.problem.startswith(f"{post}: not compared: four.npz, two.npz: scale9_heatmap. ")
+    assert last.problem.startswith(f"{post}: these arrays were not compared: four.npz, two.npz: scale9_heatmap. ")
 
 
 def test_a_case_that_is_gone(post):
     """From the manifest alone; a single array of it; from the folder alone; all of them."""
     manifest = json.loads((post / "manifest.json").read_text())
     (post / "manifest.json").write_text(json.dumps({name: manifest[name] for name in manifest if name != "two"}))
-    assert "not compared: two.npz." in verify.verify(post)[-1].problem
+    assert "not compared: two.npz." in check.verify(post)[-1].problem
     (post / "manifest.json").write_text(json.dumps(manifest))
-    assert "without the arrays two.npz: keep. " in edited(post, "two.npz", "keep")[-1].problem
+    assert "the arrays two.npz: keep are missing. " in edited(post, "two.npz", "keep")[-1].problem
     (post / "two.npz").unlink()
-    assert "two.npz: there is no such file" in verify.verify(post)[-1].problem
+    assert "two.npz: this file does not exist" in check.verify(post)[-1].problem
     (post / "manifest.json").write_text("{}")
-    assert "no case in" in verify.verify(post)[-1].problem
+    assert "no case in" in check.verify(post)[-1].problem
 
 
 def test_a_stored_array_that_the_port_does_not_have(copy):
-    assert "nothing in its port is called 'bottom'" in edited(copy, "io.npz", bottom=np.ones(3))[-1].problem
+    assert "the port has nothing called 'bottom'" in edited(copy, "io.npz", bottom=np.ones(3))[-1].problem
 
 
 @pytest.mark.parametrize(("window", "side"), [(3, 24), (4, 32), (6, 24)])
 def test_swin_of_other_sizes(tmp_path, window, side):
     """Odd and even windows; the last leaves the second stage's grid of 6 x 6 one window, without a shift."""
-    rows = verify.verify(swin_fixture(tmp_path / "swin", window, side))
+    rows = check.verify(swin_fixture(tmp_path / "swin", window, side))
     assert len(rows) == 10
     assert not [row for row in rows if not row.passed]
 
 
 def test_resnet_of_other_sizes(resnet):
-    rows = verify.verify(resnet)
+    rows = check.verify(resnet)
     assert [row.comparison.array for row in rows] == [
         "input", "stem", "layer1_0", "layer1", "layer1_1", "layer2_0", "layer2", "pooled", "logits"
     ]  # fmt: skip
@@ -186,7 +186,7 @@ def test_resnet_of_other_sizes(resnet):
 def test_a_wrong_epsilon_is_seen(tmp_path, monkeypatch):
     monkeypatch.setattr(swin, "EPSILON", 1e-6)
     jax.clear_caches()  # the compiled network has the right one
-    failed = [row.comparison.array for row in verify.verify(swin_fixture(tmp_path / "swin")) if not row.passed]
+    failed = [row.comparison.array for row in check.verify(swin_fixture(tmp_path / "swin")) if not row.passed]
     jax.clear_caches()
     assert "patch_embed" in failed
 
@@ -197,9 +197,9 @@ def test_one_wrong_value_fails_its_row(copy, value, shown):
         arrays = dict(stored)
     arrays["tap_layer1"][3] += value
     np.savez(copy / "io.npz", **arrays)
-    rows = verify.verify(copy)
+    rows = check.verify(copy)
     assert [row.comparison.array for row in rows if not row.passed] == ["layer1"] * (shown == "FAIL")
-    assert next(line for line in verify.text_lines(rows) if " layer1 " in line).endswith(shown)
+    assert next(line for line in table.text_lines(rows) if " layer1 " in line).endswith(shown)
 
 
 def test_another_shape_fails_its_row(copy, capsys):
@@ -229,11 +229,17 @@ def spoil_tensors(folder):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda folder: (folder / "manifest.json").write_text("[1]"), r"spoilt/manifest\.json: a list where an object"),
-        (lambda folder: (folder / "manifest.json").write_text("3"), r"spoilt/manifest\.json: a int where an object"),
-        (spoil_model, r"manifest\.json: no port of model 'resnet5'; there are .*resnet50.*swin_b.*Correct the field"),
-        (spoil_field, r"spoilt/manifest\.json: there is no field 'mean'\. A fixture is"),
-        (spoil_tensors, r"spoilt/manifest\.json: its tensors: .*1 missing: layer1\.0\.bn2\.weight\. A fix"),
+        (
+            lambda folder: (folder / "manifest.json").write_text("[1]"),
+            r"spoilt/manifest\.json: holds a list, not",
+        ),
+        (
+            lambda folder: (folder / "manifest.json").write_text("3"),
+            r"spoilt/manifest\.json: holds a int, not",
+        ),
+        (spoil_model, r"manifest\.json: no port of model 'resnet5'\. Known .*resnet50.*swin_b.*Correct the field"),
+        (spoil_field, r"spoilt/manifest\.json: the field 'mean' is missing\. A fixture is"),
+        (spoil_tensors, r"spoilt/manifest\.json: the field 'tensors': .*1 missing: layer1\.0\.bn2\.weight\. A fix"),
         (lambda folder: (folder / "manifest.json").unlink(), r"spoilt/manifest\.json.*A fixture is"),
         (lambda folder: (folder / "manifest.json").write_text("{"), r"spoilt/manifest\.json: not JSON.*A fixture is"),
         (lambda folder: (folder / "io.npz").unlink(), r"spoilt/io\.npz.*A fixture is"),
@@ -245,9 +251,9 @@ def spoil_tensors(folder):
 )
 def test_fixtures_that_cannot_be_run(copy, spoil, message):
     spoil(copy)
-    rows = verify.verify(copy)
+    rows = check.verify(copy)
     assert not rows[-1].passed and rows[-1].comparison is None
-    (line,) = verify.text_lines(rows[-1:])
+    (line,) = table.text_lines(rows[-1:])
     assert line.endswith("FAIL")
     assert re.search(message, line), line
     assert ".." not in line and "Errno" not in line and "checkpoint:" not in line
@@ -278,20 +284,20 @@ def test_exit_status_and_folders_of_fixtures(resnet, tmp_path, capsys):
 
 def test_the_table_of_a_readme(resnet, copy, tmp_path, capsys):
     readme = tmp_path / "README.md"
-    readme.write_text(f"# Ports\n{verify.BEGIN}\nold\n{verify.END}\nlast\n")
+    readme.write_text(f"# Ports\n{table.BEGIN}\nold\n{table.END}\nlast\n")
     assert verify.main([str(resnet), "--readme", str(readme)]) == 0
     once = readme.read_text()
-    assert once.startswith(f"# Ports\n{verify.BEGIN}\n| fixture |") and once.endswith(f"|\n{verify.END}\nlast\n")
+    assert once.startswith(f"# Ports\n{table.BEGIN}\n| fixture |") and once.endswith(f"|\n{table.END}\nlast\n")
     assert "old" not in once and "| resnet | logits |" in once
     assert verify.main([str(resnet), "--readme", str(readme)]) == 0
     assert readme.read_text() == once
     spoil_model(copy)
     assert verify.main([str(copy), "--readme", str(readme)]) == 1
     assert readme.read_text() == once
-    assert "left as it was" in capsys.readouterr().out
+    assert "was not changed" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("text", ["no markers", f"{verify.END}\n{verify.BEGIN}", verify.BEGIN, None])
+@pytest.mark.parametrize("text", ["no markers", f"{table.END}\n{table.BEGIN}", table.BEGIN, None])
 def test_a_readme_without_markers_is_refused_at_once(tmp_path, capsys, text):
     if text is not None:
         (tmp_path / "README.md").write_text(text)

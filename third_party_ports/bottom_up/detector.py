@@ -1,8 +1,9 @@
 """Bottom-up attention (arXiv 1707.07998): a Faster R-CNN whose region vectors M2 Transformer reads.
 
-Ported from MILVLG/bottom-up-attention.pytorch (Apache-2.0), the PyTorch form of peteanderson80/bottom-up-attention
-(MIT): a ResNet-101 of the Caffe kind, trained on Visual Genome. Parameters are named as in our ResNet, under `trunk`
-and `res5`. Shapes: N images, H W their sides, h w those of the map of 1/16, R regions an image, M regions in all.
+Ported from MILVLG/bottom-up-attention.pytorch (Apache-2.0), the PyTorch version of peteanderson80/bottom-up-attention
+(MIT): a ResNet-101 in Caffe's variant, trained on Visual Genome. Parameters have the names of our ResNet, under `trunk`
+and `res5`.
+Shapes: N images, H W their sides, h w the sides of the map at 1/16, R regions per image, M regions in all.
 """
 
 from collections.abc import Mapping
@@ -12,9 +13,10 @@ from typing import Any, Literal, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from third_party_ports.bottom_up import regions
-from third_party_ports.checkpoints.weights import KeyMap
+from third_party_ports.checkpoints.weights import KeyMap, WeightsError
 from third_party_ports.layers.linear import Linear
 from third_party_ports.resnet import Bottleneck, ResNet, inside
 
@@ -32,23 +34,24 @@ KEYS = KeyMap(
         (r"\.shortcut\.norm\.", ".downsample.1."),
         (r"\.shortcut\.", ".downsample.0."),
     ),
-    # The anchors in force are those of `regions`; the files' own table is a copy of them.
+    # The port uses the anchors in `regions`. The files hold a copy of them, which `check_anchors` compares.
     ignored=r".*\.num_batches_tracked|rpn\.anchor_generator\.cell_anchors\.0",
 )
 Taps = dict[str, jax.Array]
 
 
 class BottomUp(nn.Module):
-    """Features of given regions; `region_features` finds the regions too.
+    """Computes features of given regions. `region_features` also finds the regions.
 
     Attributes:
       stage_sizes: blocks of the trunk's stages.
-      width: channels of the stem; 16 times as many in the map, 32 times as many in a region's feature.
-      blocks: of the stage that each region passes.
+      width: channels of the stem. The map has 16 times as many, a region's feature 32 times as many.
+      blocks: blocks of the last stage, which runs on each region.
       rpn_width: channels of the region proposal network.
-      classes, attributes: not counting the background, and the lack of an attribute.
-      embedding: numbers a class from which, beside the feature, the attributes are told.
-      attribute_width: their hidden units.
+      classes: without the background.
+      attributes: without "no attribute".
+      embedding: width of the class embedding, from which (and from the feature) the attributes are predicted.
+      attribute_width: hidden units of the attribute predictor.
       dtype: of the computation; parameters, statistics and results stay float32.
     """
 
@@ -75,15 +78,17 @@ class BottomUp(nn.Module):
     def __call__(
         self, images: jax.Array, boxes: jax.Array | None = None, sizes: jax.Array | None = None
     ) -> tuple[jax.Array, jax.Array, Taps]:
-        """Mode `bbox_feats`: features of given boxes, in their order.
+        """Computes the features of given boxes, in their order (the original's mode `bbox_feats`).
 
         Args:
-          images: float32 [N, H, W, 3], from `region_input`, zero-padded to a common size.
-          boxes: [N, R, 4] in network pixels (original pixels times im_scale), inside the images; None: all of each.
-          sizes: int [N, 2], rows and columns without the padding; None: there is none.
+          images: float32 [N, H, W, 3] from `region_input`, zero-padded to a common size.
+          boxes: [N, R, 4] in network pixels (original pixels times im_scale), inside the images. None: a box around
+            each whole image.
+          sizes: int [N, 2], rows and columns without the padding; None if nothing is padded.
 
-        Returns: features [N, R, 32 * width], class logits [N, R, classes + 1] (0 is background), and by name all
-        stages: those of `trace`, `roi_pooled` [M, 14, 14, C], those of `describe`, `box_deltas`, `attribute_probs`.
+        Returns:
+          Features [N, R, 32 * width], class logits [N, R, classes + 1] (0 is background), and all stages by name:
+          those of `trace`, `roi_pooled` [M, 14, 14, C], those of `describe`, `box_deltas` and `attribute_probs`.
         """
         maps, cells, _, _, out = self.trace(images, sizes)
         if boxes is None:
@@ -100,8 +105,12 @@ class BottomUp(nn.Module):
     def trace(
         self, images: jax.Array, sizes: jax.Array | None = None
     ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array, Taps]:
-        """images and sizes as above -> map [N, h, w, 16 * width], its cells without padding int [N, 2], the anchors'
-        logits [N, h, w, 24] and deltas [N, h, w, 48] (see `regions.propose`), and `stem`, `res2`, `res3`, `res4`."""
+        """Runs the trunk and the region proposal network. `images` and `sizes` are those of `__call__`.
+
+        Returns:
+          The map [N, h, w, 16 * width], its cells without padding int [N, 2], the anchors' logits [N, h, w, 24] and
+          deltas [N, h, w, 48] (see `regions.propose`), and by name `stem`, `res2`, `res3` and `res4`.
+        """
         _, taps = self.trunk(images, train=False, sizes=sizes)
         stages = {f"res{s + 2}": taps[f"layer{s + 1}"] for s in range(len(self.stage_sizes))}
         maps = taps[f"layer{len(self.stage_sizes)}"]
@@ -110,8 +119,12 @@ class BottomUp(nn.Module):
         return maps, cells, logits, deltas, {"stem": taps["stem"], **stages}
 
     def describe(self, pooled: jax.Array) -> tuple[jax.Array, jax.Array, Taps]:
-        """Pooled regions [M, 14, 14, 16 * width] -> features [M, 32 * width] float32, not negative; class logits
-        [M, classes + 1] float32; and `res5` [M, 14, 14, 32 * width], `roi_feature`, `class_logits`."""
+        """Runs the last stage on pooled regions [M, 14, 14, 16 * width].
+
+        Returns:
+          Features [M, 32 * width] float32, not negative; class logits [M, classes + 1] float32; and by name `res5`
+          [M, 14, 14, 32 * width], `roi_feature` and `class_logits`.
+        """
         x = pooled
         for block in self.res5:
             x = block(x, train=False)
@@ -120,12 +133,12 @@ class BottomUp(nn.Module):
         return features, logits, {"res5": x, "roi_feature": features, "class_logits": logits}
 
     def box_deltas(self, features: jax.Array) -> jax.Array:
-        """Features [M, 32 * width] -> for `regions.decode`, four numbers a class, [M, 4 * (classes + 1)] float32."""
+        """Features [M, 32 * width] -> deltas for `regions.decode`, four per class: [M, 4 * (classes + 1)] float32."""
         return self.bbox_pred(features).astype(jnp.float32)
 
     def attribute_probabilities(self, features: jax.Array, logits: jax.Array) -> jax.Array:
-        """Features [M, 32 * width] and class logits -> [M, attributes + 1] float32; 0 is none of them."""
-        classes = self.cls_embed(logits.argmax(-1))  # the background counts as a class here
+        """Features [M, 32 * width] and class logits -> [M, attributes + 1] float32; index 0 is "no attribute"."""
+        classes = self.cls_embed(logits.argmax(-1))  # the background counts as a class here, as in the original
         hidden = nn.relu(self.attr_linear1(jnp.concatenate([features, classes], -1)))
         return nn.softmax(self.attr_linear2(hidden).astype(jnp.float32))
 
@@ -145,15 +158,15 @@ class Proposer(nn.Module):
 
 
 class Regions(NamedTuple):
-    """The regions of N images, in the original's order: `count` of the B rows of each are real, zeros follow.
+    """The regions of N images, in the original's order, in B rows per image. Rows from `count` on are zeros.
 
     Attributes:
       features: float32 [N, B, 32 * width].
-      count: int32 [N].
+      count: int32 [N], the number of real rows.
       boxes: float32 [N, B, 4], (x1, y1, x2, y2) in pixels of the original photos.
-      proposals: int32 [N, B], their places among the image's proposals.
+      proposals: int32 [N, B], each region's index among the image's proposals.
       objects, attributes: int32 [N, B], lines of the published vocabularies, counted from 0.
-      object_confidence, attribute_confidence: float32 [N, B], the probabilities of these.
+      object_confidence, attribute_confidence: float32 [N, B], their probabilities.
     """
 
     features: jax.Array
@@ -180,28 +193,30 @@ def region_features(
     candidates: int = 6000,
     mode: Literal["roi_feats", "bboxes"] = "roi_feats",
 ) -> Regions:
-    """Finds and describes the regions of each image, as the released extractor does. Made to be jitted.
+    """Finds and describes the regions of each image, as the released extractor does. You can jit it.
 
     Args:
-      images: float32 [N, H, W, 3], from `region_input`, zero-padded to a common size; an image's result depends
+      network, variables: a `BottomUp` and its variables.
+      images: float32 [N, H, W, 3] from `region_input`, zero-padded to a common size. An image's result depends
         neither on the padding nor on the other images.
       sizes: int [N, 2], rows and columns without the padding.
-      scales: [N], im_scale of each.
-      min_boxes, max_boxes: of an image, see `regions.choose`; 36 and 36 for the k36 weights. B is max_boxes, or
-        `proposals` if less.
-      chunk: regions that pass the last stage together; None: 10 on the CPU, whose caches hold that many (of 50 each
-        costs a tenth more), else 100.
+      scales: [N], im_scale of each image.
+      min_boxes, max_boxes: regions per image, see `regions.choose`; 36 and 36 for the k36 weights. B is max_boxes, or
+        `proposals` if that is less.
+      chunk: regions that run through the last stage together. None: 10 on the CPU, which its caches hold (with 50,
+        a region takes a tenth longer), otherwise 100.
       proposals, candidates: see `regions.propose`.
-      mode: "roi_feats" gives the proposals themselves, as M2 Transformer needs them; "bboxes" the same described
-        regions with refined boxes, always max_boxes of them, the surest first. For given boxes call the network.
+      mode: "roi_feats" returns the proposals themselves, as M2 Transformer needs them. "bboxes" returns the same
+        regions with refined boxes, always max_boxes of them, the most confident first.
 
-    Raises ValueError for min_boxes > max_boxes, and for an unknown mode.
+    Raises:
+      ValueError: min_boxes > max_boxes, or an unknown mode.
     """
     if mode not in ("roi_feats", "bboxes"):
-        raise ValueError(f"region_features: mode {mode!r} is neither 'roi_feats' nor 'bboxes'")
+        raise ValueError(f"region_features: mode is {mode!r}; give 'roi_feats' or 'bboxes'")
     if chunk is None:
         chunk = 10 if jax.default_backend() == "cpu" else 100
-    with jax.default_matmul_precision("highest"):  # coarser products flip decisions
+    with jax.default_matmul_precision("highest"):  # coarser products would change which regions are chosen
         maps, cells, anchor_logits, deltas, _ = network.apply(variables, images, sizes, method="trace")
         boxes, _, count = jax.vmap(partial(regions.propose, candidates=candidates, proposals=proposals))(
             anchor_logits, deltas, sizes, cells, scales
@@ -209,7 +224,7 @@ def region_features(
         features, logits = jax.lax.map(
             lambda image: _described(network, variables, *image, min(chunk, proposals)), (maps, boxes, cells)
         )
-        boxes = boxes / scales[:, None, None]  # original pixels from here on
+        boxes = boxes / scales[:, None, None]  # from here on in original pixels
         probabilities = jax.nn.softmax(logits)[..., 1:]
         choose = partial(regions.choose, min_boxes=min_boxes, max_boxes=max_boxes)
         if mode == "bboxes":
@@ -221,18 +236,46 @@ def region_features(
             jnp.take_along_axis(values, places[..., None], 1) for values in (features, logits, boxes, probabilities)
         )
         attributes = network.apply(variables, features, logits, method="attribute_probabilities")[..., 1:]
+    return _filled(features, chosen, boxes, places, probabilities, attributes)
+
+
+def check_anchors(tensors: Mapping[str, np.ndarray]) -> None:
+    """Checks that the anchor table of a checkpoint, if it holds one, equals the one in `regions`.
+
+    Raises:
+      WeightsError: the tables differ, so the weights belong to other anchors.
+    """
+    for name, table in tensors.items():
+        if name.endswith("anchor_generator.cell_anchors.0") and not (
+            table.shape == regions.ANCHORS.shape and np.allclose(table, regions.ANCHORS, rtol=0, atol=1e-3)
+        ):
+            raise WeightsError(
+                f"{name} differs from the anchors of the Caffe networks ({regions.ANCHORS[0].tolist()}, ...). Use one "
+                "of the files that bottom-up-attention.pytorch converted from Caffe."
+            )
+
+
+def _filled(
+    features: jax.Array,
+    count: jax.Array,
+    boxes: jax.Array,
+    places: jax.Array,
+    probabilities: jax.Array,
+    attributes: jax.Array,
+) -> Regions:
+    """The chosen regions [N, B, ...] with zeros from `count` [N] on."""
     found = [features, boxes, places]
     for values in (probabilities, attributes):
         found += [values.argmax(-1).astype(jnp.int32), values.max(-1)]
-    real = jnp.arange(places.shape[1]) < chosen[:, None]
+    real = jnp.arange(places.shape[1]) < count[:, None]
     features, *others = (jnp.where(real.reshape(real.shape + (1,) * (v.ndim - 2)), v, 0) for v in found)
-    return Regions(features, chosen, *others)
+    return Regions(features, count, *others)
 
 
 def _described(
     network: BottomUp, variables: Mapping[str, Any], features: jax.Array, boxes: jax.Array, cells: jax.Array, chunk: int
 ) -> tuple[jax.Array, jax.Array]:
-    """One image's map [h, w, C], boxes [R, 4] -> features [R, 32 * width] and class logits [R, classes + 1]."""
+    """One image's map [h, w, C] and boxes [R, 4] -> features [R, 32 * width] and class logits [R, classes + 1]."""
     pooled = regions.pool(features, jnp.pad(boxes, [(0, -len(boxes) % chunk), (0, 0)]), cells)
     pooled = pooled.reshape(-1, chunk, *pooled.shape[1:])
     described = jax.lax.map(lambda part: network.apply(variables, part, method="describe")[:2], pooled)
@@ -240,7 +283,7 @@ def _described(
 
 
 def _refined(deltas: jax.Array, boxes: jax.Array, probabilities: jax.Array) -> jax.Array:
-    """Boxes [N, R, 4] by the deltas [N, R, 4 * (classes + 1)] of each one's most probable class -> [N, R, 4]."""
+    """Moves boxes [N, R, 4] by the deltas [N, R, 4 * (classes + 1)] of their most probable classes -> [N, R, 4]."""
     deltas = deltas.reshape(*boxes.shape[:2], -1, 4)
     best = 1 + probabilities.argmax(-1)[..., None, None]
     return regions.decode(jnp.take_along_axis(deltas, best, 2)[:, :, 0], boxes)

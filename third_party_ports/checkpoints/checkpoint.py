@@ -1,4 +1,7 @@
-"""What is known of one published checkpoint, and the network that it belongs to. Imports no network and no jax."""
+"""What the project knows about one published checkpoint, and which network it belongs to.
+
+This module imports no network. It loads jax only when you ask for a network's shapes.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,20 +17,30 @@ Shape = tuple[int | None, ...]
 class Checkpoint:
     """One published file and the network that it belongs to.
 
+    Code is named by strings, "package.module:attribute", so that a table of checkpoints imports no network.
+
     Attributes:
-      name: of the row, and of the converted file, NAME.safetensors (m2_vocab.json).
-      module, keys: "package.module:attribute" of the linen class and of its KeyMap; None for a file without tensors.
-      file, page: the published file's name, and where its link stands.
-      url: a direct public link; None where a form or a drive folder is in the way.
-      size: the file's, as published or as its tensors suggest; bytes: exact, where known.
-      sha256: of the file, whole or its first digits; None where nobody published it.
-      licence: of the code, and what is said of the weights.
-      preprocessing: from a photo to the network's input.
-      fields: the class's fields; inputs: shapes of an example, for init; arguments: init's other ones.
-      signature: names and shapes that tell this file from others, the names official ones, or canonical where official
-        ones vary; None fits any number. A name that the file lacks proves nothing if it is in `optional`.
-      layouts: function (tensors) -> (tensors by official name, layout) for files that others republish.
-      check: function (tensors by official name) that raises WeightsError for values that the port cannot use.
+      name: the row's name. The converted file is called NAME.safetensors, or NAME.json for a file without tensors.
+      module: the linen class; None for a file without tensors.
+      keys: the network's KeyMap; None for a file without tensors.
+      file: the published file's name.
+      page: the web page that links to the file.
+      licence: of the authors' code, and what they say about the weights.
+      preprocessing: how to turn a photo into the network's input.
+      size: the file's size in words, as published or as its tensors suggest.
+      url: a direct public link; None if the file is behind a form or in a drive folder.
+      bytes: the file's exact size, if it is known.
+      sha256: of the file, all hexadecimal digits or the first ones; None if nobody published it.
+      fields: the class's fields.
+      inputs: shapes of example inputs for init, float32.
+      arguments: init's other arguments.
+      signature: names and shapes that tell this file from others. Names are official ones, or canonical ones if
+        official names vary. None in a shape fits any number.
+      optional: names in `signature` that the file may lack.
+      layouts: a function (tensors) -> (tensors by official name, layout), for files that others publish again.
+      check: a function (tensors by official name) that raises WeightsError for values that the port cannot use, and
+        otherwise returns a remark or None.
+      writer: for a file without tensors, a function (published file, file to write) -> what it wrote, in words.
     """
 
     name: str
@@ -48,16 +61,23 @@ class Checkpoint:
     optional: tuple[str, ...] = ()
     layouts: str | None = None
     check: str | None = None
+    writer: str | None = None
+
+    @property
+    def converted(self) -> str:
+        """The converted file's name."""
+        return f"{self.name}.safetensors" if self.module else f"{self.name}.json"
 
     def network(self, **fields: Any) -> Any:
-        """The linen module with the row's fields, `fields` over them. Imports jax."""
+        """Returns the linen module with the row's fields; `fields` override them. Imports jax."""
         return attribute(self.module)(**{**self.fields, **fields})
 
     def key_map(self) -> KeyMap:
+        """Returns the network's KeyMap. Imports jax."""
         return attribute(self.keys)
 
     def shapes(self) -> dict[str, Any]:
-        """`jax.eval_shape` of init: the variables as ShapeDtypeStructs. Compiles nothing."""
+        """Returns the network's variables as ShapeDtypeStructs (`jax.eval_shape` of init). Compiles nothing."""
         import jax
         import jax.numpy as jnp
 
@@ -67,6 +87,6 @@ class Checkpoint:
 
 
 def attribute(path: str) -> Any:
-    """What "package.module:attribute" names."""
+    """Imports and returns what "package.module:attribute" names."""
     module, name = path.split(":")
     return getattr(import_module(module), name)

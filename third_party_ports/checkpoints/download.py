@@ -1,4 +1,4 @@
-"""One file over https: resumed where it stopped, checked before it gets its name."""
+"""Downloads a file over https. A cut download resumes, and a file is checked before it gets its name."""
 
 import hashlib
 import re
@@ -11,43 +11,49 @@ import requests
 from tqdm import tqdm
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError
 
-LARGEST = 4 << 30  # bytes, of a file whose size nobody published: a server must not fill the disk
-CHUNK = 1 << 16  # bytes; what is left of one is lost when the connection is cut
-TIMEOUT = (20, 60)  # seconds to connect, and without a byte
+LARGEST = 4 << 30  # bytes, for a file of unknown size, so that a server cannot fill the disk
+CHUNK = 1 << 16  # bytes; a cut connection loses at most one chunk
+TIMEOUT = (20, 60)  # seconds to connect, and seconds without a byte
 WORTH_A_RETRY = (408, 425, 429, 500, 502, 503, 504)
+GONE = "Check whether the file's page still links to it."
 
 
 class DownloadError(OSError):
-    """A file that cannot be had, or is not the published one; the message names it and the remedy."""
+    """A file cannot be downloaded, or is not the published one. The message names the file and what to do."""
 
 
 class UnknownHostError(DownloadError):
-    """No address for the host's name: most likely there is no network at all."""
+    """The server's name cannot be looked up, most likely because there is no network."""
 
 
 def download(url: str, target: Path, *, size: int | None = None, sha256: str = "", retries: int = 5) -> str:
-    """Fetches `url` into the file `target` and returns its whole sha256; a file that is there is checked alone.
+    """Downloads `url` to the file `target`, or checks the file if it exists already.
 
-    What has come so far is kept in `target`.part and gone on with, by this call after a cut connection or by the next
-    one, provided that the server still has the same file; else it starts anew.
+    The bytes received so far are kept in `target`.part. If the connection is cut, this call or the next one resumes
+    there, unless the server has another file by then.
 
     Args:
-      url: https; plain http from this machine alone (127.0.0.1, ::1, localhost).
-      size: in bytes, where published. sha256: hexadecimal, whole or its first digits, where published.
-      retries: after cut connections and busy servers, with growing pauses that stderr tells of; a try that brought
-        bytes is not counted. A server that cannot be reached at all is asked once more.
+      url: https, or plain http from this machine (127.0.0.1, ::1, localhost).
+      target: the file to write.
+      size: in bytes, if it was published.
+      sha256: hexadecimal digits, all or the first ones, if they were published.
+      retries: how often to try again after cut connections and busy servers. Pauses grow, and stderr announces them. A
+        try that received bytes does not count. A server that cannot be reached at all is asked once more.
 
-    Raises DownloadError, also for another size or hash: what came is removed then, what was there before is left;
-    UnknownHostError for a name without an address.
+    Returns:
+      The file's sha256.
+
+    Raises:
+      DownloadError: the download failed, or the size or the hash is wrong. A wrong download is removed; a file that
+        existed before stays.
+      UnknownHostError: the server's name cannot be looked up.
     """
     if not _allowed(url, url):
         raise DownloadError(f"{target.name}: {url} is not https. Give an https address.")
     if target.exists():
-        return _checked(
-            target, target.name, size, sha256, f"{target} is another file than the published one. Move it away."
-        )
+        return _checked(target, target.name, size, sha256, f"{target} is not the published file. Move it away.")
     part = target.with_name(f"{target.name}.part")
-    state = part.with_name(f"{part.name}.validator")  # what the server called the file that `part` is the start of
+    state = part.with_name(f"{part.name}.validator")  # the server's version of the file in `part`
     failures = 0
     while True:
         before, absent = _length(part), None
@@ -60,17 +66,17 @@ def download(url: str, target: Path, *, size: int | None = None, sha256: str = "
         except requests.HTTPError as error:
             reason = str(error)
             if error.response.status_code not in WORTH_A_RETRY:
-                raise DownloadError(f"{target.name}: {reason}. Does the file's page still have it there?") from error
+                raise DownloadError(f"{target.name}: {reason}. {GONE}") from error
         except requests.RequestException as error:
-            raise DownloadError(f"{target.name}: {error}. Does the file's page still have it there?") from error
+            raise DownloadError(f"{target.name}: {error}. {GONE}") from error
         failures = 0 if _length(part) > before else failures + 1
         if failures > (min(retries, 1) if absent else retries):
             kind = UnknownHostError if isinstance(absent, NameResolutionError) else DownloadError
-            raise kind(f"{target.name}: {reason}. Run the command again: it goes on where it stopped.")
+            raise kind(f"{target.name}: {reason}. Run the command again: it resumes.")
         pause = min(2.0**failures - 1, 30)
         tqdm.write(f"{target.name}: retrying in {pause:g} s ({reason})", file=sys.stderr)
         time.sleep(pause)
-    again = "What came is removed: run the command again. If it stays so, the published file has changed."
+    again = "The download was removed: run the command again. If the error stays, the published file has changed."
     try:
         digest = _checked(part, target.name, size, sha256, again)
     except DownloadError:
@@ -82,7 +88,7 @@ def download(url: str, target: Path, *, size: int | None = None, sha256: str = "
 
 
 def _receive(url: str, part: Path, state: Path, size: int | None) -> None:
-    """Appends to `part` what is missing; returns when it is whole. Raises requests' errors, or DownloadError."""
+    """Appends the missing bytes to `part`. Raises requests' errors if it stays incomplete, or DownloadError."""
     have = _length(part) if state.exists() else 0
     headers = {"Accept-Encoding": "identity"}
     if have:
@@ -90,17 +96,19 @@ def _receive(url: str, part: Path, state: Path, size: int | None) -> None:
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
         for step in (*response.history, response):
             if not _allowed(step.url, url):
-                raise DownloadError(f"{part.stem}: {url} leads to {step.url}, which is not https. Nothing is taken.")
+                raise DownloadError(
+                    f"{part.stem}: {url} redirects to {step.url}, which is not https. Nothing was downloaded."
+                )
         sent, total = _content_range(response)
         if response.status_code == 416 and have:
-            if total == have:  # the last run ended between the last byte and the new name
+            if total == have:  # the last run was stopped between the last byte and the renaming
                 return
             _remove(part, state)
-            raise requests.ConnectionError("the server has a shorter file now")
+            raise requests.ConnectionError("the server's file is now shorter")
         response.raise_for_status()
         if response.status_code == 206 and sent != have:
             _remove(part, state)
-            raise requests.ConnectionError("the server sent another part than asked for")
+            raise requests.ConnectionError("the server sent the wrong part of the file")
         if response.status_code != 206:
             have, total = 0, int(response.headers.get("Content-Length", 0)) or None
             _remove(part)
@@ -108,7 +116,7 @@ def _receive(url: str, part: Path, state: Path, size: int | None) -> None:
         limit = size or LARGEST
         if (total or 0) > limit or (size and total not in (None, size)):
             _remove(part, state)
-            raise DownloadError(f"{part.stem}: the server has {total} bytes, {limit} were expected. Look at {url}.")
+            raise DownloadError(f"{part.stem}: the server has {total} bytes, {limit} were expected. Check {url}.")
         with (
             part.open("ab") as file,
             tqdm(total=total, initial=have, unit="B", unit_scale=True, unit_divisor=1024, desc=part.stem) as bar,
@@ -117,41 +125,41 @@ def _receive(url: str, part: Path, state: Path, size: int | None) -> None:
                 have += len(chunk)
                 if have > limit:
                     _remove(part, state)
-                    raise DownloadError(f"{part.stem}: the server sends more than {limit} bytes. Look at {url}.")
+                    raise DownloadError(f"{part.stem}: the server sends more than {limit} bytes. Check {url}.")
                 file.write(chunk)
                 bar.update(len(chunk))
     if total and have < total:
-        raise requests.ConnectionError(f"{have} of {total} bytes came")
+        raise requests.ConnectionError(f"only {have} of {total} bytes arrived")
 
 
 def _unreachable(error: requests.RequestException) -> ConnectTimeoutError | None:
-    """Why no connection came about: the name is unknown, the port closed, nobody answers; None if one did."""
+    """Why there was no connection (unknown name, closed port, no answer), or None if there was one."""
     cause = getattr(error.args[0] if error.args else None, "reason", None)
-    cause = getattr(cause, "original_error", cause)  # of a proxy
+    cause = getattr(cause, "original_error", cause)  # a proxy's error wraps the first one
     return cause if isinstance(cause, ConnectTimeoutError) else None
 
 
 def _allowed(url: str, first: str) -> bool:
-    """https, and plain http on this machine where the first address is there."""
+    """Whether the address is https, or plain http on this machine like the first address."""
     here = ("127.0.0.1", "::1", "localhost")
     local = all(urlsplit(place).scheme == "http" and urlsplit(place).hostname in here for place in (url, first))
     return local or urlsplit(url).scheme == "https"
 
 
 def _content_range(response: requests.Response) -> tuple[int | None, int | None]:
-    """First byte and whole size of "bytes 5-9/10", "bytes */10", or (None, None)."""
+    """First byte and full size, from "bytes 5-9/10" or "bytes */10"; (None, None) without them."""
     found = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", response.headers.get("Content-Range", ""))
     return tuple(int(n) if n and n.isdigit() else None for n in found.groups()) if found else (None, None)
 
 
 def _validator(response: requests.Response) -> str:
-    """What If-Range may hold: a strong ETag, else the date; empty if there is neither, and nothing can be resumed."""
+    """A value for If-Range: a strong ETag, otherwise the date; "" if there is neither, so nothing can be resumed."""
     tag = response.headers.get("ETag", "W/")
     return response.headers.get("Last-Modified", "") if tag.startswith("W/") else tag
 
 
 def _checked(file: Path, name: str, size: int | None, sha256: str, remedy: str) -> str:
-    """The sha256 of a file of the right size and hash. Raises DownloadError: `name`, what is wrong, `remedy`."""
+    """The file's sha256. Raises DownloadError (`name`, what is wrong, `remedy`) for a wrong size or hash."""
     if size and _length(file) != size:
         raise DownloadError(f"{name}: {_length(file)} bytes, {size} expected. {remedy}")
     with file.open("rb") as opened:

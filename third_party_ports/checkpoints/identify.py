@@ -1,4 +1,4 @@
-"""Which network's checkpoint a file looks like, told from a few names and shapes."""
+"""Identifies which network's checkpoint a file holds, from a few names and shapes of its tensors."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,7 +12,7 @@ from third_party_ports.checkpoints.zoo import CHECKPOINTS
 
 WRAPPERS = ("", "model.", "state_dict.", "best_state_dict.", "opt.target.")
 ANY = (None,) * 4
-OTHERS: dict[str, Mapping[str, Shape]] = {  # what no port serves and is easily taken for one of ours
+OTHERS: dict[str, Mapping[str, Shape]] = {  # networks without a port that are easily confused with ours
     "DEKR for CrowdPose, 14 keypoints; COCO's 17 are needed": {"head_heatmap.1.weight": (15, None, 1, 1)},
     "the scoring net of DEKR for CrowdPose, 14 keypoints; COCO's is needed": {"l1.weight": (256, None)},
     "HRNet's ImageNet weights": {"transition1.0.0.weight": ANY, "classifier.weight": (1000, None)},
@@ -28,7 +28,7 @@ OTHERS: dict[str, Mapping[str, Shape]] = {  # what no port serves and is easily 
 
 
 def looks_like(tensors: Mapping[str, np.ndarray]) -> str:
-    """What the tensors are, in words: rows of the zoo and their layout, or a network of OTHERS; "" if unknown."""
+    """Says what the tensors are: rows of the zoo and their layout, or a network of OTHERS; "" if they are unknown."""
     for wrapper in WRAPPERS:
         inside = {name.removeprefix(wrapper): t for name, t in tensors.items() if name.startswith(wrapper)}
         if found := _known({name.removeprefix("module."): tensor for name, tensor in inside.items()}):
@@ -47,7 +47,7 @@ def _known(tensors: Mapping[str, np.ndarray]) -> str:
 
 
 def conflicts(row: Checkpoint, tensors: Mapping[str, np.ndarray]) -> list[str]:
-    """Where tensors, by official name, differ from the row's signature, in words."""
+    """Says where tensors, by official name, differ from the row's signature; an empty list if nowhere."""
     keys = row.key_map()
     tensors = {**{keys.canonical(name): tensor for name, tensor in tensors.items()}, **tensors}
     signature = {name: shape for name, shape in row.signature.items() if name in tensors or name not in row.optional}

@@ -1,4 +1,4 @@
-"""Swin's tensors as timm and transformers name them -> as the official checkpoints do."""
+"""Renames the tensors of Swin checkpoints from timm and transformers to the official names."""
 
 import re
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ import numpy as np
 from third_party_ports.checkpoints.weights import WeightsError
 
 TIMM = ((r"^head\.fc\.", "head."),)
-TRANSFORMERS = (  # the names of version 4 and of published files, then version 5's; the order matters
+TRANSFORMERS = (  # the names of version 4 and of published files, then those of version 5; the order matters
     (r"^swin\.", ""),
     (r"^embeddings\.patch_embeddings\.projection\.", "patch_embed.proj."),
     (r"^embeddings\.norm\.", "patch_embed.norm."),
@@ -30,11 +30,13 @@ UNUSED = r"embeddings\.mask_token"  # of pre-training
 
 
 def official_swin(tensors: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], str]:
-    """The tensors by official name, and the layout they came in: "official", "timm" or "transformers".
+    """Returns the tensors by official name, and the layout they came in: "official", "timm" or "transformers".
 
-    One layout is decided for the whole file, as names of one mean other tensors in another. Axis orders are the same
-    in all three, that of the merging's concatenation included. Raises WeightsError if queries, keys and values do not
-    form triples.
+    The whole file has one layout, because the same name means another tensor in another layout. All three order axes
+    alike, also in the concatenation of a patch merging.
+
+    Raises:
+      WeightsError: queries, keys and values do not come in threes of one width.
     """
     plain = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
     if any(re.match(r"(swin\.)?(embeddings\.patch_embeddings|encoder\.layers\.\d+\.blocks)\.", name) for name in plain):
@@ -46,7 +48,7 @@ def official_swin(tensors: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarr
 
 
 def _from_timm(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """A merging opens the next stage there; here it ends its own."""
+    """In timm a patch merging begins the next stage; in the official files it ends its own."""
 
     def official(name: str) -> str:
         name = re.sub(r"^layers\.(\d+)\.downsample\.", lambda m: f"layers.{int(m[1]) - 1}.downsample.", name)
@@ -56,14 +58,14 @@ def _from_timm(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _from_transformers(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Renamed, with queries, keys and values stacked along the output axis."""
+    """Renames, and stacks queries, keys and values along the output axis."""
     named = {_renamed(name, TRANSFORMERS): tensor for name, tensor in tensors.items()}
     named = {name: tensor for name, tensor in named.items() if not re.fullmatch(UNUSED, name)}
     for first, second, third in QKV:
         for name in [name for name in named if f".attn.{first}." in name]:
             triple = [name.replace(f".attn.{first}.", f".attn.{part}.") for part in (first, second, third)]
             if any(part not in named or named[part].ndim == 0 for part in triple):
-                raise WeightsError(f"{name} has no {second} or {third} beside it: the file is incomplete.")
+                raise WeightsError(f"{name} comes without its {second} or {third}: the file is incomplete.")
             parts = [named.pop(part) for part in triple]
             if len({part.shape[1:] for part in parts}) > 1:
                 raise WeightsError(f"{', '.join(triple)} differ in width: the file is damaged.")

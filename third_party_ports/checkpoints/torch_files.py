@@ -1,8 +1,8 @@
-"""Tensors of .pth and .pt files, read without PyTorch and without running anything that a file names.
+"""Reads the tensors of .pth and .pt files without PyTorch, and without running anything that a file names.
 
-Such a file is a pickle that describes tensors, beside the bytes of their storages: an uncompressed zip
-(`NAME/data.pkl`, `NAME/data/KEY`, ...) since PyTorch 1.6, one stream before. The unpickler admits the names listed in
-`_Tensors` and gives each a stand-in of ours; the format is that of PyTorch's torch/serialization.py (BSD-3-Clause).
+Such a file is a pickle that describes tensors, together with the bytes of their storages: an uncompressed zip
+(`NAME/data.pkl`, `NAME/data/KEY`, ...) since PyTorch 1.6, a single stream before. The unpickler admits the names listed
+in `_Tensors` and gives each a stand-in of ours. PyTorch's torch/serialization.py (BSD-3-Clause) defines the format.
 """
 
 import mmap
@@ -21,7 +21,7 @@ import numpy as np
 
 from third_party_ports.checkpoints.weights import WeightsError
 
-STREAM = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46"  # how a file of before PyTorch 1.6 begins
+STREAM = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46"  # the first bytes of a file from before PyTorch 1.6
 DTYPES = {
     "DoubleStorage": np.dtype(np.float64),
     "FloatStorage": np.dtype(np.float32),
@@ -37,15 +37,18 @@ DTYPES = {
 }
 ZIP = b"PK"
 AGAIN = "Download the file again."
-STATE_DICT = "Only tensors are read: save the state dict alone, torch.save(network.state_dict(), FILE)."
+STATE_DICT = "Only tensors can be read: save the state dict alone with torch.save(network.state_dict(), FILE)."
 
 
 def read(path: str | Path) -> dict[str, np.ndarray]:
-    """All tensors by name, the keys of nested dicts joined by dots; what is no tensor is left out.
+    """Reads all tensors by name. Dots join the keys of nested dicts; anything that is not a tensor is left out.
 
-    The arrays are read-only views of the mapped file, in the file's dtypes (bfloat16 is ml_dtypes'), so tensors that
-    nobody uses, such as an optimizer's, cost no memory. Raises WeightsError for a file that is missing, cut short or
-    damaged, or that names anything beyond tensors.
+    Returns:
+      Read-only views of the mapped file, with the file's dtypes (bfloat16 is ml_dtypes'). Unused tensors, for example
+      an optimizer's, cost no memory.
+
+    Raises:
+      WeightsError: the file is missing, cut short or damaged, or names anything other than tensors.
     """
     path = Path(path)
     try:
@@ -57,7 +60,7 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
             content, storages = _stream(mapped) if old else _archive(file, mapped)
         return {name: _view(name, tensor, storages) for name, tensor in _flatten(content).items()}
     except FileNotFoundError as error:
-        raise WeightsError(f"{path}: there is no such file.") from error
+        raise WeightsError(f"{path}: this file does not exist. Check the path.") from error
     except _RefusedError as error:
         raise WeightsError(f"{path}: {error}") from error
     except Exception as error:  # a damaged pickle can raise anything
@@ -65,14 +68,17 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def _foreign(mapped: mmap.mmap) -> str:
-    """What is wrong with a file that begins as no file of PyTorch does."""
-    whole = len(mapped) > len(STREAM)  # what was cut to less may have been anything
+    """Says what is wrong with a file whose first bytes PyTorch never writes."""
+    whole = len(mapped) > len(STREAM)  # a shorter rest may have been any format
     if (whole and mapped[:1] == b"\x80") or (mapped[-1:] == b"." and mapped[:1] in b"(]}cl"):
         return (
-            "a pickle that torch.save did not write. It is not opened, for a pickle is a program. "
-            f"{STATE_DICT} A file of numpy.savez(FILE, **arrays) will do too."
+            "a pickle that torch.save did not write. It is not opened, because a pickle is a program. "
+            f"{STATE_DICT} A file of numpy.savez(FILE, **arrays) works too."
         )
-    return f"not a readable PyTorch file: it begins as none does. {AGAIN} Or give a .safetensors, .npz or HDF5 file."
+    return (
+        f"not a readable PyTorch file: its first bytes are of no known format. {AGAIN} Or give a .safetensors, .npz or "
+        "HDF5 file."
+    )
 
 
 class _Storage(NamedTuple):
@@ -90,23 +96,23 @@ class _Tensor(NamedTuple):
 
 
 class _Ignored:
-    """Stands for what is no tensor: an optimizer's numpy number, say."""
+    """Stands for an object that is not a tensor, for example an optimizer's numpy number."""
 
     def __setstate__(self, state: Any) -> None:
         pass
 
 
 class _RefusedError(ValueError):
-    """What is wrong with a file, and the remedy, without the file's name."""
+    """Says what is wrong with a file and what to do, without the file's name."""
 
 
 class _Tensors(pickle.Unpickler):
-    """Builds dicts, lists, numbers, text and `_Tensor`s. `storages` are those it met, by key."""
+    """Builds dicts, lists, numbers, text and `_Tensor`s, and collects the storages that they name by key."""
 
     def __init__(self, file: BinaryIO):
         super().__init__(file)
         self.storages: dict[str, _Storage] = {}
-        # Made anew for each file: what a pickle does to a stand-in ends with it.
+        # New for each file, so that a pickle cannot change the stand-ins of the next one.
         self._admitted = {
             ("collections", "OrderedDict"): OrderedDict,
             ("torch._utils", "_rebuild_tensor_v2"): lambda key, offset, size, stride, *_: _Tensor(
@@ -114,7 +120,7 @@ class _Tensors(pickle.Unpickler):
             ),
             ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
         }
-        # Training snapshots hold the states of numpy's generators; no array of theirs is built.
+        # Training snapshots hold states of numpy's generators. Their arrays are not built.
         for module, name in (("multiarray", "_reconstruct"), ("multiarray", "scalar")):
             for package in ("numpy.core", "numpy._core"):
                 self._admitted[f"{package}.{module}", name] = lambda *_: _Ignored()
@@ -125,52 +131,52 @@ class _Tensors(pickle.Unpickler):
         if module in ("torch", "torch.storage") and name in DTYPES:
             return name
         if (module, name) not in self._admitted:
-            raise _RefusedError(f"it asks for {module}.{name}, which is no tensor. {STATE_DICT}")
+            raise _RefusedError(f"it asks for {module}.{name}, which is not a tensor. {STATE_DICT}")
         return self._admitted[module, name]
 
     def persistent_load(self, pid: Any) -> str:
-        """("storage", type, key, device, count), in streams and one more for a view of a storage -> the key."""
+        """Notes a storage ("storage", type, key, device, count) and returns its key. Streams add an item for views."""
         kind, name, key, _, numel, *view = pid
         if kind != "storage" or view not in ([], [None]):
-            raise _RefusedError(f"its storage {key} is of a kind that is not read. {STATE_DICT}")
+            raise _RefusedError(f"its storage {key} is of an unknown kind. {STATE_DICT}")
         if self.storages.setdefault(key, _Storage(DTYPES[name], numel)) != (DTYPES[name], numel):
             raise _RefusedError(f"its storage {key} is used with two types or sizes. {AGAIN}")
         return key
 
 
 def _load(file: BinaryIO | mmap.mmap) -> tuple[Any, dict[str, _Storage]]:
-    """The next pickle's object, and the storages that it names."""
+    """Reads the next pickle: its object, and the storages that it names."""
     start = file.tell()
     for code, argument, place in pickletools.genops(file):
-        if code.name.endswith("PUT") and argument > place:  # the unpickler would make room for all numbers below
-            raise _RefusedError(f"an absurd number, {argument}, in its pickle. {AGAIN}")
+        if code.name.endswith("PUT") and argument > place:  # the unpickler would allocate that many places
+            raise _RefusedError(f"its pickle holds an impossible number, {argument}. {AGAIN}")
     file.seek(start)
     unpickler = _Tensors(file)
     return unpickler.load(), unpickler.storages
 
 
 def _archive(file: BinaryIO, mapped: mmap.mmap) -> tuple[Any, dict[str, np.ndarray]]:
-    """The zip format: what was saved, and the storages by key."""
+    """Reads the zip format: the saved object, and the storages by key."""
     data = np.frombuffer(mapped, np.uint8)
     with zipfile.ZipFile(file) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
         pickles = [name for name in entries if name.endswith("/data.pkl")]
         if len(pickles) != 1:
-            raise _RefusedError("a zip without NAME/data.pkl: not PyTorch's. Give the checkpoint itself.")
+            raise _RefusedError("a zip without NAME/data.pkl, so PyTorch did not write it. Give the checkpoint itself.")
         root = pickles[0].removesuffix("data.pkl")
         if f"{root}constants.pkl" in entries:
-            raise _RefusedError(f"a TorchScript program. {STATE_DICT}")
-        for entry in entries.values():  # so that no size can exceed the file's
+            raise _RefusedError(f"this is a TorchScript program. {STATE_DICT}")
+        for entry in entries.values():  # then no size can exceed the file's
             if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > len(data):
                 raise _RefusedError(f"its entry {entry.filename} is compressed or larger than the file. {AGAIN}")
         big = f"{root}byteorder" in entries and archive.read(f"{root}byteorder") == b"big"
-        content, named = _load(BytesIO(archive.read(pickles[0])))  # whole, so that its checksum is seen
+        content, named = _load(BytesIO(archive.read(pickles[0])))  # reading it whole checks its checksum
     storages = {}
     for key, storage in named.items():
         entry = entries.get(f"{root}data/{key}")
         if entry is None:
             raise _RefusedError(f"its storage {key} is missing. {AGAIN}")
-        # An entry's bytes follow its local header, whose name and padding have lengths of their own.
+        # An entry's bytes follow its local header, which has its own lengths of name and padding.
         start = entry.header_offset + 30 + sum(struct.unpack_from("<HH", data, entry.header_offset + 26))
         held = data[start : start + entry.file_size]
         storages[key] = _values(key, storage, held, big)
@@ -180,13 +186,13 @@ def _archive(file: BinaryIO, mapped: mmap.mmap) -> tuple[Any, dict[str, np.ndarr
 
 
 def _stream(mapped: mmap.mmap) -> tuple[Any, dict[str, np.ndarray]]:
-    """The format before 1.6: five pickles (magic number, version, machine, what was saved, keys), then count and
-    bytes of each storage in the order of the keys."""
+    """Reads the format before 1.6: five pickles (magic number, version, machine, saved object, keys), then the count
+    and the bytes of each storage in the order of the keys."""
     (_, _), (_, _), (machine, _), (content, named), (keys, _) = (_load(mapped) for _ in range(5))
     data, place = np.frombuffer(mapped, np.uint8), mapped.tell()
     storages = {}
     if not (isinstance(machine, dict) and "little_endian" in machine and isinstance(keys, list)):
-        raise _RefusedError(f"it begins as PyTorch's older files do, and goes on as none of them. {STATE_DICT}")
+        raise _RefusedError(f"it starts like PyTorch's older files, but what follows is unknown. {STATE_DICT}")
     for key in keys:
         storage = named[key]
         (numel,) = struct.unpack_from("<q", data, place)
@@ -199,7 +205,7 @@ def _stream(mapped: mmap.mmap) -> tuple[Any, dict[str, np.ndarray]]:
 
 
 def _values(key: str, storage: _Storage, content: np.ndarray, big: bool) -> np.ndarray:
-    """A storage's bytes -> its numbers [numel]."""
+    """Turns a storage's bytes into its numbers [numel]."""
     if len(content) != storage.numel * storage.dtype.itemsize:
         raise _RefusedError(
             f"its storage {key} holds {len(content)} bytes and should hold {storage.numel} {storage.dtype}. {AGAIN}"
@@ -210,7 +216,7 @@ def _values(key: str, storage: _Storage, content: np.ndarray, big: bool) -> np.n
 
 
 def _flatten(content: Any) -> dict[str, _Tensor]:
-    """The tensors of nested dicts by their joined keys. A dict is entered once, for it may hold itself."""
+    """The tensors of nested dicts by their joined keys. Each dict is entered once, because it may hold itself."""
     found: dict[str, _Tensor] = {}
     entered: set[int] = set()
     waiting = [("", content)]
@@ -225,7 +231,7 @@ def _flatten(content: Any) -> dict[str, _Tensor]:
 
 
 def _view(name: str, tensor: _Tensor, storages: dict[str, np.ndarray]) -> np.ndarray:
-    """The tensor as a view of its storage. Nothing outside the storage can be reached."""
+    """The tensor as a view of its storage, checked so that it cannot reach outside."""
     storage, (_, offset, size, stride) = storages[tensor.key], tensor
     if len(size) != len(stride) or min((offset, *size, *stride)) < 0:
         raise _RefusedError(f"its tensor {name} has size {size}, strides {stride}, offset {offset}. {AGAIN}")

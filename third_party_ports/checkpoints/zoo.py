@@ -1,4 +1,7 @@
-"""The published checkpoints that the ports load: one row each. Importing this loads no network and no jax."""
+"""The published checkpoints that the ports load, a row each.
+
+To add a checkpoint, add a row to `_ROWS`. Importing this module loads no network and no jax.
+"""
 
 from typing import Any
 
@@ -14,13 +17,13 @@ DEKR_PAGE = "https://github.com/HRNet/DEKR"
 BOTTOM_UP_PAGE = "https://github.com/MILVLG/bottom-up-attention.pytorch"
 M2_PAGE = "https://github.com/aimagelab/meshed-memory-transformer"
 MUSIQ_FILES = "https://storage.googleapis.com/gresearch/musiq/"
-NORMALISED = "RGB in [0, 1], minus (0.485, 0.456, 0.406), over (0.229, 0.224, 0.225)"
+NORMALISED = "RGB in [0, 1], normalised by ImageNet's mean and std (imagenet.py)"
 
 
 def checkpoint(name: str) -> Checkpoint:
-    """The row of a name. Raises WeightsError that lists the names."""
+    """Returns the row of this name. Raises WeightsError, which lists the names, if no row has it."""
     if name not in CHECKPOINTS:
-        raise WeightsError(f"zoo: no checkpoint is called {name!r}; there are {', '.join(CHECKPOINTS)}")
+        raise WeightsError(f"no checkpoint is called {name!r}. Choose one of {', '.join(CHECKPOINTS)}")
     return CHECKPOINTS[name]
 
 
@@ -99,7 +102,7 @@ def _dekr(width: int, side: int, size: str) -> Checkpoint:
         page=DEKR_PAGE,
         size=size,
         licence="MIT (code; none is stated for the weights)",
-        preprocessing=f"shorter side {side}, on a canvas of multiples of 64 (dekr_canvas.py); {NORMALISED}",
+        preprocessing=f"shorter side {side}, on a canvas of multiples of 64 (dekr/canvas.py); {NORMALISED}",
         fields={"width": width},
         inputs=((1, side, side, 3),),
         signature={"transition1.0.0.weight": (width, 256, 3, 3), "head_heatmap.1.weight": (18, width, 1, 1)},
@@ -115,18 +118,18 @@ def _bottom_up(name: str, file: str, regions: str) -> Checkpoint:
         page=BOTTOM_UP_PAGE,
         size="about 262 MB",
         licence="Apache-2.0 (code; none is stated for the weights, converted from MIT ones)",
-        preprocessing=f"BGR 0 to 255 minus means, shorter side 600, longer at most 1000 (region_input.py); {regions}",
+        preprocessing=f"BGR 0 to 255 minus means, sides of 600 px and at most 1000 px (bottom_up/input.py); {regions}",
         inputs=((1, 224, 224, 3),),
         signature={
             "backbone.res4.22.conv1.weight": (256, 1024, 1, 1),
             "roi_heads.box_predictor.attr_linear2.weight": (401, 512),
         },
-        check="third_party_ports.checkpoint_checks:anchors",
+        check="third_party_ports.bottom_up.detector:check_anchors",
     )
 
 
 def _musiq(data: str, file: str, classes: int, *, head: bool = True) -> Checkpoint:
-    """`head` False: the file's is left out, as it is of a task that nobody takes further."""
+    """A row of MUSIQ. With `head` False the port leaves out the file's head, which serves no task of ours."""
     one = np.zeros((1, 1), np.int32)  # a token
     return Checkpoint(
         name=f"musiq_{data}",
@@ -137,8 +140,8 @@ def _musiq(data: str, file: str, classes: int, *, head: bool = True) -> Checkpoi
         url=MUSIQ_FILES + file,
         size="155.4 MB",
         licence="Apache-2.0 (code; none is stated for the weights)",
-        preprocessing="RGB in [-1, 1]; patches of 32 px of copies with longer sides of 224 and 384 and of the photo "
-        "itself (musiq_patches.py)",
+        preprocessing="RGB in [-1, 1]; patches of 32 px, of copies with longer sides of 224 and 384 and of the photo "
+        "itself (peers/musiq_patches.py)",
         fields={"outputs": classes if head else 0},
         inputs=((1, 1, 3072),),
         arguments={"spatial": one, "scale": one, "mask": one == 0},
@@ -161,7 +164,7 @@ def _nima(name: str, file: str) -> Checkpoint:
         url=f"{page}/raw/master/models/MobileNet/{file}",
         size="about 13 MB",
         licence="Apache-2.0",
-        preprocessing="224 x 224 by nearest neighbour, aspect ignored; RGB in [-1, 1] (nima_input.py)",
+        preprocessing="224 x 224 by nearest neighbour, aspect ignored; RGB in [-1, 1] (peers/nima_input.py)",
         inputs=((1, 224, 224, 3),),
         arguments={"train": False},
         signature={"conv_dw_13.kernel": (3, 3, 1024, 1), "dense.kernel": (1024, 10)},
@@ -210,7 +213,7 @@ _ROWS = (
         page=DEKR_PAGE,
         size="about 0.34 MB",
         licence="MIT (code; none is stated for the weights)",
-        preprocessing="74 numbers of a pose (pose_rescoring.py)",
+        preprocessing="74 numbers of a pose (dekr/rescoring.py)",
         inputs=((1, 74),),
         signature={"l1.weight": (256, 74), "l3.weight": (1, 256)},
     ),
@@ -231,7 +234,7 @@ _ROWS = (
             "encoder.layers.0.mhatt.attention.m_k": (1, 40, 512),
             "decoder.word_emb.weight": (10201, 512),
         },
-        check="third_party_ports.checkpoint_checks:projection",
+        check="third_party_ports.m2_transformer.layers:check_projection",
     ),
     Checkpoint(
         name="m2_vocab",
@@ -245,6 +248,7 @@ _ROWS = (
         size="0.65 MB",
         licence="BSD-3-Clause",
         preprocessing="none: the words of m2_transformer",
+        writer="third_party_ports.m2_transformer.vocabulary:convert_vocabulary",
     ),
     _nima("nima_aesthetic", "weights_mobilenet_aesthetic_0.07.hdf5"),
     _nima("nima_technical", "weights_mobilenet_technical_0.11.hdf5"),

@@ -1,23 +1,25 @@
 """The layers of M2 Transformer (arXiv 1912.08226), ported from aimagelab/meshed-memory-transformer (BSD-3-Clause).
 
-Shapes: B images, N rows of words (one or more an image, an image's rows side by side), T queries, S keys, R regions,
-D width.
+Shapes: B images, N rows of words (one or more per image; the rows of an image are next to each other), T queries,
+S keys, R regions, D width.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from third_party_ports.layers.linear import Linear
 
-EPSILON = 1e-5  # flax's own default, 1e-6, is visible in the golden fixture
-Pair = tuple[jax.Array, jax.Array]  # keys and values, [B, S, heads, D / heads] each
+EPSILON = 1e-5  # with flax's default, 1e-6, the golden fixture fails
+Pair = tuple[jax.Array, jax.Array]  # keys and values, each [B, S, heads, D / heads]
 
 
 class Attention(nn.Module):
-    """Multi-head attention; `memories` learned keys and values stand after those of the input."""
+    """Multi-head attention. `memories` learned keys and values follow those of the input."""
 
     width: int
     heads: int
@@ -32,7 +34,7 @@ class Attention(nn.Module):
             self.m_v = self.param("m_v", nn.initializers.normal(self.memories**-0.5), shape)
 
     def pair(self, x: jax.Array) -> Pair:
-        """[B, S, D] -> keys and values of x, and of the memories."""
+        """[B, S, D] -> keys and values of x, followed by those of the memories."""
         keys, values = self.fc_k(x), self.fc_v(x)
         if self.memories:
             scales = (self.width / self.heads) ** 0.5, self.memories**0.5
@@ -43,9 +45,9 @@ class Attention(nn.Module):
         return self._split(keys, len(x)), self._split(values, len(x))
 
     def __call__(self, x: jax.Array, pair: Pair, seen: jax.Array | None) -> jax.Array:
-        """[N, T, D] -> [N, T, D]; `seen` [B, 1 or N / B * T, S] bool (None: all) hides keys from queries."""
+        """[N, T, D] -> [N, T, D]. `seen` [B, 1 or N / B * T, S] bool says which keys a query sees (None: all)."""
         keys, values = pair
-        queries = self._split(self.fc_q(x), len(keys))  # [B, N / B * T, heads, D / heads]: an image's rows are one set
+        queries = self._split(self.fc_q(x), len(keys))  # [B, N / B * T, heads, D / heads]: all rows of an image
         scores = jnp.einsum("bqhd,bkhd->bhqk", queries, keys).astype(jnp.float32) * queries.shape[-1] ** -0.5
         if seen is not None:
             scores = jnp.where(seen[:, None], scores, jnp.finfo(jnp.float32).min)
@@ -69,9 +71,11 @@ class NormedAttention(nn.Module):
         self.layer_norm = nn.LayerNorm(EPSILON, self.dtype)
 
     def pair(self, x: jax.Array) -> Pair:
+        """See `Attention.pair`."""
         return self.attention.pair(x)
 
     def __call__(self, x: jax.Array, pair: Pair, seen: jax.Array | None) -> jax.Array:
+        """See `Attention`."""
         return self.layer_norm(x + self.attention(x, pair, seen))
 
 
@@ -106,7 +110,7 @@ class EncoderLayer(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """Causal self-attention, gated attention to every encoder level, the feed-forward part: [N, T, D] -> [N, T, D]."""
+    """Causal self-attention, gated attention to every encoder level, then the feed-forward part."""
 
     levels: int
     width: int
@@ -121,15 +125,53 @@ class DecoderLayer(nn.Module):
             setattr(self, f"fc_alpha{i + 1}", Linear(self.width, dtype=self.dtype))
         self.pwff = FeedForward(self.hidden, self.dtype)
 
-    def __call__(self, x, real, own: Pair, seen, context: list[Pair], visible) -> jax.Array:
-        """`real` [N, T, 1] is 0 for pads, else 1; `own` and `seen` belong to the self-attention, `context` (a pair a
-        level) and `visible` [B, 1, R] to the other one."""
+    def __call__(
+        self,
+        x: jax.Array,
+        real: jax.Array,
+        own: Pair,
+        seen: jax.Array | None,
+        context: list[Pair],
+        visible: jax.Array | None,
+    ) -> jax.Array:
+        """[N, T, D] -> [N, T, D].
+
+        Args:
+          x: the words.
+          real: [N, T, 1], 0 for pads, otherwise 1.
+          own, seen: keys and values of the self-attention, and which of them each word sees.
+          context: keys and values of the encoder, a pair per level.
+          visible: [B, 1, R] bool, the regions that the words see; None: all.
+        """
         words = self.self_att(x, own, seen)
         mixed = 0
         for i, pair in enumerate(context):
             level = self.enc_att(words, pair, visible)
             gate = nn.sigmoid(getattr(self, f"fc_alpha{i + 1}")(jnp.concatenate([words, level], -1)))
             mixed = mixed + gate * level
-        # No residual around the sum: `words` is inside each level. The original zeroes pads after every part; once is
-        # enough, as no other word sees them.
+        # The sum has no residual connection: `words` is part of each level. The original sets pads to zero after every
+        # part. Once is enough, because no other word sees them.
         return real * self.pwff(mixed * self.levels**-0.5)
+
+
+def check_projection(tensors: Mapping[str, np.ndarray]) -> str | None:
+    """Checks that the projection of an empty region does not sum to 0 with these weights.
+
+    M2 Transformer masks every region whose projection sums to 0. If an empty region's did, the released network would
+    have hidden the empty rows, and our port shows them to it.
+
+    Args:
+      tensors: by official name.
+
+    Returns:
+      A remark, or None if the port is right for these weights.
+    """
+    names = ("encoder.fc.bias", "encoder.layer_norm.weight", "encoder.layer_norm.bias")
+    if any(name not in tensors for name in names):
+        return None  # the conversion reports missing names
+    bias, scale, shift = (np.asarray(tensors[name], np.float64) for name in names)
+    x = np.maximum(bias, 0)
+    total = ((x - x.mean()) / np.sqrt(x.var() + EPSILON) * scale + shift).sum()
+    if abs(total) > 1e-5:
+        return None
+    return "the projection of an empty region sums to 0: the original hid padding with these weights. Use mask_padding"

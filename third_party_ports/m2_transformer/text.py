@@ -1,4 +1,4 @@
-"""Captions as text: the vocabulary file, and words from a decoder's indices."""
+"""Turns a decoder's word indices into text, and reads and writes the vocabulary file."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,10 +12,10 @@ SPECIALS = ("<unk>", "<pad>", "<bos>", "<eos>")
 
 
 def load_vocabulary(path: str | Path) -> list[str]:
-    """The words of a vocabulary file (a JSON list of strings) by index. Raises WeightsError naming file and remedy."""
-    remedy = "Make it with python -m ipa_jax convert m2_vocab (third_party_ports/README.md says from what)."
+    """Reads a vocabulary file, a JSON list of words. Raises WeightsError if it is missing or something else."""
+    remedy = "Make it with `ipa-jax convert m2_vocab`; third_party_ports/README.md says from what."
     if not Path(path).is_file():
-        raise WeightsError(f"{path}: there is no such vocabulary file. {remedy}")
+        raise WeightsError(f"{path}: this vocabulary file does not exist. {remedy}")
     try:
         words = json.loads(Path(path).read_text(encoding="utf-8"))
         check_words(words)
@@ -25,17 +25,18 @@ def load_vocabulary(path: str | Path) -> list[str]:
 
 
 def save_vocabulary(words: Sequence[str], path: str | Path) -> None:
-    """Writes what load_vocabulary reads. JSON, as words may hold line feeds. Raises ValueError as check_words does."""
+    """Writes a file for `load_vocabulary`. Raises ValueError as `check_words` does, and OSError."""
     check_words(words)
+    # JSON, because words may hold line feeds.
     write_text(Path(path), json.dumps(list(words), indent=0) + "\n")
 
 
 def check_words(words: object) -> None:
-    """Raises ValueError unless `words` is a list of distinct strings with SPECIALS in front."""
+    """Raises ValueError unless `words` is a list of distinct strings that starts with SPECIALS."""
     if not isinstance(words, list) or not all(type(word) is str for word in words):
         raise ValueError("the words are not a list of strings")
     if len(set(words)) != len(words):
-        raise ValueError(f"{len(words) - len(set(words))} words stand twice")
+        raise ValueError(f"{len(words) - len(set(words))} words occur twice")
     if tuple(words[: len(SPECIALS)]) != SPECIALS:
         raise ValueError(f"the first words are {words[: len(SPECIALS)]}, not {list(SPECIALS)}")
 
@@ -43,10 +44,17 @@ def check_words(words: object) -> None:
 def text(
     tokens: Iterable[int], vocabulary: Sequence[str] | Mapping[int, str], eos: int = 3, clean_spaces: bool = True
 ) -> str:
-    """The caption of a row of indices [T] int: its words before the first `eos`, repeats of a word in a row as one.
+    """Turns a row of word indices into a caption.
 
-    Lower case and without punctuation, as the captioner was trained; "" for an immediate `eos`. Some words of the
-    official vocabulary are white space: `clean_spaces` makes one blank of any run of it.
+    Args:
+      tokens: [T] int. Only words before the first `eos` count. A word that is repeated in a row counts once.
+      vocabulary: the words by index.
+      eos: the index that ends a caption.
+      clean_spaces: replaces every run of white space by one blank. (Some words of the official vocabulary are white
+        space.)
+
+    Returns:
+      The caption, in lower case and without punctuation, as the captioner was trained; "" if `eos` comes first.
     """
     indices = takewhile(lambda index: index != eos, map(int, tokens))
     words = [word for word, _ in groupby(vocabulary[index] for index in indices)]

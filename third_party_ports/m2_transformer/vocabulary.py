@@ -1,19 +1,28 @@
-"""Reads M2 Transformer's `vocab.pkl` without trusting it: the published hash first, then an unpickler that knows four
-names, each an inert stand-in, and imports nothing."""
+"""Reads M2 Transformer's `vocab.pkl` without trusting it.
+
+The file's hash must be the published one. Then an unpickler reads it that knows four names, gives each an inert
+stand-in, and imports nothing.
+"""
 
 import hashlib
 import io
 import pickle
 from collections import defaultdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from third_party_ports.checkpoints.weights import WeightsError
-from third_party_ports.m2_transformer.text import check_words
+from third_party_ports.m2_transformer.text import check_words, save_vocabulary
 
 
 class Published(NamedTuple):
-    """What is known of the file: its bytes and their sha256; its words and the sha256 of them joined by line feeds."""
+    """What is known about the file.
+
+    Attributes:
+      size, sha256: of the file, in bytes and hexadecimal digits.
+      words: how many it holds.
+      words_sha256: of the words, joined by line feeds.
+    """
 
     size: int
     sha256: str
@@ -29,18 +38,27 @@ OFFICIAL = Published(
 )
 
 
+def convert_vocabulary(path: str | Path, out: str | Path) -> str:
+    """Converts `vocab.pkl` to JSON. Returns what was written, in words. Raises WeightsError or OSError."""
+    words = read_vocabulary(path)
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    save_vocabulary(words, out)
+    return f"{len(words):,} words -> {out}"
+
+
 def read_vocabulary(path: str | Path, published: Published = OFFICIAL) -> list[str]:
-    """The words of `vocab.pkl` by index. Raises WeightsError, naming the file, unless it is the published one."""
+    """Reads the words of `vocab.pkl`. Raises WeightsError unless it is the published file."""
     remedy = (
-        "Take vocab.pkl from the root of https://github.com/aimagelab/meshed-memory-transformer (Git may have replaced "
-        "its bytes on the way: fetch the raw file)."
+        "Take vocab.pkl from the root of https://github.com/aimagelab/meshed-memory-transformer, as the raw file: Git "
+        "may have changed its bytes."
     )
     if not Path(path).is_file():
-        raise WeightsError(f"{path}: there is no such file. {remedy}")
+        raise WeightsError(f"{path}: this file does not exist. {remedy}")
     data = Path(path).read_bytes()
     if (len(data), hashlib.sha256(data).hexdigest()) != published[:2]:
         raise WeightsError(
-            f"{path}: {len(data)} bytes of another sha256 than the published {published.size} bytes. {remedy}"
+            f"{path}: this is not the published file of {published.size} bytes: it has {len(data)} bytes, or another "
+            f"sha256. {remedy}"
         )
     try:
         words = unpickled_words(data)
@@ -48,16 +66,19 @@ def read_vocabulary(path: str | Path, published: Published = OFFICIAL) -> list[s
         if len(words) != published.words:
             raise ValueError(f"{len(words)} words, not {published.words}")
         if hashlib.sha256("\n".join(words).encode()).hexdigest() != published.words_sha256:
-            raise ValueError("other words than the published ones")
+            raise ValueError("the words are not the published ones")
     except ValueError as error:
         raise WeightsError(f"{path}: {error}. {remedy}") from error
     return words
 
 
 def unpickled_words(data: bytes) -> object:
-    """The attribute `itos` of a pickled `data.vocab.Vocab`. Raises ValueError for anything else, before a foreign name
-    is looked up."""
-    vocab = type("Vocab", (), {})  # made anew: a pickle may set attributes, even those of a class
+    """Returns the attribute `itos` of a pickled `data.vocab.Vocab`.
+
+    Raises:
+      ValueError: the pickle holds anything else. No foreign name is looked up before.
+    """
+    vocab = type("Vocab", (), {})  # a new class for each call, because a pickle may set a class's attributes
     stand_ins = {
         ("data.vocab", "Vocab"): vocab,
         ("data.vocab", "_default_unk_index"): lambda: 0,
@@ -66,12 +87,12 @@ def unpickled_words(data: bytes) -> object:
     }
 
     class Reader(pickle.Unpickler):
-        def find_class(self, module, name):
+        def find_class(self, module: str, name: str) -> object:
             if (module, name) not in stand_ins:
                 raise pickle.UnpicklingError(f"it asks for {module}.{name}")
             return stand_ins[module, name]
 
-        def persistent_load(self, pid):
+        def persistent_load(self, pid: object) -> NoReturn:
             raise pickle.UnpicklingError("it refers to objects outside the file")
 
     try:

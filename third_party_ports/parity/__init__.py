@@ -1,5 +1,6 @@
-"""What each port must reproduce: one module a fixture format, used by `python -m ipa_jax verify`.
+"""What each port must reproduce: a module per fixture format, used by `ipa-jax verify`.
 
-MODELS are the values of the manifest's `model` that a module serves. `needed(fixture)` names the arrays that its
-fixtures hold in any case, without `tap_` ("FILE: NAME" where not of io.npz); `compare(fixture)` yields the rows.
+Each module has three names. MODELS lists the values of the manifest's `model` that it serves. `needed(fixture)` returns
+the arrays that every fixture of the format holds, without `tap_`, and as "FILE: NAME" if they are not in io.npz.
+`compare(fixture)` yields a Comparison per array.
 """

@@ -1,7 +1,7 @@
-"""A golden fixture: a folder with `manifest.json` and arrays that the ORIGINAL network answered.
+"""A golden fixture: a folder with `manifest.json` and arrays that the original network computed.
 
-The weights are not stored: `recipe.tensor` rebuilds each by its official name, so any fixture of these formats will do,
-whatever its seed, image size or batch.
+Weights are not stored: `recipe.tensor` makes each one again from its official name. So you can use fixtures of any
+seed, image size and batch.
 """
 
 import json
@@ -11,34 +11,36 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, NoReturn
 
 import numpy as np
 
+from third_party_ports.checkpoints.conversion import convert
 from third_party_ports.checkpoints.weights import KeyMap, WeightsError, load
-from third_party_ports.conversion import convert
 from third_party_ports.parity import recipe, torch_zip
 
-REMEDY = "A fixture is manifest.json with the .npz files of its format: copy the whole folder again."
+Arrays = Mapping[str, np.ndarray]
+Kind = Literal["relative", "absolute", "exact"]
+REMEDY = "A fixture is manifest.json with the .npz files of its format. Copy the whole folder again."
 
 
 class FixtureError(ValueError):
-    """A fixture that is not whole, or of a format that no port serves; the message names file, field and remedy."""
+    """A fixture is not complete, or no port serves its format. The message names the file or field, and what to do."""
 
 
 class Fields(dict):
-    """A JSON object of `file`. Raises FixtureError for a field that is absent."""
+    """A JSON object of `file`. Looking up a missing field raises FixtureError."""
 
     def __init__(self, file: Path, fields: Mapping[str, Any]):
         super().__init__(fields)
         self.file = file
 
-    def __missing__(self, name: str):
-        raise FixtureError(f"{self.file}: there is no field {name!r}. {REMEDY}")
+    def __missing__(self, name: str) -> NoReturn:
+        raise FixtureError(f"{self.file}: the field {name!r} is missing. {REMEDY}")
 
 
 class Stored(Mapping[str, np.ndarray]):
-    """The arrays of `file`, which remember those that were looked at. Raises FixtureError for one that is absent."""
+    """The arrays of `file`. It notes which ones are looked up. Looking up a missing one raises FixtureError."""
 
     def __init__(self, file: Path, arrays: Mapping[str, np.ndarray]):
         self.file, self._arrays = file, arrays
@@ -46,7 +48,7 @@ class Stored(Mapping[str, np.ndarray]):
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self._arrays:
-            raise FixtureError(f"{self.file}: there is no array {name!r}. {REMEDY}")
+            raise FixtureError(f"{self.file}: the array {name!r} is missing. {REMEDY}")
         self.read.add(name)
         return self._arrays[name]
 
@@ -66,40 +68,49 @@ class Stored(Mapping[str, np.ndarray]):
 
 
 class Comparison(NamedTuple):
-    """One array of a fixture against the port's. `error` is ||out - ref|| / ||ref|| ("relative"), max |out - ref|
-    ("absolute"), or the number of values that differ ("exact", limit 0); infinite for another shape."""
+    """An array of a fixture compared with the port's.
+
+    Attributes:
+      array: its name.
+      error: ||out - ref|| / ||ref|| ("relative"), max |out - ref| ("absolute"), or the number of values that differ
+        ("exact"); infinite if the shapes differ.
+      kind: of the error.
+      limit: the largest error that passes; 0 for "exact".
+    """
 
     array: str
     error: float
-    kind: Literal["relative", "absolute", "exact"]
+    kind: Kind
     limit: float
 
     @property
     def passed(self) -> bool:
-        return bool(self.error <= self.limit)  # a NaN fails
+        """Whether the error is within the limit; a NaN is not."""
+        return bool(self.error <= self.limit)
 
 
 @dataclass(frozen=True)
 class Fixture:
-    """`folder` holds manifest.json and .npz files. Raises FixtureError where one of them or its content is absent."""
+    """A folder with manifest.json and .npz files. Reading a missing or broken part raises FixtureError."""
 
     folder: Path
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
+        """The content of manifest.json."""
         return self.document("manifest.json")
 
     def document(self, file: str) -> dict[str, Any]:
-        """A file that holds one JSON object."""
+        """Reads a file that holds one JSON object."""
         path = self.folder / file
         if not path.is_file():
-            raise FixtureError(f"{path}: there is no such file. {REMEDY}")
+            raise FixtureError(f"{path}: this file does not exist. {REMEDY}")
         try:
             document = json.loads(path.read_text(), object_hook=partial(Fields, path))
         except ValueError as error:
             raise FixtureError(f"{path}: not JSON ({error}). {REMEDY}") from error
         if not isinstance(document, dict):
-            raise FixtureError(f"{path}: a {type(document).__name__} where an object of fields is needed. {REMEDY}")
+            raise FixtureError(f"{path}: holds a {type(document).__name__}, not an object of fields. {REMEDY}")
         return document
 
     @cached_property
@@ -112,20 +123,20 @@ class Fixture:
         return {}
 
     def arrays(self, file: str) -> Stored:
-        """The arrays of an .npz file, read once."""
+        """Returns the arrays of an .npz file, which is read once."""
         path = self.folder / file
         if file not in self._files:
             if not path.is_file():
-                raise FixtureError(f"{path}: there is no such file. {REMEDY}")
+                raise FixtureError(f"{path}: this file does not exist. {REMEDY}")
             try:
-                with path.open("rb") as opened, np.load(opened) as stored:  # a broken file is closed too
+                with path.open("rb") as opened, np.load(opened) as stored:  # closes a broken file too
                     self._files[file] = Stored(path, dict(stored))
             except (ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile) as error:
                 raise FixtureError(f"{path}: not a readable .npz file ({error}). {REMEDY}") from error
         return self._files[file]
 
     def absent(self, needed: Iterable[str]) -> list[str]:
-        """Those of the names that no file holds: NAME of io.npz, and FILE: NAME of another."""
+        """Returns the names that no file holds. A name is NAME for io.npz, and FILE: NAME for another file."""
         found = []
         for name in sorted(needed):
             file, _, array = name.rpartition(": ")
@@ -134,13 +145,13 @@ class Fixture:
         return found
 
     def unread(self) -> list[str]:
-        """What nobody looked at so far: arrays as FILE: NAME, and .npz files."""
+        """Returns what was not looked up so far: arrays as FILE: NAME, and .npz files."""
         files = [path.name for path in sorted(self.folder.glob("*.npz")) if path.name not in self._files]
         arrays = (f"{file}: {name}" for file, stored in self._files.items() for name in stored.keys() - stored.read)
         return [*files, *sorted(arrays)]
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """All tensors of the manifest by official name."""
+        """Makes all tensors of the manifest, by official name."""
         return recipe.state_dict(self.manifest)
 
     def variables(
@@ -152,13 +163,17 @@ class Fixture:
         computed: Mapping[str, np.ndarray] | None = None,
         write: Callable[[Path, Mapping[str, np.ndarray]], None] | None = None,
     ) -> dict[str, Any]:
-        """The port's variables for this fixture's weights, sent through the converter as the official file.
+        """Makes the port's variables. The weights go through an official file and the converter, as in real use.
 
         Args:
+          keys: the port's KeyMap.
           shapes: `jax.eval_shape` of the port's init.
-          tensors: in place of the manifest's.
-          computed: tensors beside them that the official file holds and the manifest does not list.
-          write: of the official file, where it is no .pth.
+          tensors: replace the manifest's.
+          computed: more tensors, which the official file holds and the manifest does not list.
+          write: writes the official file (path, tensors), if it is not a .pth.
+
+        Returns:
+          Nested dicts of numpy arrays.
         """
         official = {**(tensors or self.state_dict()), **(computed or {})}
         with TemporaryDirectory() as folder:
@@ -172,32 +187,34 @@ class Fixture:
                 convert(checkpoint, converted, keys, shapes)
             except WeightsError as error:
                 text = str(error).removeprefix(f"{checkpoint}: ")
-                raise FixtureError(f"{self.folder / 'manifest.json'}: its tensors: {text}. {REMEDY}") from error
+                raise FixtureError(f"{self.folder / 'manifest.json'}: the field 'tensors': {text}. {REMEDY}") from error
             return load(converted, keys, shapes)
 
-    def expected(self, name: str, answers: Mapping[str, np.ndarray] | None = None) -> tuple:
-        """The stored values of `name`, the positions they were sampled at (None: whole) and the full shape."""
+    def expected(
+        self, name: str, answers: Arrays | None = None
+    ) -> tuple[np.ndarray, np.ndarray | None, tuple[int, ...]]:
+        """Returns the stored values of `name`, the positions of these samples (None: all values) and the full shape."""
         answers = self.answers if answers is None else answers
         stored = name if name in answers else f"tap_{name}"
         if f"{stored}_index" in answers:
             return answers[stored], answers[f"{stored}_index"], tuple(answers[f"{stored}_shape"])
         return answers[stored], None, answers[stored].shape
 
-    def relative(
-        self, name: str, value: np.ndarray, limit: float, answers: Mapping[str, np.ndarray] | None = None
-    ) -> Comparison:
-        """`value` in the stored layout (NCHW where the fixture says so), full shape."""
+    def relative(self, name: str, value: np.ndarray, limit: float, answers: Arrays | None = None) -> Comparison:
+        """Compares `value`, whole and in the stored layout (NCHW for maps), by the relative error."""
         return self._compare(name, value, "relative", limit, answers)
 
-    def absolute(
-        self, name: str, value: np.ndarray, limit: float, answers: Mapping[str, np.ndarray] | None = None
-    ) -> Comparison:
+    def absolute(self, name: str, value: np.ndarray, limit: float, answers: Arrays | None = None) -> Comparison:
+        """Compares `value`, whole and in the stored layout, by the largest difference."""
         return self._compare(name, value, "absolute", limit, answers)
 
-    def exact(self, name: str, value: np.ndarray, answers: Mapping[str, np.ndarray] | None = None) -> Comparison:
+    def exact(self, name: str, value: np.ndarray, answers: Arrays | None = None) -> Comparison:
+        """Compares `value`, whole and in the stored layout, by the number of values that differ."""
         return self._compare(name, value, "exact", 0.0, answers)
 
-    def _compare(self, name: str, value: np.ndarray, kind, limit: float, answers) -> Comparison:
+    def _compare(
+        self, name: str, value: np.ndarray, kind: Kind, limit: float, answers: Mapping[str, np.ndarray] | None
+    ) -> Comparison:
         reference, index, shape = self.expected(name, answers)
         return compare(name, value, reference, kind, limit, index=index, shape=shape)
 
@@ -206,13 +223,21 @@ def compare(
     name: str,
     value: Any,
     reference: Any,
-    kind: Any,
+    kind: Kind,
     limit: float,
     *,
     index: np.ndarray | None = None,
     shape: Sequence[int] | None = None,
 ) -> Comparison:
-    """Compares `value`, sampled at `index` of its flattened form where given, with `reference`."""
+    """Compares `value` with `reference`.
+
+    Args:
+      name: of the array, for the result.
+      value, reference: arrays.
+      kind, limit: see `Comparison`.
+      index: positions in the flattened `value` at which `reference` was sampled; None if it is whole.
+      shape: the shape that `value` must have; None if it is that of `reference`.
+    """
     value, reference = np.asarray(value), np.asarray(reference)
     if value.shape != (reference.shape if shape is None else tuple(shape)):
         return Comparison(name, float("inf"), kind, limit)

@@ -1,4 +1,4 @@
-"""Yardsticks on a hand-made account: what each reads, and what it must not read."""
+"""Baselines on a hand-made account: what each reads, and what it must not read."""
 
 import io
 import itertools
@@ -10,8 +10,11 @@ import pytest
 from PIL import Image
 
 from configs import full
-from ipa_jax.baselines import __main__, backbone_features, neighbours
+from ipa_jax.baselines import __main__, backbone_features, bounds, neighbours
 from ipa_jax.baselines import scores as baselines
+from ipa_jax.baselines.names import BASELINES, Baseline
+from ipa_jax.metrics.scored_pairs import score_table
+from ipa_jax.report import tables
 from ipa_jax.training import export, initial
 from tests.helpers.gray_split import DAY, Split
 from tests.helpers.tiny_models import tiny_config
@@ -29,7 +32,7 @@ def test_similarity_weighted_by_hand():
     similarity = np.array([[0.6, 0.2, 0.9], [0.0, 0.0, 0.0], [0.5, 0.5, 0.5]])
     local = np.array([[2.0, 0.5, 0.0], [3.0, 3.0, 0.0], [0.0, 0.0, 0.0]])
     mask = np.array([[True, True, False], [True, True, False], [False, False, False]])
-    z = baselines.similarity_weighted(similarity, local, mask)
+    z = neighbours.similarity_weighted(similarity, local, mask)
     np.testing.assert_allclose(z, [(0.6 - 0.2) * np.log(2) / 0.8, 0, 0])
 
 
@@ -43,7 +46,7 @@ def test_retrieval_only_follows_the_index(options):
 
     groups = [("ann", [(0, 1, 0), (1, 9, 0)]), ("bob", [(0, 1, 0), (1, 9, 0)])]
     dataset = Split("t", groups, options, [found(0.5, 2.0), found(3.0, 1.0)])
-    scores = baselines.retrieval_only(dataset)
+    scores = neighbours.retrieval_only(dataset)
     np.testing.assert_allclose(scores["z"], np.log([0.5, 2.0, 3.0, 1.0]))
     assert scores.columns == ["account", "record", "image_id", "post_id", "likes", "z"]
     assert scores["image_id"].to_list() == dataset.images["image_id"].to_list()
@@ -120,7 +123,7 @@ def test_pixel_knn_keeps_to_the_past(options):
 
 def test_chance_is_seeded(options):
     dataset = Split("t", [("ann", [(i, 1 + i, 0) for i in range(20)])], options)
-    one, again, other = (baselines.chance(dataset, seed)["z"].to_list() for seed in (0, 0, 1))
+    one, again, other = (bounds.chance(dataset, seed)["z"].to_list() for seed in (0, 0, 1))
     assert one == again != other
     assert len(set(one)) == 20
 
@@ -142,16 +145,16 @@ def world(tmp_path):
 
 def test_truth_is_joined_by_account_and_image(world, options):
     folder, groups, truth = world
-    scores = baselines.truth_scores(Split("t", groups, options), folder)
+    split = Split("t", groups, options)
     known = truth["log_followers_growth"] + truth["universal"] + truth["taste"] + truth["depth"]
-    np.testing.assert_allclose(scores["bayes"]["z"], known)
-    np.testing.assert_allclose(scores["universal_only"]["z"], truth["universal"])
+    np.testing.assert_allclose(bounds.bayes(split, folder)["z"], known)
+    np.testing.assert_allclose(bounds.universal_only(split, folder)["z"], truth["universal"])
 
 
-def test_yardsticks_are_ordered_and_printed(world, options, capsys):
+def test_baselines_are_ordered_and_printed(world, options, capsys):
     folder, groups, _ = world
     dataset, train = Split("t", groups, options), Split("r", [("a0", [(0, 5, 9), (1, 50, 9)])], options)
-    results = baselines.yardsticks(dataset, train, folder, draws=100)
+    results = baselines.baseline_figures(dataset, train, folder, draws=100)
     assert list(results) == ["bayes", "universal_only", *OTHERS]
     accuracy = {name: result["accuracy"] for name, result in results.items()}
     assert accuracy["bayes"] > 0.9 > accuracy["universal_only"] > 0.5
@@ -161,10 +164,10 @@ def test_yardsticks_are_ordered_and_printed(world, options, capsys):
     assert low < accuracy["bayes"] < high
     assert results["bayes"]["interval_over"] == "accounts"
     json.dumps(results)
-    __main__.print_table(results, "Yardsticks")
+    __main__.print_table(results, "Baselines")
     shown = capsys.readouterr().out
     assert "universal_only" in shown and f"{100 * accuracy['bayes']:.2f}" in shown
-    without = baselines.yardsticks(dataset, train, draws=10)
+    without = baselines.baseline_figures(dataset, train, draws=10)
     assert list(without) == OTHERS
 
 
@@ -172,9 +175,9 @@ def test_another_world_is_refused(world, options, tmp_path):
     folder, groups, _ = world
     other = Split("x", groups, options)
     with pytest.raises(ValueError, match=r"truth\.parquet: 200 images .* another world"):
-        baselines.truth_scores(other, folder)
+        bounds.bayes(other, folder)
     with pytest.raises(FileNotFoundError, match="demo-world"):
-        baselines.truth_scores(other, tmp_path / "nowhere")
+        bounds.bayes(other, tmp_path / "nowhere")
 
 
 @pytest.fixture
@@ -194,7 +197,7 @@ def test_backbone_knn_goes_by_the_features_of_an_export(exported, options):
         groups += [("ann", [(day, likes, level), (day, 40 - likes, 255 - level)]) for day in itertools.islice(days, 5)]
     train = Split("r", groups, options)
     test = Split("t", [("ann", [(2000, 1, 0), (2000, 2, 255)])], options)
-    z = neighbours.backbone_knn(test, train, exported)["z"].to_list()
+    z = backbone_features.backbone_knn(test, train, exported)["z"].to_list()
     assert z == pytest.approx([np.log(1.5), np.log(0.5)])
     features = backbone_features.backbone_features(exported, train)
     assert features.shape == (20, 8) and features.dtype == np.float32
@@ -206,3 +209,17 @@ def test_features_do_not_depend_on_their_batch(exported, options, monkeypatch):
     whole = backbone_features.backbone_features(exported, split)
     monkeypatch.setattr(backbone_features, "BATCH", 3)
     np.testing.assert_allclose(backbone_features.backbone_features(exported, split), whole, atol=1e-5)
+
+
+def later_image(dataset):
+    """A toy baseline."""
+    return score_table(dataset.images, np.arange(len(dataset.images)))
+
+
+def test_a_baseline_is_a_function_and_a_row(options, monkeypatch):
+    row = Baseline("Toy", "a toy", f"{__name__}:later_image", ("dataset",))
+    monkeypatch.setitem(BASELINES, "toy", row)
+    split = Split("t", [("ann", [(0, 1, 0), (1, 9, 0)])], options)
+    results = baselines.baseline_figures(split, Split("r", [("ann", [(9, 5, 9)])], options), draws=10)
+    assert results["toy"]["accuracy"] == 1
+    assert "Toy" in [row["name"] for row in tables.baseline_rows(results)]

@@ -8,7 +8,8 @@ from PIL import Image
 
 from ipa_jax.input import photos
 from ipa_jax.models.depth_branch import DepthBranch, cut_depth, depth_masks, view_count
-from ipa_jax.models.popularity import MEAN, STD, normalise
+from ipa_jax.models.popularity import normalise
+from third_party_ports.imagenet import MEAN, STD
 
 cut_maps = jax.jit(cut_depth, static_argnums=3)
 WHOLE = [0.0, 0.0, 1.0]

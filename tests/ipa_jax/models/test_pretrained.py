@@ -9,10 +9,9 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from ipa_jax.training import export, initial
 from tests.helpers.tiny_models import tiny_config
-from third_party_ports import conversion, resnet, swin
-from third_party_ports.checkpoints import weights
-from third_party_ports.checkpoints.position_tables import resize_table
-from third_party_ports.checkpoints.weights import TABLE
+from third_party_ports import resnet, swin
+from third_party_ports.checkpoints import conversion, weights
+from third_party_ports.checkpoints.weights import TABLE, resize_table
 from third_party_ports.parity import torch_zip
 
 OFFICIAL = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}

@@ -5,12 +5,12 @@ import json
 import pytest
 
 from configs import full
-from ipa_jax.metrics import display
+from ipa_jax.metrics.registry import METRICS
 from ipa_jax.report import tables
 
 
 def test_group_sizes_are_pooled_by_pairs():
-    """Sizes 5 and 6: (0.5 * 1 + 0.9 * 3) / 4 = 0.8 over pairs, srcc (0.2 * 2 + 0.5 * 1) / 3 = 0.3 over groups."""
+    """Sizes 5 and 6: (0.5 * 1 + 0.9 * 3) / 4 = 0.8 over pairs."""
     sizes = {
         "5": {"accuracy": 0.5, "pairs": 1, "groups": 2, "plcc": 0.0, "srcc": 0.2},
         "6": {"accuracy": 0.9, "pairs": 3, "groups": 1, "plcc": 0.0, "srcc": 0.5},
@@ -18,7 +18,7 @@ def test_group_sizes_are_pooled_by_pairs():
     }
     (row,) = tables.size_rows({"run": {"by_group_size": sizes}})
     assert row["label"] == "5-6 images" and row["pairs"] == 4
-    assert row["accuracy"] == pytest.approx([0.8]) and row["srcc"] == pytest.approx([0.3])
+    assert row["accuracy"] == pytest.approx([0.8])
 
 
 def test_best_of_each_metric_and_its_direction():
@@ -26,10 +26,7 @@ def test_best_of_each_metric_and_its_direction():
         "a": {"accuracy": 0.8, "accuracy_interval": [0.75, 0.85], "ratio_mse": 1.5},
         "b": {"accuracy": 0.7, "accuracy_interval": None, "ratio_mse": 1.2},
     }
-    rows = [
-        {c[0]: cell for c, cell in zip(display.METRICS, row["cells"], strict=True)}
-        for row in tables.metric_rows(results)
-    ]
+    rows = [dict(zip(METRICS, row["cells"], strict=True)) for row in tables.metric_rows(results)]
     assert rows[0]["accuracy"] == {"value": "80.00 %", "interval": "75.00 to 85.00", "best": True}
     assert [row["ratio_mse"]["best"] for row in rows] == [False, True]
     assert rows[1]["plcc"] == {"value": "", "interval": "", "best": False}
@@ -40,12 +37,12 @@ def test_scale_reaches_what_lies_below_chance():
     assert tables.axis([0.48, 0.9]) == (0.45, 1.0)
 
 
-def test_choices_show_what_differs_from_full():
+def test_fields_show_what_differs_from_full():
     default = full.get_config().to_dict()
     ours = json.loads(json.dumps(default))
     ours["data"]["memory"]["exclude"] = "post"
-    assert tables.choice_rows(default, {"a": json.loads(json.dumps(default))}) == []  # tuples and lists are alike
-    (row,) = tables.choice_rows(default, {"a": ours, "b": json.loads(json.dumps(default))})
+    assert tables.field_rows(default, {"a": json.loads(json.dumps(default))}) == []  # tuples and lists are alike
+    (row,) = tables.field_rows(default, {"a": ours, "b": json.loads(json.dumps(default))})
     assert (row["field"], row["default"], row["shared"]) == ("data.memory.exclude", "group", False)
     assert row["values"] == [{"value": "post", "differs": True}, {"value": "group", "differs": False}]
 

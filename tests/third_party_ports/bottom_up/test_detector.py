@@ -11,7 +11,8 @@ import pytest
 from tests.helpers.boxes import random_boxes, survivors
 from tests.helpers.paths import GOLDEN
 from third_party_ports.bottom_up import regions
-from third_party_ports.bottom_up.detector import KEYS, BottomUp, region_features
+from third_party_ports.bottom_up.detector import KEYS, BottomUp, check_anchors, region_features
+from third_party_ports.checkpoints.weights import WeightsError
 from third_party_ports.parity.bottom_up import in_their_order, network_of
 
 TINY = {
@@ -250,3 +251,13 @@ def test_only_neighbours_of_equal_score_may_change_places():
     np.testing.assert_array_equal(kept, boxes)
     shorter, _ = in_their_order(boxes[:2], scores[:2], boxes, 0.02)
     assert len(shorter) == 2
+
+
+def test_anchor_tables_are_compared():
+    name = "proposal_generator.anchor_generator.cell_anchors.0"
+    table = regions.ANCHORS.astype(np.float32)
+    assert check_anchors({}) is None
+    assert check_anchors({name: table + 5e-4}) is None
+    for wrong in (table + 2e-3, table / 16, table[:9]):
+        with pytest.raises(WeightsError, match=r"cell_anchors\.0 differs"):
+            check_anchors({name: wrong})

@@ -100,10 +100,10 @@ def test_hdf5_does_not_reach_outside_its_file_or_memory(tmp_path):
     (tmp_path / "secret").write_bytes(b"12345678")
     with h5py.File(tmp_path / "outside.h5", "w") as file:
         file.create_dataset("a", (8,), "u1", external=[(str(tmp_path / "secret"), 0, 8)])
-    refused(tmp_path / "outside.h5", "a is not in the file")
+    refused(tmp_path / "outside.h5", "a is stored outside the file")
     with h5py.File(tmp_path / "huge.h5", "w") as file:
         file.create_dataset("a", (10**12,), "f4", chunks=(1024,))
-    refused(tmp_path / "huge.h5", "absurd size")
+    refused(tmp_path / "huge.h5", "claims a size")
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
@@ -116,8 +116,8 @@ def test_files_that_are_cut_short(tmp_path, suffix):
 
 
 def test_what_holds_no_weights(tmp_path):
-    refused(tmp_path / "absent.pth", "no such checkpoint file")
-    refused(tmp_path, "no such checkpoint file")
+    refused(tmp_path / "absent.pth", "does not exist")
+    refused(tmp_path, "does not exist")
     (tmp_path / "page.pth").write_text("\n<!DOCTYPE html><html>Sign in to download</html>")
     refused(tmp_path / "page.pth", "a web page")
     (tmp_path / "empty.npz").write_bytes(b"")

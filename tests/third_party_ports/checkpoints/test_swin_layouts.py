@@ -65,7 +65,9 @@ def test_triples_must_be_whole(part):
     if part == "query":  # then key and value keep names that the network does not know
         assert "layers.0.blocks.0.attn.key.bias" in official_swin(tensors)[0]
     else:
-        with pytest.raises(WeightsError, match=r"layers\.0\.blocks\.0\.attn\.query\.bias has no key or value"):
+        with pytest.raises(
+            WeightsError, match=r"layers\.0\.blocks\.0\.attn\.query\.bias comes without its key or value"
+        ):
             official_swin(tensors)
     odd = swin_layouts.transformers(4)
     name = f"swin.encoder.layers.0.blocks.0.attention.self.{part}.weight"

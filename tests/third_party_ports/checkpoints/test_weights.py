@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 
 from third_party_ports import resnet, swin
 from third_party_ports.checkpoints import weights, zoo
-from third_party_ports.checkpoints.position_tables import resize_table
+from third_party_ports.checkpoints.weights import resize_table
 from third_party_ports.resnet import ResNet
 from third_party_ports.swin import Swin
 
@@ -192,18 +192,18 @@ def test_load_from_files(tmp_path):
     assert set(weights.load(tmp_path / "swin.safetensors", swin.KEYS, swin_shapes())) == {"params"}
     loaded = weights.load(str(tmp_path / "resnet.safetensors"), resnet.KEYS, resnet_shapes())
     assert set(loaded) == {"params", "batch_stats"}
-    with pytest.raises(weights.WeightsError, match=r"(?s)swin\.safetensors: .* missing.*size fields fit the file\?$"):
+    with pytest.raises(weights.WeightsError, match=r"(?s)swin\.safetensors: .* missing.*size fields fit the file\.$"):
         weights.load(tmp_path / "swin.safetensors", resnet.KEYS, resnet_shapes())
 
 
 def test_missing_and_broken_files(tmp_path):
-    with pytest.raises(weights.WeightsError, match=r"absent\.safetensors.*no such.*third_party_ports.convert"):
+    with pytest.raises(weights.WeightsError, match=r"absent\.safetensors: .*does not exist.*ipa-jax convert"):
         weights.load(tmp_path / "absent.safetensors", swin.KEYS, swin_shapes())
     save_file(official_swin(), tmp_path / "whole")
     content = (tmp_path / "whole").read_bytes()
     for broken in (b"", b"PK\x03\x04 a .pth file", content[:200], content[:-8]):
         (tmp_path / "broken.safetensors").write_bytes(broken)
-        with pytest.raises(weights.WeightsError, match=r"broken\.safetensors.*third_party_ports.convert"):
+        with pytest.raises(weights.WeightsError, match=r"broken\.safetensors: .*ipa-jax convert"):
             weights.load(tmp_path / "broken.safetensors", swin.KEYS, swin_shapes())
 
 

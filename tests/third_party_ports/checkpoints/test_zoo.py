@@ -20,7 +20,7 @@ ROWS = list(zoo.CHECKPOINTS.values())
 def test_names():
     assert list(zoo.CHECKPOINTS) == [row.name for row in ROWS]
     assert len({row.file for row in ROWS}) == len(ROWS)
-    with pytest.raises(WeightsError, match=r"'swin'; there are swin_base_22k, "):
+    with pytest.raises(WeightsError, match=r"'swin'.*Choose one of swin_base_22k, "):
         zoo.checkpoint("swin")
 
 

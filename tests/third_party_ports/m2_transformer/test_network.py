@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from third_party_ports.checkpoints.weights import WeightsError, from_state_dict
+from third_party_ports.m2_transformer.layers import check_projection
 from third_party_ports.m2_transformer.network import KEYS, M2Transformer, caption_vector
 
 TINY = M2Transformer(11, 16, heads=4, layers=2, memories=3, hidden=24, positions=9)
@@ -252,3 +253,12 @@ def test_sizes_that_do_not_fit():
         TINY.empty_cache(1, 9)
     with pytest.raises(ValueError, match="mask_padding needs `valid`"):
         jax.eval_shape(replace(TINY, mask_padding=True).apply, VARIABLES, REGIONS)
+
+
+def test_an_empty_region_that_would_be_masked():
+    """LN(relu(b)) of (3, 0, 0, 1) sums to 0 without a shift; the shift of a trained norm is another number."""
+    bias, scale = np.float32([3, -1, 0, 1]), np.ones(4, np.float32)
+    tensors = {"encoder.fc.bias": bias, "encoder.layer_norm.weight": scale}
+    assert "mask_padding" in check_projection(tensors | {"encoder.layer_norm.bias": scale * 0})
+    assert check_projection(tensors | {"encoder.layer_norm.bias": scale * 0.1}) is None
+    assert check_projection({}) is None

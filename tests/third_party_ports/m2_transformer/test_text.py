@@ -43,11 +43,11 @@ def test_a_vocabulary_comes_back_from_its_file(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "there is no such vocabulary file"),
+        (None, "this vocabulary file does not exist"),
         ("a\nman\n", "not a vocabulary file"),
         ('{"a": 1}', "not a list of strings"),
         ('["<unk>", "<pad>", "<bos>", "<eos>", 7]', "not a list of strings"),
-        ('["<unk>", "<pad>", "<bos>", "<eos>", "a", "a"]', "1 words stand twice"),
+        ('["<unk>", "<pad>", "<bos>", "<eos>", "a", "a"]', "1 words occur twice"),
         ('["a", "man"]', r"first words are \['a', 'man'\]"),
     ],
 )

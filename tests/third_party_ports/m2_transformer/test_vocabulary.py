@@ -102,10 +102,10 @@ def test_a_pickle_cannot_spoil_the_next_one():
         (vocab(WORDS, name="words"), WORDS, "itos"),
         (vocab(tuple(WORDS)), WORDS, "not a list of strings"),
         (vocab([*WORDS, 5]), WORDS, "not a list of strings"),
-        (vocab([*WORDS, "a"]), WORDS, "1 words stand twice"),
+        (vocab([*WORDS, "a"]), WORDS, "1 words occur twice"),
         (vocab(WORDS[::-1]), WORDS, "first words are"),
         (vocab(WORDS[:-1]), WORDS, "8 words, not 9"),
-        (vocab([*WORDS[:-1], "zip"]), WORDS, "other words than the published ones"),
+        (vocab([*WORDS[:-1], "zip"]), WORDS, "the words are not the published ones"),
     ],
 )
 def test_files_that_hold_something_else(tmp_path, data, words, message):
@@ -115,11 +115,11 @@ def test_files_that_hold_something_else(tmp_path, data, words, message):
 
 def test_only_the_published_file_is_opened(tmp_path):
     file, published = written(tmp_path / "vocab.pkl", vocab(WORDS))
-    with pytest.raises(WeightsError, match=r"another sha256 than the published 649714 bytes"):
+    with pytest.raises(WeightsError, match=r"not the published file of 649714 bytes"):
         read_vocabulary(file)
     file.write_bytes(file.read_bytes().replace(b"zips", b"zaps"))
     with pytest.raises(WeightsError, match="another sha256"):
         read_vocabulary(file, published)
-    with pytest.raises(WeightsError, match="there is no such file"):
+    with pytest.raises(WeightsError, match="this file does not exist"):
         read_vocabulary(tmp_path / "absent.pkl")
     assert OFFICIAL.words == 10201

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from tests.helpers import slow_resnet
-from third_party_ports import conversion, imagenet, resnet
-from third_party_ports.checkpoints import identify, weights
+from third_party_ports import imagenet, resnet
+from third_party_ports.checkpoints import conversion, identify, weights
 from third_party_ports.checkpoints.weights import WeightsError
 from third_party_ports.parity import recipe, torch_zip
+from third_party_ports.parity.check import verify
 from third_party_ports.peers.i2pa import I2PA, KEYS, SIDE, scaled
 from third_party_ports.resnet import ResNet
-from third_party_ports.verify import verify
 
 TENSORS = slow_resnet.tensor_list((2, 1), 4, classes=1)
 MANIFEST = {

@@ -8,12 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from third_party_ports import verify
 from third_party_ports.checkpoints import zoo
+from third_party_ports.checkpoints.conversion import convert
 from third_party_ports.checkpoints.weights import WeightsError, load
-from third_party_ports.conversion import convert
+from third_party_ports.parity import check, recipe
 from third_party_ports.parity import musiq as parity
-from third_party_ports.parity import recipe
 from third_party_ports.parity.images import stored_names
 from third_party_ports.peers import musiq
 from third_party_ports.peers.musiq import KEYS, MUSIQ, TRUNK_KEYS, Bottleneck, StandardisedConv, score
@@ -266,7 +265,7 @@ def other_fixture(tmp_path_factory):
 
 
 def test_parity_holds_for_other_fixtures(other_fixture):
-    rows = verify.verify(other_fixture)
+    rows = check.verify(other_fixture)
     assert not [row for row in rows if not row.passed], rows
     with np.load(other_fixture / "io.npz") as stored:
         assert len(rows) == len(list(stored_names(stored.files))) == 3 * 18
@@ -275,7 +274,7 @@ def test_parity_holds_for_other_fixtures(other_fixture):
 def test_a_wrong_epsilon_is_seen(other_fixture, monkeypatch):
     monkeypatch.setattr(musiq, "BLOCK_EPSILON", 1e-2)
     jax.clear_caches()  # the compiled network has the right one
-    failed = {row.comparison.array for row in verify.verify(other_fixture) if not row.passed}
+    failed = {row.comparison.array for row in check.verify(other_fixture) if not row.passed}
     jax.clear_caches()
     assert {"a_block1", "a_b_block1", "c_cls"} <= failed
     assert not {"a_patches", "a_conv_root", "c_root_pool"} & failed

@@ -11,15 +11,14 @@ import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
 from tests.helpers.slow_resnet import convolved, normed
-from third_party_ports import conversion
-from third_party_ports.checkpoints import identify, weights, zoo
+from third_party_ports.checkpoints import conversion, identify, weights, zoo
 from third_party_ports.checkpoints.weights import WeightsError
 from third_party_ports.parity import nima as parity
 from third_party_ports.parity import recipe
+from third_party_ports.parity.check import verify
 from third_party_ports.parity.fixture import Fixture
 from third_party_ports.peers import nima_input
 from third_party_ports.peers.nima import KEYS, VGG_KEYS, Nima, NimaVGG, deviation, emd, emd_squared, mean_score
-from third_party_ports.verify import verify
 
 BLOCKS = ((6, 1), (8, 2), (8, 1))
 TINY = {"stem": 4, "blocks": BLOCKS, "outputs": 7}

@@ -8,9 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from third_party_ports import verify
 from third_party_ports.checkpoints.weights import WeightsError, from_state_dict
-from third_party_ports.parity import recipe
+from third_party_ports.parity import check, recipe
 from third_party_ports.peers.uhan import GATES, KEYS, UHAN, forget_at_one
 
 TINY = {"users": 5, "words": 9, "width": 6, "head": (7, 4)}
@@ -238,6 +237,6 @@ def test_parity_holds_for_other_fixtures(tmp_path):
     hard = jax.jit(network.clone(gates="hard_sigmoid").apply)(variables, *inputs)[0]
     answers = {**out, "z": z, "z_hard_sigmoid": hard + 1, "words": inputs[1], "user": inputs[2]}
     np.savez(tmp_path / "io.npz", **answers)
-    rows = verify.verify(tmp_path)
+    rows = check.verify(tmp_path)
     assert len(rows) == 14
     assert [row.comparison.array for row in rows if not row.passed] == ["z_hard_sigmoid"]
