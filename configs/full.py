@@ -13,12 +13,34 @@ from ml_collections.config_dict import placeholder
 
 
 def get_config(size: str = "full") -> ConfigDict:
+    """The locked config of one size. Raises ValueError for a size that is not full, demo or tiny."""
     config = ConfigDict()
     config.seed = 0
     config.size = size
-    config.data_dir = placeholder(str)  # what data_builders.build wrote
+    config.data_dir = placeholder(str)  # what `python -m ipa_jax build` wrote
+    config.allow_random_features = False  # train on a store that was made with random extractor weights
+    config.allow_leak = False  # train under data.memory.exclude = "none", where a query's own likes reach it
+    for section in (
+        _data,
+        _extract,
+        _extract_caption,
+        _init,
+        _model,
+        _text_peers,
+        _photo_peers,
+        _input,
+        _optim,
+        _train,
+    ):
+        section(config)
+    if size != "full":
+        _shrink(config, size)
+    config.lock()
+    return config
 
-    # What acts at build time. Stored with the data set; training compares and names the field that differs.
+
+def _data(config: ConfigDict) -> None:
+    """What acts at build time. It is stored with the data set; training compares, and names the field that differs."""
     config.data = ConfigDict()
     config.data.top_n = 3000  # accounts with the most followers
     config.data.posts = ConfigDict({"carousel": "first", "min_age_days": 0.0})  # first | skip | all
@@ -45,8 +67,12 @@ def get_config(size: str = "full") -> ConfigDict:
     config.data.duplicates = ConfigDict({"max_bits": 4})  # 64-bit pHash distance of a near-duplicate
     config.data.shuffle_likes = False  # a control: train and validation likes drawn anew within each account
 
-    # What data_builders.extract runs, and how. `fields`: a network's sizes where they are not
-    # the official ones (then only with random weights).
+
+def _extract(config: ConfigDict) -> None:
+    """What `python -m ipa_jax extract` runs, and how.
+
+    `fields`: a network's sizes where they are not the official ones, which only works with random weights.
+    """
     config.extract = ConfigDict(
         {
             "weights": "weights",  # folder of converted files, NAME.safetensors
@@ -70,6 +96,18 @@ def get_config(size: str = "full") -> ConfigDict:
         }
     )
     config.extract.background = ConfigDict({"network": "deeplabv3_resnet101", "side": 520, "fields": ConfigDict()})
+    config.extract.depth = ConfigDict(
+        {
+            "network": "adabins_nyu",  # adabins_nyu | adabins_kitti
+            "size": (480, 640),  # px, height and width that every image is squeezed to
+            "mirror": True,  # averages with the mirrored image, at twice the cost
+            "fields": ConfigDict(),
+        }
+    )
+
+
+def _extract_caption(config: ConfigDict) -> None:
+    """The caption extractor: the detector of regions, and the captioner that reads them."""
     config.extract.caption = ConfigDict(
         {
             "detector": "bottom_up_r101",  # bottom_up_r101 | bottom_up_r101_k36 (then min_boxes = max_boxes = 36)
@@ -86,19 +124,10 @@ def get_config(size: str = "full") -> ConfigDict:
             "captioner_fields": ConfigDict(),
         }
     )
-    config.extract.depth = ConfigDict(
-        {
-            "network": "adabins_nyu",  # adabins_nyu | adabins_kitti
-            "size": (480, 640),  # px, height and width that every image is squeezed to
-            "mirror": True,  # averages with the mirrored image, at twice the cost
-            "fields": ConfigDict(),
-        }
-    )
 
-    config.allow_random_features = False  # train on a store that was made with random extractor weights
 
-    config.allow_leak = False  # train under data.memory.exclude = "none", where a query's own likes reach it
-
+def _init(config: ConfigDict) -> None:
+    """What the networks start from."""
     config.init = ConfigDict()
     config.init.swin = placeholder(str)  # converted ImageNet-22K Swin-B, .safetensors
     config.init.resnet = placeholder(str)  # converted ImageNet ResNet50, .safetensors
@@ -106,6 +135,9 @@ def get_config(size: str = "full") -> ConfigDict:
     config.init.words = placeholder(str)  # word vectors as text (GloVe, fastText's .vec) for xu's word table
     config.init.random = False  # allow a random start; the export's card says so
 
+
+def _model(config: ConfigDict) -> None:
+    """The paper's network (section 3), and which network and loss are trained."""
     config.model = ConfigDict()
     config.model.network = "popularity"  # popularity (the paper's) | nima | musiq | i2pa | uhan | xu: the peers
     config.model.dtype = "bfloat16"  # of the computation in training; parameters stay float32
@@ -144,81 +176,13 @@ def get_config(size: str = "full") -> ConfigDict:
     config.model.heads = 8
     config.model.mlp_ratio = 4
 
-    _peers(config)
-
     # Of pairs: ratio_share | ratio_raw | ratio_log | log_likes (eq. 7) | bce (I2PA's). Of single images:
     # image_log_likes | image_huber | emd_squared | emd (NIMA's, on quantiles of the account's train likes)
     config.loss = ConfigDict({"name": "ratio_share"})
 
-    config.input = ConfigDict(
-        {
-            "resize": 256,  # images are squeezed to this square,
-            "crop": 224,  # then cropped: at random in training, at the centre otherwise
-            "flip": True,
-            "workers": 4,  # reading processes; 0 reads in threads
-            "threads": 4,
-            "prefetch": 4,  # steps decoded ahead
-        }
-    )
 
-    config.batch = ConfigDict(
-        {
-            "by": "pairs",  # pairs (the paper) | groups (each image scored once)
-            "pairs": 12,  # a step, over all devices
-            "slots": 32,  # images a pack holds, by groups
-            "packs": 1,  # a step, over all devices, by groups
-            "accumulate": 1,  # micro-batches a device's share is cut into
-        }
-    )
-
-    config.optim = ConfigDict(
-        {
-            "weight_decay": 1e-2,
-            "warmup_steps": 500,
-            "clip_norm": 1.0,
-            "b1": 0.9,
-            "b2": 0.999,
-            "ema": 0.0,  # 0: off; else the decay of the averaged parameters that are evaluated and exported
-        }
-    )
-    # Parameter groups: each leaf's path must match exactly one pattern, and each pattern a leaf.
-    config.optim.groups = ConfigDict(
-        {
-            "swin_decayed": {"pattern": r"swin/.*kernel", "learning_rate": 1e-5, "decay": True},
-            "swin_plain": {"pattern": r"swin/(?!.*kernel).*", "learning_rate": 1e-5, "decay": False},
-            "rest_decayed": {"pattern": r"(?!swin/).*kernel", "learning_rate": 1e-4, "decay": True},
-            "rest_plain": {"pattern": r"(?!swin/)(?!.*kernel).*", "learning_rate": 1e-4, "decay": False},
-        }
-    )
-
-    config.train = ConfigDict(
-        {
-            "epochs": 10.0,
-            "log_every": 50,
-            "eval_every": 2000,  # steps; the best checkpoint is picked on validation accuracy
-            "checkpoint_every": 500,  # steps; kept beside the best one, to resume from
-            "writers": "own",  # own (tensorboard event files, CSV, JSONL, console) | clu (needs TensorFlow)
-            "compilation_cache": placeholder(str),
-        }
-    )
-
-    config.eval = ConfigDict(
-        {
-            "images": 32,  # a device scores at once; scores do not depend on it
-            "dtype": "float32",  # float32 at highest matmul precision | bfloat16
-            "bootstrap": 1000,
-            "duplicate_cosine": 0.95,  # of centred backbone features, above which an image is a near-duplicate
-        }
-    )
-
-    if size != "full":
-        _shrink(config, size)
-    config.lock()
-    return config
-
-
-def _peers(config: ConfigDict) -> None:
-    """What each peer's network is made of; only that of config.model.network is read."""
+def _text_peers(config: ConfigDict) -> None:
+    """The peers that read texts; only the section of config.model.network is read."""
     config.texts = ConfigDict(
         {
             "words": 50_000,  # most of the vocabulary, which comes from the train split
@@ -226,6 +190,38 @@ def _peers(config: ConfigDict) -> None:
             "comments": 20,  # the earliest ones, where a network reads comments
         }
     )
+    config.uhan = ConfigDict(
+        {
+            "width": 512,
+            "head": (1024, 1024),
+            "gates": "sigmoid",  # sigmoid | hard_sigmoid (the authors' Keras)
+            "grid": "swin",  # swin | resnet (the one of model.depth): whose last map the regions are
+            "image": "frozen",  # frozen | train: the network of the regions
+            "fields": ("post",),
+            "words": 50,  # of the text
+            "unknown": 0.05,  # share of train images whose account is hidden
+        }
+    )
+    config.xu = ConfigDict(
+        {
+            # And comment: written after the post. "description=post" puts another text (texts.FIELDS) under a name.
+            "fields": ("image", "description", "hashtag", "caption"),
+            "attention": "modality",  # modality | concat | mean
+            "image": "frozen",  # frozen | train: Swin
+            "words": 64,  # of a field
+            "word_width": 300,
+            "text_width": 256,  # of the GRU, each way
+            "width": 512,
+            "attention_width": 256,
+            "head": (512, 256),
+            "dropout": 0.3,
+            "field_dropout": 0.1,  # share of train images that lack a text field
+        }
+    )
+
+
+def _photo_peers(config: ConfigDict) -> None:
+    """The peers that read photos alone; only the section of config.model.network is read."""
     config.nima = ConfigDict(
         {
             "stem": 32,
@@ -260,32 +256,72 @@ def _peers(config: ConfigDict) -> None:
             "caption_tags": 1,  # and hashtags and mentions
         }
     )
-    config.uhan = ConfigDict(
+
+
+def _input(config: ConfigDict) -> None:
+    """How photos are read, and what a step holds."""
+    config.input = ConfigDict(
         {
-            "width": 512,
-            "head": (1024, 1024),
-            "gates": "sigmoid",  # sigmoid | hard_sigmoid (the authors' Keras)
-            "grid": "swin",  # swin | resnet (the one of model.depth): whose last map the regions are
-            "image": "frozen",  # frozen | train: the network of the regions
-            "fields": ("post",),
-            "words": 50,  # of the text
-            "unknown": 0.05,  # share of train images whose account is hidden
+            "resize": 256,  # images are squeezed to this square,
+            "crop": 224,  # then cropped: at random in training, at the centre otherwise
+            "flip": True,
+            "workers": 4,  # reading processes; 0 reads in threads
+            "threads": 4,
+            "prefetch": 4,  # steps decoded ahead
         }
     )
-    config.xu = ConfigDict(
+    config.batch = ConfigDict(
         {
-            # And comment: written after the post. "description=post" puts another text (texts.FIELDS) under a name.
-            "fields": ("image", "description", "hashtag", "caption"),
-            "attention": "modality",  # modality | concat | mean
-            "image": "frozen",  # frozen | train: Swin
-            "words": 64,  # of a field
-            "word_width": 300,
-            "text_width": 256,  # of the GRU, each way
-            "width": 512,
-            "attention_width": 256,
-            "head": (512, 256),
-            "dropout": 0.3,
-            "field_dropout": 0.1,  # share of train images that lack a text field
+            "by": "pairs",  # pairs (the paper) | groups (each image scored once)
+            "pairs": 12,  # a step, over all devices
+            "slots": 32,  # images a pack holds, by groups
+            "packs": 1,  # a step, over all devices, by groups
+            "accumulate": 1,  # micro-batches a device's share is cut into
+        }
+    )
+
+
+def _optim(config: ConfigDict) -> None:
+    """The optimizer and its parameter groups (section 4.1.3)."""
+    config.optim = ConfigDict(
+        {
+            "weight_decay": 1e-2,
+            "warmup_steps": 500,
+            "clip_norm": 1.0,
+            "b1": 0.9,
+            "b2": 0.999,
+            "ema": 0.0,  # 0: off; else the decay of the averaged parameters that are evaluated and exported
+        }
+    )
+    # Parameter groups: each leaf's path must match exactly one pattern, and each pattern a leaf.
+    config.optim.groups = ConfigDict(
+        {
+            "swin_decayed": {"pattern": r"swin/.*kernel", "learning_rate": 1e-5, "decay": True},
+            "swin_plain": {"pattern": r"swin/(?!.*kernel).*", "learning_rate": 1e-5, "decay": False},
+            "rest_decayed": {"pattern": r"(?!swin/).*kernel", "learning_rate": 1e-4, "decay": True},
+            "rest_plain": {"pattern": r"(?!swin/)(?!.*kernel).*", "learning_rate": 1e-4, "decay": False},
+        }
+    )
+
+
+def _train(config: ConfigDict) -> None:
+    """How long a run is, what it writes and how it is evaluated."""
+    config.train = ConfigDict(
+        {
+            "epochs": 10.0,
+            "log_every": 50,
+            "eval_every": 2000,  # steps; the best checkpoint is picked on validation accuracy
+            "checkpoint_every": 500,  # steps; kept beside the best one, to resume from
+            "writers": "own",  # own (tensorboard event files, CSV, JSONL, console) | clu (needs TensorFlow)
+            "compilation_cache": placeholder(str),
+        }
+    )
+    config.eval = ConfigDict(
+        {
+            "images": 32,  # a device scores at once; scores do not depend on it
+            "dtype": "float32",  # float32 at highest matmul precision | bfloat16
+            "bootstrap": 1000,
+            "duplicate_cosine": 0.95,  # of centred backbone features, above which an image is a near-duplicate
         }
     )
 

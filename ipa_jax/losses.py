@@ -1,20 +1,17 @@
 """The readings of eq. 7 (section 3.5, Table 2), elementwise over pairs, in logits z = log s and log likes.
 
 The network's head gives z, so no score is ever exponentiated alone: d = z_a - z_b is the log ratio of the scores and
-t = log l_a - log l_b that of the likes. Masks, weights and means belong to the step. Some of the
-peers' losses are of single images.
+t = log l_a - log l_b that of the likes. Masks, weights and means belong to the step. The losses of single images, which
+some peers are trained with, come after those of pairs. Each loss has a row in `ipa_jax.models.registry.LOSSES`.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 
 from third_party_ports.peers import nima
-
-PairLoss = Callable[[jax.Array, jax.Array, jax.Array, jax.Array], jax.Array]
-ImageLoss = Callable[[jax.Array, Mapping[str, jax.Array], Mapping[str, jax.Array]], jax.Array]
 
 RAW_LOG_LIMIT = math.log(100)  # ratios beyond 1 : 100 count as 1 : 100 in `ratio_raw`
 
@@ -66,15 +63,6 @@ def bce(z_a: jax.Array, z_b: jax.Array, log_a: jax.Array, log_b: jax.Array) -> j
     return jax.nn.softplus(-jnp.sign(log_a - log_b) * (z_a - z_b))
 
 
-PAIR_LOSSES: dict[str, PairLoss] = {
-    "ratio_share": ratio_share,
-    "ratio_raw": ratio_raw,
-    "ratio_log": ratio_log,
-    "log_likes": log_likes,
-    "bce": bce,
-}
-
-
 def image_log_likes(z: jax.Array, out: Mapping[str, jax.Array], batch: Mapping[str, jax.Array]) -> jax.Array:
     """(z - log likes)^2 of each image, as UHAN and Xu are trained.
 
@@ -108,11 +96,3 @@ def emd_squared(z: jax.Array, out: Mapping[str, jax.Array], batch: Mapping[str, 
 def emd(z: jax.Array, out: Mapping[str, jax.Array], batch: Mapping[str, jax.Array]) -> jax.Array:
     """NIMA's as its paper writes it: the root of emd_squared."""
     return nima.emd(quantile_votes(batch["quantile"], out["votes"].shape[-1]), out["votes"])
-
-
-IMAGE_LOSSES: dict[str, ImageLoss] = {
-    "image_log_likes": image_log_likes,
-    "image_huber": image_huber,
-    "emd_squared": emd_squared,
-    "emd": emd,
-}

@@ -1,18 +1,21 @@
-"""One training run, in reading order: preflight, batches, model, state, restore, step, log, evaluate, save, export."""
+"""One training run, in reading order: check, prepare, step, log, evaluate, save, export."""
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import jax
 import numpy as np
+import optax
 from absl import logging
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from data_builders.dataset import GroupDataset
 from ipa_jax.input import batches, packing, vocabularies
+from ipa_jax.input.field import Batch
 from ipa_jax.metrics.split_metrics import rescale_factor
 from ipa_jax.models import registry
 from ipa_jax.training import optimizer, preflight, state
@@ -22,15 +25,47 @@ from ipa_jax.training.depth_cache import depth_vectors
 from ipa_jax.training.devices import to_devices, to_host
 from ipa_jax.training.export import save_export
 from ipa_jax.training.initial import initial_variables, with_words
-from ipa_jax.training.metric_writers import create_writer
+from ipa_jax.training.metric_writers import MetricWriter, create_writer
 from ipa_jax.training.model_card import model_card
 from ipa_jax.training.scorer import Scorer, split_metrics
 from ipa_jax.training.step_metrics import TrainMetrics
-from ipa_jax.training.steps import make_train_step
+from ipa_jax.training.steps import TrainStep, make_train_step
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a run is made of once its data are open and its network has parameters.
+
+    Attributes:
+      train, validation, test: the splits.
+      total: steps of the whole run.
+      tables: the vocabularies that the network reads by.
+      tx: the optimizer.
+      initial: the state before the first step, on the host; every checkpoint has its shapes.
+      state, position: where this start of the run begins: the latest checkpoint's, or the initial ones.
+      depth_vectors: the file of cached ones, or None.
+    """
+
+    config: ConfigDict
+    workdir: Path
+    train: GroupDataset
+    validation: GroupDataset
+    test: GroupDataset
+    plan: packing.TrainPlan
+    total: int
+    tables: vocabularies.Vocabularies
+    tx: optax.GradientTransformation
+    initial: state.TrainState
+    state: state.TrainState
+    position: dict
+    depth_vectors: Path | None
+    checkpoints: Checkpoints
+    scorer: Scorer
+    writer: MetricWriter
 
 
 def run(config: ConfigDict, workdir: Path) -> dict:
-    """Trains, evaluates the best checkpoint and exports it; a run that was stopped goes on, one that ended is kept.
+    """Trains, evaluates the best checkpoint and exports it; a stopped run resumes, a finished one is left as it is.
 
     Returns what `<workdir>/results.json` holds. The same config ends with the same metrics however often the process
     was killed on the way: step t, its data and its random draws are functions of (config, t) alone.
@@ -43,101 +78,166 @@ def run(config: ConfigDict, workdir: Path) -> dict:
     if config.train.compilation_cache:
         jax.config.update("jax_compilation_cache_dir", config.train.compilation_cache)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-    first_process = jax.process_index() == 0
-    if config.data.shuffle_likes and first_process:
+    if config.data.shuffle_likes and jax.process_index() == 0:
         logging.warning(
             "data.shuffle_likes: a control run; train and validation likes are drawn anew, nothing is learned"
         )
+    job = _prepare(config, workdir)
+    seconds = _train(job)
+    return _finish(job, seconds)
+
+
+def _prepare(config: ConfigDict, workdir: Path) -> Job:
+    """Opens the data, makes the network's parameters, and restores the latest checkpoint."""
+    first_process = jax.process_index() == 0
     cached = config.model.depth.enabled and config.model.depth.resnet == "cached"
     maps = config.model.depth.enabled  # unpacking them is most of the work of reading
     train = GroupDataset(config.data_dir, "train", depth=maps and not cached)
     validation, test = (GroupDataset(config.data_dir, split, depth=maps) for split in ("validation", "test"))
     plan = batches.train_plan(train, config)
     total = packing.total_steps(plan, config.train.epochs)
-    head_bias = float(np.log(train.images["likes"].to_numpy()).mean()) if config.loss.name in registry.OF_LIKES else 0.0
-    scale = packing.loss_scale(plan)
-    if config.loss.name in registry.IMAGE_LOSSES:
-        scale = packing.image_loss_scale(plan, train.images["weight"].to_numpy())
 
     position = {"step": 0, "seconds": 0.0, "seed": config.seed, "data": workdirs.digest(train)}
     tables = vocabularies.for_run(train, config, workdir / f"vocabularies/{position['data']}", write=first_process)
-    variables = initial_variables(config, head_bias)
-    if config.init.words:
-        variables, known = with_words(variables, config, tables.vocabulary)
-        logging.warning(
-            "%s holds %d of the vocabulary's %d words; the others start at random",
-            config.init.words, known, len(tables.vocabulary),
-        )  # fmt: skip
+    variables = _variables(config, train, tables)
     tx = optimizer.optimizer(variables["params"], config, total)
     initial = jax.tree.map(np.asarray, state.create(variables, tx, config.optim.ema))
-    parameters = optimizer.parameter_count(variables["params"])
     if first_process:
         workdirs.start(config, variables["params"], workdir)
 
     checkpoints = Checkpoints(workdir)
     host_state, stored = checkpoints.restore(initial) or (initial, position)
     position = workdirs.same_data(position, stored, workdir)
-    start, spent = position["step"], position["seconds"]
-
     vectors = depth_vectors(workdir / f"depth_vectors/{position['data']}.npy", variables, config) if cached else None
-    train_step = make_train_step(registry.build(config), tx, config, scale)
-    scorer = Scorer(config, vocabularies=tables)
-    reader = batches.train_batches(
-        train, config, start_step=start, process_index=jax.process_index(), process_count=jax.process_count(),
-        depth_vectors=vectors, vocabularies=tables, plan=plan,
-    )  # fmt: skip
-    writer = create_writer(workdir, config.train.writers, resume_step=start or None, first_process=first_process)
+    writer = create_writer(
+        workdir, config.train.writers, resume_step=position["step"] or None, first_process=first_process
+    )
     writer.write_hparams(workdirs.flat(config))
+    return Job(
+        config, workdir, train, validation, test, plan, total, tables, tx, initial, host_state, position, vectors,
+        checkpoints, Scorer(config, vocabularies=tables), writer,
+    )  # fmt: skip
 
-    began = logged = time.monotonic()
-    device_state = to_devices(host_state, jax.devices())
-    bar = tqdm(total=total, initial=start, desc=workdir.name, unit="step", disable=not first_process, mininterval=2)
-    seen, images = TrainMetrics.empty(), 0
-    for step, (measured, batch) in enumerate(_train(train_step, device_state, reader), start + 1):
+
+def _variables(config: ConfigDict, train: GroupDataset, tables: vocabularies.Vocabularies) -> dict:
+    """What the run starts from: the network's own start, then word vectors where config.init.words names a file."""
+    predicts_likes = registry.loss_of(config).log_likes
+    head_bias = float(np.log(train.images["likes"].to_numpy()).mean()) if predicts_likes else 0.0
+    variables = initial_variables(config, head_bias)
+    if config.init.words:
+        assert tables.vocabulary is not None, "preflight: a network with a word table reads texts"
+        variables, known = with_words(variables, config, tables.vocabulary)
+        logging.warning(
+            "%s holds %d of the vocabulary's %d words; the others start at random",
+            config.init.words, known, len(tables.vocabulary),
+        )  # fmt: skip
+    return variables
+
+
+def _train(job: Job) -> float:
+    """Takes the steps that are left, logs, evaluates and saves. Returns the seconds of the run so far, all starts."""
+    config, start, spent = job.config, job.position["step"], job.position["seconds"]
+    reader = batches.train_batches(
+        job.train, config, start_step=start, process_index=jax.process_index(), process_count=jax.process_count(),
+        depth_vectors=job.depth_vectors, vocabularies=job.tables, plan=job.plan,
+    )  # fmt: skip
+    scale = packing.loss_scale(job.plan)
+    if registry.loss_of(config).of == "images":
+        scale = packing.image_loss_scale(job.plan, job.train.images["weight"].to_numpy())
+    train_step = make_train_step(registry.build(config), job.tx, config, scale)
+
+    began = time.monotonic()
+    device_state = to_devices(job.state, jax.devices())
+    meter = Meter(job, start)
+    for step, (measured, batch) in enumerate(_steps(train_step, device_state, reader), start + 1):
         device_state, metrics = measured
-        metrics = _checked(metrics, step, batch, train, workdir)
-        seen, images = seen.merge(metrics), images + int(batch["slot_mask"].sum()) * jax.process_count()
-        bar.update()
-        last = step == total
+        meter.add(_checked(metrics, step, batch, job), batch)
+        last = step == job.total
         if step % config.train.log_every == 0 or last:
-            now = time.monotonic()
-            rate = images / max(now - logged, 1e-9)
-            scalars = {f"train/{name}": float(value) for name, value in seen.compute().items()}
-            writer.write_scalars(step, scalars | {"train/images_per_second": rate})
-            seen, images, logged = TrainMetrics.empty(), 0, now
+            meter.write(step)
         evaluate = step % config.train.eval_every == 0 or last
         if evaluate or step % config.train.checkpoint_every == 0:
             host_state = to_host(device_state)
-            accuracy = None
-            if evaluate:
-                figures = split_metrics(scorer.scores(host_state.evaluated, validation), config, draws=0)
-                names = ("accuracy", "plcc", "srcc", "ratio_mse")
-                writer.write_scalars(step, {f"validation/{name}": figures[name] for name in names})
-                accuracy, logged = figures["accuracy"], time.monotonic()
-            position |= {"step": step, "seconds": spent + time.monotonic() - began}
-            checkpoints.save(step, host_state, position, accuracy)
-    bar.close()
+            accuracy = _evaluate(job, step, host_state, meter) if evaluate else None
+            spent_now = spent + time.monotonic() - began
+            job.checkpoints.save(step, host_state, job.position | {"step": step, "seconds": spent_now}, accuracy)
+            if last:
+                spent = spent_now
+    meter.close()
+    return spent
 
-    best, _ = checkpoints.restore(initial, best=True)
+
+def _evaluate(job: Job, step: int, host_state: state.TrainState, meter: "Meter") -> float:
+    """Pair accuracy on the validation split; writes it with the other metrics."""
+    figures = split_metrics(job.scorer.scores(host_state.evaluated, job.validation), job.config, draws=0)
+    names = ("accuracy", "plcc", "srcc", "ratio_mse")
+    job.writer.write_scalars(step, {f"validation/{name}": figures[name] for name in names})
+    meter.restart_clock()
+    return figures["accuracy"]
+
+
+def _finish(job: Job, seconds: float) -> dict:
+    """Scores validation and test with the best checkpoint, exports it, and writes results.json last."""
+    config, params = job.config, job.initial.params
+    restored = job.checkpoints.restore(job.initial, best=True)
+    assert restored is not None, "the last step is evaluated and saved, so a best one exists"
+    best, _ = restored
     results = {
-        "config": workdir.name, "init": "random" if config.init.random else "pretrained", "seed": config.seed,
-        "steps": total, "best_step": int(best.step), "parameters": parameters, "seconds": position["seconds"],
+        "config": job.workdir.name, "init": "random" if config.init.random else "pretrained", "seed": config.seed,
+        "steps": job.total, "best_step": int(best.step), "parameters": optimizer.parameter_count(params),
+        "seconds": seconds,
     }  # fmt: skip
-    scores = {"validation": scorer.scores(best.evaluated, validation), "test": scorer.scores(best.evaluated, test)}
+    splits = {"validation": job.validation, "test": job.test}
+    scores = {name: job.scorer.scores(best.evaluated, split) for name, split in splits.items()}
     factor = rescale_factor(scores["validation"], config.data.pairs.min_ratio)
     results |= {split: split_metrics(table, config, factor) for split, table in scores.items()}
-    checkpoints.close()
-    if first_process:
-        card = model_card(config, results, train.info, position["seconds"])
-        save_export(workdir / "export", best.evaluated, config, train.info, card, tables)
-        workdirs.finish(results, scores, workdir)
+    job.checkpoints.close()
+    if jax.process_index() == 0:
+        card = model_card(config, results, job.train.info, seconds)
+        save_export(job.workdir / "export", best.evaluated, config, job.train.info, card, job.tables)
+        workdirs.finish(results, scores, job.workdir)
     # After the files: a run that is killed while writing them comes here again, at the same step.
-    writer.write_scalars(total, {f"test/{name}": results["test"][name] for name in ("accuracy", "plcc", "srcc")})
-    writer.close()
+    figures = {f"test/{name}": results["test"][name] for name in ("accuracy", "plcc", "srcc")}
+    job.writer.write_scalars(job.total, figures)
+    job.writer.close()
     return results
 
 
-def _train(train_step, device_state, reader) -> Iterator:
+class Meter:
+    """Train metrics and images per second since the last line of the log, and the progress bar."""
+
+    def __init__(self, job: Job, start: int):
+        self._writer = job.writer
+        first_process = jax.process_index() == 0
+        self._bar = tqdm(
+            total=job.total, initial=start, desc=job.workdir.name, unit="step", disable=not first_process, mininterval=2
+        )
+        self._seen, self._images, self._logged = TrainMetrics.empty(), 0, time.monotonic()
+
+    def add(self, metrics: TrainMetrics, batch: Batch) -> None:
+        """Counts one step."""
+        self._seen = self._seen.merge(metrics)
+        self._images += int(batch["slot_mask"].sum()) * jax.process_count()
+        self._bar.update()
+
+    def write(self, step: int) -> None:
+        """Writes what was counted, and counts anew."""
+        now = time.monotonic()
+        rate = self._images / max(now - self._logged, 1e-9)
+        scalars = {f"train/{name}": float(value) for name, value in self._seen.compute().items()}
+        self._writer.write_scalars(step, scalars | {"train/images_per_second": rate})
+        self._seen, self._images, self._logged = TrainMetrics.empty(), 0, now
+
+    def restart_clock(self) -> None:
+        """Leaves the time since the last line, which an evaluation took, out of the rate."""
+        self._logged = time.monotonic()
+
+    def close(self) -> None:
+        """Ends the progress bar."""
+        self._bar.close()
+
+
+def _steps(train_step: TrainStep, device_state: state.TrainState, reader: Iterator[Batch]) -> Iterator:
     """((state, metrics), batch) after each step; metrics on the host, so that one step at most is under way.
 
     Waiting for them also keeps forced host devices alive: queued all-reduces on fewer cores than devices deadlock.
@@ -149,14 +249,15 @@ def _train(train_step, device_state, reader) -> Iterator:
         yield (device_state, to_host(metrics)), batch
 
 
-def _checked(metrics: TrainMetrics, step: int, batch: dict, dataset: GroupDataset, workdir: Path) -> TrainMetrics:
-    """The step's metrics; a loss that is not finite stops the run with the batch's images saved."""
+def _checked(metrics: TrainMetrics, step: int, batch: Mapping[str, np.ndarray], job: Job) -> TrainMetrics:
+    """The step's metrics; a loss that is not finite stops the run, with the batch's images saved."""
     if np.isfinite(metrics.loss.total):
         return metrics
-    index = {(r, p): i for r, p, i in dataset.images.select("record", "position", "image_id").iter_rows()}
-    places = zip(batch["record"].ravel().tolist(), batch["position"].ravel().tolist(), strict=True)
-    file = workdir / f"non_finite_{jax.process_index()}.json"
-    names = [index[place] for place in places if place[0] >= 0]
+    places = job.train.images.select("record", "position", "image_id").iter_rows()
+    index = {(record, position): image for record, position, image in places}
+    in_batch = zip(batch["record"].ravel().tolist(), batch["position"].ravel().tolist(), strict=True)
+    file = job.workdir / f"non_finite_{jax.process_index()}.json"
+    names = [index[place] for place in in_batch if place[0] >= 0]
     file.write_text(json.dumps({"step": step, "image_ids": names}, indent=2))
     raise FloatingPointError(
         f"step {step}: the loss is {float(metrics.loss.total)}; its images are listed in {file}. "

@@ -172,7 +172,7 @@ def train_plan(dataset: GroupDataset, config: ConfigDict) -> packing.TrainPlan:
             f"the index of {dataset.folder}, split {dataset.split}, lists {listed} valid pairs, but its likes give "
             f"{len(index.pairs)}: build the data set again"
         )
-    if chosen := caption_filter.of(config):
+    if chosen := caption_filter.for_config(config):
         kept = chosen.short_images(dataset)[index.pairs].all(axis=1)
         logging.warning("i2pa.caption_filter keeps %d of %d train pairs", kept.sum(), len(kept))
         if not kept.any():
@@ -209,7 +209,7 @@ def train_batches(
         raise ValueError(f"{name} is {plan.packs_per_step}: set it to a multiple of the {process_count} processes")
     source = TrainPacks(plan, config.train.epochs, start_step, process_index, process_count)
     parts = fields.make(dataset, config, train=True, depth_vectors=depth_vectors, vocabularies=vocabularies)
-    load = LoadPack(dataset, parts, caption_filter.of(config))
+    load = LoadPack(dataset, parts, caption_filter.for_config(config))
     return _read(source, load, config)
 
 

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from ipa_jax.models import registry
 
 if TYPE_CHECKING:
     from data_builders.dataset import GroupDataset
@@ -32,8 +35,6 @@ class CaptionFilter(NamedTuple):
 
     def short_images(self, dataset: GroupDataset) -> np.ndarray:
         """bool [I]: `short` of each image's post, in order of the index. Reads the whole split once."""
-        from tqdm import tqdm
-
         records = tqdm(range(len(dataset)), desc="read captions", unit="group", disable=None)
         return np.concatenate([self.short(dataset[record]["captions"]) for record in records])
 
@@ -42,7 +43,17 @@ class CaptionFilter(NamedTuple):
         return words <= self.words and len(_TAG.findall(caption)) <= self.tags
 
 
-def of(config: ConfigDict) -> CaptionFilter | None:
+def for_config(config: ConfigDict) -> CaptionFilter | None:
     """The filter that a config asks for; None: all valid pairs are trained on."""
     on = config.model.network == "i2pa" and config.i2pa.caption_filter
     return CaptionFilter(config.i2pa.caption_words, config.i2pa.caption_tags) if on else None
+
+
+def check(config: ConfigDict) -> None:
+    """Raises ValueError where pairs are chosen for a loss that has none."""
+    if for_config(config) and registry.loss_of(config).of == "images":
+        pairs = ", ".join(name for name, loss in registry.LOSSES.items() if loss.of == "pairs")
+        raise ValueError(
+            f"config.i2pa.caption_filter chooses pairs, but config.loss.name {config.loss.name!r} is a loss of single "
+            f"images: take one of {pairs}, or set --config.i2pa.caption_filter=False"
+        )

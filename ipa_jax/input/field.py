@@ -1,20 +1,24 @@
-"""One part of a batch: the protocol that every part follows."""
+"""One part of a batch: the protocol that every part follows, and which keys only the loss may see."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
-
-if TYPE_CHECKING:
-    pass
-
+from ml_collections import ConfigDict
 
 Batch = dict[str, np.ndarray]
+# What the loss and the log read of a batch, and the network never does.
+LABELS = ("log_likes", "pair_weight", "image_weight", "quantile", "record", "position")
 
 
 class Part(Protocol):
-    """One part, made as Part(dataset, config, **needs) with what `make` lists."""
+    """One part, made as Part(dataset, config, **needs) with what `fields.make` lists."""
+
+    @staticmethod
+    def example(config: ConfigDict) -> Batch:
+        """Its keys for one image, without a data set: a network's parameters are made from them."""
+        ...
 
     def empty(self, slots: int) -> Batch:
         """Its keys for empty slots."""

@@ -33,6 +33,7 @@ from ipa_jax.input import photos
 from ipa_jax.input.field import Batch, Part
 from ipa_jax.input.vocabularies import Vocabularies
 from ipa_jax.models import registry
+from ipa_jax.models.depth_layers import view_count
 
 if TYPE_CHECKING:
     from data_builders.dataset import GroupDataset
@@ -47,8 +48,19 @@ def make(
     return [PARTS[name](dataset, config, **needs) for name in registry.parts(config, train=train)]
 
 
+def has_fallback(config: ConfigDict) -> bool:
+    """Whether free slots were filled from other accounts (data.memory.fallback), which a batch then marks."""
+    return config.data.memory.get("fallback", "none") != "none"
+
+
 class Photo:
     """The squeezed photo, cut at random and flipped in training, from the centre otherwise."""
+
+    @staticmethod
+    def example(config: ConfigDict) -> Batch:
+        crop = config.input.crop
+        window, flip = np.array([[0, 0, 1]], np.float32), np.zeros(1, bool)
+        return {"image": np.zeros((1, crop, crop, 3), np.uint8), "window": window, "flip": flip}
 
     def __init__(self, dataset: GroupDataset, config: ConfigDict, *, train: bool, **_):
         self.dataset, self.seed, self.train = dataset, config.seed, train
@@ -83,9 +95,16 @@ class Photo:
 class Retrieval:
     """What was retrieved from the account's memory bank."""
 
+    @staticmethod
+    def example(config: ConfigDict) -> Batch:
+        k = config.data.retrieval.k
+        example = {name: np.ones((1, k), np.float32) for name in ("similarity", "local", "count")}
+        example |= {"retrieved_mask": np.ones((1, k), bool)}
+        return example | ({"foreign": np.zeros((1, k), bool)} if has_fallback(config) else {})
+
     def __init__(self, dataset: GroupDataset, config: ConfigDict, **_):
         self.k = dataset.options["retrieval"]["k"]
-        self.flagged = config.data.memory.get("fallback", "none") != "none"
+        self.flagged = has_fallback(config)
 
     def empty(self, slots: int) -> Batch:
         batch = {key: np.zeros((slots, self.k), np.float32) for key in ("similarity", "local", "count")}
@@ -103,6 +122,11 @@ class Retrieval:
 
 class Depth:
     """The stored depth maps."""
+
+    @staticmethod
+    def example(config: ConfigDict) -> Batch:
+        side = config.data.depth.side
+        return {"depth": np.zeros((1, side, side), np.uint16)}
 
     def __init__(self, dataset: GroupDataset, config: ConfigDict, **_):
         self.side = dataset.options["depth"]["side"]
@@ -122,6 +146,10 @@ class Depth:
 class DepthVectors:
     """The cached vectors of the depth branch, by row of the image index."""
 
+    @staticmethod
+    def example(config: ConfigDict) -> Batch:
+        raise ValueError("cached depth vectors are for training: initialise with model.depth.resnet 'frozen'")
+
     def __init__(self, dataset: GroupDataset, config: ConfigDict, *, depth_vectors: Path | None, **_):
         if depth_vectors is None:
             raise ValueError("model.depth.resnet is 'cached', but no array of depth vectors was given")
@@ -131,7 +159,7 @@ class DepthVectors:
         self._vectors: np.ndarray | None = None
         shape = self._mapped().shape
         self._vectors = None
-        views = 5 if config.model.depth.views == "tokens" else 1
+        views = view_count(config.model.depth.views)
         if len(shape) != 3 or shape[:2] != (len(records), views):
             raise ValueError(
                 f"{depth_vectors} has shape {shape}, but split {dataset.split} needs ({len(records)}, {views}, D): "
@@ -152,6 +180,10 @@ class DepthVectors:
 
 class ImageWeight:
     """The weight of an image in losses of single images."""
+
+    @staticmethod
+    def example(config: ConfigDict) -> Batch:
+        return {"image_weight": np.ones(1, np.float32)}
 
     def __init__(self, dataset: GroupDataset, config: ConfigDict, **_):
         pass

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from ml_collections import ConfigDict
+from scipy.stats import rankdata
 
 from ipa_jax.input import photos, texts
 from ipa_jax.input.texts import field_text
@@ -24,6 +25,11 @@ _UNKNOWN, _PATCHES = 3, 4  # fourth word of a draw's key: apart from the cut's (
 
 class Texts:
     """The words of the posts' texts."""
+
+    @staticmethod
+    def example(config: ConfigDict) -> Batch:
+        fields, words = texts.text_fields(config)
+        return {f"words/{field}": np.ones((1, words), np.int32) for field in fields}
 
     def __init__(self, dataset: GroupDataset, config: ConfigDict, *, vocabularies: Vocabularies, **_):
         self.fields, self.words = texts.text_fields(config)
@@ -44,6 +50,10 @@ class Texts:
 class Account:
     """The account's row; in training a share of the images has that of unknown accounts, so that it is trained."""
 
+    @staticmethod
+    def example(config: ConfigDict) -> Batch:
+        return {"account": np.zeros(1, np.int32)}
+
     def __init__(self, dataset: GroupDataset, config: ConfigDict, *, train: bool, vocabularies: Vocabularies, **_):
         self.seed, self.share = config.seed, config.uhan.unknown if train else 0.0
         if vocabularies.accounts is None:
@@ -63,6 +73,12 @@ class Account:
 
 class Patches:
     """MUSIQ's tokens: in training, some of the photo's own drawn at random, and half of the photos flipped."""
+
+    @staticmethod
+    def example(config: ConfigDict) -> Batch:
+        example = {name: np.zeros((1, 1), np.int32) for name in ("spatial", "scale")}
+        example |= {"patch_mask": np.ones((1, 1), bool)}
+        return example | {"patches": np.zeros((1, 1, 3 * config.musiq.patch**2), np.float32)}
 
     def __init__(self, dataset: GroupDataset, config: ConfigDict, *, train: bool, **_):
         self.dataset, self.seed, self.train = dataset, config.seed, train
@@ -95,6 +111,10 @@ class Patches:
 
 class Quantile:
     """A label: where an image's likes stand among those of its account's images in this (the train) split."""
+
+    @staticmethod
+    def example(config: ConfigDict) -> Batch:
+        return {"quantile": np.full(1, 0.5, np.float32)}
 
     def __init__(self, dataset: GroupDataset, config: ConfigDict, **_):
         images = dataset.images
@@ -129,8 +149,6 @@ def quantiles(accounts: np.ndarray, likes: np.ndarray) -> np.ndarray:
 
     Args: accounts [I], of any type that sorts; likes int [I].
     """
-    from scipy.stats import rankdata
-
     out = np.empty(len(likes), np.float32)
     order = np.argsort(accounts, kind="stable")
     for rows in np.split(order, np.flatnonzero(accounts[order][1:] != accounts[order][:-1]) + 1):

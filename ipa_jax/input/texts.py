@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from ml_collections import ConfigDict
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tqdm import tqdm
+
+from third_party_ports import files
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-
     from data_builders.dataset import GroupDataset
 
 FIELDS = {  # what a field holds
@@ -62,16 +64,12 @@ class Vocabulary:
         return [self._tokenizer.id_to_token(int(number)) for number in numbers if number != PADDING]
 
     def save(self, file: Path) -> None:
-        """As JSON, under a temporary name first."""
-        temporary = file.with_name(f".{file.name}.tmp")
-        temporary.write_text(self._tokenizer.to_str(pretty=True), encoding="utf-8")
-        temporary.rename(file)
+        """Writes the words and their numbers as JSON."""
+        files.write_text(file, self._tokenizer.to_str(pretty=True))
 
 
 def load(file: Path) -> Vocabulary:
     """Raises ValueError for a file that is not there or no vocabulary."""
-    from tokenizers import Tokenizer
-
     try:
         return Vocabulary(Tokenizer.from_str(file.read_text(encoding="utf-8")))
     except Exception as error:  # tokenizers raises plain Exception
@@ -81,8 +79,6 @@ def load(file: Path) -> Vocabulary:
 def train(texts: Iterable[str], most: int, min_count: int) -> Vocabulary:
     """The `most` most frequent words of these texts among those that occur `min_count` times; ties by the alphabet."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its threads and forked reading processes do not mix
-    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
-
     tokenizer = Tokenizer(models.WordLevel(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(_WORD), behavior="removed", invert=True)
@@ -118,8 +114,6 @@ def field_text(example: dict, position: int, field: str, comments: int, folder: 
 
 def corpus(dataset: GroupDataset, fields: Sequence[str], comments: int) -> Iterator[str]:
     """Every text of these fields of a split once a post."""
-    from tqdm import tqdm
-
     for record in tqdm(range(len(dataset)), desc="read texts", unit="group", disable=None):
         example = dataset[record]
         seen = set()
@@ -134,3 +128,16 @@ def text_fields(config: ConfigDict) -> tuple[dict[str, str], int]:
     """(the text fields that the network reads and the text that each holds, the most words of each)."""
     section = config[config.model.network]
     return sources(section.fields), section.words
+
+
+def check(config: ConfigDict) -> None:
+    """Raises ValueError where the network's text fields are unknown, or two of them have one name."""
+    network = config.model.network
+    fields, _ = text_fields(config)
+    if unknown := sorted(set(fields.values()) - set(FIELDS)):
+        raise ValueError(f"config.{network}.fields: {unknown} are not texts: take from {', '.join(FIELDS)}")
+    given = config[network].fields
+    if len(set(names(given))) < len(given) or any(field.startswith("image=") for field in given):
+        raise ValueError(
+            f"config.{network}.fields: {names(given)}: give each text a name of its own, and none of them 'image'"
+        )

@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 
 from ipa_jax.input import texts
 from ipa_jax.models import registry
+from third_party_ports import files
 
 if TYPE_CHECKING:
     from data_builders.dataset import GroupDataset
@@ -36,9 +37,8 @@ class Vocabularies:
         if self.vocabulary is not None:
             self.vocabulary.save(folder / VOCABULARY)
         if self.accounts is not None:
-            temporary = folder / f".{ACCOUNTS}.tmp"
-            temporary.write_text(json.dumps({"accounts": self.accounts}, indent=0, ensure_ascii=False), "utf-8")
-            temporary.rename(folder / ACCOUNTS)
+            table = json.dumps({"accounts": self.accounts}, indent=0, ensure_ascii=False)
+            files.write_text(folder / ACCOUNTS, table)
 
 
 def load(folder: Path, config: ConfigDict) -> Vocabularies:

@@ -4,9 +4,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from ipa_jax.models.depth_layers import LAYERS, view_count
 from third_party_ports.resnet import ResNet
-
-LAYERS = ((0.0, 1 / 3), (1 / 3, 2 / 3), (2 / 3, 1.0), (0.0, 0.5), (0.5, 1.0))  # near, middle, far; fore-, background
 
 
 def cut_depth(depth: jax.Array, window: jax.Array, flip: jax.Array, side: int) -> jax.Array:
@@ -38,15 +37,8 @@ def depth_masks(depth: jax.Array) -> jax.Array:
     return jnp.stack(masks, axis=1)
 
 
-def view_count(views: str) -> int:
-    """V of model.depth.views: the vectors an image has. Raises ValueError for another value."""
-    if views not in ("tokens", "channels"):
-        raise ValueError(f"model.depth.views is {views!r}: tokens or channels")
-    return len(LAYERS) if views == "tokens" else 1
-
-
 class DepthBranch(nn.Module):
-    """Five masked views of each image through one ResNet (eq. 6): V pooled vectors an image.
+    """Five masked views of each image through one ResNet (eq. 6): V pooled vectors per image.
 
     Attributes:
       stage_sizes, width, stem: of the ResNet ((3, 4, 6, 3), 64, "imagenet": ResNet50).

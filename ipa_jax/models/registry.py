@@ -1,12 +1,14 @@
-"""The networks that the train loop knows, by config.model.network, and what each one reads and starts from.
+"""The networks and losses that the train loop knows, a row each, by config.model.network and config.loss.name.
 
-Every one is a linen module `(inputs, *, train, keys, axis_name) -> (z float32 [N], out)`. Importing this loads no jax:
-processes that read batches ask it too.
+Every network is a linen module `(inputs, *, train, keys, axis_name) -> (z float32 [N], out)`. A row says where the code
+is, what it reads and which values of its config fields it knows, so that a new peer or loss touches nothing else.
+Importing this loads no jax: the processes that read batches need these rows too.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal
 
 from ml_collections import ConfigDict
 
@@ -14,6 +16,8 @@ from third_party_ports.checkpoints.checkpoint import attribute
 
 if TYPE_CHECKING:
     import flax.linen as nn
+
+NOTHING: Mapping = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -40,18 +44,46 @@ class Network:
     Attributes:
       build: "package.module:function" of (config, *, dtype) that gives the module.
       bias: path of the parameter that moves all z alike; "": there is none.
-      reads: names of the parts of a batch (`inputs.PARTS`).
-      starts: the checkpoints of a start that is not random.
+      reads: names of the parts of a batch (`ipa_jax.input.fields.PARTS`).
+      starts: the checkpoints that the network can start from.
       frozen: prefixes of the parameters that are never trained.
       words: path of the word table that config.init.words may fill; "": there is none.
+      gives: what `out` holds for the losses that need more than z.
+      allowed: the values of config fields that the network alone reads, by field name.
+      at_least: the least value of such fields.
+      check: "package.module:function" of the config that raises ValueError where its fields do not fit together;
+        "": any do.
     """
 
     build: str
     bias: str
     reads: Callable[[ConfigDict], tuple[str, ...]]
-    starts: Callable[[ConfigDict], tuple[Start, ...]]
+    starts: Callable[[ConfigDict], tuple[Start, ...]] = lambda config: ()
     frozen: Callable[[ConfigDict], tuple[str, ...]] = lambda config: ()
     words: str = ""
+    gives: tuple[str, ...] = ()
+    allowed: Mapping[str, tuple[str, ...]] = field(default=NOTHING)
+    at_least: Mapping[str, float] = field(default=NOTHING)
+    check: str = ""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A row of LOSSES.
+
+    Attributes:
+      function: "package.module:function"; its arguments are those of its kind (`ipa_jax.losses`).
+      of: what it is a loss of: "pairs" (eq. 7) or single "images".
+      reads: parts of a batch that hold its labels, beside likes and image weights.
+      needs: an entry of the network's `out`; "": z is enough.
+      log_likes: whether z is log likes itself, so that the output's bias starts at their mean.
+    """
+
+    function: str
+    of: Literal["pairs", "images"] = "pairs"
+    reads: tuple[str, ...] = ()
+    needs: str = ""
+    log_likes: bool = False
 
 
 SWIN = Start("swin", ("swin",), "third_party_ports.swin:KEYS")
@@ -68,63 +100,97 @@ def _popularity_reads(config: ConfigDict) -> tuple[str, ...]:
 
 NETWORKS = {
     "popularity": Network(
-        "ipa_jax.models.popularity:build",
-        "head/bias",
-        _popularity_reads,
-        lambda config: (SWIN, *[DEPTH_RESNET] * config.model.depth.enabled),
-        lambda config: (
+        build="ipa_jax.models.popularity:build",
+        bias="head/bias",
+        reads=_popularity_reads,
+        starts=lambda config: (SWIN, *[DEPTH_RESNET] * config.model.depth.enabled),
+        frozen=lambda config: (
             ("depth_branch/resnet/",) if config.model.depth.enabled and config.model.depth.resnet != "train" else ()
         ),
+        allowed={
+            "model.retrieval.tokens": ("vector", "per_image"),
+            "model.depth.resnet": ("train", "frozen", "cached"),
+            "model.depth.views": ("tokens", "channels"),
+            "model.fusion": ("aggregation", "concat"),
+        },
+        at_least={"model.width": 1, "model.blocks": 0, "model.heads": 1, "model.mlp_ratio": 1},
     ),
     "nima": Network(
-        "ipa_jax.peers.nima:build",
-        "",
-        lambda config: ("photo",),
-        lambda config: (Start("peer", ("nima",), "third_party_ports.peers.nima:KEYS"),),
+        build="ipa_jax.peers.nima:build",
+        bias="",
+        reads=lambda config: ("photo",),
+        starts=lambda config: (Start("peer", ("nima",), "third_party_ports.peers.nima:KEYS"),),
+        gives=("votes",),
+        allowed={"nima.padding": ("symmetric", "same")},
+        at_least={"nima.dropout": 0},
     ),
     "musiq": Network(
-        "ipa_jax.peers.musiq:build",
-        "musiq/head/bias",
-        lambda config: ("patches",),
-        lambda config: (Start("peer", ("musiq",), "third_party_ports.peers.musiq:TRUNK_KEYS", fresh=("head",)),),
+        build="ipa_jax.peers.musiq:build",
+        bias="musiq/head/bias",
+        reads=lambda config: ("patches",),
+        starts=lambda config: (Start("peer", ("musiq",), "third_party_ports.peers.musiq:TRUNK_KEYS", fresh=("head",)),),
+        at_least={"musiq.train_tokens": 1, "musiq.score_tokens": 1},
     ),
     "i2pa": Network(
-        "ipa_jax.peers.i2pa:build",
-        "i2pa/fc/bias",
-        lambda config: ("photo",),
-        lambda config: (
+        build="ipa_jax.peers.i2pa:build",
+        bias="i2pa/fc/bias",
+        reads=lambda config: ("photo",),
+        starts=lambda config: (
             Start("peer", ("i2pa",), "third_party_ports.peers.i2pa:KEYS")
             if config.i2pa.pixels == "unit"
             else I2PA_RESNET,
         ),
+        allowed={"i2pa.pixels": ("unit", "imagenet")},
+        at_least={"i2pa.caption_words": 0, "i2pa.caption_tags": 0},
+        check="ipa_jax.input.caption_filter:check",
     ),
     "uhan": Network(
-        "ipa_jax.peers.uhan:build",
-        "uhan/out/bias",
-        lambda config: ("photo", "texts", "account"),
-        lambda config: (GRIDS[config.uhan.grid],),
-        lambda config: (f"{config.uhan.grid}/",) if config.uhan.image == "frozen" else (),
+        build="ipa_jax.peers.uhan:build",
+        bias="uhan/out/bias",
+        reads=lambda config: ("photo", "texts", "account"),
+        starts=lambda config: (GRIDS[config.uhan.grid],),
+        frozen=lambda config: (f"{config.uhan.grid}/",) if config.uhan.image == "frozen" else (),
+        allowed={
+            "uhan.gates": ("sigmoid", "hard_sigmoid"),
+            "uhan.grid": tuple(GRIDS),
+            "uhan.image": ("frozen", "train"),
+        },
+        at_least={"uhan.words": 1, "uhan.unknown": 0},
+        check="ipa_jax.input.texts:check",
     ),
     "xu": Network(
-        "ipa_jax.peers.xu:build",
-        "out/bias",
-        lambda config: (*["photo"] * ("image" in config.xu.fields), "texts"),
-        lambda config: (SWIN,) if "image" in config.xu.fields else (),
-        lambda config: ("swin/",) if config.xu.image == "frozen" else (),
+        build="ipa_jax.peers.xu:build",
+        bias="out/bias",
+        reads=lambda config: (*["photo"] * ("image" in config.xu.fields), "texts"),
+        starts=lambda config: (SWIN,) if "image" in config.xu.fields else (),
+        frozen=lambda config: ("swin/",) if config.xu.image == "frozen" else (),
         words="word/embedding",
+        allowed={"xu.attention": ("modality", "concat", "mean"), "xu.image": ("frozen", "train")},
+        at_least={"xu.words": 1, "xu.dropout": 0, "xu.field_dropout": 0},
+        check="ipa_jax.input.texts:check",
     ),
 }
-IMAGE_LOSSES = {  # loss.name of the losses of single images: the parts of a batch that they read
-    "image_log_likes": ("image_weight",),
-    "image_huber": ("image_weight",),
-    "emd": ("image_weight", "quantile"),
-    "emd_squared": ("image_weight", "quantile"),
+LOSSES = {
+    "ratio_share": Loss("ipa_jax.losses:ratio_share"),
+    "ratio_raw": Loss("ipa_jax.losses:ratio_raw"),
+    "ratio_log": Loss("ipa_jax.losses:ratio_log"),
+    "log_likes": Loss("ipa_jax.losses:log_likes", log_likes=True),
+    "bce": Loss("ipa_jax.losses:bce"),
+    "image_log_likes": Loss("ipa_jax.losses:image_log_likes", "images", log_likes=True),
+    "image_huber": Loss("ipa_jax.losses:image_huber", "images", log_likes=True),
+    "emd_squared": Loss("ipa_jax.losses:emd_squared", "images", ("quantile",), needs="votes"),
+    "emd": Loss("ipa_jax.losses:emd", "images", ("quantile",), needs="votes"),
 }
-OF_LIKES = ("log_likes", "image_log_likes", "image_huber")  # the losses whose z is log likes itself
 
 
 def for_config(config: ConfigDict) -> Network:
+    """The row of the config's network."""
     return NETWORKS[config.model.network]
+
+
+def loss_of(config: ConfigDict) -> Loss:
+    """The row of the config's loss."""
+    return LOSSES[config.loss.name]
 
 
 def build(config: ConfigDict, *, dtype: str | None = None) -> "nn.Module":
@@ -134,4 +200,8 @@ def build(config: ConfigDict, *, dtype: str | None = None) -> "nn.Module":
 
 def parts(config: ConfigDict, *, train: bool) -> tuple[str, ...]:
     """Names of the parts of a batch that a network reads and, in training, those that its loss does."""
-    return for_config(config).reads(config) + (IMAGE_LOSSES.get(config.loss.name, ()) if train else ())
+    read = for_config(config).reads(config)
+    if not train:
+        return read
+    loss = loss_of(config)
+    return (*read, *["image_weight"] * (loss.of == "images"), *loss.reads)

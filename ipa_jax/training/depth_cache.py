@@ -2,22 +2,23 @@
 
 from pathlib import Path
 
+import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from data_builders.dataset import GroupDataset
+from ipa_jax.training.scorer import Scorer
+from third_party_ports.files import replacing
 
 
 def depth_vectors(file: Path, variables: dict, config: ConfigDict) -> Path:
-    """Float16 [images of the train split, V, C], in the index's order, in a .npy file; one that is there is kept.
+    """Float16 [images of the train split, V, C], in the index's order, in a .npy file. An existing file is kept.
 
     The first process writes it, the others of a distributed run wait for it.
     variables: {"params", "batch_stats"} with the ResNet, which stays as it is for the whole run.
     """
-    import jax
-    from jax.experimental import multihost_utils
-
     if jax.process_index() == 0 and not file.is_file():
         _write(file, variables, GroupDataset(config.data_dir, "train"), config)
     multihost_utils.sync_global_devices(f"written: {file}")
@@ -25,13 +26,11 @@ def depth_vectors(file: Path, variables: dict, config: ConfigDict) -> Path:
 
 
 def _write(file: Path, variables: dict, dataset: GroupDataset, config: ConfigDict) -> None:
-    from ipa_jax.training.scorer import Scorer
-
     images = len(dataset.images)
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name("tmp." + file.name)  # np.load needs the ending
-    stored, start = None, 0
-    with tqdm(total=images, desc="depth vectors", unit="image") as bar:
+    bar = tqdm(total=images, desc="depth vectors", unit="image")
+    with replacing(file) as temporary, bar:
+        stored, start = None, 0
         for vectors in Scorer(config).outputs(variables, dataset, "depth_vectors"):
             if stored is None:
                 shape = (images, *vectors.shape[1:])
@@ -39,5 +38,5 @@ def _write(file: Path, variables: dict, dataset: GroupDataset, config: ConfigDic
             stored[start : start + len(vectors)] = vectors
             start += len(vectors)
             bar.update(len(vectors))
-    stored.flush()
-    temporary.rename(file)
+        assert stored is not None, "a train split has images"
+        stored.flush()

@@ -3,43 +3,46 @@
 params/            orbax checkpoint of {"params", "batch_stats"}
 model.safetensors  the same arrays, named params/... and batch_stats/...
 config.json        the whole config of the run
-data.json          choices and statistics of the data set it was trained on
+data.json          options and statistics of the data set that it was trained on
 README.md          the model card
-vocabulary.json, accounts.json  where the network reads texts or accounts (lookups.py)
+vocabulary.json, accounts.json  where the network reads texts or accounts (ipa_jax.input.vocabularies)
 """
 
 import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
+import jax
 import numpy as np
+import orbax.checkpoint as ocp
 from flax import traverse_util
 from ml_collections import ConfigDict
+from safetensors.numpy import load_file, save_file
 
+from configs import full
 from ipa_jax.input.vocabularies import Vocabularies
+from third_party_ports.files import replacing
 
 NONE = Vocabularies()
 
 
 class ExportError(ValueError):
-    """An export folder that is not there, incomplete or of another version."""
+    """An export folder that is missing, incomplete or of another version."""
 
 
 def save_export(
     out: Path, variables: dict, config: ConfigDict, data: dict, card: str, vocabularies: Vocabularies = NONE
 ) -> None:
-    """Writes the folder under a temporary name, then renames it; one that exists is replaced.
+    """Writes the folder under a temporary name, then renames it. An existing one is replaced.
 
     Args:
       variables: {"params", "batch_stats"}, numpy leaves.
       data: GroupDataset.info of the train split.
       card: README.md.
-      lookups: of the networks that read texts or accounts.
+      vocabularies: of the networks that read texts or accounts.
     """
-    import orbax.checkpoint as ocp
-    from safetensors.numpy import save_file
-
     temporary = out.with_name(out.name + ".tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -55,11 +58,8 @@ def save_export(
     temporary.rename(out)
 
 
-def _alone():
+def _alone() -> ocp.options.MultiprocessingOptions:
     """Options under which this process writes without waiting for the others of a distributed run."""
-    import jax
-    import orbax.checkpoint as ocp
-
     here = jax.process_index()
     return ocp.options.MultiprocessingOptions(
         primary_host=here, active_processes={here}, barrier_sync_key_prefix=f"export{here}"
@@ -71,8 +71,6 @@ def load_export(path: Path) -> tuple[dict, ConfigDict, dict]:
 
     Raises ExportError naming the file that is missing and how to make an export.
     """
-    from safetensors.numpy import load_file
-
     for name in ("config.json", "data.json", "model.safetensors"):
         if not (path / name).is_file():
             raise ExportError(f"{path / name} is missing: --export names the export/ folder of a finished workdir")
@@ -86,8 +84,6 @@ def save_resnet(export: Path, out: Path) -> None:
 
     Raises ExportError where there is no export, or it has no depth branch.
     """
-    from safetensors.numpy import save_file
-
     variables, _, _ = load_export(export)
     names = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
     tensors = {}
@@ -96,15 +92,14 @@ def save_resnet(export: Path, out: Path) -> None:
             value = variables[kind]
             for part in (*path, leaf):
                 value = value[part]
-            if leaf == "kernel":  # a 1x1 convolution is a matrix with us
+            if leaf == "kernel":  # ours keeps a 1x1 convolution as a matrix
                 value = (value if value.ndim == 4 else value[None, None]).transpose(3, 2, 0, 1)
             owner = [re.sub(r"_(\d+)$", r".\1", part) for part in path[2:]]
             tensors[".".join([*owner, names[leaf]])] = np.ascontiguousarray(value)
     if not tensors:
         raise ExportError(f"{export} has no depth branch (model.depth.enabled): name the export of a full model")
-    temporary = out.with_name(f".{out.name}.tmp")
-    save_file(tensors, temporary)
-    temporary.rename(out)
+    with replacing(out) as temporary:
+        save_file(tensors, temporary)
 
 
 def load_config(file: Path) -> ConfigDict:
@@ -112,8 +107,6 @@ def load_config(file: Path) -> ConfigDict:
 
     Raises ExportError for a field that full.py does not know.
     """
-    from configs import full
-
     stored = json.loads(file.read_text())
     try:
         config = full.get_config(stored["size"])
@@ -133,5 +126,5 @@ def _update(config: ConfigDict, stored: dict) -> None:
             config[name] = _tuples(value)
 
 
-def _tuples(value):
+def _tuples(value: Any) -> Any:
     return tuple(_tuples(one) for one in value) if isinstance(value, list) else value

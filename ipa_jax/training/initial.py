@@ -8,7 +8,8 @@ import numpy as np
 from flax import traverse_util
 from ml_collections import ConfigDict
 
-from ipa_jax.input import texts, word_vectors
+from ipa_jax.input import word_vectors
+from ipa_jax.input.fields import PARTS
 from ipa_jax.input.texts import Vocabulary
 from ipa_jax.models import registry
 from third_party_ports.checkpoints import weights
@@ -25,30 +26,10 @@ def with_resnet(config: ConfigDict) -> ConfigDict:
 
 
 def example_inputs(config: ConfigDict) -> dict[str, np.ndarray]:
-    """One image of the right shapes to initialise from: everything the config's network reads."""
-    side, k, d = config.input.crop, config.data.retrieval.k, config.data.depth.side
-    parts = registry.parts(config, train=False)
+    """One image of the right shapes to initialise from: everything that the config's network reads."""
     example = {"slot_mask": np.ones(1, bool)}
-    if "photo" in parts:
-        example["image"] = np.zeros((1, side, side, 3), np.uint8)
-    if "retrieval" in parts:
-        example |= {name: np.ones((1, k), np.float32) for name in ("similarity", "local", "count")}
-        example["retrieved_mask"] = np.ones((1, k), bool)
-        if config.data.memory.get("fallback", "none") != "none":
-            example["foreign"] = np.zeros((1, k), bool)
-    if "depth" in parts:
-        example["depth"] = np.zeros((1, d, d), np.uint16)
-        example["window"] = np.float32([[0, 0, 1]])
-        example["flip"] = np.zeros(1, bool)
-    if "texts" in parts:
-        fields, words = texts.text_fields(config)
-        example |= {f"words/{field}": np.ones((1, words), np.int32) for field in fields}
-    if "account" in parts:
-        example["account"] = np.zeros(1, np.int32)
-    if "patches" in parts:
-        example["patches"] = np.zeros((1, 1, 3 * config.musiq.patch**2), np.float32)
-        example |= {name: np.zeros((1, 1), np.int32) for name in ("spatial", "scale")}
-        example["patch_mask"] = np.ones((1, 1), bool)
+    for name in registry.parts(config, train=False):
+        example |= PARTS[name].example(config)
     return example
 
 

@@ -8,42 +8,24 @@ from ml_collections import ConfigDict
 from data_builders import photos
 from data_builders.dataset import GroupDataset
 from data_builders.options import check_fields, require_equal
-from ipa_jax.input import texts
-from ipa_jax.input.texts import FIELDS, names
-from ipa_jax.losses import IMAGE_LOSSES, PAIR_LOSSES
 from ipa_jax.models import registry
 from ipa_jax.training.metric_writers import import_clu_writers
+from third_party_ports.checkpoints.checkpoint import attribute
 
 
 class PreflightError(ValueError):
     """The config cannot be run; the message names file or field, and the remedy."""
 
 
+# Of the fields that every network reads; what one network alone reads stands in its row of the registry.
 ALLOWED = {
-    "model.network": tuple(registry.NETWORKS),
     "model.dtype": ("bfloat16", "float32"),
-    "model.retrieval.tokens": ("vector", "per_image"),
-    "model.depth.resnet": ("train", "frozen", "cached"),
-    "model.depth.views": ("tokens", "channels"),
     "model.depth.stem": ("imagenet", "small"),
-    "model.fusion": ("aggregation", "concat"),
-    "nima.padding": ("symmetric", "same"),
-    "i2pa.pixels": ("unit", "imagenet"),
-    "uhan.gates": ("sigmoid", "hard_sigmoid"),
-    "uhan.grid": tuple(registry.GRIDS),
-    "uhan.image": ("frozen", "train"),
-    "xu.attention": ("modality", "concat", "mean"),
-    "xu.image": ("frozen", "train"),
-    "loss.name": (*PAIR_LOSSES, *IMAGE_LOSSES),
     "batch.by": ("pairs", "groups"),
     "train.writers": ("own", "clu"),
     "eval.dtype": ("float32", "bfloat16"),
 }
 AT_LEAST = {
-    "model.width": 1,
-    "model.blocks": 0,
-    "model.heads": 1,
-    "model.mlp_ratio": 1,
     "input.resize": 1,
     "input.crop": 1,
     "input.workers": 0,
@@ -57,23 +39,13 @@ AT_LEAST = {
     "optim.warmup_steps": 0,
     "optim.clip_norm": 1e-9,
     "optim.ema": 0,
+    "texts.words": 1,
+    "texts.min_count": 1,
+    "texts.comments": 0,
     "train.epochs": 1e-9,
     "train.log_every": 1,
     "train.eval_every": 1,
     "train.checkpoint_every": 1,
-    "i2pa.caption_words": 0,
-    "i2pa.caption_tags": 0,
-    "texts.words": 1,
-    "texts.min_count": 1,
-    "texts.comments": 0,
-    "nima.dropout": 0,
-    "musiq.train_tokens": 1,
-    "musiq.score_tokens": 1,
-    "uhan.words": 1,
-    "uhan.unknown": 0,
-    "xu.words": 1,
-    "xu.dropout": 0,
-    "xu.field_dropout": 0,
     "eval.images": 1,
     "eval.bootstrap": 1,
 }
@@ -90,11 +62,16 @@ def check(config: ConfigDict, devices: int) -> None:
 
 def check_model(config: ConfigDict) -> None:
     """Values that no part of the project knows, and branches that read what the data set does not hold."""
+    allowed = ALLOWED | {"model.network": tuple(registry.NETWORKS), "loss.name": tuple(registry.LOSSES)}
     try:
-        check_fields(config, ALLOWED, AT_LEAST, "config")
+        check_fields(config, allowed, AT_LEAST, "config")
+        network = registry.for_config(config)
+        check_fields(config, network.allowed, network.at_least, "config")
+        if network.check:
+            attribute(network.check)(config)
     except ValueError as error:
         raise PreflightError(str(error)) from error
-    _check_network(config)
+    _check_network(config, network)
     if config.model.depth.enabled and not config.data.depth.side:
         raise PreflightError(
             "config.model.depth.enabled needs depth maps, but config.data.depth.side is 0: build with depth maps, or "
@@ -104,27 +81,19 @@ def check_model(config: ConfigDict) -> None:
         import_clu_writers()
 
 
-def _check_network(config: ConfigDict) -> None:
+def _check_network(config: ConfigDict, network: registry.Network) -> None:
     """A peer has no branches of ours; a loss asks for what only some networks give."""
-    name = config.model.network
+    name, needs = config.model.network, registry.loss_of(config).needs
     if name != "popularity" and (config.model.retrieval.enabled or config.model.depth.enabled):
         raise PreflightError(
             f"config.model.network is {name!r}, which has neither retrieval nor depth: set "
-            "--config.model.retrieval.enabled=False --config.model.depth.enabled=False, as configs/ does"
+            "--config.model.retrieval.enabled=False --config.model.depth.enabled=False, as the peers' configs do"
         )
-    if config.loss.name in ("emd", "emd_squared") and name != "nima":
-        raise PreflightError(f"config.loss.name {config.loss.name!r} needs votes, which nima gives and {name} does not")
-    if "texts" in registry.for_config(config).reads(config):
-        fields, _ = texts.text_fields(config)
-        if unknown := sorted(set(fields.values()) - set(FIELDS)):
-            raise PreflightError(f"config.{name}.fields: {unknown} are no texts: take from {', '.join(FIELDS)}")
-        called = names(config[name].fields)
-        if len(set(called)) < len(called) or any(field.startswith("image=") for field in config[name].fields):
-            raise PreflightError(f"config.{name}.fields: {called}: give each text a name of its own, and none 'image'")
-    if name == "i2pa" and config.i2pa.caption_filter and config.loss.name in IMAGE_LOSSES:
+    if needs and needs not in network.gives:
+        giving = ", ".join(name for name, row in registry.NETWORKS.items() if needs in row.gives)
         raise PreflightError(
-            f"config.i2pa.caption_filter chooses pairs, but config.loss.name {config.loss.name!r} has none: take "
-            f"one of {', '.join(PAIR_LOSSES)}, or set --config.i2pa.caption_filter=False"
+            f"config.loss.name {config.loss.name!r} needs {needs}, which {name!r} does not give: set "
+            f"--config.model.network to {giving}, or take another loss"
         )
 
 

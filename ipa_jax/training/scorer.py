@@ -1,45 +1,37 @@
 """Scores and metrics of a whole split."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+import jax
+import numpy as np
+import polars as pl
+from ml_collections import ConfigDict
+from tqdm import tqdm
 
-    import numpy as np
-    import polars as pl
-    from ml_collections import ConfigDict
-
-    from data_builders.dataset import GroupDataset
-    from ipa_jax.input.vocabularies import Vocabularies
+from data_builders.dataset import GroupDataset
+from ipa_jax.input.batches import score_batches
+from ipa_jax.input.vocabularies import Vocabularies
+from ipa_jax.metrics.scored_pairs import score_table
+from ipa_jax.metrics.split_metrics import evaluate
+from ipa_jax.models import registry
+from ipa_jax.training.devices import AXIS, to_devices
+from ipa_jax.training.initial import with_resnet
+from ipa_jax.training.steps import make_score_step
 
 
 class Scorer:
-    """The score step compiled once, for any number of sets of variables and splits."""
+    """The score step, compiled once for any number of sets of variables and splits."""
 
-    def __init__(self, config: "ConfigDict", dtype: str | None = None, vocabularies: "Vocabularies | None" = None):
+    def __init__(self, config: ConfigDict, dtype: str | None = None, vocabularies: Vocabularies | None = None):
         """dtype: of the computation (default: config.eval.dtype); vocabularies: for networks that read texts."""
-        import jax
-
-        from ipa_jax.input.vocabularies import Vocabularies
-        from ipa_jax.models import registry
-        from ipa_jax.training.devices import AXIS
-        from ipa_jax.training.initial import with_resnet
-        from ipa_jax.training.steps import make_score_step
-
         self._config, self._dtype = with_resnet(config), dtype or config.eval.dtype
         self._vocabularies = vocabularies or Vocabularies()
         self._devices = jax.local_devices()  # each process scores everything: no two need agree on a batch
         step = make_score_step(registry.build(self._config, dtype=self._dtype))
         self._step = jax.pmap(step, AXIS, devices=self._devices)
 
-    def outputs(self, variables: dict, dataset: "GroupDataset", what: str) -> "Iterator[np.ndarray]":
+    def outputs(self, variables: dict, dataset: GroupDataset, what: str) -> Iterator[np.ndarray]:
         """The model's output `what` ("z" or "depth_vectors") of each image, in the index's order, a batch at a time."""
-        import jax
-        import numpy as np
-
-        from ipa_jax.input.batches import score_batches
-        from ipa_jax.training.devices import to_devices
-
         variables = to_devices(variables, self._devices)
         count = len(self._devices)
         precision = "highest" if self._dtype == "float32" else "default"
@@ -49,15 +41,11 @@ class Scorer:
                 out = self._step(variables, batch)[what]
             yield np.asarray(out)[batch["slot_mask"]]
 
-    def scores(self, variables: dict, dataset: "GroupDataset") -> "pl.DataFrame":
-        """Columns account, record, image_id, post_id, likes and z float64: a row an image, in the index's order.
+    def scores(self, variables: dict, dataset: GroupDataset) -> pl.DataFrame:
+        """Columns account, record, image_id, post_id, likes and z float64: a row per image, in the index's order.
 
         Raises FloatingPointError where a score is not finite.
         """
-        import numpy as np
-        import polars as pl
-        from tqdm import tqdm
-
         parts = []
         with tqdm(total=len(dataset.images), desc=f"score {dataset.split}", unit="image", disable=None) as bar:
             for part in self.outputs(variables, dataset, "z"):
@@ -66,21 +54,18 @@ class Scorer:
         z = np.concatenate(parts).astype(np.float64)
         if not np.isfinite(z).all():
             raise FloatingPointError(f"{int((~np.isfinite(z)).sum())} of {len(z)} scores are not finite")
-        columns = ["account", "record", "image_id", "post_id", "likes"]
-        return dataset.images.select(columns).with_columns(pl.Series("z", z))
+        return score_table(dataset.images, z)
 
 
 def split_metrics(
-    scores: "pl.DataFrame", config: "ConfigDict", factor: float | None = None, draws: int | None = None
+    scores: pl.DataFrame, config: ConfigDict, factor: float | None = None, draws: int | None = None
 ) -> dict:
     """metrics.evaluate under the config's pair rule, bootstrap draws (unless given) and seed."""
-    from ipa_jax.metrics.split_metrics import evaluate
-
     draws = config.eval.bootstrap if draws is None else draws
     return evaluate(scores, config.data.pairs.min_ratio, factor=factor, draws=draws, seed=config.seed)
 
 
-def mean_scores(members: "Sequence[pl.DataFrame]") -> "pl.DataFrame":
+def mean_scores(members: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """An ensemble's scores: frames of Scorer.scores, all of one split -> one of the same columns, z the mean."""
     z = sum(member["z"] for member in members) / len(members)
     return members[0].with_columns(z.alias("z"))

@@ -1,6 +1,7 @@
 """The device functions: one training step, pmapped over the axis "devices", and one scoring step. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -10,43 +11,45 @@ import optax
 from flax import struct
 from ml_collections import ConfigDict
 
-from ipa_jax.losses import IMAGE_LOSSES, PAIR_LOSSES
+from ipa_jax.input.field import LABELS
+from ipa_jax.models import registry
 from ipa_jax.training.devices import AXIS
 from ipa_jax.training.state import TrainState
 from ipa_jax.training.step_metrics import TrainMetrics
+from third_party_ports.checkpoints.checkpoint import attribute
 
-# Of a batch: what the model does not read.
-LOSS_ONLY = ("pair_weight", "log_likes", "record", "position", "image_weight", "quantile")
+Packs = Mapping[str, jax.Array]  # a batch, or a device's share of it: [packs, slots, ...] by name
+TrainStep = Callable[[TrainState, Packs], tuple[TrainState, TrainMetrics]]
 
 
-def flatten_packs(batch: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+def flatten_packs(batch: Packs) -> dict[str, jax.Array]:
     """[packs, slots, ...] -> [images, ...] of what the model reads."""
-    return {k: v.reshape(-1, *v.shape[2:]) for k, v in batch.items() if k not in LOSS_ONLY}
+    return {k: v.reshape(-1, *v.shape[2:]) for k, v in batch.items() if k not in LABELS}
 
 
-def pair_outputs(z: jax.Array, batch: Mapping[str, jax.Array], name: str) -> dict[str, jax.Array]:
-    """Eq. 7 over the slots x slots matrix of each pack: what TrainMetrics reads, all [packs, slots, slots].
+def loss_outputs(z: jax.Array, out: Mapping[str, Any], batch: Packs, name: str) -> dict[str, jax.Array]:
+    """What TrainMetrics reads: d, t and pair_weight of every two slots, and the loss with its weights.
 
-    z float32 [packs, slots]; batch holds log_likes [packs, slots] and pair_weight [packs, slots, slots], 0 where
-    slots i and j are no valid pair.
+    The loss is one of pairs (eq. 7) over the slots x slots matrix of each pack: pair_loss [packs, slots, slots]. A
+    loss of single images stands in its place: image_loss and image_weight, both [packs, slots].
+
+    Args:
+      z: float32 [packs, slots].
+      out: the network's, [images, ...].
+      batch: holds log_likes [packs, slots], and pair_weight [packs, slots, slots], 0 where slots i and j are not a
+        valid pair; for a loss of images image_weight [packs, slots], 0 in empty slots, and what the loss reads.
+      name: a row of `registry.LOSSES`.
     """
+    row = registry.LOSSES[name]
+    function = attribute(row.function)
     z_a, z_b = z[:, :, None], z[:, None, :]
     log_a, log_b = batch["log_likes"][:, :, None], batch["log_likes"][:, None, :]
-    losses = PAIR_LOSSES[name](z_a, z_b, log_a, log_b) if name in PAIR_LOSSES else jnp.zeros(())
-    return {"pair_loss": losses, "d": z_a - z_b, "t": log_a - log_b, "pair_weight": batch["pair_weight"]}
-
-
-def image_outputs(
-    z: jax.Array, out: Mapping[str, jax.Array], batch: Mapping[str, jax.Array], name: str
-) -> dict[str, jax.Array]:
-    """A loss of single images, in the place of the pairs': image_loss and image_weight, both [packs, slots].
-
-    z float32 [packs, slots]; out: the network's, [images, ...]; batch holds image_weight [packs, slots], 0 in empty
-    slots, and what the loss reads.
-    """
+    outputs = {"pair_loss": jnp.zeros(()), "d": z_a - z_b, "t": log_a - log_b, "pair_weight": batch["pair_weight"]}
+    if row.of == "pairs":
+        return outputs | {"pair_loss": function(z_a, z_b, log_a, log_b)}
     flat = {key: value.reshape(z.size) for key, value in batch.items() if value.shape == z.shape}
-    losses = IMAGE_LOSSES[name](z.ravel(), out, flat)
-    return {"image_loss": losses.reshape(z.shape), "image_weight": batch["image_weight"]}
+    losses = function(z.ravel(), out, flat).reshape(z.shape)
+    return outputs | {"image_loss": losses, "image_weight": batch["image_weight"]}
 
 
 class Sums(struct.PyTreeNode):
@@ -63,41 +66,21 @@ def make_train_step(
     config: ConfigDict,
     loss_scale: float,
     devices: Sequence[jax.Device] | None = None,
-) -> Callable[[TrainState, Mapping[str, jax.Array]], tuple[TrainState, TrainMetrics]]:
+) -> TrainStep:
     """The step (state, batch [local devices, packs of the device, slots, ...]) -> (state, metrics), pmapped over AXIS.
 
     The loss is the weighted sum over the step's valid pairs (or images), over all devices, divided by the constant
     loss_scale (method.md, Loss): batching by pairs and by groups have the same expected gradient. Nothing depends on
     how packs are spread over devices: sums are psums, BatchNorm counts real images over all devices, and stochastic
     depth is keyed by (seed, step, slot). The state is donated.
-
-    With config.batch.accumulate micro-batches the gradients are added up from outside: inside one compiled loop XLA's
-    CPU backend takes over eight minutes for a full-size step, against one, and unrolled it passes 24 GB of memory.
     """
-    accumulate, ema = config.batch.accumulate, config.optim.ema
-    base_key = jax.random.key(config.seed)
-
-    def loss_fn(params, batch_stats, packs, step):
-        inputs = flatten_packs(packs)
-        step_key = jax.random.fold_in(base_key, step)
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(step_key, inputs["slot"])
-        (z, out), updated = model.apply(
-            {"params": params, "batch_stats": batch_stats},
-            inputs, train=True, keys=keys, axis_name=AXIS, mutable=["batch_stats"],
-        )  # fmt: skip
-        z = z.reshape(packs["slot_mask"].shape)
-        outputs = pair_outputs(z, packs, config.loss.name)
-        if config.loss.name in IMAGE_LOSSES:
-            outputs |= image_outputs(z, out, packs, config.loss.name)
-            loss = jnp.sum(outputs["image_weight"] * outputs["image_loss"]) / loss_scale
-        else:
-            loss = jnp.sum(outputs["pair_weight"] * outputs["pair_loss"]) / loss_scale
-        return loss, (TrainMetrics.single_from_model_output(**outputs), updated.get("batch_stats", {}))
+    loss_fn = _loss_function(model, config.loss.name, loss_scale, jax.random.key(config.seed))
+    ema = config.optim.ema
 
     def begin(state: TrainState) -> Sums:
         return Sums(jax.tree.map(jnp.zeros_like, state.params), state.batch_stats, TrainMetrics.empty())
 
-    def add(state: TrainState, sums: Sums, packs: Mapping[str, jax.Array]) -> Sums:
+    def add(state: TrainState, sums: Sums, packs: Packs) -> Sums:
         value_and_grad = jax.value_and_grad(loss_fn, has_aux=True)
         (_, (measured, batch_stats)), new = value_and_grad(state.params, sums.batch_stats, packs, state.step)
         return Sums(jax.tree.map(jnp.add, sums.gradients, new), batch_stats, sums.metrics.merge(measured))
@@ -113,18 +96,47 @@ def make_train_step(
             ema_params = jax.tree.map(lambda old, new: old + (1 - decay) * (new - old), ema_params, params)
         return TrainState(state.step + 1, params, batch_stats, ema_params, opt_state), metrics
 
-    if accumulate == 1:
+    if config.batch.accumulate == 1:
         whole = lambda state, batch: apply(state, add(state, begin(state), batch))  # noqa: E731
         return jax.pmap(whole, AXIS, donate_argnums=0, devices=devices)
+    return _accumulated(
+        jax.pmap(begin, AXIS, devices=devices),
+        jax.pmap(add, AXIS, donate_argnums=1, devices=devices),
+        jax.pmap(apply, AXIS, donate_argnums=0, devices=devices),
+        config.batch.accumulate,
+    )
 
-    begin = jax.pmap(begin, AXIS, devices=devices)
-    add = jax.pmap(add, AXIS, donate_argnums=1, devices=devices)
-    apply = jax.pmap(apply, AXIS, donate_argnums=0, devices=devices)
 
-    def train_step(state: TrainState, batch: Mapping[str, jax.Array]) -> tuple[TrainState, TrainMetrics]:
+def _loss_function(model: nn.Module, name: str, scale: float, base_key: jax.Array) -> Callable:
+    """(params, batch_stats, packs, step) -> (loss float32 [], (TrainMetrics, the new batch_stats))."""
+
+    def loss_fn(params: Mapping, batch_stats: Mapping, packs: Packs, step: jax.Array):
+        inputs = flatten_packs(packs)
+        step_key = jax.random.fold_in(base_key, step)
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(step_key, inputs["slot"])
+        (z, out), updated = model.apply(
+            {"params": params, "batch_stats": batch_stats},
+            inputs, train=True, keys=keys, axis_name=AXIS, mutable=["batch_stats"],
+        )  # fmt: skip
+        outputs = loss_outputs(z.reshape(packs["slot_mask"].shape), out, packs, name)
+        kind = "image" if "image_loss" in outputs else "pair"
+        loss = jnp.sum(outputs[f"{kind}_weight"] * outputs[f"{kind}_loss"]) / scale
+        return loss, (TrainMetrics.single_from_model_output(**outputs), updated.get("batch_stats", {}))
+
+    return loss_fn
+
+
+def _accumulated(begin: Callable, add: Callable, apply: Callable, count: int) -> TrainStep:
+    """A step in `count` micro-batches, whose gradients are added up from outside.
+
+    Inside one compiled loop XLA's CPU backend takes over eight minutes for a full-size step, against one, and unrolled
+    it needs more than 24 GB of memory.
+    """
+
+    def train_step(state: TrainState, batch: Packs) -> tuple[TrainState, TrainMetrics]:
         sums = begin(state)
-        for i in range(accumulate):
-            packs = {name: np.split(value, accumulate, axis=1)[i] for name, value in batch.items()}
+        for i in range(count):
+            packs = {name: np.split(value, count, axis=1)[i] for name, value in batch.items()}
             sums = jax.block_until_ready(add(state, sums, packs))  # queued collectives may deadlock a CPU's devices
         return apply(state, sums)
 
@@ -138,7 +150,7 @@ def make_score_step(model: nn.Module) -> Callable[[dict, dict[str, jax.Array]], 
     """
 
     def score_step(variables: dict, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
-        z, out = model.apply(variables, {k: v for k, v in batch.items() if k not in LOSS_ONLY}, train=False)
+        z, out = model.apply(variables, {k: v for k, v in batch.items() if k not in LABELS}, train=False)
         return {"z": z} | ({"depth_vectors": out["depth_vectors"]} if "depth_vectors" in out else {})
 
     return score_step

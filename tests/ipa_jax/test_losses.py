@@ -7,15 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipa_jax import losses
+from ipa_jax.models.registry import LOSSES
+from third_party_ports.checkpoints.checkpoint import attribute
 
 LIMIT = np.log(100.0)
 LOGIT, LIKES = st.floats(-50, 50, width=32), st.floats(1, 1e9)
 PAIR = {"z_a": LOGIT, "z_b": LOGIT, "l_a": LIKES, "l_b": LIKES}
 
-# Compiled once each, or hypothesis dispatches a dozen small operations an example.
-VALUE = {name: jax.jit(loss) for name, loss in losses.PAIR_LOSSES.items()}
-SLOPE = {name: jax.jit(jax.grad(loss, argnums=(0, 1))) for name, loss in losses.PAIR_LOSSES.items()}
+PAIR_LOSSES = {name: attribute(row.function) for name, row in LOSSES.items() if row.of == "pairs"}
+# Compiled once each, or hypothesis dispatches a dozen small operations per example.
+VALUE = {name: jax.jit(loss) for name, loss in PAIR_LOSSES.items()}
+SLOPE = {name: jax.jit(jax.grad(loss, argnums=(0, 1))) for name, loss in PAIR_LOSSES.items()}
 
 
 def sigmoid(x):
@@ -65,7 +67,7 @@ def test_hand_worked_pairs(name, z_a, z_b, expected):
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", losses.PAIR_LOSSES)
+@pytest.mark.parametrize("name", PAIR_LOSSES)
 def test_a_perfect_prediction_costs_nothing(name):
     likes = np.log(np.array([1.0, 7.0, 1e5, 1e9], np.float32))
     # ratio_raw sees ratios beyond 1 : 100 as 1 : 100, on both sides alike
@@ -76,7 +78,7 @@ def test_a_perfect_prediction_costs_nothing(name):
         np.testing.assert_allclose(loss, np.zeros(4), atol=1e-6)
 
 
-@pytest.mark.parametrize("name", losses.PAIR_LOSSES)
+@pytest.mark.parametrize("name", PAIR_LOSSES)
 @settings(deadline=None)  # the first call compiles
 @given(**PAIR)
 def test_value_and_gradient_equal_float64(name, z_a, z_b, l_a, l_b):
@@ -90,7 +92,7 @@ def test_value_and_gradient_equal_float64(name, z_a, z_b, l_a, l_b):
     np.testing.assert_allclose(got, [value, slope_a, slope_b], rtol=2e-4, atol=floor)
 
 
-@pytest.mark.parametrize("name", losses.PAIR_LOSSES)
+@pytest.mark.parametrize("name", PAIR_LOSSES)
 def test_gradient_equals_finite_differences(name):
     """Inside the clip of ratio_raw the straight-through gradient is the true one."""
     rng = np.random.default_rng(0)
@@ -132,13 +134,14 @@ def test_only_the_ratio_of_scores_counts(name, z_a, z_b, l_a, l_b, shift):
     np.testing.assert_allclose(VALUE[name](z_a + shift, z_b + shift, log_a, log_b), here, **tolerance)
 
 
-@pytest.mark.parametrize("name", losses.PAIR_LOSSES)
+@pytest.mark.parametrize("name", PAIR_LOSSES)
 @settings(deadline=None)
 @given(**PAIR)
 def test_swapping_the_sides_changes_nothing(name, z_a, z_b, l_a, l_b):
     log_a, log_b = np.log(l_a), np.log(l_b)
     here, there = VALUE[name](z_a, z_b, log_a, log_b), VALUE[name](z_b, z_a, log_b, log_a)
-    np.testing.assert_allclose(there, here, rtol=1e-5, atol=1e-12)
+    # Equal likes, which no valid pair has, leave float32 the difference of two shares near 1/2.
+    np.testing.assert_allclose(there, here, rtol=1e-5, atol=2e-7 if log_a == log_b else 1e-12)
 
 
 @settings(deadline=None)
@@ -147,7 +150,7 @@ def test_share_is_bounded(z_a, z_b, l_a, l_b):
     assert VALUE["ratio_share"](z_a, z_b, np.log(l_a), np.log(l_b)) <= 2
 
 
-@pytest.mark.parametrize("name", losses.PAIR_LOSSES)
+@pytest.mark.parametrize("name", PAIR_LOSSES)
 def test_elementwise_under_jit_and_broadcast(name):
     """A [slots, 1] against [1, slots] call gives the slots x slots matrix that the packed step masks."""
     z, log = jnp.array([0.0, 1.0, -3.0]), jnp.log(jnp.array([1.0, 50.0, 1e9]))
