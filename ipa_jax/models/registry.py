@@ -7,7 +7,6 @@ Importing this loads no jax: the processes that read batches need these rows too
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from ml_collections import ConfigDict
@@ -16,8 +15,6 @@ from third_party_ports.checkpoints.checkpoint import attribute
 
 if TYPE_CHECKING:
     import flax.linen as nn
-
-NOTHING: Mapping = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -62,8 +59,8 @@ class Network:
     frozen: Callable[[ConfigDict], tuple[str, ...]] = lambda config: ()
     words: str = ""
     gives: tuple[str, ...] = ()
-    allowed: Mapping[str, tuple[str, ...]] = field(default=NOTHING)
-    at_least: Mapping[str, float] = field(default=NOTHING)
+    allowed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    at_least: Mapping[str, float] = field(default_factory=dict)
     check: str = ""
 
 
