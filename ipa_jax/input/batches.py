@@ -67,8 +67,8 @@ class TrainPacks:
     def __len__(self) -> int:
         return max(packing.total_steps(self.plan, self.epochs) - self.start_step, 0) * self.packs_per_process
 
-    def __getitem__(self, number: int) -> Pack:
-        step, local = divmod(int(number), self.packs_per_process)
+    def __getitem__(self, index: int) -> Pack:
+        step, local = divmod(int(index), self.packs_per_process)
         step += self.start_step
         place = self.process_index * self.packs_per_process + local
         pack = step * self.plan.packs_per_step + place  # in the endless stream of epochs
@@ -95,8 +95,8 @@ class ScorePacks:
     def __len__(self) -> int:
         return len(self.rows) // self.process_count
 
-    def __getitem__(self, number: int) -> Pack:
-        step, local = divmod(int(number), self.packs_per_process)
+    def __getitem__(self, index: int) -> Pack:
+        step, local = divmod(int(index), self.packs_per_process)
         place = self.process_index * self.packs_per_process + local
         return Pack(self.rows[step * self.packs_per_process * self.process_count + place], step, place)
 
@@ -174,10 +174,10 @@ def train_plan(dataset: GroupDataset, config: ConfigDict) -> packing.TrainPlan:
         )
     if chosen := caption_filter.for_config(config):
         kept = chosen.short_images(dataset)[index.pairs].all(axis=1)
-        logging.warning("i2pa.caption_filter keeps %d of %d train pairs", kept.sum(), len(kept))
+        logging.warning("i2pa.caption_filter keeps %d of %d train pairs", kept.sum(), kept.size)
         if not kept.any():
             raise ValueError(
-                f"config.i2pa.caption_filter leaves none of the {len(kept)} train pairs: raise i2pa.caption_words "
+                f"config.i2pa.caption_filter leaves none of the {kept.size} train pairs: raise i2pa.caption_words "
                 f"({chosen.words}) or i2pa.caption_tags ({chosen.tags})"
             )
         index = replace(index, pairs=index.pairs[kept], pair_weights=index.pair_weights[kept])

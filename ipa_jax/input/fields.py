@@ -173,9 +173,10 @@ class DepthVectors:
         batch["depth_vectors"][slots] = self._mapped()[self.first[batch["record"][slots]] + positions]
 
     def _mapped(self) -> np.ndarray:
-        if self._vectors is None:  # opened in each reading process
-            self._vectors = np.load(self.file, mmap_mode="r")
-        return self._vectors
+        vectors = self._vectors
+        if vectors is None:  # opened in each reading process
+            vectors = self._vectors = np.load(self.file, mmap_mode="r")
+        return vectors
 
 
 class ImageWeight:

@@ -33,9 +33,10 @@ class Texts:
 
     def __init__(self, dataset: GroupDataset, config: ConfigDict, *, vocabularies: Vocabularies, **_):
         self.fields, self.words = texts.text_fields(config)
-        self.comments, self.vocabulary, self.folder = config.texts.comments, vocabularies.vocabulary, dataset.folder
-        if self.vocabulary is None:
+        self.comments, self.folder = config.texts.comments, dataset.folder
+        if vocabularies.vocabulary is None:
             raise ValueError(f"model.network is {config.model.network!r}, but no vocabulary was given")
+        self.vocabulary = vocabularies.vocabulary
 
     def empty(self, slots: int) -> Batch:
         return {f"words/{field}": np.zeros((slots, self.words), np.int32) for field in self.fields}
@@ -100,7 +101,7 @@ class Patches:
             rng = np.random.default_rng((self.seed, step, int(batch["slot"][slot]), _PATCHES)) if self.train else None
             try:
                 photo = photos.decode_whole(example["images"][position])
-                if self.flip and rng.integers(2):
+                if rng is not None and self.flip and rng.integers(2):
                     photo = photo[:, ::-1]
                 tokens = musiq_patches.padded(musiq_patches.sequence(photo, self.layout, rng), self.length)
             except ValueError as error:
@@ -141,6 +142,7 @@ def layout(config: ConfigDict, *, train: bool) -> musiq_patches.Layout:
 
 def token_count(layout: musiq_patches.Layout) -> int:
     """T: of the largest photos."""
+    assert layout.native_tokens is not None, "config.musiq gives a number"
     return sum((-(-side // layout.patch)) ** 2 for side in layout.longer_sides) + layout.native_tokens
 
 

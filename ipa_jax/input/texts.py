@@ -61,7 +61,8 @@ class Vocabulary:
 
     def words(self, numbers: Iterable[int]) -> list[str]:
         """The words of these numbers, padding left out."""
-        return [self._tokenizer.id_to_token(int(number)) for number in numbers if number != PADDING]
+        known = (self._tokenizer.id_to_token(int(number)) for number in numbers if number != PADDING)
+        return [word for word in known if word is not None]
 
     def save(self, file: Path) -> None:
         """Writes the words and their numbers as JSON."""

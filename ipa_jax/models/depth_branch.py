@@ -1,5 +1,8 @@
 """The 3D-aware branch: depth map -> five masks -> masked images -> one shared ResNet (section 3.3, eq. 5 and 6)."""
 
+from collections.abc import Callable
+from typing import Literal
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -50,7 +53,7 @@ class DepthBranch(nn.Module):
 
     stage_sizes: tuple[int, ...] = (3, 4, 6, 3)
     width: int = 64
-    stem: str = "imagenet"
+    stem: Literal["imagenet", "small"] = "imagenet"
     side: int = 224
     resnet: str = "train"
     views: str = "tokens"
@@ -62,7 +65,7 @@ class DepthBranch(nn.Module):
         images: jax.Array,
         depth: jax.Array,
         mask: jax.Array,
-        normalise,
+        normalise: Callable[[jax.Array], jax.Array],
         *,
         train: bool,
         axis_name: str | None = None,

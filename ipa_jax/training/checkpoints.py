@@ -1,6 +1,7 @@
 """Checkpoints of a run (best and latest, with the data position) through orbax; they survive kill -9 at any moment."""
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -46,7 +47,7 @@ class Checkpoints:
             return None
         abstract = jax.tree.map(ocp.tree.to_shape_dtype_struct, like)
         try:
-            stored = self._manager.restore(
+            stored: Any = self._manager.restore(
                 step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract), data=ocp.args.JsonRestore())
             )
         except ValueError as error:
@@ -55,13 +56,6 @@ class Checkpoints:
                 f"or delete this one ({error})"
             ) from error
         return jax.tree.map(np.asarray, stored.state), stored.data
-
-    def accuracy(self, step: int) -> float:
-        return self._manager.metrics(step)["validation_accuracy"]
-
-    @property
-    def best_step(self) -> int | None:
-        return self._manager.best_step()
 
     def wait(self) -> None:
         self._manager.wait_until_finished()

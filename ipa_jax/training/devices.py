@@ -10,7 +10,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 AXIS = "devices"  # of every pmapped step
 
 
-def to_devices(tree: Any, devices: Sequence[jax.Device]) -> Any:
+def to_devices(tree: Any, devices: Sequence[jax.Device]) -> Any:  # pyright: ignore[reportInvalidTypeForm]
     """A copy of each leaf on each device [devices, ...], laid out as a step pmapped over AXIS gives its results.
 
     flax's replicate names the mesh differently, which makes pmap trace its step a second time. Each process gives the

@@ -1,6 +1,7 @@
 """What a network starts from: random parameters, converted checkpoints, word vectors."""
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -47,7 +48,7 @@ def initial_variables(config: ConfigDict, head_bias: float = 0.0) -> dict:
         if file := config.init[start.field]:
             variables = _load(variables, start, file)
     if head_bias and (path := registry.for_config(config).bias):
-        params = traverse_util.flatten_dict(variables["params"], sep="/")
+        params: dict[str, Any] = traverse_util.flatten_dict(variables["params"], sep="/")
         params[path] = jnp.full_like(params[path], head_bias)
         variables["params"] = traverse_util.unflatten_dict(params, sep="/")
     return variables
@@ -73,6 +74,6 @@ def with_words(variables: dict, config: ConfigDict, vocabulary: Vocabulary) -> t
     Raises ValueError as word_vectors.fill.
     """
     path, field = registry.for_config(config).words, f"config.{config.model.network}.word_width"
-    params = traverse_util.flatten_dict(variables["params"], sep="/")
+    params: dict[str, Any] = traverse_util.flatten_dict(variables["params"], sep="/")
     params[path], found = word_vectors.fill(params[path], Path(config.init.words), vocabulary, field)
     return variables | {"params": traverse_util.unflatten_dict(params, sep="/")}, found

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 
 import jax
 import optax
@@ -51,7 +51,8 @@ def optimizer(params: Mapping, config: ConfigDict, total_steps: int) -> optax.Gr
         rate = schedule(group.learning_rate, optim.warmup_steps, total_steps)
         return optax.adamw(rate, optim.b1, optim.b2, weight_decay=optim.weight_decay if group.decay else 0.0)
 
-    transforms = {name: adamw(group) for name, group in optim.groups.items()} | {FROZEN: optax.set_to_zero()}
+    transforms: dict[Hashable, optax.GradientTransformation] = {FROZEN: optax.set_to_zero()}
+    transforms |= {name: adamw(group) for name, group in optim.groups.items()}
     return optax.chain(
         optax.clip_by_global_norm(optim.clip_norm), optax.partition(transforms, parameter_labels(params, config))
     )

@@ -64,9 +64,9 @@ def check_model(config: ConfigDict) -> None:
     """Values that no part of the project knows, and branches that read what the data set does not hold."""
     allowed = ALLOWED | {"model.network": tuple(registry.NETWORKS), "loss.name": tuple(registry.LOSSES)}
     try:
-        check_fields(config, allowed, AT_LEAST, "config")
+        check_fields(config.to_dict(), allowed, AT_LEAST, "config")
         network = registry.for_config(config)
-        check_fields(config, network.allowed, network.at_least, "config")
+        check_fields(config.to_dict(), network.allowed, network.at_least, "config")
         if network.check:
             attribute(network.check)(config)
     except ValueError as error:

@@ -61,11 +61,13 @@ def split_metrics(
     scores: pl.DataFrame, config: ConfigDict, factor: float | None = None, draws: int | None = None
 ) -> dict:
     """metrics.evaluate under the config's pair rule, bootstrap draws (unless given) and seed."""
-    draws = config.eval.bootstrap if draws is None else draws
-    return evaluate(scores, config.data.pairs.min_ratio, factor=factor, draws=draws, seed=config.seed)
+    count: int = config.eval.bootstrap if draws is None else draws
+    return evaluate(scores, config.data.pairs.min_ratio, factor=factor, draws=count, seed=config.seed)
 
 
 def mean_scores(members: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """An ensemble's scores: frames of Scorer.scores, all of one split -> one of the same columns, z the mean."""
-    z = sum(member["z"] for member in members) / len(members)
-    return members[0].with_columns(z.alias("z"))
+    total = members[0]["z"]
+    for member in members[1:]:
+        total = total + member["z"]
+    return members[0].with_columns((total / len(members)).alias("z"))

@@ -1,15 +1,18 @@
 """What a training step measures: a clu.metrics collection that adds up over pairs, steps and devices.
 
-Kept apart from metrics.py, which reads finished scores and loads neither jax nor clu.
+`ipa_jax.metrics` reads finished scores instead, and loads neither jax nor clu.
 """
 
-import flax
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from clu import metrics
+from flax import struct
+from jax.typing import ArrayLike
 
 
-@flax.struct.dataclass
+@struct.dataclass
 class WeightedMean(metrics.Metric):
     """Sum of weight * value over sum of weight; both add, so `lax.psum` over devices (or gather, reduce) is exact."""
 
@@ -39,18 +42,18 @@ def pair_accuracy(d: jax.Array, t: jax.Array) -> jax.Array:
 
 
 def _loss(
-    pair_loss: jax.Array,
-    pair_weight: jax.Array,
-    image_loss: jax.Array | None = None,
-    image_weight: jax.Array | None = None,
-    **_,
-) -> dict[str, jax.Array]:
+    pair_loss: ArrayLike,
+    pair_weight: ArrayLike,
+    image_loss: ArrayLike | None = None,
+    image_weight: ArrayLike | None = None,
+    **_: Any,
+) -> dict[str, Any]:
     if image_loss is None:
         return {"values": pair_loss, "weights": pair_weight}
     return {"values": image_loss, "weights": image_weight}
 
 
-@flax.struct.dataclass
+@struct.dataclass
 class TrainMetrics(metrics.Collection):
     """Mean loss and accuracy of the valid pairs, weighted as in the loss (1 / (n_a n_b) for carousels).
 
@@ -59,7 +62,7 @@ class TrainMetrics(metrics.Collection):
     In a pmapped step: `lax.psum(TrainMetrics.single_from_model_output(...), axis)`, or `gather_from_model_output`.
     """
 
-    loss: WeightedMean.from_fun(_loss)
-    accuracy: WeightedMean.from_fun(
+    loss: WeightedMean.from_fun(_loss)  # pyright: ignore[reportInvalidTypeForm, reportArgumentType]
+    accuracy: WeightedMean.from_fun(  # pyright: ignore[reportInvalidTypeForm]
         lambda d, t, pair_weight, **_: {"values": pair_accuracy(d, t), "weights": pair_weight}
     )

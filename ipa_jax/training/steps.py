@@ -19,7 +19,7 @@ from ipa_jax.training.step_metrics import TrainMetrics
 from third_party_ports.checkpoints.checkpoint import attribute
 
 Packs = Mapping[str, jax.Array]  # a batch, or a device's share of it: [packs, slots, ...] by name
-TrainStep = Callable[[TrainState, Packs], tuple[TrainState, TrainMetrics]]
+TrainStep = Callable[[TrainState, Mapping[str, Any]], tuple[TrainState, TrainMetrics]]
 
 
 def flatten_packs(batch: Packs) -> dict[str, jax.Array]:
@@ -65,7 +65,7 @@ def make_train_step(
     tx: optax.GradientTransformation,
     config: ConfigDict,
     loss_scale: float,
-    devices: Sequence[jax.Device] | None = None,
+    devices: Sequence[jax.Device] | None = None,  # pyright: ignore[reportInvalidTypeForm]
 ) -> TrainStep:
     """The step (state, batch [local devices, packs of the device, slots, ...]) -> (state, metrics), pmapped over AXIS.
 
@@ -89,7 +89,7 @@ def make_train_step(
         gradients, metrics = jax.lax.psum((sums.gradients, sums.metrics), AXIS)
         batch_stats = jax.lax.pmean(sums.batch_stats, AXIS)  # equal already; says so to the compiler
         updates, opt_state = tx.update(gradients, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+        params: Any = optax.apply_updates(state.params, updates)
         ema_params = state.ema_params
         if ema:
             decay = jnp.minimum(ema, (1.0 + state.step) / (10.0 + state.step))  # the first steps are forgotten fast
@@ -150,7 +150,8 @@ def make_score_step(model: nn.Module) -> Callable[[dict, dict[str, jax.Array]], 
     """
 
     def score_step(variables: dict, batch: dict[str, jax.Array]) -> dict[str, jax.Array]:
-        z, out = model.apply(variables, {k: v for k, v in batch.items() if k not in LABELS}, train=False)
+        outputs: Any = model.apply(variables, {k: v for k, v in batch.items() if k not in LABELS}, train=False)
+        z, out = outputs
         return {"z": z} | ({"depth_vectors": out["depth_vectors"]} if "depth_vectors" in out else {})
 
     return score_step
