@@ -6,32 +6,26 @@ the rounded exp of the terms' sum, but for posts with a planted like count and f
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import polars as pl
+import polars as pl
 
 KEY = ("account", "image_id")
 KNOWN = ("log_followers_growth", "universal", "taste", "depth")  # all terms but chance
 
 
-def load(world: str | Path) -> "pl.DataFrame":
+def load(world: str | Path) -> pl.DataFrame:
     """OUT/truth.parquet. Raises FileNotFoundError when `world` is no folder that the demo world wrote."""
-    import polars as pl
-
     path = Path(world) / "truth.parquet"
     if not path.exists():
         raise FileNotFoundError(f"{path}: no ground truth here; python -m ipa_jax demo-world --out OUT writes a world")
     return pl.read_parquet(path)
 
 
-def bayes_scores(truth: "pl.DataFrame") -> "pl.DataFrame":
+def bayes_scores(truth: pl.DataFrame) -> pl.DataFrame:
     """account, image_id, z (f64): log likes without noise. No model can order pairs better on average."""
-    import polars as pl
-
     return truth.select(*KEY, z=pl.sum_horizontal(KNOWN))
 
 
-def universal_scores(truth: "pl.DataFrame") -> "pl.DataFrame":
+def universal_scores(truth: pl.DataFrame) -> pl.DataFrame:
     """account, image_id, z (f64): the universal part alone, all that can be seen without knowing the account."""
     return truth.select(*KEY, z="universal")

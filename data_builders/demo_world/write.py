@@ -11,6 +11,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 from tqdm import tqdm
 
 from data_builders.demo_world import instagram, plants
@@ -136,8 +137,6 @@ def _silent_accounts(arguments: Arguments, parameters: Parameters) -> dict[str, 
 
 
 def _write_truth(path: Path, written: list[Written]) -> None:
-    import polars as pl
-
     pl.DataFrame([row for account in written for row in account.truth]).sort(
         "account", "time", "post_id", "image_id"
     ).write_parquet(path)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from tensorflow_datasets.core.hashing import Hasher
 
 from data_builders.features.store import FeatureReader
 from data_builders.groups import SPLITS, image_weights
@@ -103,8 +104,6 @@ def build(accounts: Sequence[Account], reader: FeatureReader, steps: Steps = PAP
 
 def records(keys: list[str], split: str) -> np.ndarray:
     """i32: the record that each key gets in its split. TFDS sorts examples by their salted hash over all shards."""
-    from tensorflow_datasets.core.hashing import Hasher
-
     hasher = Hasher(split)
     hashes = [hasher.hash_key(key) for key in keys]
     rank = np.empty(len(keys), np.int32)

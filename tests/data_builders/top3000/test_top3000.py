@@ -16,6 +16,7 @@ from tensorflow_datasets.core import shuffle
 
 from data_builders.dataset import SPLITS, GroupDataset
 from data_builders.posts.post import RawDataError
+from data_builders.top3000.tfds_repairs import PlainBucket, repaired
 from data_builders.top3000.top3000_dataset_builder import Builder
 from tests.helpers import tiny_world
 from tests.helpers.built import build_quietly, config
@@ -68,6 +69,14 @@ def test_a_split_beyond_the_buffer_spills_without_tensorflow_to_the_same_bytes(w
     monkeypatch.setattr(shuffle, "MAX_MEM_BUFFER_SIZE", 64 << 10)
     assert files(build_quietly(world, tmp_path)) == files(folder)
     assert "tensorflow" not in sys.modules
+
+
+def test_tfds_gets_its_own_classes_back_even_after_an_error():
+    original = shuffle._Bucket
+    with pytest.raises(OSError), repaired():
+        assert shuffle._Bucket is PlainBucket
+        raise OSError("disk full")
+    assert shuffle._Bucket is original
 
 
 def test_the_same_examples_come_through_beam(world, folder, tmp_path):
