@@ -181,13 +181,13 @@ class _Writer:
         )
         success = post.effects / p.effects_sd if p.effects_sd else 0.0
         likes = CONSTANT_LIKES if self.constant else post.likes
-        counted = {Defect.LIKES_HIDDEN: -1, Defect.LIKES_MISSING: None, Defect.LIKES_BELOW_1: 0}.get(defect, likes)
+        planted = {Defect.LIKES_HIDDEN: -1, Defect.LIKES_MISSING: None, Defect.LIKES_BELOW_1: 0}
         text = instagram.info(
             self.user,
             self.number,
             post_id,
             time=None if defect is Defect.NO_TIMESTAMP else post.time,
-            likes=counted,
+            likes=likes if defect is None else planted.get(defect, likes),
             images=ids,
             caption=captions.caption(post.kind, p.wrong_words, rng),
             comments=captions.comments(likes, success, rng, texts),

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 FAR = 65535
 
-Colour = Sequence[float]  # red, green, blue, 0 to 255
+Colour = Sequence[float] | np.ndarray  # red, green, blue, 0 to 255
 Point = tuple[float, float]
 
 

@@ -1,7 +1,8 @@
 """One photo of the demo world: scene, object, figures and the balloon, then grading; with the depth map of it all."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -48,10 +49,12 @@ def draw(
         people.append(_bystander(people[0], horizon, rng))
     spot = _object_spot(thing, -hand, horizon, rng)
     boxes = [*(person.box for person in people), _object_box(thing, *spot)]
-    things = [(person.depth, lambda person=person: figures.draw(person, canvas, rng)) for person in people]
-    things.append((spot[3], lambda: objects.THINGS[thing](canvas, rng, *spot)))
+    things: list[tuple[float, Callable[[], None]]] = [
+        (person.depth, partial(figures.draw, person, canvas, rng)) for person in people
+    ]
+    things.append((spot[3], partial(objects.THINGS[thing], canvas, rng, *spot)))
     where = _balloon_spot(boxes, horizon, layer, rng)
-    things.append((where[2], lambda: objects.balloon(canvas, *where)))
+    things.append((where[2], partial(objects.balloon, canvas, *where)))
     for _, paint in sorted(things, key=lambda item: -item[0]):
         paint()
     rgb, depth = canvas.finish()

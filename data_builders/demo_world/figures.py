@@ -1,10 +1,11 @@
 """People in six poses, drawn limb by limb from their own keypoints (COCO's 17), which the feature store gets."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from data_builders.demo_world.canvas import Canvas
+from data_builders.demo_world.canvas import Canvas, Colour
 from data_builders.demo_world.scenes import ground_y
 
 NOSE, L_EAR, R_EAR = 0, 3, 4
@@ -86,12 +87,15 @@ def draw(figure: Figure, canvas: Canvas, rng: np.random.Generator) -> None:
     skin, hair = _SKIN[rng.integers(4)] + rng.normal(0, 6), _HAIR[rng.integers(4)]
     shirt, trousers = rng.uniform(30, 235, 3), rng.uniform(20, 150, 3)
 
-    def limb(joints, width, colour) -> None:
+    def limb(joints: Sequence[int], width: float, colour: Colour) -> None:
         canvas.limb([tuple(k[joint]) for joint in joints], width * h, colour, depth)
+
+    def ellipse(centre: np.ndarray, rx: float, ry: float, colour: Colour) -> None:
+        canvas.ellipse(centre[0], centre[1], rx * h, ry * h, colour, depth)
 
     for hip, knee, ankle in ((R_HIP, R_KNEE, R_ANKLE), (L_HIP, L_KNEE, L_ANKLE)):
         limb((hip, knee, ankle), 0.085, trousers)
-        canvas.ellipse(*(k[ankle] + (0, 0.01 * h)), 0.05 * h, 0.03 * h, (40, 34, 34), depth)
+        ellipse(k[ankle] + (0, 0.01 * h), 0.05, 0.03, (40, 34, 34))
     limb((L_HIP, R_HIP), 0.09, trousers)
     trunk = (L_SHOULDER, R_SHOULDER, R_HIP, L_HIP)
     canvas.polygon([tuple(k[joint]) for joint in trunk], shirt, depth)
@@ -103,7 +107,7 @@ def draw(figure: Figure, canvas: Canvas, rng: np.random.Generator) -> None:
         limb((elbow, wrist), 0.055, skin)
         limb((shoulder, elbow), 0.065, shirt)
     up = (head - neck) / max(np.linalg.norm(head - neck), 1e-6)
-    canvas.ellipse(*(head + 0.018 * h * up), 0.082 * h, 0.088 * h, hair, depth)
-    canvas.ellipse(*(head - 0.012 * h * up), 0.066 * h, 0.072 * h, skin, depth)
+    ellipse(head + 0.018 * h * up, 0.082, 0.088, hair)
+    ellipse(head - 0.012 * h * up, 0.066, 0.072, skin)
     for eye in (1, 2):
-        canvas.ellipse(*k[eye], 0.009 * h, 0.012 * h, (30, 24, 24), depth)
+        ellipse(k[eye], 0.009, 0.012, (30, 24, 24))

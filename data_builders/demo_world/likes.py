@@ -119,10 +119,11 @@ class _Effects:
         seen = np.sqrt(3) * look @ weights / np.linalg.norm(weights)
         liked = sum(table[value] for table, value in zip(self.appeal, kind, strict=True)) / np.sqrt(3)
         carousel, length = rng.uniform() < p.carousels, int(rng.integers(2, 5))
+        scene, pose, thing = (int(value) for value in kind)
         return Post(
             number=number,
             time=int(self.start + day * DAY),
-            kind=tuple(int(value) for value in kind),
+            kind=(scene, pose, thing),
             layer=layer,
             look=look,
             followers=float(np.log(p.engagement) + self.level + p.growth * day),

@@ -3,9 +3,10 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 
-def _size(default: float | int, text: str):
+def _size(default: float, text: str) -> Any:
     return field(default=default, metadata={"help": text})
 
 
@@ -72,7 +73,7 @@ class Parameters:
 
 def parse(settings: Iterable[str]) -> Parameters:
     """Parameters from `name=value` texts. Raises ValueError for an unknown name or a value that is no number."""
-    kinds = {each.name: each.type for each in fields(Parameters)}
+    kinds = {each.name: type(each.default) for each in fields(Parameters)}
     values = {}
     for setting in settings:
         name, sign, text = setting.partition("=")

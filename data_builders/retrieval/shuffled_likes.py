@@ -33,7 +33,7 @@ def shuffle(
     groups, by, seed = options["groups"], options["split"]["by"], options["split"]["seed"]
     walked = assign_groups(np.asarray(time), np.asarray(post_images), groups["window_days"], groups["max_images"])
     numbers, first = np.unique(walked, return_index=True)
-    split = {n: split_of(account, post_id[p], seed, by) for n, p in zip(numbers, first.tolist(), strict=True) if n >= 0}
+    split = {n: split_of(account, post_id[int(p)], seed, by) for n, p in zip(numbers, first, strict=True) if n >= 0}
     of_post = np.array([split.get(number, -1) for number in walked.tolist()])
     shuffled = np.array(likes, np.int64)
     for name in (TRAIN, VALIDATION):

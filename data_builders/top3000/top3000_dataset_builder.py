@@ -139,6 +139,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             index.groups[name].write_parquet(folder / f"groups-{name}.parquet")
         self.report = build_report.report(prepared, index, found, self._options)
         (folder / "build_report.json").write_text(json.dumps(self.report, indent=1))
+        assert self.info.metadata is not None  # _info makes it
         self.info.metadata.update(metadata(prepared, index, self._options))
 
 
