@@ -21,6 +21,7 @@ from data_builders.top3000.top3000_dataset_builder import Builder
 from tests.helpers import tiny_world
 from tests.helpers.built import build_quietly, config
 from tests.helpers.paths import ROOT
+from third_party_ports.files import lock
 
 pytestmark = pytest.mark.xdist_group("built")
 
@@ -91,6 +92,15 @@ def test_the_same_examples_come_through_beam(world, folder, tmp_path):
     beam, alone = files(tmp_path / "top3000" / "1.1.0"), files(folder)
     assert beam.keys() == alone.keys()
     assert {name for name in beam if beam[name] != alone[name]} <= {"dataset_info.json"}
+
+
+def test_two_builds_cannot_write_one_data_dir(world, tmp_path):
+    staging = tmp_path / ".top3000.building"
+    staging.mkdir()
+    with lock(staging), pytest.raises(BlockingIOError, match="another process"):
+        build_quietly(world, tmp_path)
+    build_quietly(world, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["top3000"]
 
 
 def test_an_existing_data_set_is_kept_unless_choices_differ(world, tmp_path, capsys):
