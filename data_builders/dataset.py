@@ -176,7 +176,8 @@ class GroupDataset:
 
     def _decode(self, record: bytes) -> dict[str, Any]:
         # TFDS' own decoder is slower: it builds object arrays for each example and always unpacks depth.
-        example = tf_example_pb2.Example.FromString(record)
+        # Protobuf makes the class Example when it is imported, so pyright does not see it.
+        example = tf_example_pb2.Example.FromString(record)  # pyright: ignore[reportAttributeAccessIssue]
         values = {name: feature.bytes_list.value for name, feature in example.features.feature.items()}
         group: dict[str, Any] = {name: values[name][0].decode() for name in _TEXT}
         group |= {name: [text.decode() for text in values[name]] for name in _TEXTS}

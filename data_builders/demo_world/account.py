@@ -1,4 +1,4 @@
-"""One account on disk: draws its photos, writes its image and .info files with the planted defects."""
+"""Writes one account: draws its photos, and writes its image and .info files with the planted defects."""
 
 import io
 from dataclasses import dataclass, replace
@@ -15,15 +15,19 @@ from data_builders.demo_world.likes import LAYERS, OBJECTS, POSES, SCENES, Post,
 from data_builders.demo_world.parameters import Parameters
 
 CONSTANT_LIKES = 3
-# Streams of random numbers, beside those of likes, defects, features, write and plants.
+# Streams of random numbers; likes, defects, features, write and plants have others.
 _ACCOUNT_WORDS, _POST, _IMAGE, _COMMENTS = 4, 5, 6, 9
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """What `python -m ipa_jax demo-world` is told beside --set; with the parameters it fixes every byte.
+    """The flags of `python -m ipa_jax demo-world` other than --set. With the parameters they fix every byte.
 
     Attributes:
+      accounts: number of accounts.
+      posts: good posts per account.
+      side, depth_side: pixels, the side of a photo and of a stored depth map.
+      seed: of all random numbers.
       plant: one of plants.PLANTS, or None.
     """
 
@@ -40,11 +44,14 @@ class Written:
     """What an account adds to the files that all accounts share.
 
     Attributes:
-      influencer, rows: lines of influencers.txt and of the mapping.
+      user: its name.
+      influencer: its line of influencers.txt.
+      rows: its lines of the mapping.
       features: (image id, row) of each image that the store holds.
-      truth: rows of truth.parquet.
-      planted: its defects; carousels: posts of several images without one.
-      images: drawn.
+      truth: its rows of truth.parquet.
+      planted: its defects.
+      carousels: number of good posts with several images.
+      images: number of images drawn.
     """
 
     user: str
@@ -58,14 +65,21 @@ class Written:
 
 
 def is_constant(number: int, accounts: int, parameters: Parameters) -> bool:
-    """Whether an account's likes all read 3, as hidden ones do."""
+    """Whether all posts of an account show 3 likes, as accounts with hidden likes do."""
     return number >= accounts - min(parameters.constant_accounts, accounts // 8)
 
 
 def write_account(
     root: Path, number: int, planted: list[Defect], arguments: Arguments, parameters: Parameters
 ) -> Written:
-    """Writes <root>/image and <root>/info files of account `number`; the same bytes whichever process does it."""
+    """Writes the files of account `number` below root/image and root/info. Every process writes the same bytes.
+
+    Args:
+      root: the folder of the raw data.
+      number: of the account, from 0.
+      planted: the account's defects.
+      arguments, parameters: of the world.
+    """
     extra = [defect for defect in planted if defect not in ON_GOOD_POSTS]
     account = draw_account(arguments.seed, number, arguments.posts, len(extra), parameters)
     rng = np.random.default_rng([arguments.seed, _ACCOUNT_WORDS, number])
@@ -99,6 +113,8 @@ def write_account(
 
 
 class _Writer:
+    """Writes the files of one account and collects what goes into shared files, in attributes named as in Written."""
+
     def __init__(
         self, root: Path, number: int, user: str, constant: bool, arguments: Arguments, parameters: Parameters
     ) -> None:
@@ -127,14 +143,14 @@ class _Writer:
                 self._single.append((post_id, text))
 
     def repeat_posts(self, planted: list[Defect], rng: np.random.Generator) -> list[Defect]:
-        """Plants what repeats a good post of one image, behind all other rows; returns what found such a post."""
+        """Repeats good posts of one image, after all other rows. Returns the defects that found such a post."""
         order = rng.permutation(len(self._single))
         for defect, which in zip(planted, order, strict=False):
             post_id, text = self._single[which]
             if defect is Defect.DUPLICATE_ROW:
                 self.rows.append(instagram.mapping_row(self.user, post_id, [post_id]))
             else:
-                again = str(int(post_id) + (1 << 22))  # no other id of the account
+                again = str(int(post_id) + (1 << 22))  # an id that no other post of the account has
                 self.rows.append(instagram.mapping_row(self.user, again, [post_id]))
                 (self.root / "info" / f"{self.user}-{again}.info").write_text(text, encoding="utf-8")
         return planted[: len(order)]
@@ -181,13 +197,13 @@ class _Writer:
         )
         success = post.effects / p.effects_sd if p.effects_sd else 0.0
         likes = CONSTANT_LIKES if self.constant else post.likes
-        counted = {Defect.LIKES_HIDDEN: -1, Defect.LIKES_MISSING: None, Defect.LIKES_BELOW_1: 0}.get(defect, likes)
+        planted = {Defect.LIKES_HIDDEN: -1, Defect.LIKES_MISSING: None, Defect.LIKES_BELOW_1: 0}
         text = instagram.info(
             self.user,
             self.number,
             post_id,
             time=None if defect is Defect.NO_TIMESTAMP else post.time,
-            likes=counted,
+            likes=likes if defect is None else planted.get(defect, likes),
             images=ids,
             caption=captions.caption(post.kind, p.wrong_words, rng),
             comments=captions.comments(likes, success, rng, texts),
@@ -203,7 +219,7 @@ class _Writer:
 
 def _jpeg(rgb: np.ndarray, quality: int | None = None) -> bytes:
     file = io.BytesIO()
-    small = len(rgb) < 100  # where every pixel of colour counts
+    small = len(rgb) < 100  # then every pixel of colour counts
     quality = quality or (92 if small else 88)
     Image.fromarray(rgb).save(file, "JPEG", quality=quality, subsampling=0 if small else 2)
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""Words around a photo: what its poster writes, what followers answer, what a captioning network would say."""
+"""The words around a photo: the poster's caption, the followers' comments, and what a captioning network would say."""
 
 from collections.abc import Sequence
 
@@ -38,13 +38,19 @@ _CLOSINGS = ("", " ❤️", " ✨", " 😂", "!", " ...", " 🙌🏽")
 _TAGS = ("love", "instagood", "photooftheday", "life", "ootd", "happy", "nofilter")
 PRAISE = ("love this!", "so beautiful 😍", "wow", "goals", "🔥🔥🔥", "great shot", "need this", "amazing", "❤️")
 LUKEWARM = ("where is this?", "miss you!", "haha", "first", "hm ok", "old pic?")
-_STEEPNESS = 1.5  # of praise over success
-_MOST_SHOWN = 4
+_STEEPNESS = 1.5  # how fast praise grows with success
+_MOST_SHOWN = 4  # texts
 _ACTIVITY = ("standing", "cheering", "walking", "sitting", "doing yoga", "lying")
 
 
 def caption(kind: Sequence[int], wrong: float, rng: np.random.Generator) -> str:
-    """A poster's caption: noisy words for scene, pose and object, then hashtags; sometimes empty."""
+    """A poster's caption: words for scene, pose and object, then hashtags. One in twenty is empty.
+
+    Args:
+      kind: numbers of scene, pose and object.
+      wrong: the share of words that name something else.
+      rng: of the words.
+    """
     if rng.uniform() < 0.05:
         return ""
     words = [_word(attribute, kind[attribute], wrong, rng) for attribute in range(3) if rng.uniform() < 0.7]
@@ -55,14 +61,14 @@ def caption(kind: Sequence[int], wrong: float, rng: np.random.Generator) -> str:
 
 
 def comments(likes: int, success: float, rng: np.random.Generator, texts: np.random.Generator) -> tuple[int, list[str]]:
-    """Number of comments, and the texts of the first few: who reads them learns how the post did, chance included.
+    """The number of comments, and the texts of the first few. The texts tell how well the post did, chance included.
 
     Args:
-      likes: what the number follows.
-      success: the post's effects on log likes, in their standard deviations: the better it did, the more of the texts
-        are PRAISE and not LUKEWARM, and the more of them are shown, 1 to 4.
-      rng: of the number. It moves on as if random texts came from it too, as they once did: so whatever is drawn from
-        it later, and every world but for its comments, stays as it was.
+      likes: of the post; the number of comments grows with them.
+      success: the post's effects on log likes, in standard deviations. The better the post did, the more texts are
+        PRAISE rather than LUKEWARM, and the more of them are shown, 1 to 4.
+      rng: of the number. It also draws numbers that nothing uses: an older version took the texts from it, and later
+        draws must stay the same.
       texts: of the texts.
     """
     count = int(rng.poisson(0.012 * likes * np.exp(0.3 * rng.normal())))
@@ -74,7 +80,7 @@ def comments(likes: int, success: float, rng: np.random.Generator, texts: np.ran
 
 
 def machine_caption(kind: Sequence[int], wrong: float, rng: np.random.Generator) -> str:
-    """What a captioning network would say."""
+    """What a captioning network would say, with a share `wrong` of wrong words."""
     scene, pose, thing = (
         int(rng.integers(len(values))) if rng.uniform() < wrong else value
         for values, value in zip(ATTRIBUTES, kind, strict=True)

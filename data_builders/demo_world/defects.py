@@ -1,4 +1,4 @@
-"""What is wrong with real copies of the dataset, planted: each on a post of its own, for its count to be checked."""
+"""Defects of real copies of the dataset. Each is planted on a post of its own, so that tests can check its count."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -8,11 +8,11 @@ import numpy as np
 
 from data_builders.demo_world.parameters import Parameters
 
-_STREAM = 2  # of random numbers, beside those of likes.py
+_STREAM = 2  # of random numbers; likes.py has others
 
 
 class Defect(StrEnum):
-    """One defect a post; the value is the parameter that gives its rate."""
+    """A kind of defect. A post has at most one. The value is the name of the parameter with its rate."""
 
     INFO_MISSING = "info_missing"
     INFO_EMPTY = "info_empty"
@@ -45,13 +45,16 @@ REASONS = {
     Defect.NO_FEATURES: "no features",
     Defect.DUPLICATE_POST: "duplicate post",
     Defect.DUPLICATE_ROW: "duplicate mapping row",
-}  # the reader's skip reason of each
-ON_GOOD_POSTS = (Defect.DUPLICATE_POST, Defect.DUPLICATE_ROW)  # repeat a good post; the others take an extra one
+}  # the reason under which a reader counts each
+ON_GOOD_POSTS = (Defect.DUPLICATE_POST, Defect.DUPLICATE_ROW)  # these repeat a good post; the others need an extra one
 
 
 def plan(seed: int, accounts: int, posts: int, parameters: Parameters) -> list[list[Defect]]:
-    """The defects of each account. Every kind whose rate is not 0 occurs at least once, but for missing features: one
-    of them can be more than the 1 % of a small world that a build accepts."""
+    """The defects of each account.
+
+    Every kind with a rate above 0 occurs at least once. Missing features are the exception: in a small world a single
+    one can exceed the 1 % that a build accepts.
+    """
     rng = np.random.default_rng([seed, _STREAM])
     planted: list[list[Defect]] = [[] for _ in range(accounts)]
     for defect in Defect:
@@ -68,11 +71,11 @@ def plan(seed: int, accounts: int, posts: int, parameters: Parameters) -> list[l
 
 
 def expected_skips(planted: Iterable[Defect], carousels: int) -> dict[str, dict[str, int]]:
-    """What a reader must count under each reason, for each way of reading carousels.
+    """What a reader must count under each reason, for each value of config.data.posts.carousel.
 
     Args:
       planted: all defects of the world.
-      carousels: posts of several images without another defect.
+      carousels: number of good posts with several images.
     """
     found = Counter(planted)
     by_choice = {}

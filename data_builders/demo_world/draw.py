@@ -1,7 +1,8 @@
-"""One photo of the demo world: scene, object, figures and the balloon, then grading; with the depth map of it all."""
+"""Draws one photo of the demo world and its depth map: scene, object, figures and balloon, then the grading."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -9,18 +10,24 @@ from data_builders.demo_world import figures, objects, scenes
 from data_builders.demo_world.figures import Figure
 from data_builders.demo_world.likes import LOOKS
 
-BALLOON_DEPTHS = ((0.08, 0.26), (0.40, 0.60), (0.72, 0.84))  # near, middle, far: inside the thirds of the depth map
+BALLOON_DEPTHS = ((0.08, 0.26), (0.40, 0.60), (0.72, 0.84))  # near, middle, far: one in each third of the depth map
 FIGURE_DEPTHS = (0.10, 0.50)
 OBJECT_DEPTHS = (0.08, 0.60)
 FIGURE_HEIGHT = 0.64
 OBJECT_SIZE = 0.19
-_TRIES = 40  # to find the balloon a place in front of the background alone
+_TRIES = 40  # places tried for the balloon; one that covers neither figure nor object is best
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 @dataclass(frozen=True)
 class Photo:
-    """rgb u8 [side, side, 3]; depth u16 [side, side], 0 nearest; figures, the main one first."""
+    """A photo.
+
+    Attributes:
+      rgb: u8 [side, side, 3].
+      depth: u16 [side, side]; 0 is nearest.
+      figures: the people, the main one first.
+    """
 
     rgb: np.ndarray
     depth: np.ndarray
@@ -30,28 +37,31 @@ class Photo:
 def draw(
     kind: Sequence[int], layer: int, look: np.ndarray, bystander: bool, rng: np.random.Generator, side: int
 ) -> Photo:
-    """Draws one photo; the same arguments and another side give the same photo larger or smaller.
+    """Draws one photo. With another `side` and otherwise equal arguments it is the same photo in another size.
 
     Args:
-      kind: numbers of scene, pose and object (likes.SCENES, POSES, OBJECTS).
-      layer: of the balloon, 0 near, 1 middle, 2 far.
+      kind: numbers of scene, pose and object, in the order of likes.SCENES, POSES and OBJECTS.
+      layer: of the balloon: 0 near, 1 middle, 2 far.
       look: [6], each in [-1, 1], in the order of likes.LOOKS.
-      bystander: whether a second, smaller figure stands about.
-      rng: of everything else: places, colours, textures.
+      bystander: whether there is a second, smaller figure.
+      rng: of everything else, such as places, colours and textures.
+      side: pixels.
     """
     scene, pose, thing = kind
     size, off_centre = (look[list(LOOKS).index(name)] for name in ("figure_size", "off_centre"))
     canvas, horizon = scenes.background(scenes.PLACES[scene], rng, side, 3 if side < 100 else 2)
-    hand = rng.choice((-1, 1))  # the side of the picture the figure stands on
+    hand = rng.choice((-1, 1))  # left or right: the half of the picture that the figure stands in
     people = [_figure(pose, 0.5 + hand * (0.11 + 0.09 * off_centre), size, horizon, rng)]
     if bystander:
-        people.append(_bystander(people[0], horizon, rng))
+        people.append(_bystander(horizon, rng))
     spot = _object_spot(thing, -hand, horizon, rng)
-    boxes = [*(person.box for person in people), _object_box(thing, *spot)]
-    things = [(person.depth, lambda person=person: figures.draw(person, canvas, rng)) for person in people]
-    things.append((spot[3], lambda: objects.THINGS[thing](canvas, rng, *spot)))
+    boxes = [*(person.box for person in people), _object_box(thing, *spot[:3])]
+    things: list[tuple[float, Callable[[], None]]] = [
+        (person.depth, partial(figures.draw, person, canvas, rng)) for person in people
+    ]
+    things.append((spot[3], partial(objects.THINGS[thing], canvas, rng, *spot)))
     where = _balloon_spot(boxes, horizon, layer, rng)
-    things.append((where[2], lambda: objects.balloon(canvas, *where)))
+    things.append((where[2], partial(objects.balloon, canvas, *where)))
     for _, paint in sorted(things, key=lambda item: -item[0]):
         paint()
     rgb, depth = canvas.finish()
@@ -59,7 +69,7 @@ def draw(
 
 
 def grade(rgb: np.ndarray, look: np.ndarray) -> np.ndarray:
-    """Exposure, contrast, saturation and warmth on rgb f32 [side, side, 3], as u8."""
+    """Applies exposure, contrast, saturation and warmth of `look` to rgb f32 [side, side, 3]. Returns u8."""
     exposure, contrast, saturation, warmth = (
         np.float32(look[list(LOOKS).index(name)]) for name in ("exposure", "contrast", "saturation", "warmth")
     )
@@ -78,9 +88,9 @@ def _figure(pose: int, x: float, size: float, horizon: float, rng: np.random.Gen
     return figures.place(pose, x, height, depth, horizon, rng)
 
 
-def _bystander(main: Figure, horizon: float, rng: np.random.Generator) -> Figure:
+def _bystander(horizon: float, rng: np.random.Generator) -> Figure:
     depth = rng.uniform(0.6, 0.74)
-    pose = int(rng.integers(3))  # on their feet
+    pose = int(rng.integers(3))  # one of the poses on two feet
     return figures.place(pose, rng.uniform(0.08, 0.92), rng.uniform(0.22, 0.28), depth, horizon, rng)
 
 
@@ -91,7 +101,7 @@ def _object_spot(thing: int, hand: int, horizon: float, rng: np.random.Generator
     return x, scenes.ground_y(depth, horizon), size, depth
 
 
-def _object_box(thing: int, x: float, y: float, size: float, depth: float) -> np.ndarray:
+def _object_box(thing: int, x: float, y: float, size: float) -> np.ndarray:
     half = objects.HALF_WIDTH[thing] * size
     return np.array([x - half, y - objects.TALLNESS[thing] * size, x + half, y])
 
@@ -99,7 +109,7 @@ def _object_box(thing: int, x: float, y: float, size: float, depth: float) -> np
 def _balloon_spot(
     boxes: list[np.ndarray], horizon: float, layer: int, rng: np.random.Generator
 ) -> tuple[float, float, float]:
-    """Over the horizon and clear of figures and objects, so that neither place nor cover tells its depth."""
+    """A place above the horizon, clear of figures and objects, so that neither place nor overlap tells the depth."""
     depth = rng.uniform(*BALLOON_DEPTHS[layer])
     r = objects.BALLOON
     spots = rng.uniform((1.1 * r, 1.2 * r), (1 - 1.1 * r, max(horizon - 2.3 * r, 1.3 * r)), size=(_TRIES, 2))
@@ -108,4 +118,4 @@ def _balloon_spot(
     for box in boxes:
         overlap = np.minimum(reach[:, 2:], box[2:]) - np.maximum(reach[:, :2], box[:2])
         covered += np.prod(np.maximum(overlap, 0), axis=1)
-    return (*spots[covered.argmin()], depth)  # the first that is clear
+    return (*spots[covered.argmin()], depth)  # the first place that covers least

@@ -1,4 +1,4 @@
-"""The truth in the place of four networks: poses of the figures, vectors of the kind, noise on both; depth as drawn."""
+"""Features from the truth instead of four networks: noisy poses and noisy vectors; depth as it was drawn."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from data_builders.demo_world.likes import ATTRIBUTES
 from data_builders.demo_world.parameters import Parameters
 from data_builders.features.rows import encode_depth
 
-_STREAM = 3  # of random numbers, beside those of likes.py and defects.py
+_STREAM = 3  # of random numbers; likes.py and defects.py have others
 EXTRACTORS = {
     part: {"name": f"demo-world-truth-{part}", "version": "1", "weights_sha256": "none: drawn, not extracted"}
     for part in ("pose", "background", "caption", "depth")
@@ -22,7 +22,7 @@ EXTRACTORS = {
 
 @dataclass(frozen=True)
 class Row:
-    """What FeatureWriter.write takes of one image beside its key."""
+    """What FeatureWriter.write takes for one image, without the key."""
 
     width: int
     height: int
@@ -36,7 +36,16 @@ class Row:
 def features(
     kind: Sequence[int], photo: Photo, seed: int, depth_side: int, parameters: Parameters, rng: np.random.Generator
 ) -> Row:
-    """Features of one photo; `seed` fixes the direction of each scene, pose and object in the vectors."""
+    """The features of one photo.
+
+    Args:
+      kind: numbers of scene, pose and object.
+      photo: as it was drawn.
+      seed: fixes the direction of each scene, pose and object in the vectors.
+      depth_side: pixels.
+      parameters: of the world; reads the sizes of noise.
+      rng: of the noise.
+    """
     p = parameters
     side = len(photo.rgb)
     places, words = _directions(seed, p.vector_size)
@@ -55,7 +64,7 @@ def features(
 
 @lru_cache(maxsize=4)
 def _directions(seed: int, size: int) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Unit vectors: scenes in the background vector [8, size]; scenes, poses, objects in the caption vector."""
+    """Unit vectors: scenes for the background vector [8, size]; scenes, poses and objects for the caption vector."""
     rng = np.random.default_rng([seed, _STREAM])
 
     def draw(count: int) -> np.ndarray:
@@ -72,7 +81,7 @@ def _noisy(vector: np.ndarray, length: float, rng: np.random.Generator) -> np.nd
 def _detected(
     figure: Figure, side: int, noise: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """Keypoints [17, 3] and box [4] in pixels, score."""
+    """A figure as a pose network would find it: keypoints [17, 3] and box [4] in pixels, and score."""
     found = figure.keypoints + rng.normal(0, 1, size=(17, 2)) * noise * figure.height
     scores = rng.uniform(0.6, 1.0, size=(17, 1))
     return np.concatenate([found * side, scores], axis=1), figure.box * side, float(rng.uniform(0.8, 1.0))

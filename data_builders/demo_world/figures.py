@@ -1,17 +1,18 @@
-"""People in six poses, drawn limb by limb from their own keypoints (COCO's 17), which the feature store gets."""
+"""People in six poses, drawn limb by limb from COCO's 17 keypoints. The feature store gets the same keypoints."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from data_builders.demo_world.canvas import Canvas
+from data_builders.demo_world.canvas import Canvas, Colour, Point
 from data_builders.demo_world.scenes import ground_y
 
 NOSE, L_EAR, R_EAR = 0, 3, 4
 L_SHOULDER, R_SHOULDER, L_ELBOW, R_ELBOW, L_WRIST, R_WRIST = range(5, 11)
 L_HIP, R_HIP, L_KNEE, R_KNEE, L_ANKLE, R_ANKLE = range(11, 17)
-JITTER = 0.012  # sd of a joint's place from figure to figure, over the height
-MARGIN = 0.07  # of the box around the keypoints, over the height: heads and hands are wider than their joints
+JITTER = 0.012  # sd of a joint's place from figure to figure, as a share of the height
+MARGIN = 0.07  # between the keypoints and their box, as a share of the height: heads and hands are wider than joints
 
 _SKIN = np.array([(244, 208, 178), (222, 172, 130), (176, 122, 84), (110, 74, 52)])
 _HAIR = np.array([(36, 26, 22), (92, 58, 34), (198, 156, 92), (150, 66, 34)])
@@ -19,7 +20,14 @@ _HAIR = np.array([(36, 26, 22), (92, 58, 34), (198, 156, 92), (150, 66, 34)])
 
 @dataclass(frozen=True)
 class Figure:
-    """keypoints [17, 2] and box [4] (x0, y0, x1, y1) in units of the picture's side; height of the person standing."""
+    """A person in the picture. Lengths are in units of the picture's side.
+
+    Attributes:
+      keypoints: [17, 2], x and y.
+      box: [4], x0, y0, x1, y1.
+      height: of the person when standing.
+      depth: from 0 (near) to 1 (far).
+    """
 
     keypoints: np.ndarray
     box: np.ndarray
@@ -27,14 +35,17 @@ class Figure:
     depth: float
 
 
-def _pose(elbows, wrists, hips, knees, ankles, lift: float = 0.0) -> np.ndarray:
-    """Keypoints [17, 2] over the standing height, x to the right, y up from the ground; pairs are (left, right)."""
+_Pair = Sequence[Point]  # left and right
+
+
+def _pose(elbows: _Pair, wrists: _Pair, hips: _Pair, knees: _Pair, ankles: _Pair, lift: float = 0.0) -> np.ndarray:
+    """Keypoints [17, 2] in units of the standing height, x to the right, y up from the ground."""
     head = [(0, 0.91), (0.025, 0.93), (-0.025, 0.93), (0.055, 0.92), (-0.055, 0.92), (0.12, 0.80), (-0.12, 0.80)]
     upper = [(x, y + lift) for x, y in (*head, *elbows, *wrists)]
     return np.array([*upper, *hips, *knees, *ankles])
 
 
-def _both(x: float, y: float) -> tuple[tuple[float, float], tuple[float, float]]:
+def _both(x: float, y: float) -> _Pair:
     return (x, y), (-x, y)
 
 
@@ -71,7 +82,7 @@ TEMPLATES = (
 
 
 def place(pose: int, x: float, height: float, depth: float, horizon: float, rng: np.random.Generator) -> Figure:
-    """A figure that stands on the ground at `depth`, its middle at x."""
+    """A figure that stands on the ground at `depth`, with its middle at x. pose: its number in TEMPLATES."""
     body = TEMPLATES[pose] + rng.normal(0, JITTER, size=(17, 2))
     ground = ground_y(depth, horizon)
     keypoints = np.stack([x + height * body[:, 0], ground - height * body[:, 1]], axis=1)
@@ -81,17 +92,20 @@ def place(pose: int, x: float, height: float, depth: float, horizon: float, rng:
 
 
 def draw(figure: Figure, canvas: Canvas, rng: np.random.Generator) -> None:
-    """Legs, trunk, arms, head, in random clothes."""
+    """Draws legs, trunk, arms and head, in random clothes."""
     k, h, depth = figure.keypoints, figure.height, figure.depth
     skin, hair = _SKIN[rng.integers(4)] + rng.normal(0, 6), _HAIR[rng.integers(4)]
     shirt, trousers = rng.uniform(30, 235, 3), rng.uniform(20, 150, 3)
 
-    def limb(joints, width, colour) -> None:
+    def limb(joints: Sequence[int], width: float, colour: Colour) -> None:
         canvas.limb([tuple(k[joint]) for joint in joints], width * h, colour, depth)
+
+    def ellipse(centre: np.ndarray, rx: float, ry: float, colour: Colour) -> None:
+        canvas.ellipse(centre[0], centre[1], rx * h, ry * h, colour, depth)
 
     for hip, knee, ankle in ((R_HIP, R_KNEE, R_ANKLE), (L_HIP, L_KNEE, L_ANKLE)):
         limb((hip, knee, ankle), 0.085, trousers)
-        canvas.ellipse(*(k[ankle] + (0, 0.01 * h)), 0.05 * h, 0.03 * h, (40, 34, 34), depth)
+        ellipse(k[ankle] + (0, 0.01 * h), 0.05, 0.03, (40, 34, 34))
     limb((L_HIP, R_HIP), 0.09, trousers)
     trunk = (L_SHOULDER, R_SHOULDER, R_HIP, L_HIP)
     canvas.polygon([tuple(k[joint]) for joint in trunk], shirt, depth)
@@ -103,7 +117,7 @@ def draw(figure: Figure, canvas: Canvas, rng: np.random.Generator) -> None:
         limb((elbow, wrist), 0.055, skin)
         limb((shoulder, elbow), 0.065, shirt)
     up = (head - neck) / max(np.linalg.norm(head - neck), 1e-6)
-    canvas.ellipse(*(head + 0.018 * h * up), 0.082 * h, 0.088 * h, hair, depth)
-    canvas.ellipse(*(head - 0.012 * h * up), 0.066 * h, 0.072 * h, skin, depth)
+    ellipse(head + 0.018 * h * up, 0.082, 0.088, hair)
+    ellipse(head - 0.012 * h * up, 0.066, 0.072, skin)
     for eye in (1, 2):
-        canvas.ellipse(*k[eye], 0.009 * h, 0.012 * h, (30, 24, 24), depth)
+        ellipse(k[eye], 0.009, 0.012, (30, 24, 24))

@@ -1,4 +1,4 @@
-"""The influencer dataset's own layout: names, ids, influencers.txt, mapping rows, .info files."""
+"""The influencer dataset's layout: names, ids, influencers.txt, rows of the mapping, .info files."""
 
 import base64
 import json
@@ -11,11 +11,11 @@ MAPPING_HEADER = "influencer_name\tJSON_PostMetadata_file_name\tImage_file_name"
 CATEGORIES = ("beauty", "family", "fashion", "fitness", "food", "interior", "pet", "travel", "other")
 _FIRST = ("anna", "luca", "mia", "noah", "sofia", "theo", "zoe", "ravi", "kim", "olga", "juan", "aya", "lena", "omar")
 _LAST = ("travels", "daily", "eats", "fit", "style", "homes", "outdoors", "and_the_dog", "studio", "life", "official")
-_EPOCH_MS = 1_314_220_021_721  # Instagram's ids count from here
+_EPOCH_MS = 1_314_220_021_721  # Instagram's ids count milliseconds from here
 
 
 def user_name(number: int, rng: np.random.Generator) -> str:
-    """A user name with the dots and underscores of real ones; the number keeps it unique."""
+    """A user name with dots and underscores, as real ones have; the number makes it unique."""
     first, last = _FIRST[rng.integers(len(_FIRST))], _LAST[rng.integers(len(_LAST))]
     shapes = (
         f"{first}.{last}{number}",
@@ -28,20 +28,22 @@ def user_name(number: int, rng: np.random.Generator) -> str:
 
 
 def influencer_row(user: str, category: str, followers: int, followees: int, posts: int) -> str:
+    """A line of influencers.txt."""
     return f"{user}\t{category}\t{followers}\t{followees}\t{posts}"
 
 
 def post_id(account: int, number: int, time: int, image: int = 0) -> str:
-    """Time, account and post in one number, as Instagram's ids; image > 0 is one of a carousel's own images."""
+    """An id of time, account and post, like Instagram's. image: 0 for the post, 1 and up for images of a carousel."""
     return str((time * 1000 + image - _EPOCH_MS) << 23 | (account % 8192) << 10 | number % 1024)
 
 
 def shortcode(post: str) -> str:
+    """The short form of a post id, as in a post's address."""
     return base64.urlsafe_b64encode(int(post).to_bytes(8, "big")).rstrip(b"=").decode().lstrip("A")
 
 
 def mapping_row(user: str, post: str, images: Sequence[str]) -> str:
-    """Image names stand there without the user's prefix, as a Python list."""
+    """A line of the mapping. It lists image names without the user's prefix, as a Python list."""
     return f"{user}\t{post}.info\t{[f'{image}.jpg' for image in images]}"
 
 
@@ -59,7 +61,7 @@ def info(
     tagged: Sequence[str],
     side: int,
 ) -> str:
-    """One GraphQL node as JSON; time or likes of None leave their key out."""
+    """A .info file: a GraphQL node as JSON. The key of time or likes is left out if the value is None."""
     count, texts = comments
     kind = "GraphVideo" if video else "GraphSidecar" if len(images) > 1 else "GraphImage"
     node = {

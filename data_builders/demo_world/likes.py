@@ -1,6 +1,6 @@
-"""Who posts what and when, and the likes it gets: followers x exp(universal + taste + depth + noise).
+"""Who posts what and when, and how many likes it gets: followers x exp(universal + taste + depth + noise).
 
-Everything here is drawn from (seed, account) alone: it depends neither on the number of processes nor on image size.
+Everything here depends on (seed, account) alone, not on the number of processes or the image size.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ OBJECTS = ("dog", "car", "parasol", "bicycle", "guitar", "flowers")
 LAYERS = ("near", "middle", "far")
 ATTRIBUTES = (SCENES, POSES, OBJECTS)
 
-# What a post looks like, each uniform in [-1, 1], and how much it counts among the universal effects.
+# What a post looks like, each uniform in [-1, 1], with its weight among the universal effects.
 LOOKS = {"exposure": 0.5, "contrast": 0.3, "saturation": 0.5, "warmth": 0.4, "figure_size": 0.35, "off_centre": 0.35}
 LAYER_EFFECT = np.array([1.0, 0.0, -1.0]) * np.sqrt(1.5)  # sd 1 over the three layers
 
@@ -26,17 +26,17 @@ _WORLD, _ACCOUNT = range(2)  # streams of random numbers
 
 @dataclass(frozen=True)
 class Post:
-    """One post of the plan: what is on its images and the terms of its log likes.
+    """A post: what its images show, and the terms of its log likes.
 
     Attributes:
-      number: of the post within its account, good posts first; with the image's number the seed of its drawing.
+      number: of the post within its account, good posts first. It seeds the drawing, with the image's number.
       time: UTC seconds.
-      kind: scene, pose, object (numbers).
-      layer: of the balloon, 0 near, 1 middle, 2 far.
+      kind: numbers of scene, pose and object.
+      layer: of the balloon: 0 near, 1 middle, 2 far.
       look: [len(LOOKS)] in [-1, 1].
       followers, universal, taste, depth, noise: the terms of log likes.
-      images: 1, or more for a carousel; all show the same kind, layer and look.
-      drawn_as: number of the post whose photo this one shows once more; None: a photo of its own.
+      images: number of images. Those of a carousel show the same kind, layer and look.
+      drawn_as: number of the post whose photo this one shows again; None for a photo of its own.
     """
 
     number: int
@@ -54,17 +54,18 @@ class Post:
 
     @property
     def effects(self) -> float:
-        """Log likes without the account's level: what the post itself adds, chance included."""
+        """What the post itself adds to log likes, chance included: log likes without the account's level."""
         return self.universal + self.taste + self.depth + self.noise
 
     @property
     def likes(self) -> int:
+        """Likes of the post, at least 1."""
         return max(1, round(float(np.exp(self.followers + self.universal + self.taste + self.depth + self.noise))))
 
 
 @dataclass(frozen=True)
 class Account:
-    """One account's draw: posts sorted by time; `extra` are those that defects are planted on."""
+    """An account. `posts` are sorted by time; `extra` are the posts that defects are planted on."""
 
     number: int
     followers: int  # at the last post
@@ -73,15 +74,15 @@ class Account:
 
 
 def appeal(seed: int) -> list[np.ndarray]:
-    """What every follower thinks of each scene, pose, object: mean 0, sd 1 per attribute; the same for all accounts."""
+    """What all followers of all accounts think of each scene, pose and object: mean 0, sd 1 per attribute."""
     rng = np.random.default_rng([seed, _WORLD])
     return [_standard(rng.normal(size=len(values))) for values in ATTRIBUTES]
 
 
 def draw_account(seed: int, number: int, posts: int, extra: int, parameters: Parameters) -> Account:
-    """The posts of one account: `posts` good ones and `extra` ones between them for planting defects.
+    """Draws an account with `posts` good posts, and `extra` posts between them to plant defects on.
 
-    Good posts do not depend on `extra`.
+    The good posts do not depend on `extra`.
     """
     p = parameters
     rng = np.random.default_rng([seed, _ACCOUNT, number])
@@ -99,6 +100,8 @@ def draw_account(seed: int, number: int, posts: int, extra: int, parameters: Par
 
 @dataclass(frozen=True)
 class _Effects:
+    """What all posts of an account share."""
+
     parameters: Parameters
     appeal: list[np.ndarray]
     tastes: list[np.ndarray]
@@ -119,10 +122,11 @@ class _Effects:
         seen = np.sqrt(3) * look @ weights / np.linalg.norm(weights)
         liked = sum(table[value] for table, value in zip(self.appeal, kind, strict=True)) / np.sqrt(3)
         carousel, length = rng.uniform() < p.carousels, int(rng.integers(2, 5))
+        scene, pose, thing = (int(value) for value in kind)
         return Post(
             number=number,
             time=int(self.start + day * DAY),
-            kind=tuple(int(value) for value in kind),
+            kind=(scene, pose, thing),
             layer=layer,
             look=look,
             followers=float(np.log(p.engagement) + self.level + p.growth * day),

@@ -1,4 +1,7 @@
-"""What stands beside people: six objects on the ground, and the balloon, whose size never tells its depth."""
+"""Six objects that stand on the ground beside people, and the balloon, whose size never tells its depth.
+
+An object has its foot at (x, y), the height h in units of the picture's side, and the depth z.
+"""
 
 from itertools import pairwise
 
@@ -7,11 +10,12 @@ import numpy as np
 from data_builders.demo_world.canvas import Canvas
 
 WHEEL, GLASS, WOOD, LEAF = (34, 34, 38), (176, 206, 222), (150, 96, 52), (62, 128, 58)
-BALLOON = 0.085  # radius at every depth
+BALLOON = 0.085  # radius, the same at every depth
 BALLOON_COLOUR = (226, 40, 150)
 
 
 def dog(canvas: Canvas, rng: np.random.Generator, x: float, y: float, h: float, z: float) -> None:
+    """A dog that faces right."""
     fur = np.array([(168, 116, 66), (70, 56, 50), (226, 210, 184)])[rng.integers(3)] + rng.normal(0, 8)
     for leg in (-0.42, -0.26, 0.22, 0.38):
         canvas.limb([(x + leg * h, y - 0.35 * h), (x + leg * h, y - 0.04 * h)], 0.1 * h, fur * 0.85, z)
@@ -24,6 +28,7 @@ def dog(canvas: Canvas, rng: np.random.Generator, x: float, y: float, h: float, 
 
 
 def car(canvas: Canvas, rng: np.random.Generator, x: float, y: float, h: float, z: float) -> None:
+    """A car from its side."""
     paint = rng.uniform(40, 230, 3)
     roof = [(-0.55, -0.5), (-0.35, -0.92), (0.3, -0.92), (0.6, -0.5)]
     window = [(-0.42, -0.52), (-0.29, -0.82), (0.24, -0.82), (0.45, -0.52)]
@@ -37,6 +42,7 @@ def car(canvas: Canvas, rng: np.random.Generator, x: float, y: float, h: float, 
 
 
 def parasol(canvas: Canvas, rng: np.random.Generator, x: float, y: float, h: float, z: float) -> None:
+    """A striped parasol."""
     cloth = rng.uniform(50, 240, 3)
     canvas.limb([(x, y), (x, y - 1.2 * h)], 0.06 * h, (226, 220, 206), z)
     edges = np.linspace(-0.8, 0.8, 6)
@@ -46,6 +52,7 @@ def parasol(canvas: Canvas, rng: np.random.Generator, x: float, y: float, h: flo
 
 
 def bicycle(canvas: Canvas, rng: np.random.Generator, x: float, y: float, h: float, z: float) -> None:
+    """A bicycle from its side."""
     paint = rng.uniform(40, 220, 3)
     rear, front = (x - 0.55 * h, y - 0.34 * h), (x + 0.55 * h, y - 0.34 * h)
     saddle, pedal, fork = (x - 0.22 * h, y - 0.8 * h), (x - 0.08 * h, y - 0.34 * h), (x + 0.4 * h, y - 0.85 * h)
@@ -58,6 +65,7 @@ def bicycle(canvas: Canvas, rng: np.random.Generator, x: float, y: float, h: flo
 
 
 def guitar(canvas: Canvas, rng: np.random.Generator, x: float, y: float, h: float, z: float) -> None:
+    """A guitar that stands upright."""
     wood = np.array(WOOD) + rng.normal(0, 22, 3)
     canvas.ellipse(x, y - 0.3 * h, 0.34 * h, 0.3 * h, wood, z)
     canvas.ellipse(x, y - 0.7 * h, 0.26 * h, 0.23 * h, wood, z)
@@ -68,6 +76,7 @@ def guitar(canvas: Canvas, rng: np.random.Generator, x: float, y: float, h: floa
 
 
 def flowers(canvas: Canvas, rng: np.random.Generator, x: float, y: float, h: float, z: float) -> None:
+    """Flowers in a pot."""
     petals = rng.uniform(90, 255, 3)
     for _ in range(6):
         tip = (x + rng.uniform(-0.45, 0.45) * h, y - rng.uniform(0.8, 1.25) * h)
@@ -79,12 +88,12 @@ def flowers(canvas: Canvas, rng: np.random.Generator, x: float, y: float, h: flo
 
 
 THINGS = (dog, car, parasol, bicycle, guitar, flowers)  # in the order of likes.OBJECTS
-HALF_WIDTH = (0.85, 0.95, 0.8, 0.92, 0.36, 0.6)  # over their size
-TALLNESS = (0.95, 0.95, 1.5, 1.0, 1.6, 1.4)
+HALF_WIDTH = (0.85, 0.95, 0.8, 0.92, 0.36, 0.6)  # in units of h
+TALLNESS = (0.95, 0.95, 1.5, 1.0, 1.6, 1.4)  # in units of h
 
 
 def balloon(canvas: Canvas, x: float, y: float, z: float) -> None:
-    """Drawn alike at every depth z: only the depth map tells near from far."""
+    """The balloon looks the same at every depth z: only the depth map tells near from far."""
     r = BALLOON
     canvas.limb([(x, y + r), (x - 0.02, y + 1.6 * r), (x + 0.01, y + 2.1 * r)], 0.012, (240, 240, 240), z)
     canvas.ellipse(x, y, 0.92 * r, 1.05 * r, BALLOON_COLOUR, z)

@@ -1,7 +1,7 @@
-"""The eight leaks of Kapoor and Narayanan (Patterns 2023), one plant each: what `--plant NAME` does to a demo world.
+"""The eight leaks of Kapoor and Narayanan (Patterns 2023), a plant for each: what `--plant NAME` does to a demo world.
 
-A plant acts on what is posted (`posts`), on how the data set is built from it (leaky_build.py), or on both. Whatever it
-does, files keep their form: only what they hold tells.
+A plant acts on what is posted (`posts`), on how the data set is built (`build`, ipa_jax.leakage.planted_build), or on
+both. All files keep their format; only their content shows the leak.
 """
 
 from collections.abc import Iterator
@@ -12,20 +12,23 @@ import numpy as np
 from data_builders.demo_world.likes import DAY, Post
 from data_builders.demo_world.parameters import Parameters
 
-REPOSTED = 0.3  # of the posts of one image, under "duplicates"
-SIBLING_CAROUSELS = 0.4  # of the posts, under "sibling"
+REPOSTED = 0.3  # share of the posts of one image, with "duplicates"
+SIBLING_CAROUSELS = 0.4  # share of the posts, with "sibling"
 REPOST_DAYS = (14, 90)
-REPOST_QUALITY = 80  # of the JPEG: saved again, so that the files differ
+REPOST_QUALITY = 80  # of the JPEG: it is saved again, so that the files differ
 
-_STREAM = 8  # of random numbers, beside those of likes, defects, features, account and write
+_STREAM = 8  # of random numbers; likes, defects, features, account and write have others
 
 
 @dataclass(frozen=True)
 class Plant:
-    """Attributes:
-    kind: the type of leak.
-    text: what is done.
-    posts, build: whether it acts on what is posted, and whether it needs leaky_build.
+    """A leak.
+
+    Attributes:
+      kind: its type in the list of Kapoor and Narayanan.
+      text: what is done.
+      posts: whether it acts on what is posted.
+      build: whether it acts on the build, which `ipa-jax planted-build` then does.
     """
 
     kind: str
@@ -59,7 +62,7 @@ PLANTS = {
     ),
     "temporal": Plant(
         "temporal leakage",
-        "a data set of past_only whose queries see posts of after them",
+        "a data set with past_only whose queries see later posts too",
         build=True,
     ),
     "sibling": Plant(
@@ -71,21 +74,29 @@ PLANTS = {
     ),
     "sampling": Plant(
         "sampling bias",
-        "of the test groups only those of widely different likes are kept",
+        "only test groups with widely different likes are kept",
         build=True,
     ),
 }
 
 
 def parameters_of(plant: str | None, parameters: Parameters) -> Parameters:
-    """The sizes of a world with this plant."""
+    """The parameters of a world with this plant."""
     return replace(parameters, carousels=SIBLING_CAROUSELS) if plant == "sibling" else parameters
 
 
 def posts_of(
     plant: str | None, posts: list[Post], free: int, seed: int, account: int, parameters: Parameters
 ) -> list[Post]:
-    """What an account posts under a plant, given its good posts; `free`: the first number that no post of it has."""
+    """What an account posts with a plant.
+
+    Args:
+      plant: one of PLANTS, or None.
+      posts: the account's good posts.
+      free: the first number that no post of the account has.
+      seed, account: of the random numbers.
+      parameters: of the world.
+    """
     if plant == "duplicates":
         return posts + list(_reposts(posts, free, np.random.default_rng([seed, _STREAM, account]), parameters))
     if plant == "sibling":
@@ -94,7 +105,7 @@ def posts_of(
 
 
 def _reposts(posts: list[Post], free: int, rng: np.random.Generator, parameters: Parameters) -> Iterator[Post]:
-    """The same photo, and the same chance: whoever liked it likes it again."""
+    """Posts the same photos again, with the same noise: the same people like them."""
     for post in posts:
         chosen, days = rng.uniform() < REPOSTED, rng.uniform(*REPOST_DAYS)
         if chosen and post.images == 1:
@@ -104,6 +115,7 @@ def _reposts(posts: list[Post], free: int, rng: np.random.Generator, parameters:
 
 
 def _rows(posts: list[Post], free: int) -> Iterator[Post]:
+    """Posts each image of a carousel as a post of its own."""
     for post in posts:
         yield replace(post, images=1)
         for _ in range(post.images - 1):

@@ -1,4 +1,4 @@
-"""Eight places to stand in: sky or wall, ground, and what rises behind the horizon, with their depth."""
+"""Eight places: sky or wall, ground, and what rises behind the horizon, with their depth."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ import numpy as np
 
 from data_builders.demo_world.canvas import Canvas, texture
 
-HORIZON_DEPTH = 0.86  # the ground runs from 0 at the picture's lower edge to here
-SKY_DEPTH = 0.97  # to 1 at the top; what rises behind the horizon lies between the two
-PROPS_DEPTH = (0.88, 0.96)
+HORIZON_DEPTH = 0.86  # the ground's depth runs from 0 at the picture's lower edge to this
+SKY_DEPTH = 0.97  # at the horizon; 1 at the picture's upper edge
+PROPS_DEPTH = (0.88, 0.96)  # of what rises behind the horizon
 
 Rgb = tuple[int, int, int]
 Props = Callable[[Canvas, np.random.Generator, float], None]
@@ -17,7 +17,15 @@ Props = Callable[[Canvas, np.random.Generator, float], None]
 
 @dataclass(frozen=True)
 class Scene:
-    """Colours from top to horizon and from horizon to the lower edge; grain: (rows, columns, sd) of the ground."""
+    """A place.
+
+    Attributes:
+      top, low: colours of sky or wall, at the picture's upper edge and at the horizon.
+      ground_far, ground_near: colours of the ground, at the horizon and at the lower edge.
+      clouds: sd of the sky's texture.
+      grain: (rows, columns, sd) of the ground's texture.
+      props: draws what rises behind the horizon.
+    """
 
     top: Rgb
     low: Rgb
@@ -29,12 +37,12 @@ class Scene:
 
 
 def ground_y(depth: float, horizon: float) -> float:
-    """Where something at `depth` stands on the ground."""
+    """y of the point on the ground at `depth`."""
     return 1 - (1 - horizon) * depth / HORIZON_DEPTH
 
 
 def background(scene: Scene, rng: np.random.Generator, side: int, enlarge: int) -> tuple[Canvas, float]:
-    """The empty place on a canvas of `side` * `enlarge` pixels, and its horizon (in the middle of the picture)."""
+    """A canvas with the place and nobody in it, and y of its horizon in the middle of the picture."""
     horizon = rng.uniform(0.46, 0.58)
     slope = rng.normal(0, 0.03)
     tints = rng.normal(0, 9, size=(4, 3))

@@ -1,37 +1,34 @@
-"""What the demo world knows of its posts, and the scores of those who know it: the yardsticks of any model.
+"""What the demo world knows about its posts, and the scores that follow from it: baselines for every model.
 
-OUT/truth.parquet has one row an image (carousel images repeat their post's numbers): account, post_id, image_id, time,
-scene, pose, object, layer, and the terms of log likes: log_followers_growth, universal, taste, depth, noise. Likes are
-the rounded exp of the terms' sum, but for posts with a planted like count and for accounts of constant 3 likes.
+OUT/truth.parquet has a row per image; the images of a carousel repeat their post's numbers. Its columns are account,
+post_id, image_id, time, scene, pose, object, layer, and the terms of log likes: log_followers_growth, universal, taste,
+depth, noise. A post's likes are exp of the terms' sum, rounded. Posts with a planted like count, and accounts with
+constant likes, are the exceptions.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import polars as pl
+import polars as pl
 
 KEY = ("account", "image_id")
-KNOWN = ("log_followers_growth", "universal", "taste", "depth")  # all terms but chance
+KNOWN = ("log_followers_growth", "universal", "taste", "depth")  # all terms except chance
 
 
-def load(world: str | Path) -> "pl.DataFrame":
-    """OUT/truth.parquet. Raises FileNotFoundError when `world` is no folder that the demo world wrote."""
-    import polars as pl
-
+def load(world: str | Path) -> pl.DataFrame:
+    """Reads OUT/truth.parquet. Raises FileNotFoundError if `world` is not a demo world."""
     path = Path(world) / "truth.parquet"
     if not path.exists():
-        raise FileNotFoundError(f"{path}: no ground truth here; python -m ipa_jax demo-world --out OUT writes a world")
+        raise FileNotFoundError(
+            f"{path} is missing, so this is not a demo world; python -m ipa_jax demo-world --out=OUT writes one"
+        )
     return pl.read_parquet(path)
 
 
-def bayes_scores(truth: "pl.DataFrame") -> "pl.DataFrame":
+def bayes_scores(truth: pl.DataFrame) -> pl.DataFrame:
     """account, image_id, z (f64): log likes without noise. No model can order pairs better on average."""
-    import polars as pl
-
     return truth.select(*KEY, z=pl.sum_horizontal(KNOWN))
 
 
-def universal_scores(truth: "pl.DataFrame") -> "pl.DataFrame":
-    """account, image_id, z (f64): the universal part alone, all that can be seen without knowing the account."""
+def universal_scores(truth: pl.DataFrame) -> pl.DataFrame:
+    """account, image_id, z (f64): the universal term alone, all that a photo shows without its account."""
     return truth.select(*KEY, z="universal")

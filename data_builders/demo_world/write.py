@@ -1,4 +1,4 @@
-"""Writes a whole demo world: accounts over all cores, what they share in order, renamed into place at the end."""
+"""Writes a whole demo world: the accounts on all cores, then the files that they share."""
 
 import json
 import os
@@ -9,8 +9,10 @@ from dataclasses import asdict
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import polars as pl
 from tqdm import tqdm
 
 from data_builders.demo_world import instagram, plants
@@ -19,48 +21,61 @@ from data_builders.demo_world.defects import Defect, expected_skips, plan
 from data_builders.demo_world.features import EXTRACTORS
 from data_builders.demo_world.parameters import Parameters
 from data_builders.features.store import FeatureWriter
+from third_party_ports.files import lock
 
-FORMAT = 2  # raised when the same arguments come to draw another world
-_SILENT = 7  # stream of random numbers of the accounts without posts
+FORMAT = 2  # raise it when the same arguments come to draw another world
+_SILENT = 7  # the stream of random numbers of the accounts without posts
 
 
 class WorldError(ValueError):
-    """The folder, or an argument, cannot be used; the message gives the remedy."""
+    """The folder or an argument cannot be used; the message says what to do."""
 
 
 def write_world(out: Path, arguments: Arguments, parameters: Parameters, processes: int | None = None) -> bool:
-    """Writes OUT/raw, OUT/features, OUT/truth.parquet and OUT/world.json; same arguments, same bytes.
+    """Writes OUT/raw, OUT/features, OUT/truth.parquet and OUT/world.json. The same arguments give the same bytes.
 
     Args:
-      out: made, by way of OUT.tmp; a complete world of the same arguments is kept as it is.
-      processes: at a time; all cores when None.
+      out: the folder to make. It appears when it is complete. A complete world of the same arguments is kept as it is.
+      arguments, parameters: what to draw.
+      processes: processes that draw at a time; None: one per core.
+
     Returns:
-      False when the world was there already.
+      Whether the world was written; False if it existed already.
+
     Raises:
       WorldError: `out` is something else or a world of other arguments, or an argument is out of range.
+      BlockingIOError: another process writes this world.
     """
     _check(arguments)
     command = {"format": FORMAT, "arguments": asdict(arguments), "parameters": asdict(parameters)}
-    if _is_there(out, command):
+    if _exists(out, command):
         return False
-    parameters = plants.parameters_of(arguments.plant, parameters)
-    temporary = out.with_name(out.name + ".tmp")
-    if temporary.exists():
-        shutil.rmtree(temporary)
-    raw = temporary / "raw"
+    staging = out.with_name(out.name + ".tmp")
+    staging.mkdir(parents=True, exist_ok=True)
+    with lock(staging):
+        world = staging / "world"
+        shutil.rmtree(world, ignore_errors=True)  # of a run that was killed
+        _write(world, command, arguments, plants.parameters_of(arguments.plant, parameters), processes)
+        world.rename(out)
+        shutil.rmtree(staging)
+    return True
+
+
+def _write(
+    out: Path, command: dict[str, Any], arguments: Arguments, parameters: Parameters, processes: int | None
+) -> None:
+    raw = out / "raw"
     for folder in ("image", "info"):
         (raw / folder).mkdir(parents=True)
-    written = _write_accounts(temporary, arguments, parameters, processes or os.cpu_count() or 1)
+    written = _write_accounts(out, arguments, parameters, processes or os.cpu_count() or 1)
     silent = _silent_accounts(arguments, parameters)
     influencers = [instagram.HEADER, "=" * 60, *(account.influencer for account in written), *silent.values()]
     (raw / "influencers.txt").write_text("\n".join(influencers) + "\n", encoding="utf-8-sig")
     rows = [instagram.MAPPING_HEADER, *(row for account in written for row in account.rows)]
     (raw / "JSON-Image_files_mapping.txt").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    _write_truth(temporary / "truth.parquet", written)
+    _write_truth(out / "truth.parquet", written)
     world = command | _summary(written, list(silent), arguments, parameters)
-    (temporary / "world.json").write_text(json.dumps(world, indent=2) + "\n")
-    temporary.rename(out)
-    return True
+    (out / "world.json").write_text(json.dumps(world, indent=2) + "\n")
 
 
 def _check(arguments: Arguments) -> None:
@@ -68,12 +83,13 @@ def _check(arguments: Arguments) -> None:
     for name, least in lowest.items():
         value = getattr(arguments, name)
         if value < least:
-            raise WorldError(f"--{name.replace('_', '-')} {value}: must be {least} or more")
+            raise WorldError(f"--{name} is {value}: set it to {least} or more")
     if arguments.plant not in (None, *plants.PLANTS):
-        raise WorldError(f"--plant {arguments.plant}: must be one of {', '.join(plants.PLANTS)}")
+        raise WorldError(f"--plant is {arguments.plant}: set it to one of {', '.join(plants.PLANTS)}")
 
 
-def _is_there(out: Path, command: dict) -> bool:
+def _exists(out: Path, command: dict[str, Any]) -> bool:
+    """Whether `out` is the complete world of this command. Raises WorldError if it is something else."""
     if not out.exists():
         return False
     try:
@@ -81,7 +97,7 @@ def _is_there(out: Path, command: dict) -> bool:
     except (OSError, ValueError):
         world = None
     if not isinstance(world, dict) or not command.keys() <= world.keys():
-        raise WorldError(f"{out} exists and is no demo world (no readable world.json): choose another folder")
+        raise WorldError(f"{out} exists but is not a demo world (it has no readable world.json): choose another folder")
     different = [
         f"{part}.{name}" if name else part
         for part, wanted in command.items()
@@ -90,13 +106,13 @@ def _is_there(out: Path, command: dict) -> bool:
     ]
     if different:
         raise WorldError(
-            f"{out} holds a world of other arguments ({', '.join(different)}): choose another folder, or delete it"
+            f"{out} holds a world that differs in {', '.join(different)}: choose another folder, or delete this one"
         )
     return True
 
 
 def _write_accounts(out: Path, arguments: Arguments, parameters: Parameters, processes: int) -> list[Written]:
-    """All accounts in order; the features go straight into the store, as they are most of the memory."""
+    """Writes all accounts, in order. Their features go straight into the store, because they are most of the memory."""
     planted = plan(arguments.seed, arguments.accounts, arguments.posts, parameters)
     written = []
     with (
@@ -125,7 +141,7 @@ def _run(
 
 
 def _silent_accounts(arguments: Arguments, parameters: Parameters) -> dict[str, str]:
-    """Accounts that influencers.txt names and nothing else does: they keep their place among the top accounts."""
+    """Rows of influencers.txt, by user, for accounts without posts. They count among the most-followed accounts."""
     rng = np.random.default_rng([arguments.seed, _SILENT])
     rows = {}
     for i in range(parameters.silent_accounts):
@@ -136,14 +152,13 @@ def _silent_accounts(arguments: Arguments, parameters: Parameters) -> dict[str, 
 
 
 def _write_truth(path: Path, written: list[Written]) -> None:
-    import polars as pl
-
     pl.DataFrame([row for account in written for row in account.truth]).sort(
         "account", "time", "post_id", "image_id"
     ).write_parquet(path)
 
 
-def _summary(written: list[Written], silent: list[str], arguments: Arguments, parameters: Parameters) -> dict:
+def _summary(written: list[Written], silent: list[str], arguments: Arguments, parameters: Parameters) -> dict[str, Any]:
+    """What world.json says of the world besides the command."""
     planted = [defect for account in written for defect in account.planted]
     constant = [
         account.user for number, account in enumerate(written) if is_constant(number, arguments.accounts, parameters)

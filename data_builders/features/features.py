@@ -30,7 +30,7 @@ class Features:
     def __len__(self) -> int:
         return len(self.width)
 
-    def rows(self, index: np.ndarray) -> "Features":
+    def rows(self, index: np.ndarray | slice) -> "Features":
         """The images at `index`: positions, a slice or a bool mask."""
         parts = {field.name: getattr(self, field.name) for field in fields(self)}
         return replace(self, **{name: part[index] for name, part in parts.items() if part is not None})

@@ -7,10 +7,9 @@ counts them under a named reason: the readers, and later `drop_unreadable` and `
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -180,17 +179,23 @@ def check(post: Post, exists: Callable[[str], bool], carousel: str) -> tuple[Pos
 
 
 def drop_unreadable(
-    table: pl.DataFrame, probes: pl.DataFrame, options: Mapping[str, Any], skips: Skips, where: Path | str = "images"
+    table: pl.DataFrame,
+    probes: pl.DataFrame,
+    skips: Skips,
+    where: Path | str = "images",
+    *,
+    carousel: str,
+    max_images: int,
 ) -> pl.DataFrame:
     """Drops images that cannot be decoded ("image unreadable") and posts that are too large for a group.
 
     Args:
       table: the posts table.
       probes: what `top3000.probe.probe` found: columns `path` and `readable`, a row for every image path.
-      options: config.data. With `posts.carousel` "all" the other images of a post stay, otherwise the whole post goes.
-        A post that still has more than `groups.max_images` images is dropped as "too many images".
       skips: counts each unreadable image.
       where: path for error messages.
+      carousel: config.data.posts.carousel. With "all" the other images of a post stay, otherwise the whole post goes.
+      max_images: config.data.groups.max_images. A post that still has more images is dropped as "too many images".
 
     Returns:
       The posts table without them.
@@ -205,8 +210,8 @@ def drop_unreadable(
         raise ValueError(f"{len(unprobed)} image paths were not probed, such as {unprobed['image_paths'][0]}")
     unreadable = probes.filter(~pl.col("readable"))["path"]
     bad = images.filter(pl.col("image_paths").is_in(unreadable.implode()))
-    table = _without_images(table, bad, options["posts"]["carousel"], UNREADABLE, skips)
-    too_many = pl.col("image_ids").list.len() > options["groups"]["max_images"]
+    table = _without_images(table, bad, carousel, UNREADABLE, skips)
+    too_many = pl.col("image_ids").list.len() > max_images
     large = table.filter(too_many).select("account", "post_id").rows()
     for account, post_id in large:
         skips.add("too many images", f"{account}/{post_id}")
@@ -219,18 +224,19 @@ def drop_unreadable(
 def drop_without_features(
     table: pl.DataFrame,
     missing_keys: Sequence[tuple[str, str]],
-    options: Mapping[str, Any],
     skips: Skips,
     where: Path | str = "feature store",
+    *,
+    carousel: str,
 ) -> pl.DataFrame:
     """Drops images that have no row in the feature store ("no features").
 
     Args:
       table: the posts table.
       missing_keys: (account, image id) as `FeatureReader.missing` gives them.
-      options: config.data. With `posts.carousel` "all" the other images of a post stay, otherwise the whole post goes.
       skips: counts each image without features.
       where: path for error messages.
+      carousel: as in `drop_unreadable`.
 
     Returns:
       The posts table without them.
@@ -249,7 +255,7 @@ def drop_without_features(
             f"{lacking} of {len(table)} posts have no features, such as {account}/{image_id}",
             "At most 1 % of the posts may lack them: extract features for all images (python -m ipa_jax extract)",
         )
-    table = _without_images(table, bad, options["posts"]["carousel"], "no features", skips)
+    table = _without_images(table, bad, carousel, "no features", skips)
     refuse_empty(table, where, skips)
     return table
 

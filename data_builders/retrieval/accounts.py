@@ -56,7 +56,8 @@ def accounts(table: pl.DataFrame, options: Mapping[str, Any], assign: Assign = a
         start += length
         ids, times, likes, image_ids = (posts[x].to_list() for x in ("post_id", "time", "likes", "image_ids"))
         if options["shuffle_likes"]:
-            likes = shuffled_likes.shuffle(name, ids, times, likes, [len(images) for images in image_ids], options)
+            sizes = [len(images) for images in image_ids]
+            likes = shuffled_likes.shuffle(name, ids, times, likes, sizes, options["groups"], options["split"])
         images, kept = account_images(name, ids, times, likes, image_ids, options, assign)
         found.append(Account(name, posts, images, kept))
     return found

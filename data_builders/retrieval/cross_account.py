@@ -124,13 +124,14 @@ def fill(
         )[:, 0]
         slot, taken = int(retrieved.mask[query].sum()), set()  # a query's own images come first
         for at in np.argsort(-np.round(parts[0], DECIMALS), kind="stable").tolist():
-            post = (int(pool.account[near[at]]), int(pool.post[near[at]]))
+            image = int(near[at])
+            post = (int(pool.account[image]), int(pool.post[image]))
             if slot == filled.mask.shape[1]:
                 break
             if post in taken:
                 continue
             taken.add(post)
-            keys[query, slot] = pool.key(near[at])
+            keys[query, slot] = pool.key(image)
             filled.similarity[query, slot] = parts[:, at]
             local, count = _local(*post, int(images.time[query]), pool, options["memory"])
             filled.local_score[query, slot], filled.count[query, slot] = local, count
@@ -182,12 +183,12 @@ def _together(parts: Sequence[Features]) -> Features:
     """The features of several accounts as one; the people of each image are padded to the largest number."""
 
     def joined(name: str) -> np.ndarray | None:
-        arrays = [getattr(part, name) for part in parts]
-        if arrays[0] is None:
+        arrays = [array for part in parts if (array := getattr(part, name)) is not None]
+        if not arrays:  # the store lacks the part
             return None
         if name in ("keypoints", "boxes"):
             most = max(array.shape[1] for array in arrays)
             arrays = [np.pad(a, [(0, 0), (0, most - a.shape[1])] + [(0, 0)] * (a.ndim - 2)) for a in arrays]
         return np.concatenate(arrays)
 
-    return Features(**{field.name: joined(field.name) for field in fields(Features)})
+    return replace(parts[0], **{field.name: joined(field.name) for field in fields(Features)})

@@ -36,8 +36,8 @@ class AccountImages:
     def __len__(self) -> int:
         return len(self.post)
 
-    def rows(self, index: np.ndarray) -> "AccountImages":
-        """The images at `index`, positions in any order or a bool mask."""
+    def rows(self, index: np.ndarray | slice) -> "AccountImages":
+        """The images at `index`: positions in any order, a slice or a bool mask."""
         return AccountImages(*(getattr(self, field.name)[index] for field in fields(self)))
 
 
@@ -45,7 +45,7 @@ def account_images(
     account: str,
     post_id: Sequence[str],
     time: Sequence[int],
-    likes: Sequence[int],
+    likes: Sequence[int] | np.ndarray,
     image_ids: Sequence[Sequence[str]],
     options: Mapping[str, Any],
     assign: Assign = assign_groups,
@@ -75,7 +75,7 @@ def account_images(
 
     kept = kept_groups(np.asarray(time), np.asarray(likes), post_images, options, assign)
     seed, by = options["split"]["seed"], options["split"]["by"]
-    splits = np.array([split_of(account, post_id[p], seed, by) for p in kept.first_post] + [-1], np.int8)
+    splits = np.array([split_of(account, post_id[int(p)], seed, by) for p in kept.first_post] + [-1], np.int8)
     post = np.repeat(np.arange(len(post_images), dtype=np.int32), post_images)
     images = AccountImages(
         post=post,

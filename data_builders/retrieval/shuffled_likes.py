@@ -15,7 +15,8 @@ def shuffle(
     time: Sequence[int],
     likes: Sequence[int],
     post_images: Sequence[int],
-    options: Mapping[str, Any],
+    groups: Mapping[str, Any],
+    split: Mapping[str, Any],
 ) -> np.ndarray:
     """Shuffles the likes of an account's train posts among themselves, and those of its validation posts.
 
@@ -25,16 +26,16 @@ def shuffle(
     Args:
       account, post_id, time, likes: as memory_bank.account_images.
       post_images: number of images of each post [P].
-      options: `config.data` as a nested dict; reads groups and split.
+      groups, split: config.data.groups and config.data.split.
 
     Returns:
       i64 [P], the likes.
     """
-    groups, by, seed = options["groups"], options["split"]["by"], options["split"]["seed"]
+    by, seed = split["by"], split["seed"]
     walked = assign_groups(np.asarray(time), np.asarray(post_images), groups["window_days"], groups["max_images"])
     numbers, first = np.unique(walked, return_index=True)
-    split = {n: split_of(account, post_id[p], seed, by) for n, p in zip(numbers, first.tolist(), strict=True) if n >= 0}
-    of_post = np.array([split.get(number, -1) for number in walked.tolist()])
+    splits = {n: split_of(account, post_id[int(p)], seed, by) for n, p in zip(numbers, first, strict=True) if n >= 0}
+    of_post = np.array([splits.get(number, -1) for number in walked.tolist()])
     shuffled = np.array(likes, np.int64)
     for name in (TRAIN, VALIDATION):
         rows = np.flatnonzero(of_post == name)

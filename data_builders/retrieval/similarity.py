@@ -121,6 +121,7 @@ def _best_match(asked: _People, candidates: _People, starts: np.ndarray) -> np.n
 
 
 def _people(features: Features, threshold: float) -> _People:
+    assert features.keypoints is not None and features.boxes is not None and features.people is not None  # one part
     image, person = np.nonzero(np.arange(features.keypoints.shape[1]) < features.people[:, None])
     keypoints = features.keypoints[image, person]
     boxes = features.boxes[image, person].astype(np.float64)

@@ -8,11 +8,12 @@ from typing import Any
 import tensorflow_datasets as tfds
 from rich.console import Console
 
-from data_builders.dataset import read_metadata, version_folder
+from data_builders.dataset import NAME, read_metadata, version_folder
 from data_builders.options import check, require_equal
 from data_builders.top3000 import build_report
 from data_builders.top3000.steps import PAPER, Steps
 from data_builders.top3000.top3000_dataset_builder import Builder
+from third_party_ports.files import lock
 
 
 def build(
@@ -43,6 +44,7 @@ def build(
       ValueError: an option is out of range; or a data set of other options or sources exists and `overwrite` is off.
         The message names the fields.
       FileNotFoundError, RawDataError: as prepare.prepare.
+      BlockingIOError: another process builds into `data_dir`.
     """
     check(options)
     console = Console()
@@ -53,18 +55,20 @@ def build(
         return existing
     tfds.disable_progress_bar()  # the builder shows its own, which knows the number of groups
     staging = data_dir / ".top3000.building"
-    shutil.rmtree(staging, ignore_errors=True)
-    try:
-        beam = bool(beam_pipeline_options)
-        builder = Builder(options=options, raw=raw, features=features, data_dir=staging, beam=beam, steps=steps)
-        builder.download_and_prepare(download_config=_download_config(beam_pipeline_options))
-        built = Path(builder.data_path)
-        folder = data_dir / built.relative_to(staging)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(folder, ignore_errors=True)
-        built.rename(folder)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True, exist_ok=True)
+    with lock(staging):
+        shutil.rmtree(staging / NAME, ignore_errors=True)  # of a build that was killed
+        try:
+            beam = bool(beam_pipeline_options)
+            builder = Builder(options=options, raw=raw, features=features, data_dir=staging, beam=beam, steps=steps)
+            builder.download_and_prepare(download_config=_download_config(beam_pipeline_options))
+            built = Path(builder.data_path)
+            folder = data_dir / built.relative_to(staging)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(folder, ignore_errors=True)
+            built.rename(folder)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
     assert builder.report is not None  # download_and_prepare makes it
     build_report.show(builder.report, console)
     console.print(f"wrote {folder}")

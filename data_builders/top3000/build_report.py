@@ -1,13 +1,13 @@
 """build_report.json: what came in, what was left out and why, and our counts beside the paper's; also as tables."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
 
 from data_builders.groups import SPLITS
 from data_builders.top3000.index import Index
 from data_builders.top3000.prepare import Prepared
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 PAPER = {  # section 4.1
     "train": {"images": 569_151, "groups": 115_496, "pairs": 521_195},
@@ -51,10 +51,8 @@ def report(prepared: Prepared, index: Index, duplicates: dict[str, Any], options
     }
 
 
-def show(report: dict[str, Any], console: "Console") -> None:
+def show(report: dict[str, Any], console: Console) -> None:
     """Prints the report as tables."""
-    from rich.table import Table
-
     counts = Table(
         "split",
         "images",

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from tensorflow_datasets.core.hashing import Hasher
 
 from data_builders.features.store import FeatureReader
 from data_builders.groups import SPLITS, image_weights
@@ -13,31 +14,35 @@ from data_builders.retrieval.accounts import Account, group_id
 from data_builders.top3000 import examples
 from data_builders.top3000.steps import PAPER, Steps
 
-GROUPS = {
-    "record": pl.Int32,
-    "group_id": pl.String,
-    "account": pl.String,
-    "first_post": pl.String,
-    "images": pl.Int32,
-    "posts": pl.Int32,
-    "pairs": pl.Int32,
-    "pair_weight": pl.Float64,
-}
-IMAGES = {
-    "record": pl.Int32,
-    "position": pl.Int32,
-    "account": pl.String,
-    "image_id": pl.String,
-    "post_id": pl.String,
-    "likes": pl.Int64,
-    "time": pl.Int64,
-    "weight": pl.Float32,
-    "people": pl.Int32,
-    "sponsored": pl.Boolean,
-    "carousel_length": pl.Int32,
-    "category": pl.String,
-    "path": pl.String,
-}
+GROUPS = pl.Schema(
+    {
+        "record": pl.Int32,
+        "group_id": pl.String,
+        "account": pl.String,
+        "first_post": pl.String,
+        "images": pl.Int32,
+        "posts": pl.Int32,
+        "pairs": pl.Int32,
+        "pair_weight": pl.Float64,
+    }
+)
+IMAGES = pl.Schema(
+    {
+        "record": pl.Int32,
+        "position": pl.Int32,
+        "account": pl.String,
+        "image_id": pl.String,
+        "post_id": pl.String,
+        "likes": pl.Int64,
+        "time": pl.Int64,
+        "weight": pl.Float32,
+        "people": pl.Int32,
+        "sponsored": pl.Boolean,
+        "carousel_length": pl.Int32,
+        "category": pl.String,
+        "path": pl.String,
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,9 @@ def build(accounts: Sequence[Account], reader: FeatureReader, steps: Steps = PAP
     """Lists the kept groups of all accounts and their images, with the records that they get."""
     groups: dict[str, list[dict]] = {split: [] for split in SPLITS}
     images: dict[str, list[pl.DataFrame]] = {split: [] for split in SPLITS}
-    all_pairs, dropped, too_young = dict.fromkeys(SPLITS, 0), {}, 0
+    all_pairs: dict[str, int] = dict.fromkeys(SPLITS, 0)
+    dropped: dict[str, int] = {}
+    too_young = 0
     for account in accounts:
         too_young += account.kept.too_young
         for reason, count in account.kept.dropped.items():
@@ -103,8 +110,6 @@ def build(accounts: Sequence[Account], reader: FeatureReader, steps: Steps = PAP
 
 def records(keys: list[str], split: str) -> np.ndarray:
     """i32: the record that each key gets in its split. TFDS sorts examples by their salted hash over all shards."""
-    from tensorflow_datasets.core.hashing import Hasher
-
     hasher = Hasher(split)
     hashes = [hasher.hash_key(key) for key in keys]
     rank = np.empty(len(keys), np.int32)

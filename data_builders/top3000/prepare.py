@@ -19,9 +19,7 @@ from data_builders.top3000 import probe
 from data_builders.top3000.steps import PAPER, Steps
 
 KEY = {"account": pl.String, "image_id": pl.String}
-LACKING_READ_FIRST = (
-    0.02  # of the images: twice the share that may lack features, so in a sound store it is all of them
-)
+LACKING_READ_FIRST = 0.02  # share of the images; twice the share that may lack features, so usually all that do
 
 
 @dataclass(frozen=True)
@@ -64,31 +62,40 @@ def prepare(raw: Path, features: Path, options: Mapping[str, Any], steps: Steps 
     check(options)
     root = raw.parent if raw.is_file() else raw
     reader = FeatureReader(features)
-    require_parts(reader, options)
+    require_parts(reader, options["similarity"], options["depth"]["side"])
     read, skips = read_posts(raw, options)
     if reader.decoded_with and (versions := photos.mixture([*reader.decoded_with, photos.versions()])):
         skips.warn(f"{reader.path}: photos were decoded by different versions, which may differ in pixels: {versions}")
     grouped = accounts(read, options, steps.assign_groups)
     require_splits(grouped, raw)
     rehearse(grouped, reader, options, steps)
-    table, probes = _usable(read, root, reader, options, skips)
+    carousel, max_images = options["posts"]["carousel"], options["groups"]["max_images"]
+    table, probes = _usable(read, root, reader, skips, carousel, max_images)
     if table is not read:  # some posts were dropped, which moves others to other groups
         grouped = accounts(table, options, steps.assign_groups)
         require_splits(grouped, raw)
     return Prepared(raw, root, table, grouped, skips, reader, probes)
 
 
-def require_parts(reader: FeatureReader, options: Mapping[str, Any]) -> None:
-    """Raises ValueError where the options ask for a part that the store lacks, or for depth maps of another side."""
+def require_parts(reader: FeatureReader, similarity: Mapping[str, float], side: int) -> None:
+    """Checks that the store has what a build needs.
+
+    Args:
+      reader: the feature store.
+      similarity: config.data.similarity, the weights of the parts.
+      side: config.data.depth.side, pixels; 0 without depth maps.
+
+    Raises:
+      ValueError: a part has a weight but is not stored, or the stored depth maps have another side.
+    """
     header = f"{reader.path}/header.json"
     parts = f"{header}: the store has the parts {', '.join(reader.parts) or 'none'}"
     for part in ("pose", "background", "caption"):
-        if options["similarity"][part] and part not in reader.parts:
+        if similarity[part] and part not in reader.parts:
             raise ValueError(
-                f"{parts}, but config.data.similarity.{part} is {options['similarity'][part]:g}. Extract {part}, or "
+                f"{parts}, but config.data.similarity.{part} is {similarity[part]:g}. Extract {part}, or "
                 f"give its weight to the others (--config.data.similarity.{part}=0)"
             )
-    side = options["depth"]["side"]
     if side and "depth" not in reader.parts:
         raise ValueError(
             f"{parts}, but config.data.depth.side is {side}. Extract depth, or build without depth maps "
@@ -129,7 +136,7 @@ def rehearse(grouped: Sequence[Account], reader: FeatureReader, options: Mapping
 
 
 def _usable(
-    table: pl.DataFrame, root: Path, reader: FeatureReader, options: Mapping[str, Any], skips: post.Skips
+    table: pl.DataFrame, root: Path, reader: FeatureReader, skips: post.Skips, carousel: str, max_images: int
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The table without images that cannot be read or lack features, and the probes of its images.
 
@@ -142,13 +149,14 @@ def _usable(
     first = lacking.head(max(10, round(LACKING_READ_FIRST * len(paths))))
     probes = probe.probe(root, first.to_list())
     rest = pl.DataFrame({"path": paths.filter(~paths.is_in(first.implode())), "readable": True})
-    table = post.drop_unreadable(table, pl.concat([probes.select("path", "readable"), rest]), options, skips, root)
-    table = post.drop_without_features(table, reader.missing(_keys(table)), options, skips, reader.path)
+    readable = pl.concat([probes.select("path", "readable"), rest])
+    table = post.drop_unreadable(table, readable, skips, root, carousel=carousel, max_images=max_images)
+    table = post.drop_without_features(table, reader.missing(_keys(table)), skips, reader.path, carousel=carousel)
 
     paths = _image_paths(table)
     unread = paths.filter(~paths.is_in(probes["path"].implode()))
     probes = pl.concat([probes, probe.probe(root, unread.to_list())])
-    return post.drop_unreadable(table, probes, options, skips, root), probes
+    return post.drop_unreadable(table, probes, skips, root, carousel=carousel, max_images=max_images), probes
 
 
 def _keys(table: pl.DataFrame) -> pl.DataFrame:

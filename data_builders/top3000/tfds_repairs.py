@@ -1,6 +1,7 @@
-"""Two repairs of tensorflow-datasets 4.9.10 as a writer: equal bytes in every build, spilling without TensorFlow.
+"""Two repairs of tensorflow-datasets 4.9.10 as a writer: equal bytes in every build, and spilling without TensorFlow.
 
-Both replace private names, which is why requirements.txt pins the version exactly; a renamed one raises here.
+TFDS has no option for either, so `repaired` swaps two of its classes while a build runs. One of them is private, which
+is why pyproject.toml keeps to this release. If a release renames a class, the build stops with an AttributeError.
 """
 
 import contextlib
@@ -9,7 +10,6 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 from tensorflow_datasets.core import example_serializer, shuffle
 
@@ -17,7 +17,7 @@ _KEY_AND_SIZE = struct.Struct("<QQQ")  # hash key, high and low half; length of 
 
 
 class DeterministicSerializer(example_serializer.ExampleSerializer):
-    """tf.Example holds a protobuf map, whose order changes from process to process unless asked not to."""
+    """Writes the same bytes in every process: tf.Example holds a protobuf map, whose order otherwise varies."""
 
     def serialize_example(self, example: Any) -> bytes:
         return self.get_tf_example(example).SerializeToString(deterministic=True)
@@ -26,8 +26,8 @@ class DeterministicSerializer(example_serializer.ExampleSerializer):
 class PlainBucket:
     """A bucket of the shuffler in a plain file; the original goes through tf.io.gfile.
 
-    The file is opened anew for each record: a thousand buckets held open pass the usual limit of 1024 files, and a
-    record is a group of photos, beside which opening costs nothing.
+    It opens the file for each record, because a thousand open buckets exceed the usual limit of 1024 files. A record is
+    a group of photos, so writing it takes far longer than opening the file.
     """
 
     def __init__(self, path: os.PathLike):
@@ -58,11 +58,24 @@ class PlainBucket:
         self._path.unlink(missing_ok=True)
 
 
+_REPAIRS = (
+    (example_serializer, "ExampleSerializer", DeterministicSerializer),
+    (shuffle, "_Bucket", PlainBucket),
+)
+
+
 @contextlib.contextmanager
 def repaired() -> Iterator[None]:
-    """While it is open, splits are serialized with equal bytes and buckets are plain files."""
-    with (
-        mock.patch.object(example_serializer, "ExampleSerializer", DeterministicSerializer),
-        mock.patch.object(shuffle, "_Bucket", PlainBucket),
-    ):
+    """TFDS writes splits with equal bytes and keeps buckets in plain files while the block runs.
+
+    Raises:
+      AttributeError: this release of TFDS has no class of that name.
+    """
+    originals = [(module, name, getattr(module, name)) for module, name, _ in _REPAIRS]
+    try:
+        for module, name, repair in _REPAIRS:
+            setattr(module, name, repair)
         yield
+    finally:
+        for module, name, original in originals:
+            setattr(module, name, original)

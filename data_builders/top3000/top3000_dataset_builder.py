@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import tensorflow_datasets as tfds
+from tqdm import tqdm
 
 from configs import full
 from data_builders import photos
@@ -95,8 +96,6 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         return {name: self._generate_examples(split) for split, name in enumerate(SPLITS)}
 
     def _generate_examples(self, split: int) -> Iterator[tuple[str, dict[str, Any]]]:
-        from tqdm import tqdm
-
         prepared = self._prepared
         groups = len(self._index.groups[SPLITS[split]])
         with tqdm(total=groups, desc=SPLITS[split], unit=" groups", mininterval=1, disable=None) as progress:
@@ -140,6 +139,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             index.groups[name].write_parquet(folder / f"groups-{name}.parquet")
         self.report = build_report.report(prepared, index, found, self._options)
         (folder / "build_report.json").write_text(json.dumps(self.report, indent=1))
+        assert self.info.metadata is not None  # _info makes it
         self.info.metadata.update(metadata(prepared, index, self._options))
 
 

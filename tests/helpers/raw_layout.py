@@ -5,17 +5,16 @@ from pathlib import Path
 
 from PIL import Image
 
-OPTIONS = {"top_n": 3000, "posts": {"carousel": "first", "min_age_days": 0.0}, "groups": {"max_images": 30}}
+OPTIONS = {"top_n": 3000, "posts": {"carousel": "first", "min_age_days": 0.0}}
 HEADER = "Username\tCategory\t#Followers\t#Followees\t#Posts\n" + "=" * 40 + "\n"
 MAPPING_HEADER = "influencer_name\tJSON_PostMetadata_file_name\tImage_file_name\n"
 
 
 def with_options(**posts_or_top) -> dict:
-    """OPTIONS with `carousel`, `top_n` or `max_images` replaced."""
+    """OPTIONS with `carousel` or `top_n` replaced."""
     top_n = posts_or_top.get("top_n", OPTIONS["top_n"])
     carousel = posts_or_top.get("carousel", "first")
-    max_images = posts_or_top.get("max_images", 30)
-    return {"top_n": top_n, "posts": {"carousel": carousel, "min_age_days": 0.0}, "groups": {"max_images": max_images}}
+    return {"top_n": top_n, "posts": {"carousel": carousel, "min_age_days": 0.0}}
 
 
 def node(likes: object = 100, time: object = 1_500_000_000, **more: object) -> dict:

@@ -24,6 +24,7 @@ from data_builders.posts import post as posts
 from data_builders.posts.read import read_posts
 from data_builders.retrieval.similarity import similarity
 from data_builders.top3000 import probe
+from third_party_ports.files import lock
 
 ARGUMENTS = Arguments(accounts=9, posts=40, side=32, depth_side=32, seed=3)
 PLAIN_LOOK = np.zeros(len(LOOKS))
@@ -47,9 +48,10 @@ def _read(world: Path, carousel: str) -> tuple[pl.DataFrame, posts.Skips]:
     options = _choices(carousel)
     table, skips = read_posts(world / "raw", options)
     probes = probe.probe(world / "raw", table["image_paths"].explode().to_list())
-    table = posts.drop_unreadable(table, probes, options, skips)
+    table = posts.drop_unreadable(table, probes, skips, carousel=carousel, max_images=options["groups"]["max_images"])
     keys = list(table.select("account", "image_ids").explode("image_ids").iter_rows())
-    return posts.drop_without_features(table, FeatureReader(world / "features").missing(keys), options, skips), skips
+    missing = FeatureReader(world / "features").missing(keys)
+    return posts.drop_without_features(table, missing, skips, carousel=carousel), skips
 
 
 def _files(world: Path) -> dict[str, bytes]:
@@ -120,16 +122,24 @@ def test_an_existing_world_is_kept_or_refused(world, tmp_path):
     with pytest.raises(WorldError, match=r"parameters\.taste.*parameters\.no_features.*choose another folder"):
         write_world(world, ARGUMENTS, Parameters(taste=0.5))
     (tmp_path / "mine").mkdir()
-    with pytest.raises(WorldError, match="no demo world"):
+    with pytest.raises(WorldError, match=r"mine.*choose another folder"):
         write_world(tmp_path / "mine", ARGUMENTS, Parameters())
 
 
-def test_a_broken_off_world_is_written_anew(tmp_path):
-    left = tmp_path / "world.tmp" / "raw"
+def test_a_world_whose_writer_was_killed_is_written_anew(tmp_path):
+    left = tmp_path / "world.tmp" / "world" / "raw"
     left.mkdir(parents=True)
     (left / "stale").touch()
     assert write_world(tmp_path / "world", Arguments(1, 2, 16, 16, 0), Parameters(), processes=1)
-    assert not left.exists() and not (tmp_path / "world" / "raw" / "stale").exists()
+    assert not (tmp_path / "world" / "raw" / "stale").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["world"]
+    assert not list((tmp_path / "world").rglob(".lock"))
+
+
+def test_two_processes_cannot_write_one_world(tmp_path):
+    (tmp_path / "world.tmp").mkdir()
+    with lock(tmp_path / "world.tmp"), pytest.raises(BlockingIOError, match=r"world\.tmp: another process"):
+        write_world(tmp_path / "world", Arguments(1, 2, 16, 16, 0), Parameters(), processes=1)
 
 
 def test_every_photo_has_features_of_what_is_drawn(world):

@@ -10,7 +10,7 @@ from data_builders.posts import read
 from data_builders.posts.post import Post, RawDataError, Skips
 from data_builders.posts.read import read_posts
 from data_builders.posts.table import PostTable, hashtags
-from tests.helpers.raw_layout import OPTIONS, InstagramFolder, with_options
+from tests.helpers.raw_layout import OPTIONS, InstagramFolder
 
 
 def post(post_id="p", *, time=10, likes=5, images=("a",), **more) -> Post:
@@ -158,7 +158,7 @@ def test_an_unreadable_image_takes_its_post_along_unless_all_are_kept():
     found = probes(a=True, b=False, c=False, d=True)
     for carousel, post_ids, ids in [("all", ["1", "3"], [["a"], ["d"]]), ("first", ["3"], [["d"]])]:
         skips = Skips()
-        kept = posts.drop_unreadable(table, found, with_options(carousel=carousel), skips)
+        kept = posts.drop_unreadable(table, found, skips, carousel=carousel, max_images=30)
         assert kept["post_id"].to_list() == post_ids and kept["image_ids"].to_list() == ids
         assert kept["image_paths"].to_list() == [[f"{name}.jpg" for name in names] for names in ids]
         assert kept.schema == posts.SCHEMA
@@ -169,7 +169,8 @@ def test_an_unreadable_image_takes_its_post_along_unless_all_are_kept():
 def test_nothing_unreadable_changes_nothing():
     table = table_of(post("1", images=("a", "b")))
     skips = Skips()
-    assert posts.drop_unreadable(table, probes(a=True, b=True), with_options(carousel="all"), skips).equals(table)
+    kept = posts.drop_unreadable(table, probes(a=True, b=True), skips, carousel="all", max_images=30)
+    assert kept.equals(table)
     assert not skips.counts
 
 
@@ -177,32 +178,32 @@ def test_a_post_that_fits_no_group_is_dropped_after_its_unreadable_images():
     table = table_of(post("1", images=("a", "b", "c")), post("2", images=("d", "e", "f")))
     found = probes(a=True, b=True, c=False, d=True, e=True, f=True)
     skips = Skips()
-    kept = posts.drop_unreadable(table, found, with_options(carousel="all", max_images=2), skips)
+    kept = posts.drop_unreadable(table, found, skips, carousel="all", max_images=2)
     assert kept["post_id"].to_list() == ["1"]
     assert skips.counts == {"image unreadable": 1, "too many images": 1}
 
 
 def test_every_path_must_have_been_probed():
     with pytest.raises(ValueError, match=r"b\.jpg"):
-        posts.drop_unreadable(table_of(post(images=("a", "b"))), probes(a=True), OPTIONS, Skips())
+        posts.drop_unreadable(table_of(post(images=("a", "b"))), probes(a=True), Skips(), carousel="all", max_images=30)
 
 
 def test_no_readable_image_at_all_is_an_error():
     with pytest.raises(RawDataError, match="image unreadable: 1"):
-        posts.drop_unreadable(table_of(post()), probes(a=False), OPTIONS, Skips())
+        posts.drop_unreadable(table_of(post()), probes(a=False), Skips(), carousel="all", max_images=30)
 
 
 def test_images_without_features_are_dropped_by_name_up_to_one_percent():
     table = table_of(*(post(f"{i:03}", images=(f"{i}", f"{i}b")) for i in range(200)))
     lacking = [("u", "7"), ("u", "8"), ("other", "9")]  # 2 of 200 posts: exactly 1 %; the last is no image of ours
     skips = Skips()
-    kept = posts.drop_without_features(table, lacking, with_options(carousel="first"), skips)
+    kept = posts.drop_without_features(table, lacking, skips, carousel="first")
     assert len(kept) == 198 and skips.counts == {"no features": 2}
-    rest = posts.drop_without_features(table, lacking, with_options(carousel="all"), Skips())
+    rest = posts.drop_without_features(table, lacking, Skips(), carousel="all")
     assert len(rest) == 200 and rest.row(7, named=True)["image_ids"] == ["7b"]
     with pytest.raises(RawDataError, match=r"3 of 200 posts have no features, such as u/7.*1 %"):
-        posts.drop_without_features(table, [*lacking, ("u", "9")], OPTIONS, Skips())
-    assert posts.drop_without_features(table, [], OPTIONS, Skips()).equals(table)
+        posts.drop_without_features(table, [*lacking, ("u", "9")], Skips(), carousel="first")
+    assert posts.drop_without_features(table, [], Skips(), carousel="first").equals(table)
 
 
 def test_nothing_usable_is_an_error_that_says_why(tmp_path):

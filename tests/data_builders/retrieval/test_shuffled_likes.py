@@ -58,7 +58,7 @@ def test_likes_are_permuted_within_account_and_split():
     options = plain_choices()
     for account, rows in posts(1).group_by("account"):
         args = (account[0], *(rows[name].to_list() for name in ("post_id", "time", "likes")), [1] * len(rows))
-        drawn = shuffled_likes.shuffle(*args, options)
+        drawn = shuffled_likes.shuffle(*args, options["groups"], options["split"])
         walked = shuffled_likes.assign_groups(np.array(args[2]), np.array(args[4]), 7.0, 30)
         first = {n: args[1][int(np.flatnonzero(walked == n)[0])] for n in set(walked.tolist())}
         split = np.array([shuffled_likes.split_of(account[0], first[n], 0, "group") for n in walked.tolist()])

@@ -16,10 +16,12 @@ from tensorflow_datasets.core import shuffle
 
 from data_builders.dataset import SPLITS, GroupDataset
 from data_builders.posts.post import RawDataError
+from data_builders.top3000.tfds_repairs import PlainBucket, repaired
 from data_builders.top3000.top3000_dataset_builder import Builder
 from tests.helpers import tiny_world
 from tests.helpers.built import build_quietly, config
 from tests.helpers.paths import ROOT
+from third_party_ports.files import lock
 
 pytestmark = pytest.mark.xdist_group("built")
 
@@ -70,6 +72,14 @@ def test_a_split_beyond_the_buffer_spills_without_tensorflow_to_the_same_bytes(w
     assert "tensorflow" not in sys.modules
 
 
+def test_tfds_gets_its_own_classes_back_even_after_an_error():
+    original = shuffle._Bucket
+    with pytest.raises(OSError), repaired():
+        assert shuffle._Bucket is PlainBucket
+        raise OSError("disk full")
+    assert shuffle._Bucket is original
+
+
 def test_the_same_examples_come_through_beam(world, folder, tmp_path):
     pytest.importorskip("apache_beam", reason="the extra `beam` is not installed")
     result = subprocess.run(
@@ -82,6 +92,15 @@ def test_the_same_examples_come_through_beam(world, folder, tmp_path):
     beam, alone = files(tmp_path / "top3000" / "1.1.0"), files(folder)
     assert beam.keys() == alone.keys()
     assert {name for name in beam if beam[name] != alone[name]} <= {"dataset_info.json"}
+
+
+def test_two_builds_cannot_write_one_data_dir(world, tmp_path):
+    staging = tmp_path / ".top3000.building"
+    staging.mkdir()
+    with lock(staging), pytest.raises(BlockingIOError, match="another process"):
+        build_quietly(world, tmp_path)
+    build_quietly(world, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["top3000"]
 
 
 def test_an_existing_data_set_is_kept_unless_choices_differ(world, tmp_path, capsys):
