@@ -11,13 +11,13 @@ from configs import full
 from ipa_jax.__main__ import COMMANDS
 from tests.helpers.paths import ROOT
 
-PAGES = [file for file in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
-         if file.is_file()]  # fmt: skip
+PAGES = [file for file in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "third_party_ports/README.md",
+                         *sorted((ROOT / "docs").glob("*.md"))) if file.is_file()]  # fmt: skip
 FOLDERS = ("benchmarks", "configs", "data_builders", "docs", "ipa_jax", "tests", "third_party_ports")
 FIELDS = full.get_config().to_dict()
 # The parts of a config that pages name without "config." before them.
 PARTS = "|".join(name for name, value in FIELDS.items() if isinstance(value, dict))
-each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
 def _blocks(text: str) -> list[str]:

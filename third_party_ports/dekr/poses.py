@@ -1,8 +1,7 @@
-"""DEKR's output maps -> the people of a photo, each with keypoints, box and score.
+"""From DEKR's output maps to the people in a photo, each with keypoints, a box and a score.
 
-Behaviour of HRNet/DEKR (MIT; CVPR 2021) up to image coordinates; what is stored of them is this project's choice
-(`stored`). Runs in reading processes: numpy alone, scipy only for the optional refinement. Base pixels are those of the
-canvas at test scale 1 (`dekr_canvas.Geometry`).
+Follows HRNet/DEKR (MIT; CVPR 2021) up to image coordinates. What is stored of the people is this project's choice
+(`stored`). Uses NumPy and SciPy, no jax. Base pixels are those of the canvas at test scale 1 (`canvas.Geometry`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,9 +22,10 @@ from third_party_ports.dekr.maps import (
     whole_mean_heat,
 )
 from third_party_ports.dekr.nms import keep, neighbours
+from third_party_ports.dekr.refinement import refined
 
 STRIDE = 4  # canvas pixels per map pixel
-FEWEST_VISIBLE = 3  # keypoints of a person that is stored
+FEWEST_VISIBLE = 3  # visible keypoints that a stored person needs
 Outputs = tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]
 
 
@@ -34,20 +34,20 @@ class PoseSettings:
     """The released COCO settings, and this project's choices of what is stored.
 
     Attributes:
-      scales: test scales that the network is shown; 1 must be among them.
-      flip: it is shown the mirrored canvases too.
-      max_people: peaks taken of a scale, and people kept.
-      centre_threshold: a peak of the centre heat lies above this (the original's `keypoint_threshold`).
+      scales: the test scales that the network sees; 1 must be among them.
+      flip: whether the network also sees the mirrored canvases.
+      max_people: how many peaks are taken per scale, and how many people are kept.
+      centre_threshold: a peak of the centre heat must be above this (the original's `keypoint_threshold`).
       pool_threshold1, pool_threshold2: mean side of a map above which centres compete in 7 x 7 or 5 x 5 pixels.
-      nms_thre: keypoints nearer than this share of a pose's diagonal are common; None: 0.05 with one scale, else 0.15.
+      nms_thre: keypoints nearer than this share of a pose's diagonal are common. None: 0.05 with one scale, else 0.15.
       nms_num_thre: poses with more common keypoints than this are one person.
-      decrease: of the other scales' centre scores against those of scale 1.
-      match_hmp: refine poses on the heat, with adjust_threshold, max_absorb_distance, gaussian_kernel and sigma
-        (`pose_refinement.refined`).
-      original_defect: the refinement numbers the pixels of windows at the border as the original does, wrongly.
-      person_score: a person is stored from this final score on.
-      keypoint_score: a keypoint is visible above this score, if it lies inside the image.
-      max_stored: people stored of a photo.
+      decrease: factor of the other scales' centre scores, relative to scale 1.
+      match_hmp: whether poses are refined on the heat, with adjust_threshold, max_absorb_distance, gaussian_kernel and
+        sigma (see `refinement.refined`).
+      original_defect: whether the refinement repeats the original's error at the border (see `refinement.fitted`).
+      person_score: a person is stored if the final score is at least this.
+      keypoint_score: a keypoint inside the image is visible if its score is above this.
+      max_stored: how many people are stored per photo.
     """
 
     scales: tuple[float, ...] = (1.0,)
@@ -71,8 +71,13 @@ class PoseSettings:
 
 
 class Person(NamedTuple):
-    """keypoints float32 [17, 3] (x, y in pixels of the photo, score; 0 outside it), box float32 [4] (x0, y0, x1, y1 in
-    the same pixels), score."""
+    """A person in a photo.
+
+    Attributes:
+      keypoints: float32 [17, 3], x and y in pixels of the photo, and score, which is 0 outside the photo.
+      box: float32 [4], (x0, y0, x1, y1) in pixels of the photo.
+      score: of the person.
+    """
 
     keypoints: np.ndarray
     box: np.ndarray
@@ -80,7 +85,7 @@ class Person(NamedTuple):
 
 
 class ScaleMaps(NamedTuple):
-    """One scale's maps, float32: heat [h, w, 18] averaged with the mirrored canvas, offsets [h, w, 34] as given."""
+    """One scale's maps, float32: heat [h, w, 18], averaged with the mirrored canvas's; offsets [h, w, 34] as given."""
 
     scale: float
     heat: np.ndarray
@@ -89,8 +94,14 @@ class ScaleMaps(NamedTuple):
 
 
 class Candidates(NamedTuple):
-    """Poses before NMS, scales descending: points float32 [n, 17, 2] in base pixels, centre scores [n] (balanced
-    between scales), keypoint heat [n, 17], and how many each scale gave."""
+    """Poses before NMS, scales descending.
+
+    Attributes:
+      points: float32 [n, 17, 2], in base pixels.
+      centre: [n], centre scores, balanced between scales.
+      heat: [n, 17], keypoint heat.
+      counts: how many poses each scale gave.
+    """
 
     points: np.ndarray
     centre: np.ndarray
@@ -99,6 +110,7 @@ class Candidates(NamedTuple):
 
     @property
     def heat_score(self) -> np.ndarray:
+        """[n]: the mean keypoint heat."""
         return self.heat.mean(axis=1)
 
 
@@ -108,14 +120,17 @@ def people(
     settings: PoseSettings | None = None,
     rescore: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> list[Person]:
-    """The people of a photo, by score descending; an empty list where nobody is found.
+    """Finds the people in a photo.
 
     Args:
-      maps: per test scale the network's heat [h, w, 18] and offset [h, w, 34] for the canvas, then for the mirrored
+      maps: by test scale, the network's heat [h, w, 18] and offset [h, w, 34] for the canvas, then for the mirrored
         canvas (or None, None), any float type.
       geometry: of the photo's canvas.
-      settings: the released ones where None.
-      rescore: keypoints [N, 17, 3] in pixels of the photo -> factors of the scores [N] (`pose_rescoring.rescorer`).
+      settings: None: the released ones.
+      rescore: keypoints [N, 17, 3] in pixels of the photo -> factors of the scores [N] (`rescoring.rescorer`).
+
+    Returns:
+      The people by descending score; an empty list if there are none.
 
     Raises:
       ValueError: scale 1 is not among the maps, a map's shape does not fit the canvas, or a value is not finite.
@@ -136,27 +151,29 @@ def people(
 
 
 def scale_maps(maps: Mapping[float, Outputs], base: tuple[int, int]) -> list[ScaleMaps]:
-    """The outputs of `people`, checked, in float32 and in the order of processing: scales descending."""
+    """Checks the network's outputs and returns them as float32, scales descending. Raises ValueError as `people`."""
     if 1 not in maps:
-        raise ValueError(f"maps of the scales {sorted(maps)}; scale 1 must be among them, the scores refer to it")
+        raise ValueError(f"maps of scales {sorted(maps)}: add scale 1, to which the scores refer")
     result = []
     for scale in sorted(maps, reverse=True):
-        given = [None if part is None else np.asarray(part, np.float32) for part in maps[scale]]
         size = tuple(int(side * scale) // STRIDE for side in base)
-        for part, channels in zip(given, (CENTRE + 1, 2 * KEYPOINTS) * 2, strict=True):
+        for part, channels in zip(maps[scale], (CENTRE + 1, 2 * KEYPOINTS) * 2, strict=True):
             if part is not None and part.shape != (*size, channels):
                 raise ValueError(f"a map of scale {scale:g} is {part.shape}; base {base} needs {(*size, channels)}")
             if part is not None and not np.isfinite(part).all():
-                raise ValueError(f"the pose network's output at scale {scale:g} is not finite; are its weights intact?")
-        heat, offset, heat_mirrored, offset_mirrored = given
+                raise ValueError(f"the pose network's output at scale {scale:g} is not finite: check its weights")
+        heat, offset = (np.asarray(part, np.float32) for part in maps[scale][:2])
+        heat_mirrored, offset_mirrored = (
+            None if part is None else np.asarray(part, np.float32) for part in maps[scale][2:]
+        )
         if (heat_mirrored is None) != (offset_mirrored is None):
-            raise ValueError(f"scale {scale:g} has one map of the mirrored canvas; give heat and offset, or None twice")
+            raise ValueError(f"scale {scale:g} has one map of the mirrored canvas: give heat and offset, or None twice")
         result.append(ScaleMaps(scale, flip_average(heat, heat_mirrored), offset, offset_mirrored))
     return result
 
 
 def candidates(scales: Sequence[ScaleMaps], base: tuple[int, int], settings: PoseSettings) -> Candidates:
-    """A pose for each peak of the centre heat, of all scales."""
+    """Returns a pose for each peak of the centre heat, for all scales."""
     points, centre = [], []
     for maps in scales:
         height, width, _ = maps.heat.shape
@@ -177,7 +194,7 @@ def candidates(scales: Sequence[ScaleMaps], base: tuple[int, int], settings: Pos
 
 
 def select(found: Candidates, settings: PoseSettings) -> list[int]:
-    """The candidates that the NMS keeps, in its order."""
+    """Returns the indices of the candidates that NMS keeps, in its order."""
     share = settings.nms_thre
     if share is None:
         share = 0.05 if len(found.counts) == 1 else 0.15
@@ -186,16 +203,17 @@ def select(found: Candidates, settings: PoseSettings) -> list[int]:
 
 
 def kept_poses(found: Candidates, kept: Sequence[int]) -> np.ndarray:
-    """float32 [k, 17, 3], x and y in base pixels, score = centre score * keypoint heat; the mean is the person's."""
-    kept = np.asarray(kept, int)
-    scores = found.centre[kept, None] * found.heat[kept]
-    return np.concatenate([found.points[kept], scores[..., None]], axis=-1)
+    """Returns poses float32 [k, 17, 3]: x and y in base pixels, and score.
+
+    A score is centre score times keypoint heat; the mean over a pose's keypoints is the person's score.
+    """
+    rows = np.asarray(kept, int)
+    scores = found.centre[rows, None] * found.heat[rows]
+    return np.concatenate([found.points[rows], scores[..., None]], axis=-1)
 
 
 def refine(poses: np.ndarray, scales: Sequence[ScaleMaps], base: tuple[int, int], settings: PoseSettings) -> np.ndarray:
-    """Poses [k, 17, 3] with x and y matched to the heat, see `pose_refinement`."""
-    from third_party_ports.dekr.refinement import refined
-
+    """Matches the x and y of poses [k, 17, 3] to the heat, see `refinement.refined`."""
     heats = [maps.heat for maps in scales]
     return refined(
         poses,
@@ -210,15 +228,16 @@ def refine(poses: np.ndarray, scales: Sequence[ScaleMaps], base: tuple[int, int]
 
 
 def in_image(poses: np.ndarray, geometry: Geometry) -> np.ndarray:
-    """Poses [k, 17, 3] in base pixels -> float32 [k, 17, 3] in pixels of the photo; nothing is clipped."""
+    """Converts poses [k, 17, 3] from base pixels to pixels of the photo, float32. Nothing is clipped."""
     return np.concatenate([geometry.to_image(poses[..., :2]), poses[..., 2:]], axis=-1).astype(np.float32)
 
 
 def stored(keypoints: np.ndarray, scores: np.ndarray, height: int, width: int, settings: PoseSettings) -> list[Person]:
-    """What is kept of the people found in a photo: the best few, with the keypoints that can be seen.
+    """Returns the best people found in a photo, if enough of their keypoints are visible.
 
     Args:
-      keypoints: float32 [k, 17, 3], x and y in pixels of the photo, score; scores: [k], final.
+      keypoints: float32 [k, 17, 3], x and y in pixels of the photo, and score.
+      scores: [k], the people's final scores.
       height, width: of the photo.
     """
     x, y = keypoints[..., 0], keypoints[..., 1]
@@ -235,7 +254,10 @@ def stored(keypoints: np.ndarray, scores: np.ndarray, height: int, width: int, s
 
 
 def box(points: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Extent of points [n, 2], 10 % of its longer side (at least 1 px) wider on all sides, within the photo."""
+    """Returns the box around points [n, 2], float32 [4], cut to the photo.
+
+    It is wider than the points' extent by 10 % of the longer side, at least 1 px, on each side.
+    """
     low, high = points.min(axis=0), points.max(axis=0)
     margin = max(0.1 * float((high - low).max()), 1.0)
     corners = np.concatenate([low - margin, high + margin])
