@@ -31,7 +31,7 @@ COMMANDS = {
     "report": Command("ipa_jax.report.__main__", "one page about one or more runs"),
     "baselines": Command("ipa_jax.baselines.__main__", "what needs no training: chance, neighbours, metadata"),
     "zero-shot": Command("ipa_jax.peers.zero_shot", "a peer's published weights on your data set"),
-    "checklist": Command("ipa_jax.leakage.checklist", "look for leaks in a data set and a run"),
+    "checklist": Command("ipa_jax.leakage.__main__", "look for leaks in a data set and a run"),
     "near-duplicates": Command("ipa_jax.leakage.near_duplicates", "test photos that lie close to a train photo"),
     "human-study": Command("ipa_jax.human_study.__main__", "ask people the same question, on a local page"),
     "tables": Command("ipa_jax.experiments.tables", "Tables 1 and 2 of the paper, every row"),

@@ -1,13 +1,13 @@
-"""The SQLite file of a study: who takes part, which pairs each sees, what each chose. Likes are never in it.
+"""The SQLite file of a study: who takes part, which pairs they see, and what they chose. It never holds likes.
 
-Every call is a transaction of its own on a connection of its own, so threads and processes may share the file, and
-what a call has returned is on the disk.
+Each call opens a connection and makes one transaction, so threads and processes may share the file, and everything that
+a call has kept is on the disk when it returns.
 """
 
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -16,9 +16,9 @@ from ipa_jax.human_study.pairs import Pair
 
 SIDES = ("left", "right")
 NAME_LENGTH = 80
-PACE = 0.4  # s: an answer so soon after the one before is the rest of a double click, or of a key held down
-_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"  # without what is misread: 0 and o, 1, i and l
-_APPLICATION = 0x49504148  # "IPAH", so that another program's file is not taken for ours
+PACE = 0.4  # s: an answer sooner after the last is a double click, or a key that is held down
+_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"  # without characters that are easily confused: 0 and o, 1, i and l
+_APPLICATION = 0x49504148  # "IPAH": marks the file as a study
 _SCHEMA = f"""
 CREATE TABLE study (
   one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -46,7 +46,15 @@ PRAGMA application_id = {_APPLICATION};
 
 @dataclass(frozen=True)
 class Study:
-    """What a file belongs to; `data` is the data set's folder, `digest` of pairs.py, `pairs` a participant."""
+    """What the answers in a file belong to.
+
+    Attributes:
+      data: the data set's folder.
+      split: train, validation or test.
+      digest: of the split's images (pairs.py).
+      pairs: how many each participant sees.
+      seed: of the draw of pairs.
+    """
 
     data: str
     split: str
@@ -56,6 +64,8 @@ class Study:
 
 
 class Participant(NamedTuple):
+    """A person: their number, the code to resume with, their name, and how many pairs they have answered."""
+
     id: int
     code: str
     name: str
@@ -63,7 +73,7 @@ class Participant(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """A pair on the page: position from 1, and the keys that stand for it and for its photos in URLs."""
+    """A pair on the page: its position from 1, and the random keys of the pair and its photos in forms and URLs."""
 
     position: int
     key: str
@@ -72,7 +82,7 @@ class Shown(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """An answer as it is scored: the image chosen and the other, by position in the group `record`."""
+    """An answer: the chosen image and the other one, by their positions in the group `record`."""
 
     participant: int
     record: int
@@ -82,19 +92,22 @@ class Choice(NamedTuple):
 
 
 def new_code() -> str:
-    """A participant's code, such as k7fq-2m9x: 40 random bits that can be copied by hand."""
+    """A new code for a participant, such as k7fq-2m9x: about 40 random bits that are easy to copy by hand."""
     letters = [secrets.choice(_ALPHABET) for _ in range(8)]
     return f"{''.join(letters[:4])}-{''.join(letters[4:])}"
 
 
 def read_code(text: str) -> str | None:
-    """A code as typed, in whatever case and with whatever between, as `new_code` writes it; None: not one."""
+    """A typed code as `new_code` writes it, whatever its case and separators; None if it is not a code."""
     letters = "".join(c for c in text.lower() if c.isalnum())
     return f"{letters[:4]}-{letters[4:]}" if len(letters) == 8 and set(letters) <= set(_ALPHABET) else None
 
 
 class Answers:
-    """The study in the file `path`; `create` makes it, everything else needs it to be there."""
+    """The study in a file. `create` makes the file; everything else needs it to exist.
+
+    Every method raises OSError if the file cannot be read or written.
+    """
 
     def __init__(self, path: Path):
         self.path = path
@@ -117,50 +130,57 @@ class Answers:
         finally:
             connection.close()
 
-    def _read(self):
-        return self._open("rw", "BEGIN")  # not "ro": a reader of a WAL file may have to tidy up after a killed writer
+    def _read(self) -> AbstractContextManager[sqlite3.Connection]:
+        return self._open("rw", "BEGIN")  # not "ro": a reader of a WAL file may have to clean up after a killed writer
 
-    def _write(self):
+    def _write(self) -> AbstractContextManager[sqlite3.Connection]:
         return self._open("rw", "BEGIN IMMEDIATE")
 
     def create(self, study: Study) -> None:
-        """Makes the file, or goes on with one that is there.
+        """Makes the file, or resumes the study if the file exists.
 
         Raises:
-          ValueError: the file holds another study; names the fields.
-          OSError: it is no file of ours, or cannot be written.
+          ValueError: the file holds another study; names the fields that differ.
+          OSError: the file is not a study's, or cannot be written.
         """
         if not self.path.exists() or not self.path.stat().st_size:
             self._make(study)
-        there, wanted = asdict(self.study()), asdict(study)
-        differ = [name for name in ("split", "digest", "pairs", "seed") if there[name] != wanted[name]]
+        held, wanted = asdict(self.study()), asdict(study)
+        differ = [name for name in ("split", "digest", "pairs", "seed") if held[name] != wanted[name]]
         if differ:
-            told = ", ".join(f"{name} {there[name]}, not {wanted[name]}" for name in differ)
-            raise ValueError(f"{self.path} holds another study ({told}): start it likewise, or with another --db")
+            fields = ", ".join(f"{name} {held[name]}, not {wanted[name]}" for name in differ)
+            raise ValueError(
+                f"{self.path} holds another study ({fields}); repeat its flags, or give another file (--db)"
+            )
 
     def _make(self, study: Study) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._open("rwc", "BEGIN IMMEDIATE") as db:
             if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                return  # another process was quicker
+                return  # another process was faster
             for statement in _SCHEMA.split(";\n"):  # executescript would commit first
                 db.execute(statement)
             db.execute("INSERT INTO study VALUES (1, :data, :split, :digest, :pairs, :seed)", asdict(study))
 
     def study(self) -> Study:
-        """Raises FileNotFoundError where there is no file, OSError where it is not a study's."""
+        """What the answers belong to. Raises FileNotFoundError without a file, OSError if the file is not a study's."""
         if not self.path.exists():
-            raise FileNotFoundError(f"{self.path}: no such file (--db); `serve` makes one")
+            raise FileNotFoundError(f"{self.path}: no such file (--db); start a study with `ipa-jax human-study serve`")
         with self._read() as db:
             if db.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
-                raise OSError(f"{self.path} is not a file of `serve` (--db)")
+                raise OSError(f"{self.path} is not the file of a study (--db); give another file")
             return Study(*db.execute("SELECT data, split, digest, pairs, seed FROM study").fetchone())
 
     def enter(self, code: str, name: str, draw: Callable[[int], Sequence[Pair]], now: float) -> str:
-        """Adds a participant with the pairs draw(participant's number), and returns the code that is theirs.
+        """Adds a participant and returns their code.
 
-        The same code and name again, as a form sent twice has them, is the same participant; a code that someone else
-        has is replaced by a new one.
+        A form that is sent twice has the same code and name again, and gives the same participant.
+
+        Args:
+          code: the participant's code, unless somebody else has it: then they get a new one.
+          name: at most NAME_LENGTH characters.
+          draw: gives the pairs of a participant by their number.
+          now: UTC seconds.
         """
         with self._write() as db:
             taken = db.execute("SELECT name FROM participants WHERE code = ?", (code,)).fetchone()
@@ -170,6 +190,7 @@ class Answers:
             participant = db.execute(
                 "INSERT INTO participants (code, name, started) VALUES (?, ?, ?)", (code, name, now)
             ).lastrowid
+            assert participant is not None  # it is, after an INSERT
             rows = [
                 (participant, position, *pair, *(secrets.token_urlsafe(16) for _ in range(3)))
                 for position, pair in enumerate(draw(participant), start=1)
@@ -182,12 +203,12 @@ class Answers:
         return code
 
     def participant(self, code: str) -> Participant | None:
-        """Who has this code; None where nobody has."""
+        """The participant with this code; None if nobody has it."""
         found = self._participants("WHERE code = ?", code)
         return found[0] if found else None
 
     def participants(self) -> list[Participant]:
-        """All, in the order in which they started."""
+        """All participants, in the order in which they started."""
         return self._participants("ORDER BY id")
 
     def _participants(self, which: str, *values: str) -> list[Participant]:
@@ -197,7 +218,7 @@ class Answers:
             return [Participant(*row) for row in db.execute(query, values)]
 
     def upcoming(self, participant: int) -> list[Shown]:
-        """The first pair without an answer and the one after it, as far as there are any."""
+        """The first pair without an answer and the one after it: two, one or no pairs."""
         with self._read() as db:
             return self._upcoming(db, participant)
 
@@ -211,24 +232,27 @@ class Answers:
         return [Shown(*row) for row in rows]
 
     def answer(self, participant: int, key: str, side: str, now: float, *, pace: float = PACE) -> bool:
-        """Keeps an answer to the pair that is next; returns False, and changes nothing, for any other.
+        """Keeps an answer to the participant's next pair; returns False, and changes nothing, for any other answer.
 
         Args:
+          participant: their number.
           key: of the pair that was on the page.
-          pace: s, the least time since this participant's answer before; sooner ones are refused.
+          side: "left" or "right".
+          now: UTC seconds.
+          pace: seconds since the participant's last answer; sooner ones are refused.
         """
         with self._write() as db:
             upcoming = self._upcoming(db, participant)
             if not upcoming or upcoming[0].key != key or side not in SIDES:
                 return False
             before = db.execute("SELECT max(answered) FROM answers WHERE participant = ?", (participant,)).fetchone()[0]
-            if before is not None and 0 <= now - before < pace:  # below 0: the clock was set back
+            if before is not None and 0 <= now - before < pace:  # below 0 if the clock was set back
                 return False
             db.execute("INSERT INTO answers VALUES (?, ?, ?, ?)", (participant, upcoming[0].position, side, now))
         return True
 
     def photo(self, participant: int, key: str) -> tuple[int, int] | None:
-        """(record, position in it) of a photo of this participant's pairs up to the one after the next."""
+        """(record, position in it) of a photo of the participant's next two or earlier pairs; None otherwise."""
         with self._read() as db:
             row = db.execute(
                 "SELECT record, iif(left_key = :key, left_image, right_image) FROM pairs "
@@ -236,7 +260,7 @@ class Answers:
                 "AND position <= 2 + (SELECT count(*) FROM answers WHERE participant = :participant)",
                 {"participant": participant, "key": key},
             ).fetchone()
-        return row and tuple(row)
+        return tuple(row) if row else None
 
     def choices(self) -> list[Choice]:
         """All answers, by participant and position."""

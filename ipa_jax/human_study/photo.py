@@ -1,22 +1,22 @@
-"""A stored photo as a participant gets it: the picture and nothing else."""
+"""A stored photo as participants get it: the picture without its metadata."""
 
 import io
 
 from data_builders.photos import upright
 
-SIDE = 1440  # px, the longer one: no screen shows more of half its width
+SIDE = 1440  # px of the longer side: a photo takes half the width of a screen
 QUALITY = 90
 
 
 def plain(photo: bytes) -> bytes:
-    """A JPEG, PNG or WebP file, upright and encoded anew as a JPEG without EXIF, profile, comment or name.
+    """Encodes a JPEG, PNG or WebP file again, as an upright JPEG without EXIF, profile, comment or name.
 
     Raises:
-      PhotoError: not such a file, or broken.
+      PhotoError: the file has another format, or is broken.
     """
     shown = upright(photo, near=SIDE)
     shown.thumbnail((SIDE, SIDE))
-    shown.info.clear()  # Pillow would copy the comment
+    shown.info.clear()  # or Pillow copies the comment
     out = io.BytesIO()
     shown.save(out, "JPEG", quality=QUALITY)
     return out.getvalue()

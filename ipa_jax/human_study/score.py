@@ -1,23 +1,23 @@
-"""Accuracy of the people of a study, as the paper's human row and without its trimming."""
+"""How often the people of a study were right, with the paper's trimming (section 4.2.1) and without it."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from data_builders.dataset import GroupDataset
+from ipa_jax.human_study.answers import Answers
+from ipa_jax.human_study.pairs import digest
 from ipa_jax.metrics import bootstrap
-
-if TYPE_CHECKING:
-    from data_builders.dataset import GroupDataset
-    from ipa_jax.human_study.answers import Answers
 
 
 def trimmed_mean(accuracy: np.ndarray, times: np.ndarray | None = None) -> np.ndarray:
-    """The mean without the highest and the lowest, one of each (section 4.2.1).
+    """The mean without one highest and one lowest value (section 4.2.1).
 
     Args:
       accuracy: float64 [P], P >= 3 people.
-      times: float64 [D, P], how often a draw holds each, each row summing to P; None: each once.
-    Returns float64 [D], or [1].
+      times: float64 [D, P], how often each draw holds each person, with rows that sum to P; None: one draw, each once.
+    Returns:
+      float64 [D].
     """
     times = np.ones((1, len(accuracy))) if times is None else times
     highest = np.where(times > 0, accuracy, -np.inf).max(axis=1)
@@ -26,7 +26,15 @@ def trimmed_mean(accuracy: np.ndarray, times: np.ndarray | None = None) -> np.nd
 
 
 def summary(accuracy: np.ndarray, *, draws: int, seed: int) -> dict[str, Any]:
-    """mean, trimmed_mean (None below 3 people) and their 95 % intervals by bootstrap over people (None below 2, 3)."""
+    """The mean and the trimmed mean with 95 % intervals by bootstrap over people.
+
+    Args:
+      accuracy: float64 [P], of each person.
+      draws, seed: of the bootstrap.
+    Returns:
+      "mean", "mean_interval", "trimmed_mean" and "trimmed_mean_interval". None if there are too few people: 1 for the
+      mean, 2 for its interval, 3 for the others.
+    """
     n = len(accuracy)
     times = bootstrap.draw(n, draws, seed) if n else np.zeros((0, 0))
     return {
@@ -38,25 +46,28 @@ def summary(accuracy: np.ndarray, *, draws: int, seed: int) -> dict[str, Any]:
 
 
 def score(
-    answers: "Answers", dataset: "GroupDataset", *, incomplete: bool = False, draws: int = 1000, seed: int = 0
+    answers: Answers, dataset: GroupDataset, *, incomplete: bool = False, draws: int = 1000, seed: int = 0
 ) -> dict[str, Any]:
-    """Joins the likes of `dataset` to the answers.
+    """Scores the answers by the likes of the data set.
 
     Args:
-      incomplete: count people who have not answered all pairs too, over those that they have.
+      answers: the file of the study.
+      dataset: the split that was served.
+      incomplete: also count people who have not answered all pairs, over those that they have answered.
       draws, seed: of the bootstrap.
-    Returns {"participants": [{"number", "name", "answers", "correct", "accuracy"}], "incomplete": [{"number", "name",
-    "answers"}] (left out, unless asked for), `summary`'s four, "answers", "accuracy" (answers pooled), "left" (share of
-    answers for the left photo), "pairs" (a participant), "split", "data", "digest"}.
-    Raises ValueError where the data set is not the one that was served.
+    Returns:
+      "participants", a list of {"number", "name", "answers", "correct", "accuracy"}; "incomplete", a list of {"number",
+      "name", "answers"}, who are left out; the four figures of `summary`; "answers", the number of all that count;
+      "accuracy" over them; "left", the share of answers for the left photo; "pairs" per participant; "split", "data"
+      and "digest" of the study.
+    Raises:
+      ValueError: the data set is not the one that was served.
     """
-    from ipa_jax.human_study.pairs import digest
-
     study = answers.study()
     if digest(dataset) != study.digest:
         raise ValueError(
             f"{dataset.folder}, {dataset.split}: not the data set that {answers.path} was served from "
-            f"({study.data}, {study.split}, digest {study.digest[:12]}); give that one (--data)"
+            f"({study.data}, {study.split}, digest {study.digest[:12]}); give that one (--data_dir)"
         )
     likes = {tuple(place): count for *place, count in dataset.images.select("record", "position", "likes").iter_rows()}
     chosen = answers.choices()
@@ -90,11 +101,11 @@ def score(
 
 
 def lines(result: dict[str, Any]) -> list[str]:
-    """`score`'s result as text."""
+    """The result of `score` as text."""
     table = [f"{'':>4}  {'participant':<30}{'answers':>9}{'correct':>9}{'accuracy':>11}"]
     for person in result["participants"]:
-        told = f"{person['answers']:>9}{person['correct']:>9}{100 * person['accuracy']:>9.1f} %"
-        table.append(f"{person['number']:>4}  {person['name'][:29]:<30}{told}")
+        figures = f"{person['answers']:>9}{person['correct']:>9}{100 * person['accuracy']:>9.1f} %"
+        table.append(f"{person['number']:>4}  {person['name'][:29]:<30}{figures}")
     for person in result["incomplete"]:
         table.append(f"{person['number']:>4}  {person['name'][:29]:<30}{person['answers']:>9}   left out: not finished")
     count = len(result["participants"])
@@ -102,8 +113,8 @@ def lines(result: dict[str, Any]) -> list[str]:
     for name, key in (("mean", "mean"), ("without highest and lowest (the paper's)", "trimmed_mean")):
         if result[key] is not None:
             interval = result[f"{key}_interval"]
-            told = f" (95 % {100 * interval[0]:.2f} to {100 * interval[1]:.2f}, over participants)" if interval else ""
-            table.append(f"  {name}: {100 * result[key]:.2f} %{told}")
+            shown = f" (95 % {100 * interval[0]:.2f} to {100 * interval[1]:.2f}, over participants)" if interval else ""
+            table.append(f"  {name}: {100 * result[key]:.2f} %{shown}")
     if 0 < count < 3:
         table.append("  without highest and lowest: needs 3 participants")
     if result["left"] is not None:

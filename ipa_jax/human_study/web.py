@@ -1,61 +1,160 @@
-"""The page: start, pairs, thanks. Plain forms that work without a script; static/study.js adds keys and calm.
+"""The pages of the study: start, pairs, thanks. Plain forms that work without a script; static/study.js adds the keys.
 
-Nothing that leaves here tells an account, an id, a file name or a number of likes: photos go by random keys, to the
-participant whose pairs they belong to alone.
+No page says anything about an account, an id, a file name or a number of likes. Photos are served under random keys,
+and only to the participant who sees them.
 """
 
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
-from flask import Flask, Response, abort, redirect, render_template, request, url_for
+from flask import Flask, Response, abort, make_response, redirect, render_template, request, url_for
 from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as AnyResponse
 
+from data_builders.dataset import GroupDataset
+from ipa_jax import local_page
 from ipa_jax.human_study import answers as store
 from ipa_jax.human_study import pairs
 from ipa_jax.human_study.photo import plain
-
-if TYPE_CHECKING:
-    from data_builders.dataset import GroupDataset
+from ipa_jax.metrics.display import days
 
 COOKIE = "participant"
 MONTH = 30 * 86_400  # s
-LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-SECONDS_A_PAIR = 8
-HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",  # not no-referrer, which would make a form's Origin "null"
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "X-Robots-Tag": "noindex",
-}
+SECONDS_PER_PAIR = 8  # for the estimate on the start page
 
 
 def create_app(
-    dataset: "GroupDataset", answers: store.Answers, *, hosts: Sequence[str] | None = LOOPBACK, pace: float = store.PACE
+    dataset: GroupDataset,
+    answers: store.Answers,
+    *,
+    hosts: Sequence[str] | None = local_page.LOOPBACK,
+    pace: float = store.PACE,
 ) -> Flask:
-    """The WSGI application of the study that `answers` holds, on the split that it was made for.
+    """The WSGI application of a study.
 
     Args:
-      hosts: names that the page may be asked for by (another site cannot borrow the address); None: any.
-      pace: of Answers.answer.
+      dataset: the split that the study was made for.
+      answers: the file of the study.
+      hosts: as `local_page.new_app` takes it.
+      pace: seconds, as `Answers.answer` takes it.
     """
-    app = Flask(__name__)
-    app.config |= {"TRUSTED_HOSTS": hosts and list(hosts), "MAX_CONTENT_LENGTH": 16_384}
-    study = answers.study()
+    app = local_page.new_app(__name__, hosts)
+    app.register_error_handler(HTTPException, _error_page)
+    pages = _Pages(dataset, answers, pace)
+    shown: dict[str, Callable] = {"/": pages.start, "/study": pages.study_page, "/photo/<key>": pages.photo}
+    sent: dict[str, Callable] = {
+        "/start": pages.enter,
+        "/resume": pages.resume,
+        "/answer": pages.answer,
+        "/leave": pages.leave,
+    }
+    for url, page in shown.items():
+        app.add_url_rule(url, view_func=page, methods=["GET"])
+    for url, page in sent.items():
+        app.add_url_rule(url, view_func=page, methods=["POST"])
+    return app
 
-    def taking_part() -> store.Participant | None:
+
+def _error_page(error: HTTPException) -> tuple[str, int]:
+    text = "There is nothing to see here."
+    return render_template("message.html", title=error.name, text=text), error.code or 500
+
+
+class _Pages:
+    """The pages, each a method: those of GET only show, those of POST change the study."""
+
+    def __init__(self, dataset: GroupDataset, answers: store.Answers, pace: float):
+        self._dataset = dataset
+        self._answers = answers
+        self._pace = pace
+        self._study = answers.study()
+        self._days = days(dataset.options["groups"]["window_days"])
+
+    def start(self) -> AnyResponse | tuple[str, int]:
+        """GET /: the form to take part."""
+        return redirect(url_for("study_page"), 303) if self._participant() else self._start_page()
+
+    def enter(self) -> AnyResponse | tuple[str, int]:
+        """POST /start: adds a participant."""
+        typed = "".join(c if c.isprintable() else " " for c in request.form.get("name", ""))
+        name = " ".join(typed.split())[: store.NAME_LENGTH]
+        code = store.read_code(request.form.get("code", "")) or store.new_code()
+        if not name:
+            return self._start_page("Please give a name; a nickname will do.")
+        if request.form.get("consent") != "yes":
+            return self._start_page("Please tick the box if you want to take part.", name)
+
+        def draw(participant: int) -> list[pairs.Pair]:
+            return pairs.draw(self._dataset, self._study.pairs, self._study.seed, participant)
+
+        return _to_study(self._answers.enter(code, name, draw, time.time()))
+
+    def resume(self) -> AnyResponse | tuple[str, int]:
+        """POST /resume: lets a participant continue, by their code."""
+        code = store.read_code(request.form.get("code", ""))
+        if code is None or self._answers.participant(code) is None:
+            return self._start_page("Nobody has this code. Please check it and try again.", resuming=True)
+        return _to_study(code)
+
+    def study_page(self) -> AnyResponse | str:
+        """GET /study: the participant's next pair, or thanks after the last."""
+        participant = self._participant()
+        if participant is None:
+            return redirect(url_for("start"), 303)
+        upcoming = self._answers.upcoming(participant.id)
+        if not upcoming:
+            return render_template("thanks.html", name=participant.name, pairs=self._study.pairs)
+        pair, *later = upcoming
+        return render_template(
+            "study.html",
+            pair=pair,
+            later=[url_for("photo", key=key) for next_pair in later for key in (next_pair.left, next_pair.right)],
+            pairs=self._study.pairs,
+            days=self._days,
+            code=participant.code,
+        )
+
+    def answer(self) -> AnyResponse:
+        """POST /answer: keeps an answer to the pair that is next."""
+        participant = self._participant()
+        if participant is not None:
+            key, side = request.form.get("pair", ""), request.form.get("side", "")
+            self._answers.answer(participant.id, key, side, time.time(), pace=self._pace)
+        return redirect(url_for("study_page"), 303)  # kept or not: the page shows what is next
+
+    def leave(self) -> AnyResponse:
+        """POST /leave: makes room for another participant in this browser."""
+        participant = self._participant()
+        if participant is None or participant.answered == self._study.pairs:
+            response = redirect(url_for("start"), 303)
+        else:
+            text = "Your answers so far are saved. To continue at any time, enter this code on the first page."
+            page = render_template("message.html", title="See you later", text=text, code=participant.code)
+            response = make_response(page)
+        response.delete_cookie(COOKIE, httponly=True, samesite="Lax")
+        return response
+
+    def photo(self, key: str) -> Response:
+        """GET /photo/KEY: a photo of the participant's current or next pair; 404 for any other."""
+        participant = self._participant()
+        place = participant and self._answers.photo(participant.id, key)
+        if not place:
+            abort(404)
+        record, position = place
+        picture = plain(self._dataset[record]["images"][position])
+        return Response(picture, mimetype="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+
+    def _participant(self) -> store.Participant | None:
+        """Whose browser this is, by its cookie."""
         code = store.read_code(request.cookies.get(COOKIE, ""))
-        return answers.participant(code) if code else None
+        return self._answers.participant(code) if code else None
 
-    def start_page(error: str = "", name: str = "", *, resuming: bool = False) -> tuple[str, int]:
+    def _start_page(self, error: str = "", name: str = "", *, resuming: bool = False) -> tuple[str, int]:
         page = render_template(
             "start.html",
-            pairs=study.pairs,
-            days=_days(dataset),
-            minutes=max(1, round(study.pairs * SECONDS_A_PAIR / 60)),
+            pairs=self._study.pairs,
+            days=self._days,
+            minutes=max(1, round(self._study.pairs * SECONDS_PER_PAIR / 60)),
             code=store.new_code(),
             name=name,
             length=store.NAME_LENGTH,
@@ -64,105 +163,8 @@ def create_app(
         )
         return page, 422 if error else 200
 
-    def to_study(code: str) -> Response:
-        response = redirect(url_for("study_page"), 303)
-        response.set_cookie(COOKIE, code, max_age=MONTH, httponly=True, samesite="Lax")
-        return response
 
-    @app.before_request
-    def same_site_only() -> None:
-        """Another site's page may not answer for a participant."""
-        if request.method == "POST":
-            origin = request.headers.get("Origin", request.host_url.rstrip("/"))
-            site = request.headers.get("Sec-Fetch-Site", "same-origin")
-            if origin != request.host_url.rstrip("/") or site not in ("same-origin", "none"):
-                abort(403)
-
-    @app.after_request
-    def closed(response: Response) -> Response:
-        response.headers.update(HEADERS)
-        if response.mimetype == "text/html":  # the back button must ask again
-            response.headers["Cache-Control"] = "no-store"
-        return response
-
-    @app.errorhandler(HTTPException)
-    def error_page(error: HTTPException) -> tuple[str, int]:
-        return render_template("message.html", title=error.name, text="There is nothing to see here."), error.code
-
-    @app.get("/")
-    def start():
-        return redirect(url_for("study_page"), 303) if taking_part() else start_page()
-
-    @app.post("/start")
-    def enter():
-        typed = "".join(c if c.isprintable() else " " for c in request.form.get("name", ""))
-        name = " ".join(typed.split())[: store.NAME_LENGTH]
-        code = store.read_code(request.form.get("code", "")) or store.new_code()
-        if not name:
-            return start_page("Please give a name; a nickname will do.")
-        if request.form.get("consent") != "yes":
-            return start_page("Please tick the box if you want to take part.", name)
-        seen = lambda number: pairs.draw(dataset, study.pairs, study.seed, number)  # noqa: E731
-        return to_study(answers.enter(code, name, seen, time.time()))
-
-    @app.post("/resume")
-    def resume():
-        code = store.read_code(request.form.get("code", ""))
-        if code is None or answers.participant(code) is None:
-            return start_page("Nobody has this code. Please look at it again.", resuming=True)
-        return to_study(code)
-
-    @app.get("/study")
-    def study_page():
-        participant = taking_part()
-        if participant is None:
-            return redirect(url_for("start"), 303)
-        upcoming = answers.upcoming(participant.id)
-        if not upcoming:
-            return render_template("thanks.html", name=participant.name, pairs=study.pairs)
-        pair, *later = upcoming
-        return render_template(
-            "study.html",
-            pair=pair,
-            later=[url_for("photo", key=key) for next_pair in later for key in (next_pair.left, next_pair.right)],
-            pairs=study.pairs,
-            days=_days(dataset),
-            code=participant.code,
-        )
-
-    @app.post("/answer")
-    def answer():
-        participant = taking_part()
-        if participant is not None:
-            key, side = request.form.get("pair", ""), request.form.get("side", "")
-            answers.answer(participant.id, key, side, time.time(), pace=pace)
-        return redirect(url_for("study_page"), 303)  # kept or not: the page shows what is next
-
-    @app.post("/leave")
-    def leave():
-        participant = taking_part()
-        if participant is None or participant.answered == study.pairs:
-            response = redirect(url_for("start"), 303)
-        else:
-            text = "Your answers so far are saved. To go on at any time, give this code on the first page."
-            page = render_template("message.html", title="See you later", text=text, code=participant.code)
-            response = app.make_response(page)
-        response.delete_cookie(COOKIE, httponly=True, samesite="Lax")
-        return response
-
-    @app.get("/photo/<key>")
-    def photo(key: str):
-        participant = taking_part()
-        place = participant and answers.photo(participant.id, key)
-        if not place:
-            abort(404)
-        record, position = place
-        picture = plain(dataset[record]["images"][position])
-        return Response(picture, mimetype="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
-
-    return app
-
-
-def _days(dataset: "GroupDataset") -> str:
-    days = dataset.options["groups"]["window_days"]
-    return f"{days:g} day" + "s" * (days != 1)
+def _to_study(code: str) -> AnyResponse:
+    response = redirect(url_for("study_page"), 303)
+    response.set_cookie(COOKIE, code, max_age=MONTH, httponly=True, samesite="Lax")
+    return response

@@ -1,21 +1,20 @@
 """The eight types of leakage of Kapoor and Narayanan (Patterns 2023), each decided by a computation on the stored data.
 
-Nothing here reads what a build or a run says of itself where the data can be asked: splits come from ids, features are
-computed again (visibility.py), duplicates come from the stored bytes, times from what was retrieved.
+The checks do not trust what a build or a run says about itself. Splits come from ids, features are computed again
+(recompute.py), duplicates come from the stored bytes, and times from the images that were retrieved.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
+from scipy.stats import binomtest, mannwhitneyu
 
 from data_builders.groups import DAY, SPLITS, split_of
+from data_builders.top3000.duplicates import nearest_bits
 from ipa_jax.leakage import recompute
 from ipa_jax.leakage.stored_data import StoredData
-
-if TYPE_CHECKING:
-    import polars as pl
 
 NO_TEST_SET, FEATURE_SELECTION, ILLEGITIMATE = (  # the lines to which a run adds something
     "1.1 no test set",
@@ -23,11 +22,12 @@ NO_TEST_SET, FEATURE_SELECTION, ILLEGITIMATE = (  # the lines to which a run add
     "2 illegitimate features",
 )
 PASS, FAIL, NOT_APPLICABLE = "pass", "fail", "not applicable"
-MAX_DUPLICATES = 0.01  # of the test images: beyond, figures without them say something else
-RARE = 0.001  # probability under fair sampling below which a difference is no accident
+NOTE = "note"  # the verdict of a line that only informs
+MAX_DUPLICATES = 0.01  # share of the test images; above it, the figures without duplicates differ noticeably
+RARE = 0.001  # a difference fails if fair sampling gives it with a lower probability
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
 
-Added = Mapping[str, tuple[list[str], str]]  # title of a line: faults of a run, and what is fine where it has none
+Added = Mapping[str, tuple[list[str], str]]  # title of a line -> faults of a run, and what to say if it has none
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,10 @@ class Line:
     """A line of the checklist.
 
     Attributes:
-      title: what is checked; verdict: PASS, FAIL or NOT_APPLICABLE.
-      found: what was seen in this data set.
-      decided_by: the computation.
+      title: what is checked.
+      verdict: PASS, FAIL, NOT_APPLICABLE or NOTE.
+      found: what was found in this data set.
+      decided_by: the computation behind the verdict.
     """
 
     title: str
@@ -47,16 +48,17 @@ class Line:
 
 
 def _line(title: str, faults: list[str], fine: str, decided_by: str) -> Line:
-    """PASS with `fine`, or FAIL with the faults."""
+    """PASS with the text `fine` if there are no faults, else FAIL with the faults."""
     return Line(title, FAIL if faults else PASS, "; ".join(faults) or fine, decided_by)
 
 
 def check(data: StoredData, explained: np.ndarray, run: Added | None = None) -> list[Line]:
-    """The eight lines, in the paper's order.
+    """The eight lines, in the order of Kapoor and Narayanan.
 
     Args:
-      explained: `visibility.explain` of the data.
-      run: what a trained run adds to them (run_checks.py).
+      data: a data set, all splits.
+      explained: what `recompute.explain` returns for it, int8 [I].
+      run: what a trained run adds to the lines (run_checks.py).
     """
     lines = [
         no_test_set(data),
@@ -78,14 +80,14 @@ def _with_run(line: Line, faults: list[str], fine: str) -> Line:
 
 
 def _shared(data: StoredData, a: str, b: str, columns: list[str]) -> int:
-    """Keys (account and `columns`) of split `a` that split `b` has too."""
-    left, right = (data.of(split).select("account", *columns).unique() for split in (a, b))
+    """How many keys (account and `columns`) of split `a` are also in split `b`."""
+    left, right = (data.images_of(split).select("account", *columns).unique() for split in (a, b))
     return left.join(right, on=left.columns, how="semi").height
 
 
 def no_test_set(data: StoredData) -> Line:
-    """Whether there are test images, and none of them is in train."""
-    test = data.of("test")
+    """Fails if the test split is empty or shares an image with train."""
+    test = data.images_of("test")
     faults = [] if len(test) else ["the test split is empty"]
     if shared := _shared(data, "test", "train", ["image_id"]):
         faults.append(f"{shared} of {len(test)} test images are in the train split")
@@ -93,136 +95,130 @@ def no_test_set(data: StoredData) -> Line:
         NO_TEST_SET,
         faults,
         f"none of {len(test)} test images is in the train split",
-        "image ids of the splits compared",
+        "image ids, compared between the splits",
     )
 
 
 def preprocessing(data: StoredData, explained: np.ndarray) -> Line:
-    """Whether the means that are fitted, of log likes and of eq. 3, come out of train and the memory bank alone."""
+    """Fails if a fitted mean (of log likes, or of eq. 3) uses likes from outside train and the memory bank."""
     faults = []
-    fitted = float(np.log(data.of("train")["likes"].to_numpy()).mean())
+    fitted = float(np.log(data.images_of("train")["likes"].to_numpy()).mean())
     stored = data.info["statistics"]["mean_log_likes"]
     if not np.isclose(stored, fitted, rtol=1e-9):
-        faults.append(f"the stored mean of log likes is {stored:.6f}, that of the train split {fitted:.6f}")
+        faults.append(f"the stored mean of log likes is {stored:.6f}, but the train split gives {fitted:.6f}")
     names = recompute.rules(data.options["memory"])
     whole = (explained == recompute.UNEXPLAINED) | (explained == len(names) - 1)
     if whole.any():
-        faults.append(f"the local scores of {_share(whole)} take likes beyond the memory bank into their means")
+        faults.append(f"the local scores of {_share(whole)} use likes from outside the memory bank")
     return _line(
         "1.2 preprocessing on train and test",
         faults,
-        "all that is fitted, the means of eq. 3 and of log likes, comes out of the bank and of train alone",
-        "local scores computed again, the likes of validation and test posts made random: equal to the last bit",
+        "all fitted numbers, the means of eq. 3 and of log likes, use only the memory bank and the train split",
+        "local scores computed again with random likes for validation and test posts: equal to the last bit",
     )
 
 
 def feature_selection(data: StoredData) -> Line:
-    """Whether validation, on which all is chosen, shares no image with test or train."""
+    """Fails if validation, on which everything is chosen, shares an image with test or train."""
     faults = [
-        f"{shared} of {len(data.of('validation'))} validation images are in the {other} split"
+        f"{shared} of {len(data.images_of('validation'))} validation images are in the {other} split"
         for other in ("test", "train")
         if (shared := _shared(data, "validation", other, ["image_id"]))
     ]
     return _line(
         FEATURE_SELECTION,
         faults,
-        "what is chosen (checkpoint, rescaling) is chosen on validation, which shares no image with test or train",
-        "image ids of the splits compared; of a run the step that was kept, and its factor, found again on validation",
+        "checkpoint and rescaling are chosen on validation, which shares no image with test or train",
+        "image ids, compared between the splits; for a run, its best step and factor on z, found again on validation",
     )
 
 
 def duplicates(data: StoredData) -> Line:
-    """The test images that train or the bank holds under another id, by bytes or looks: at most MAX_DUPLICATES."""
-    from data_builders.top3000.duplicates import nearest_bits
-
+    """Fails if more than MAX_DUPLICATES of the test images are in train or the bank under another id."""
     most = data.options["duplicates"]["max_bits"]
     near = nearest_bits(data.images, data.options["split"]["by"] == "account") <= most
     equal = equal_files(data)
     either = near | equal
     share = either.mean() if len(either) else 0.0
     text = (
-        f"{int(either.sum())} of {len(either)} test images ({share:.2%}) stand in train or in the bank under another "
-        f"id: {int(near.sum())} look alike (pHash within {most} bits), {int(equal.sum())} are equal files"
+        f"{int(either.sum())} of {len(either)} test images ({share:.2%}) are in train or in the memory bank under "
+        f"another id: {int(near.sum())} look alike (pHash within {most} bits), {int(equal.sum())} are equal files"
     )
     faults = [text] if share > MAX_DUPLICATES else []
-    return _line(
-        "1.4 duplicates", faults, text, f"hashes of the stored bytes; at most {MAX_DUPLICATES:.0%} are accepted"
-    )
+    return _line("1.4 duplicates", faults, text, f"hashes of the stored bytes; up to {MAX_DUPLICATES:.0%} pass")
 
 
 def equal_files(data: StoredData) -> np.ndarray:
-    """bool, for each test image whether its very bytes are in train under another id."""
-    test, train = data.of("test"), data.of("train")
+    """Whether train holds the same bytes as each test image under another id: bool [test images]."""
+    test, train = data.images_of("test"), data.images_of("train")
     train = train.join(test, on=["account", "image_id"], how="anti")
     return test["sha256"].is_in(train["sha256"].implode()).to_numpy()
 
 
 def illegitimate_features(data: StoredData, explained: np.ndarray) -> Line:
-    """Whether each image's features are what a bank without its own group's likes gives."""
+    """Fails unless each image's stored features come from a memory bank without the likes of its own group."""
     names = recompute.rules(data.options["memory"])
     faults = []
     for number, rule in enumerate(names):
         if rule.sees != "bank" and (there := explained == number).any():
-            faults.append(f"{_share(there)} see {rule}")
+            faults.append(f"the features of {_share(there)} use {rule}")
     if (unknown := explained == recompute.UNEXPLAINED).any():
-        faults.append(f"{_share(unknown)} have features that no rule gives")
+        faults.append(f"the features of {_share(unknown)} follow from no rule")
     return _line(
         ILLEGITIMATE,
         faults,
-        f"no like of its own group reaches any of {len(explained)} images",
-        "features computed again with the likes of the own group made random: equal to the last bit",
+        f"the features of all {len(explained)} images are independent of the likes of their own group",
+        "features computed again with random likes for the image's own group: equal to the last bit",
     )
 
 
 def temporal(data: StoredData, explained: np.ndarray) -> Line:
-    """Whether nothing later than a post reaches its features, where memory.past_only promises that."""
+    """Fails if a post's features use later posts although memory.past_only promises that they do not."""
     title = "3.1 temporal leakage"
     late = np.concatenate([*recompute.newer(data), np.zeros(0, np.int64)])
     if not len(late):
-        return Line(title, NOT_APPLICABLE, "nothing was retrieved", "what was retrieved")
+        return Line(title, NOT_APPLICABLE, "no image retrieved another one", "times of the retrieved images")
     share, latest = float((late >= 0).mean()), late.max() / DAY
     memory = data.options["memory"]
-    by = "times of what was retrieved; features computed again with the likes of later posts made random"
+    by = "times of the retrieved images; features computed again with random likes for later posts"
     if not memory["past_only"]:
         return Line(
             title,
             NOT_APPLICABLE,
-            f"no forecast is promised: {share:.0%} of what is retrieved is newer than its query (up to {latest:.0f} "
-            "days); a claim about posts to come needs memory.past_only",
+            f"the data set promises no forecast: {share:.0%} of the retrieved images are newer than their query (by up "
+            f"to {latest:.0f} days); set memory.past_only to make claims about future posts",
             by,
         )
     names = recompute.rules(memory)
     late_features = ~np.isin(explained, [number for number, rule in enumerate(names) if rule.past])
-    faults = [f"{_share(late_features)} have features that later likes go into"] if late_features.any() else []
+    faults = [f"the features of {_share(late_features)} use the likes of later posts"] if late_features.any() else []
     if share:
-        faults.append(f"{share:.0%} of what is retrieved is newer than its query, up to {latest:.0f} days")
-    return _line(title, faults, f"the newest post retrieved is {-latest:.1f} days older than its query", by)
+        faults.append(f"{share:.0%} of the retrieved images are newer than their query, by up to {latest:.0f} days")
+    return _line(title, faults, f"every retrieved post is at least {-latest:.1f} days older than its query", by)
 
 
 def non_independence(data: StoredData) -> Line:
-    """Whether posts and groups lie whole in one split, and accounts too where the split is by account."""
+    """Fails if a post or a group is in two splits, or an account if the split is by account."""
     faults = []
     shared = data.images.select("account", "post_id", "group_id").unique().group_by("account", "post_id").len()
     if torn := int((shared["len"] > 1).sum()):
-        faults.append(f"{torn} posts stand in two groups")
+        faults.append(f"{torn} posts are in two groups")
     if mixed := interleaved(data):
-        faults.append(f"{mixed} test groups lie within the days of a group of another split")
-    train, test = (set(data.of(split)["account"].unique()) for split in ("train", "test"))
+        faults.append(f"{mixed} test groups overlap in time with a group of another split")
+    train, test = (set(data.images_of(split)["account"].unique()) for split in ("train", "test"))
     if data.options["split"]["by"] == "account" and (known := len(train & test)):
         faults.append(f"{known} of {len(test)} test accounts are in train, but the split is by account")
     return _line(
         "3.2 non-independence",
         faults,
-        f"whole groups of consecutive posts lie in one split; {len(train & test)} of {len(test)} test accounts are in "
-        "train",
-        "posts, groups' first and last times, and accounts of the splits compared",
+        "each group of consecutive posts is in one split only; "
+        f"{len(train & test)} of {len(test)} test accounts are also in train",
+        "posts, accounts, and the first and last times of groups, compared between the splits",
     )
 
 
 def interleaved(data: StoredData) -> int:
-    """Test groups of which a post lies, in the order of (time, post id), between two of a group of another split."""
-    import polars as pl
-
+    """How many test groups overlap, in the order of (time, post id), with a group of another split of the account."""
     posts = data.posts.sort("account", "time", "post_id").with_row_index("place")
     groups = posts.group_by("account", "group_id", "split", maintain_order=True).agg(
         first=pl.col("place").min(), last=pl.col("place").max()
@@ -237,10 +233,7 @@ def interleaved(data: StoredData) -> int:
 
 
 def sampling(data: StoredData) -> Line:
-    """The split that each group's ids give, and whether the test groups look like the others."""
-    import polars as pl
-    from scipy.stats import binomtest, mannwhitneyu
-
+    """Fails if a group is not in the split that its ids give, or if the test groups differ from the others."""
     choice, faults = data.options["split"], []
     groups = data.groups
     wrong = sum(
@@ -248,33 +241,29 @@ def sampling(data: StoredData) -> Line:
         for account, first, split in groups.select("account", "first_post", "split").iter_rows()
     )
     if wrong:
-        faults.append(f"{wrong} of {len(groups)} groups are not in the split that the hash of their ids gives")
+        faults.append(f"{wrong} of {len(groups)} groups are in another split than the hash of their ids gives")
     by_account = choice["by"] == "account"
     units, what = (groups.select("account", "split").unique(), "accounts") if by_account else (groups, "groups")
     tests = int((units["split"] == "test").sum())
     if tests and binomtest(tests, len(units), SHARES["test"]).pvalue < RARE:
-        faults.append(
-            f"{tests} of {len(units)} {'accounts' if units is not groups else 'groups'} are in test, not a tenth"
-        )
+        faults.append(f"{tests} of {len(units)} {what} are in test, not a tenth")
     table = group_figures(data)
     if by_account:  # groups of an account are drawn together
         table = table.group_by("account", "split").mean()
     for name in ("images", "valid pairs of all pairs", "log of most over fewest likes"):
         here, others = (table.filter(mask)[name] for mask in (pl.col("split") == "test", pl.col("split") != "test"))
         if len(here) and len(others) and mannwhitneyu(here, others).pvalue < RARE:
-            faults.append(f"test groups differ in {name}: {here.mean():.2f} on average, others {others.mean():.2f}")
+            faults.append(f"test groups differ in {name}: {here.mean():.2f} on average, the others {others.mean():.2f}")
     return _line(
         "3.3 sampling bias",
         faults,
-        f"{tests} of {len(units)} {what} were drawn for test by the hash of their ids, and are like the others",
-        f"splits hashed again; share, size and likes of the test groups against the others (p < {RARE:g} fails)",
+        f"the hash of their ids puts {tests} of {len(units)} {what} into test, and they are like the others",
+        f"ids hashed again; share, size and likes of the test groups against the others (p < {RARE:g} fails)",
     )
 
 
-def group_figures(data: StoredData) -> "pl.DataFrame":
-    """A row a group: account, split, images, valid pairs of all pairs, log of most over fewest likes."""
-    import polars as pl
-
+def group_figures(data: StoredData) -> pl.DataFrame:
+    """A row per group: account, split, images, share of valid pairs in all pairs, log of most over fewest likes."""
     likes = data.images.group_by("split", "record").agg(
         (pl.col("likes").max() / pl.col("likes").min()).log().alias("log of most over fewest likes")
     )

@@ -1,37 +1,43 @@
-"""What a finished run adds to the checklist: it is judged on test, chose on validation, and reads nothing of later.
+"""What a finished run adds to the checklist.
 
-"Later" is whatever nobody has before posting: likes and comments.
+The run was evaluated on the test images, everything was chosen on validation, and the network reads nothing that is
+unknown before posting: neither likes nor comments.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import polars as pl
+from ml_collections import ConfigDict
 
-from ipa_jax.input.texts import UNKNOWN
+from data_builders.dataset import GroupDataset
+from ipa_jax.input import fields, vocabularies
+from ipa_jax.input.batches import LoadPack, Pack
+from ipa_jax.input.texts import UNKNOWN, Vocabulary
 from ipa_jax.leakage.checks import FEATURE_SELECTION, ILLEGITIMATE, NO_TEST_SET, Added
+from ipa_jax.metrics.split_metrics import evaluate, rescale_factor
+from ipa_jax.training.export import load_config
+from ipa_jax.training.steps import LOSS_ONLY
 
-if TYPE_CHECKING:
-    from data_builders.dataset import GroupDataset
-    from ipa_jax.input.texts import Vocabulary
-
-GROUPS = 32  # of test, whose inputs are read again
-LINES, WORDS = 40, 8  # of comments put in place of a post's own: lines at most, words each
-LABELS = ("log_likes", "pair_weight", "image_weight", "quantile", "record", "position")  # of a batch, for the loss
+GROUPS = 32  # test groups whose inputs are read again
+LINES, WORDS = 40, 8  # random comments: at most so many lines per post, so many words each
 CLOSE = 1e-6
-SEED = 0
+SEED = 0  # of the random likes and comments
 
 
 def check(workdir: Path, data_dir: Path | str) -> Added:
     """What the run in a workdir adds to the lines.
 
-    Raises FileNotFoundError for a workdir of no finished run.
+    Args:
+      workdir: of a finished run.
+      data_dir: the data set that it was trained on.
+    Raises:
+      FileNotFoundError: the workdir holds no finished run, or no data set exists in `data_dir`.
+      ExportError: the export was written by another version of the project.
     """
-    from data_builders.dataset import GroupDataset
-    from ipa_jax.training.export import load_config
-
     if not (workdir / "results.json").is_file():
         raise FileNotFoundError(f"{workdir}/results.json: --workdir must name the folder of a finished run")
     results = json.loads((workdir / "results.json").read_text())
@@ -40,49 +46,41 @@ def check(workdir: Path, data_dir: Path | str) -> Added:
     return {
         NO_TEST_SET: (
             judged(workdir, results, test),
-            "the run's scores are those of the test images, its figures theirs",
+            "the run's scores are of the test images, and give the figures in results.json",
         ),
         FEATURE_SELECTION: (
             chosen(workdir, results, validation),
-            f"the kept step {results['best_step']} is the best on validation, the factor on z fits validation",
+            f"the run kept step {results['best_step']}, the best on validation, and its factor on z fits validation",
         ),
         ILLEGITIMATE: (
             reads_the_future(test, config, workdir / "export"),
-            "the network's inputs stay the same to the last bit when likes and comments are changed",
+            "the network's inputs stay the same to the last bit if likes and comments are replaced by random ones",
         ),
     }
 
 
-def judged(workdir: Path, results: Mapping[str, Any], test: "GroupDataset") -> list[str]:
-    """Faults of the stored test scores: other images than test holds, or figures that they do not give."""
-    import polars as pl
-
-    from ipa_jax.metrics.split_metrics import evaluate
-
+def judged(workdir: Path, results: Mapping[str, Any], test: GroupDataset) -> list[str]:
+    """Faults of the stored test scores: they are of other images, or do not give the figures in results.json."""
     scores = pl.read_parquet(workdir / "scores-test.parquet")
     keys = ["account", "image_id", "post_id", "likes"]
     if sorted(scores.select(keys).rows()) != sorted(test.images.select(keys).rows()):
-        return ["the run's test scores are of other images than the test split holds"]
+        return ["the run's test scores are of other images than the test split's"]
     accuracy = evaluate(scores, test.options["pairs"]["min_ratio"], draws=0)["accuracy"]
-    told = results["test"]["accuracy"]
-    return (
-        [] if abs(accuracy - told) < CLOSE else [f"the run tells accuracy {told:.4f}, its scores give {accuracy:.4f}"]
-    )
+    stored = results["test"]["accuracy"]
+    if abs(accuracy - stored) < CLOSE:
+        return []
+    return [f"results.json says accuracy {stored:.4f}, but the run's scores give {accuracy:.4f}"]
 
 
-def chosen(workdir: Path, results: Mapping[str, Any], validation: "GroupDataset") -> list[str]:
-    """Faults of what was chosen: a step, or a factor on z, that validation does not give."""
-    import polars as pl
-
-    from ipa_jax.metrics.split_metrics import rescale_factor
-
+def chosen(workdir: Path, results: Mapping[str, Any], validation: GroupDataset) -> list[str]:
+    """Faults of what was chosen: validation gives another best step, or another factor on z."""
     faults = []
     scores = pl.read_parquet(workdir / "scores-validation.parquet")
     if sorted(scores["image_id"]) != sorted(validation.images["image_id"]):
-        faults.append("the run's validation scores are of other images than the validation split holds")
+        faults.append("the run's validation scores are of other images than the validation split's")
     factor = rescale_factor(scores, validation.options["pairs"]["min_ratio"])
     if not np.isclose(factor, results["test"]["rescale_factor"], rtol=1e-4):
-        faults.append(f"z is rescaled by {results['test']['rescale_factor']:.4f}, validation gives {factor:.4f}")
+        faults.append(f"z is rescaled by {results['test']['rescale_factor']:.4f}, but validation gives {factor:.4f}")
     lines = [json.loads(line) for line in _log(workdir)]
     curve = [
         (line["scalars"]["validation/accuracy"], line["step"])
@@ -93,27 +91,24 @@ def chosen(workdir: Path, results: Mapping[str, Any], validation: "GroupDataset"
         best = max(accuracy for accuracy, _ in curve)
         kept = dict((step, accuracy) for accuracy, step in curve).get(results["best_step"])
         if kept is None or kept < best - CLOSE:
-            faults.append(f"step {results['best_step']} was kept, which is not the best on validation")
+            faults.append(f"the run kept step {results['best_step']}, which is not the best on validation")
     early = [
         line["step"]
         for line in lines
         if any(name.startswith("test/") for name in line.get("scalars", {})) and line["step"] < results["steps"]
     ]
     if early:
-        faults.append(f"test figures were looked at during training, at step {early[0]}")
+        faults.append(f"test figures were computed during training, at step {early[0]}")
     return faults
 
 
 def _log(workdir: Path) -> list[str]:
-    file = workdir / "metrics.jsonl"  # absent where clu wrote the metrics
+    file = workdir / "metrics.jsonl"  # missing if clu wrote the metrics
     return [line for line in file.read_text().splitlines() if line.strip()] if file.is_file() else []
 
 
-def reads_the_future(test: "GroupDataset", config: Any, export: Path) -> list[str]:
-    """Inputs of the run's network that change with likes or comments, which nobody has before posting."""
-    from ipa_jax.input import fields, vocabularies
-    from ipa_jax.input.batches import LoadPack, Pack
-
+def reads_the_future(test: GroupDataset, config: ConfigDict, export: Path) -> list[str]:
+    """Faults of the network's inputs: some change with likes or comments, which are unknown before posting."""
     with config.unlocked():
         if config.model.depth.resnet == "cached":
             config.model.depth.resnet = "frozen"  # the cached vectors are a function of photo and depth alone
@@ -125,21 +120,19 @@ def reads_the_future(test: "GroupDataset", config: Any, export: Path) -> list[st
     changed = [
         name
         for name in batches[0]
-        if name not in LABELS and not np.array_equal(*(batch[name] for batch in batches), equal_nan=True)
+        if name not in LOSS_ONLY and not np.array_equal(*(batch[name] for batch in batches), equal_nan=True)
     ]
-    return [f"the network reads what is known after posting: {', '.join(changed)}"] if changed else []
+    return [f"the network reads what is only known after posting: {', '.join(changed)}"] if changed else []
 
 
-class _Altered:
-    """A split whose likes and comments are other ones: comments of words that the network knows, as it drops others."""
+class _Altered(GroupDataset):
+    """A split with random likes and comments. The comments use words of the network's vocabulary: it drops others."""
 
-    def __init__(self, dataset: "GroupDataset", vocabulary: "Vocabulary | None"):
+    def __init__(self, dataset: GroupDataset, vocabulary: Vocabulary | None):
+        super().__init__(dataset.folder, dataset.split)
         self._dataset = dataset
         self._generator = np.random.default_rng(SEED)
         self._words = vocabulary.words(range(UNKNOWN + 1, UNKNOWN + 1 + len(vocabulary))) if vocabulary else ["liked"]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._dataset, name)
 
     def get(self, records: Sequence[int]) -> list[dict[str, Any]]:
         return [self._changed(group) for group in self._dataset.get(records)]

@@ -1,41 +1,48 @@
-"""A data set as its files hold it, in arrays: who is in which split, what each image retrieved, hashes of its pixels.
+"""A data set as its files hold it: which split each image is in, what it retrieved, hashes of its pixels and bytes.
 
-Read from the stored examples and their index, so that a check of it takes nobody's word: not the build's, which wrote
-them, and not the config's.
+Everything is read from the stored examples and their index, so that the checks rely neither on what the build reported
+nor on the config.
 """
 
+import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import polars as pl
+from tqdm import tqdm
 
-if TYPE_CHECKING:
-    import polars as pl
+from data_builders.dataset import GroupDataset
+from data_builders.groups import SPLITS
+from data_builders.top3000.probe import probe_bytes
 
-    from data_builders.dataset import GroupDataset
-
-SPLITS = ("train", "validation", "test")
-SLICE = 64  # groups read at a time
-ALONE = 20_000  # images up to which further processes cost more than they save
-EMPTY, ELSEWHERE = -1, -2  # in Queries.retrieved: no image; one that no kept group of the account holds
+SLICE = 64  # groups per task of a process
+ALONE = 20_000  # up to this many images, more processes cost more time than they save
+EMPTY, ELSEWHERE = -1, -2  # in AccountPosts.retrieved: no image; an image that no kept group of the account holds
 
 
 @dataclass(frozen=True)
 class AccountPosts:
     """One account: its M posts in order of (time, post id), and its Q images with what they retrieved (K slots).
 
-    A post that stands in several splits counts for the last of train, validation, test.
+    If a post is in several splits, the last of train, validation and test counts.
 
     Attributes:
-      time, likes: i64 [M]; split: i8 [M]; group: i32 [M], numbered within the account.
-      row: [Q], of `StoredData.images`; post: [Q], of each image.
-      retrieved: i32 [Q, K], the post of each slot, EMPTY or ELSEWHERE.
-      local, count: f64 and i32 [Q, K], as stored.
+      time: int64 [M], UTC seconds.
+      likes: int64 [M].
+      split: int8 [M], index into SPLITS.
+      group: int32 [M], numbered within the account.
+      row: [Q], the image's row of `StoredData.images`.
+      post: int32 [Q], the image's post.
+      retrieved: int32 [Q, K], the post of each slot, or EMPTY or ELSEWHERE.
+      local: float64 [Q, K], the stored local scores (eq. 3).
+      count: int32 [Q, K], the stored numbers of posts in their means.
     """
 
     time: np.ndarray
@@ -51,33 +58,33 @@ class AccountPosts:
 
 @dataclass(frozen=True)
 class StoredData:
-    """Attributes:
-    choices, info: of the data set.
-    images: a row an image: the index's columns, split (its name), group_id, phash, sha256; by split, then record.
-    groups: a row a group: the index's columns and split.
-    retrieved: [I, K], image ids, "" for an empty slot; local f64, count i32 and mask bool [I, K].
+    """All splits of a data set, I images with K slots each.
+
+    Attributes:
+      options: `config.data` of the build.
+      info: metadata.json of the data set.
+      images: a row per image, by split and record: the index's columns, split (its name), group_id, phash, sha256.
+      groups: a row per group: the index's columns and split.
+      retrieved: str [I, K], image ids; "" for an empty slot.
+      local, count, mask: float64, int32 and bool [I, K], as stored.
     """
 
     options: Mapping[str, Any]
     info: Mapping[str, Any]
-    images: "pl.DataFrame"
-    groups: "pl.DataFrame"
+    images: pl.DataFrame
+    groups: pl.DataFrame
     retrieved: np.ndarray
     local: np.ndarray
     count: np.ndarray
     mask: np.ndarray
 
-    def of(self, split: str) -> "pl.DataFrame":
+    def images_of(self, split: str) -> pl.DataFrame:
         """The images of a split."""
-        import polars as pl
-
         return self.images.filter(pl.col("split") == split)
 
     @cached_property
-    def posts(self) -> "pl.DataFrame":
-        """A row a post: account, post_id, group_id, split, time, likes; in several splits: in the last of them."""
-        import polars as pl
-
+    def posts(self) -> pl.DataFrame:
+        """A row per post: account, post_id, group_id, split (the last, if several hold it), time and likes."""
         order = pl.col("split").replace_strict({name: i for i, name in enumerate(SPLITS)}, return_dtype=pl.Int8)
         columns = ["account", "post_id", "group_id", "split", "time", "likes"]
         posts = self.images.with_columns(order=order).sort("order", maintain_order=True)
@@ -85,7 +92,7 @@ class StoredData:
 
     @cached_property
     def histories(self) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Account -> time and likes i64 of its posts in order of (time, post id), and whether each is of train."""
+        """Account -> time and likes int64 of its posts in order of (time, post id), and whether each is in train."""
         tables = self.posts.sort("time", "post_id").group_by("account", maintain_order=True)
         return {
             name: (rows["time"].to_numpy(), rows["likes"].to_numpy(), (rows["split"] == "train").to_numpy())
@@ -94,18 +101,14 @@ class StoredData:
 
     @cached_property
     def places(self) -> dict[tuple[str, str], int]:
-        """(account, image id) -> its post's place in `histories`."""
-        import polars as pl
-
+        """(account, image id) -> the position of the image's post in `histories`."""
         posts = self.posts.sort("time", "post_id").select("account", "post_id")
         posts = posts.with_columns(place=pl.int_range(pl.len()).over("account"))
         images = self.images.select("account", "image_id", "post_id").join(posts, on=["account", "post_id"])
         return {(account, image): place for account, image, _, place in images.iter_rows()}
 
     def accounts(self) -> Iterator[AccountPosts]:
-        """Each account in turn, names ascending."""
-        import polars as pl
-
+        """Yields the accounts, sorted by name."""
         posts = {name: rows.sort("time", "post_id") for (name,), rows in self.posts.group_by("account")}
         images = self.images.with_row_index("row").select("row", "account", "image_id", "post_id")
         for (name,), rows in sorted(images.group_by("account"), key=lambda item: item[0]):
@@ -129,14 +132,15 @@ class StoredData:
 
 
 def read(data_dir: Path | str, workers: int | None = None) -> StoredData:
-    """Reads all splits once. Raises FileNotFoundError as GroupDataset; ValueError where index and examples differ."""
-    import os
+    """Reads all splits.
 
-    import polars as pl
-    from tqdm import tqdm
-
-    from data_builders.dataset import GroupDataset
-
+    Args:
+      data_dir: the --data_dir of the build.
+      workers: processes for large data sets; one per core if None.
+    Raises:
+      FileNotFoundError: no data set exists there.
+      ValueError: the index and the examples hold different images.
+    """
     images, groups, parts = [], [], []
     datasets = {name: GroupDataset(data_dir, name, depth=False) for name in SPLITS}
     total = sum(len(dataset.images) for dataset in datasets.values())
@@ -170,7 +174,7 @@ def read(data_dir: Path | str, workers: int | None = None) -> StoredData:
     )
 
 
-def _map(slices: list[tuple["GroupDataset", list[int]]], workers: int) -> Iterator[dict[str, np.ndarray]]:
+def _map(slices: list[tuple[GroupDataset, list[int]]], workers: int) -> Iterator[dict[str, np.ndarray]]:
     if workers == 1:
         yield from map(read_slice, slices)
         return
@@ -179,15 +183,11 @@ def _map(slices: list[tuple["GroupDataset", list[int]]], workers: int) -> Iterat
         yield from pool.map(read_slice, slices)
 
 
-def read_slice(task: tuple["GroupDataset", list[int]]) -> dict[str, np.ndarray]:
+def read_slice(task: tuple[GroupDataset, list[int]]) -> dict[str, np.ndarray]:
     """The images of some records of a split, in order: image_id, phash, sha256 (hex), retrieved, local, count, mask.
 
-    An image that cannot be decoded has the hash 0 of nothing and the sha256 of its bytes.
+    The phash of an image that cannot be decoded is 0.
     """
-    import hashlib
-
-    from data_builders.top3000.probe import probe_bytes
-
     dataset, records = task
     found: dict[str, list] = {
         name: [] for name in ("image_id", "phash", "sha256", "retrieved", "local", "count", "mask")

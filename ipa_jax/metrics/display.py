@@ -16,3 +16,8 @@ def interval(bounds: Sequence[float] | None, digits: int = 2, percent: bool = Fa
         return ""
     scale = 100 if percent else 1
     return " to ".join(f"{scale * bound:.{digits}f}" for bound in bounds)
+
+
+def days(count: float) -> str:
+    """ "1 day", "2.5 days"."""
+    return f"{count:g} day" + "s" * (count != 1)

@@ -79,7 +79,7 @@ def render(
         "random_features": bool(test.info["random_weights"]),
         "split": test.options["split"],
         "min_ratio": test.options["pairs"]["min_ratio"],
-        "days": tables.days(test.options["groups"]["window_days"]),
+        "days": display.days(test.options["groups"]["window_days"]),
         "colours": [figures.run_colour(i) for i in range(len(runs))],
         "figures": _figures(runs),
         "accounts": _accounts(runs, test.options["pairs"]["min_ratio"]),

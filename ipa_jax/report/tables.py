@@ -237,10 +237,5 @@ def plain(value: Any) -> str:
     return _short(json.dumps(value) if isinstance(value, Mapping) else str(value))
 
 
-def days(number: float) -> str:
-    """ "1 day", "2.5 days"."""
-    return f"{number:g} day" + "s" * (number != 1)
-
-
 def _short(text: str, limit: int = 240) -> str:
     return text if len(text) <= limit else text[:limit] + " ..."

@@ -106,7 +106,7 @@ def test_a_network_that_reads_what_comes_later(demo_world, monkeypatch):
     config = full.get_config("tiny")
     test = GroupDataset(demo_world / "data", "test")
     assert run_checks.reads_the_future(test, config, demo_world) == [
-        "the network reads what is known after posting: comments"
+        "the network reads what is only known after posting: comments"
     ]
 
 
@@ -127,7 +127,7 @@ def test_comments_beyond_what_is_read_hide_nothing(demo_world, tmp_path, read):
                     for group in test.get(records)]  # fmt: skip
 
     assert run_checks.reads_the_future(Busy(), config, tmp_path) == [
-        "the network reads what is known after posting: words/comment"
+        "the network reads what is only known after posting: words/comment"
     ]
 
 

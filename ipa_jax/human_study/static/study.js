@@ -1,8 +1,8 @@
-// The page works without this file. With it the arrow keys answer, the next pair appears in place once its photos are
-// there, a click too many is not taken for an answer to the next pair, and an answer is sent until it has arrived.
+// The page works without this file. With it, the arrow keys answer, the next pair appears in place once its photos have
+// loaded, an extra click does not answer the next pair, and an answer is sent again until it has arrived.
 "use strict";
 
-const PACE = 400; // ms that a new pair has to have been seen, as the server wants it too
+const PACE = 400; // ms that a pair is shown before it can be answered; the server checks it too
 const RETRY = 1500; // ms
 let busy = false;
 let since = performance.now();
@@ -59,7 +59,7 @@ async function answer(button) {
       show(await send(button.form, body)); // sent twice, it still counts once
       break;
     } catch {
-      trouble("The study does not answer. Your choice is kept; trying again …");
+      trouble("The study does not answer. Your choice is not lost: trying again …");
       await pause(RETRY);
     }
   }
@@ -79,7 +79,7 @@ document.addEventListener("keydown", (event) => {
   if (!event.repeat) answer(pair().querySelector(`button[value=${side}]`));
 });
 
-// A page out of the browser's own cache is an old one.
+// A page from the browser's own cache is out of date.
 addEventListener("pageshow", (event) => event.persisted && location.reload());
 
 preload();

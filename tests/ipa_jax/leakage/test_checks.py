@@ -15,8 +15,8 @@ from data_builders.demo_world.parameters import Parameters
 from data_builders.demo_world.write import write_world
 from data_builders.top3000.build import build
 from data_builders.top3000.steps import PAPER
-from ipa_jax.leakage import checklist, checks, leaks, planted_build, recompute, stored_data
-from ipa_jax.leakage.checks import FAIL, NOT_APPLICABLE, PASS
+from ipa_jax.leakage import __main__, checklist, checks, leaks, planted_build, recompute, stored_data
+from ipa_jax.leakage.checks import FAIL, NOT_APPLICABLE, NOTE, PASS
 from tests.helpers import tiny_world
 from tests.helpers.built import build_quietly, config
 
@@ -145,20 +145,20 @@ def test_a_fitted_number_of_other_posts_is_seen(world, tmp_path):
 
 def test_the_command_tells_by_its_status(world, tmp_path, capsys):
     data = build_quietly(world, tmp_path / "fine")
-    assert checklist.main(["--data_dir", str(data), "--json"]) == 0
+    assert __main__.main(["--data_dir", str(data), "--json"]) == 0
     lines = json.loads(capsys.readouterr().out)
     assert len(lines) > 12 and {line["verdict"] for line in lines} == {"pass", "note", "not applicable"}
     leak = build_quietly(world, tmp_path / "leak", config=config(memory={"exclude": "none"}))
-    assert checklist.main(["--data_dir", str(leak)]) == 1
+    assert __main__.main(["--data_dir", str(leak)]) == 1
     assert "illegitimate" in capsys.readouterr().out
-    assert checklist.main(["--data_dir", str(tmp_path / "nowhere")]) == 2
+    assert __main__.main(["--data_dir", str(tmp_path / "nowhere")]) == 2
     assert "no data set" in capsys.readouterr().err
-    assert checklist.main(["--data_dir", str(data), "--workdir", str(tmp_path)]) == 2
+    assert __main__.main(["--data_dir", str(data), "--workdir", str(tmp_path)]) == 2
     assert "--workdir must name the folder of a finished run" in capsys.readouterr().err
 
 
 def test_the_shuffled_control():
-    for accuracies, verdict in (((0.47, 0.5, 0.54), PASS), ((0.61, 0.63, 0.62), FAIL), ((0.62,), checklist.NOTE)):
+    for accuracies, verdict in (((0.47, 0.5, 0.54), PASS), ((0.61, 0.63, 0.62), FAIL), ((0.62,), NOTE)):
         assert checklist.shuffled_control(accuracies).verdict == verdict
     assert checklist.shuffled_control([]).verdict == NOT_APPLICABLE
 
@@ -176,7 +176,7 @@ def test_runs_on_shuffled_likes_are_what_they_are_taken_for(tmp_path):
     assert checklist.shuffled_accuracies([one, other]) == [1.0, 1.0]
     with pytest.raises(ValueError, match=r"--shuffled: .*one and .*again are of one shuffle"):
         checklist.shuffled_accuracies([one, again])
-    with pytest.raises(ValueError, match="trained on likes as they are"):
+    with pytest.raises(ValueError, match="shuffle_likes"):
         checklist.shuffled_accuracies([run("honest", False)])
     with pytest.raises(ValueError, match=r"--shuffled: .*nowhere is not the folder of a finished run"):
         checklist.shuffled_accuracies([tmp_path / "nowhere"])

@@ -1,0 +1,109 @@
+"""Scores of exported models on a split, one model alone or several as an ensemble, and their metrics."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from ml_collections import ConfigDict
+
+from data_builders.dataset import GroupDataset
+from ipa_jax.input import vocabularies
+from ipa_jax.metrics.posts import pool_posts
+from ipa_jax.metrics.split_metrics import paired_difference, rescale_factor
+from ipa_jax.training.export import load_export
+from ipa_jax.training.preflight import check_data
+from ipa_jax.training.scorer import Scorer, mean_scores, split_metrics
+
+
+@dataclass(frozen=True)
+class ExportScores:
+    """Frames of scores (see metrics/scored_pairs.py), and the config that they are evaluated under.
+
+    Attributes:
+      split: of the split.
+      validation: of validation, which fits the factor on z.
+      exact: of the split in float32, if `split` was computed in another dtype on request; else None.
+      config: of the first export.
+    """
+
+    split: pl.DataFrame
+    validation: pl.DataFrame
+    exact: pl.DataFrame | None
+    config: ConfigDict
+
+
+def score_exports(
+    exports: Sequence[Path],
+    split: str,
+    *,
+    data_dir: str | None = None,
+    dtype: str | None = None,
+    images: int | None = None,
+) -> ExportScores:
+    """Scores a split and validation. The z of several exports is the mean of theirs.
+
+    Args:
+      exports: export/ folders of finished runs, one or more.
+      split: train, validation or test.
+      data_dir: the data set; None for the one that the first export was trained on.
+      dtype: of the computation; None for each config's eval.dtype. "bfloat16" also scores in float32, for comparison.
+      images: that a device scores at once; None for each config's eval.images.
+    Raises:
+      ExportError: an export is missing or incomplete.
+      FileNotFoundError: no data set exists there.
+      ValueError: the data set does not suit a config.
+    """
+    members = [_score(exports[0], split, data_dir, dtype, images)]
+    config = members[0].config
+    members += [_score(export, split, config.data_dir, dtype, images) for export in exports[1:]]
+    exact = [member.exact for member in members if member.exact is not None]
+    return ExportScores(
+        split=mean_scores([member.split for member in members]),
+        validation=mean_scores([member.validation for member in members]),
+        exact=mean_scores(exact) if exact else None,
+        config=config,
+    )
+
+
+def _score(export: Path, split: str, data_dir: str | None, dtype: str | None, images: int | None) -> ExportScores:
+    variables, config, _ = load_export(export)
+    with config.unlocked():
+        config.data_dir = data_dir or config.data_dir
+        config.eval.images = images or config.eval.images
+    check_data(config)
+    tables = vocabularies.load(export, config)
+    scorer = Scorer(config, dtype, tables)
+    validation = scorer.scores(variables, GroupDataset(config.data_dir, "validation"))
+    dataset = GroupDataset(config.data_dir, split)
+    scores = validation if split == "validation" else scorer.scores(variables, dataset)
+    exact = Scorer(config, "float32", tables).scores(variables, dataset) if dtype == "bfloat16" else None
+    return ExportScores(scores, validation, exact, config)
+
+
+def figures(scores: ExportScores, posts: str | None = None) -> dict[str, Any]:
+    """The metrics of the split.
+
+    Args:
+      scores: what `score_exports` returns.
+      posts: how to pool the images of a post (`metrics.posts.POOLS`); None to score images only.
+    Returns:
+      The figures of `split_metrics.evaluate`. With `posts`, "posts" has those of posts in place of images, and
+      "pooled". With exact scores, "bfloat16_minus_float32" has the difference in "accuracy", and "largest_z".
+    """
+    config = scores.config
+    ratio = config.data.pairs.min_ratio
+    results = split_metrics(scores.split, config, rescale_factor(scores.validation, ratio))
+    if posts:
+        factor = rescale_factor(pool_posts(scores.validation, posts), ratio)
+        results["posts"] = {"pooled": posts} | split_metrics(pool_posts(scores.split, posts), config, factor)
+    if scores.exact is not None:
+        difference = paired_difference(scores.split, scores.exact, ratio)
+        z = (frame["z"].to_numpy() for frame in (scores.split, scores.exact))
+        results["bfloat16_minus_float32"] = {
+            "accuracy": difference["accuracy"]["difference"],
+            "largest_z": float(np.abs(np.subtract(*z)).max()),
+        }
+    return results
