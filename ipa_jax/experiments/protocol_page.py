@@ -10,7 +10,7 @@ from data_builders.demo_world.plants import PLANTS
 from data_builders.groups import is_valid
 from ipa_jax.experiments import records
 from ipa_jax.experiments.pages import line
-from ipa_jax.experiments.protocol_rows import COMPARED, DUPLICATES, PAPER, PROTOCOLS, far_images, planted
+from ipa_jax.experiments.protocol_rows import COMPARED, PAPER, PROTOCOLS, far_images, planted
 from ipa_jax.experiments.records import Recorded
 from ipa_jax.experiments.statistics import difference_in_accuracy, points
 from ipa_jax.experiments.study import Study
@@ -116,7 +116,7 @@ def leak_table(found: Mapping[str, Recorded], limits: Limits, min_ratio: float) 
         if here is None or (honest is not None and honest not in found):
             continue
         leaky = kept_scores(here)
-        if name == DUPLICATES:
+        if honest is None:  # near-duplicates: compared with the same run
             far = [far_images(record, limits.bits) for _, record in here.values()]
             without = paired_groups(kept_scores(here, far), min_ratio)
         else:

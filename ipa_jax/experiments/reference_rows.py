@@ -112,12 +112,12 @@ def _splits(run: Run, folder: Path, split: str) -> tuple[GroupDataset, GroupData
 def _scored(name: str, definition: Mapping[str, Any], scores: Scores, run: Run, study: Study) -> Record:
     """The record of scores on the data set of a run: the stored one, else a new one, with z rescaled on validation."""
     of_data = {"size": run.size, "fields": {k: v for k, v in run.fields.items() if k.startswith("data.")}}
-    definition = records.plain({**definition, **of_data, "world": run.world.definition})
+    whole = records.plain({**definition, **of_data, "world": run.world.definition})
     config = {k: v for k, v in workdir.flat(run.resolved).items() if k.startswith("data.")}
     file = study.records / f"{name}-seed{run.world.seed}.json"
     try:
         if found := records.load(file):
-            records.require_same(file, found, definition, config, workdir.FREE)
+            records.require_same(file, found, whole, config, workdir.FREE)
             return found
     except RecordError:
         if not study.overwrite:
@@ -125,7 +125,7 @@ def _scored(name: str, definition: Mapping[str, Any], scores: Scores, run: Run, 
     ratio, test = run.resolved.data.pairs.min_ratio, scores(name, "test")
     factor = split_metrics.rescale_factor(scores(name, "validation"), ratio)
     figures = split_metrics.evaluate(test, ratio, factor=factor, seed=run.training_seed)
-    made = Record(name, definition, records.plain(config), figures, records.compact(test))
+    made = Record(name, whole, records.plain(config), figures, records.compact(test))
     records.save(file, made)
     return made
 

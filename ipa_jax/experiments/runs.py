@@ -250,8 +250,8 @@ def run_all(
         print(f"\nrun {done + number} of {len(found)}: {run.file.removesuffix('.json')}", flush=True)
         workdir = train(run, folder, overwrite=overwrite)
         extra = measure(run, workdir, build(run, folder)) if measure else {}
-        found[run] = record(run, workdir, extra)
-        save(records / run.file, found[run])
+        found[run] = made = record(run, workdir, extra)
+        save(records / run.file, made)
         each, left = (time.monotonic() - began) / number, len(missing) - number
         time_left = f", {each:.0f} s per run, about {each * left / 60:.0f} min" if left else ""
         print(f"\n{done + number} of {len(found)} runs done, {left} left{time_left}", flush=True)

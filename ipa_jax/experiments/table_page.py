@@ -150,7 +150,8 @@ def _claims(results: Results) -> list[dict[str, Any]]:
     printed = {row.name: paper.figures(row.paper)["accuracy"] for row in table_rows.TRAINED if row.paper}
     claims = []
     for text, ours, theirs in table_rows.CLAIMS:
-        by_paper = printed[ours] - printed[theirs] if ours in printed and theirs in printed else None
+        ahead, behind = printed.get(ours), printed.get(theirs)
+        by_paper = None if ahead is None or behind is None else ahead - behind
         if ours in results.found and theirs in results.found:
             claims.append(statistics.claim(text, results.difference(ours, theirs), by_paper))
         else:

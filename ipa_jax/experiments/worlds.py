@@ -20,7 +20,7 @@ class Defined:
     definition: ClassVar[Mapping[str, Any]]
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.definition == other.definition
+        return isinstance(other, Defined) and type(self) is type(other) and self.definition == other.definition
 
     def __hash__(self) -> int:
         return hash(digest(self.definition))
