@@ -50,14 +50,14 @@ QUESTIONS = (
     Question("Retrieval as tokens", "model.retrieval.tokens", "`vector`", (
         Choice("tokens_per_image", "`per_image`", fields={"model.retrieval.tokens": "per_image"}),
     )),
-    Question("Local score or its log", "model.retrieval.log_local", "the score", (
+    Question("Local score (3)", "model.retrieval.log_local", "as it is", (
         Choice("log_local", "its log", fields={"model.retrieval.log_local": True}),
     )),
-    Question("Posts behind a mean", "model.retrieval.feed_count", "not fed", (
-        Choice("feed_count", "fed", fields={"model.retrieval.feed_count": True}),
+    Question("Number of posts in a mean (2) as an input", "model.retrieval.feed_count", "no", (
+        Choice("feed_count", "yes", fields={"model.retrieval.feed_count": True}),
     )),
-    Question("r in its own mean (2)", "data.memory.mean_includes_retrieved", "in", (
-        Choice("mean_without_r", "out", fields={"data.memory.mean_includes_retrieved": False}),
+    Question("Retrieved post in its own mean (2)", "data.memory.mean_includes_retrieved", "yes", (
+        Choice("mean_without_r", "no", fields={"data.memory.mean_includes_retrieved": False}),
     )),
     Question("Depth ResNet", "model.depth.resnet", "`train`", (
         Choice("depth_frozen", "`frozen`", fields={"model.depth.resnet": "frozen"}, other_resnet=True),
