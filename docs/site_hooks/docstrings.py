@@ -1,4 +1,4 @@
-"""Extension of griffe, which reads the docstrings: an index in brackets is not a Markdown link."""
+"""Extension of griffe, which reads the docstrings: keeps an index in brackets from becoming a Markdown link."""
 
 from typing import Any
 

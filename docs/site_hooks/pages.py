@@ -1,7 +1,7 @@
-"""Hook of mkdocs: adds the pages that are not in docs/, and mends the links between pages for the site.
+"""Hook of mkdocs: adds the pages that are not in docs/, and rewrites the links between pages for the site.
 
-Pages that GitHub shows at their place in the tree (README.md, the ports' page) get a place in the site, and each
-package gets a page per folder, which mkdocstrings fills from the docstrings.
+Pages that are elsewhere in the tree (README.md, the ports' page) get a page in the site. Each folder of a package gets
+one too, which mkdocstrings fills from the docstrings.
 """
 
 import posixpath
@@ -47,7 +47,7 @@ def on_config(config: Any) -> Any:
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Adds the pages from elsewhere and the API's."""
+    """Adds the pages from elsewhere in the tree, and the pages of the API."""
     for source, page in ELSEWHERE.items():
         text = (ROOT / source).read_text()
         if source.endswith(".py"):
@@ -61,19 +61,19 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Leads each relative link to the page of the site; a file that has none is named without a link."""
-    sources = {place: source for source, place in ELSEWHERE.items()}
+    """Points each relative link at a page of the site. A link to a file that has no page becomes plain text."""
+    sources = {name: source for source, name in ELSEWHERE.items()}
     source = sources.get(page.file.src_uri, f"docs/{page.file.src_uri}")
 
-    def mended(link: re.Match[str]) -> str:
+    def rewritten(link: re.Match[str]) -> str:
         image, text, target = link.groups()
         path, mark, anchor = target.partition("#")
         if not path or "://" in target:
             return link[0]
-        aim = posixpath.normpath(posixpath.join(posixpath.dirname(source), path))
-        place = ELSEWHERE.get(aim) or (aim.removeprefix("docs/") if aim.startswith("docs/") else None)
-        if place is None or place.startswith("runs/"):
+        file = posixpath.normpath(posixpath.join(posixpath.dirname(source), path))
+        name = ELSEWHERE.get(file) or (file.removeprefix("docs/") if file.startswith("docs/") else None)
+        if name is None or name.startswith("runs/"):
             return text
-        return f"{image}[{text}]({posixpath.relpath(place, posixpath.dirname(page.file.src_uri) or '.')}{mark}{anchor})"
+        return f"{image}[{text}]({posixpath.relpath(name, posixpath.dirname(page.file.src_uri) or '.')}{mark}{anchor})"
 
-    return LINK.sub(mended, markdown.replace("<details>", '<details markdown="1">'))
+    return LINK.sub(rewritten, markdown.replace("<details>", '<details markdown="1">'))

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import polars as pl
 
 from ipa_jax.experiments.choice_rows import ALL_IMAGES, BANKS, DEFAULT, FULL_BANK, OURS, QUESTIONS, Choice, bank
-from ipa_jax.experiments.pages import line
+from ipa_jax.experiments.pages import difference, interval, line, number
 from ipa_jax.experiments.records import Recorded, pooled
-from ipa_jax.experiments.statistics import difference_in_accuracy, points
+from ipa_jax.experiments.statistics import difference_in_accuracy
 from ipa_jax.metrics.posts import pool_posts
 from ipa_jax.metrics.split_metrics import evaluate
 
@@ -15,7 +15,7 @@ NOT_RUN = "not run"
 
 
 def judged(runs: Recorded, posts: str | None = None, split: str = "test") -> pl.DataFrame:
-    """The scores of a row over all worlds, of images or, with `posts` (metrics.posts.POOLS), of posts."""
+    """The scores of a row over all worlds: of images, or of posts, pooled as `posts` says (metrics.posts.POOLS)."""
     scores = pooled(runs.values(), split=split)
     return pool_posts(scores, posts) if posts else scores
 
@@ -23,21 +23,20 @@ def judged(runs: Recorded, posts: str | None = None, split: str = "test") -> pl.
 def cells(scores: pl.DataFrame, base: pl.DataFrame | None, min_ratio: float) -> list[str]:
     """Accuracy, its interval, the difference to `base` on the same draws of accounts, SRCC, Ratio MSE, pairs."""
     found = evaluate(scores, min_ratio)
-    low, high = found["accuracy_interval"]
     return [
-        f"{100 * found['accuracy']:.1f}",
-        f"{100 * low:.1f} to {100 * high:.1f}",
-        points(difference_in_accuracy(scores, base, min_ratio)) if base is not None else "",
-        f"{found['srcc']:.3f}",
-        f"{found['ratio_mse']:.2f}",
+        number(found["accuracy"], "accuracy"),
+        interval(found["accuracy_interval"], "accuracy"),
+        difference(difference_in_accuracy(scores, base, min_ratio)) if base is not None else "",
+        number(found["srcc"], "srcc"),
+        number(found["ratio_mse"], "ratio_mse"),
         f"{found['pairs']:,}",
     ]
 
 
 def choice_table(found: Mapping[str, Recorded], min_ratio: float) -> list[str]:
-    """One line for each alternative. A choice without records says "not run".
+    """A line for each alternative; one without records says "not run".
 
-    The validation column decides (configs/ours.py is chosen by it); the test columns report.
+    The validation column decides: configs/ours.py is chosen by it. The test columns only report.
 
     Args:
       found: the records of the rows of choice_rows.CHOICES.
@@ -54,7 +53,7 @@ def choice_table(found: Mapping[str, Recorded], min_ratio: float) -> list[str]:
         ours, apart = found[choice.name], ""
         if choice is not DEFAULT:
             scores = judged(ours, choice.posts, "validation"), judged(default, split="validation")
-            apart = points(difference_in_accuracy(*scores, min_ratio))
+            apart = difference(difference_in_accuracy(*scores, min_ratio))
         measured = cells(judged(ours, choice.posts), None if choice is DEFAULT else base, min_ratio)
         return line([question, preset, choice.label, apart, *measured])
 
@@ -82,7 +81,7 @@ def carousel_table(found: Mapping[str, Recorded], min_ratio: float) -> list[str]
 
 
 def history_table(found: Mapping[str, Recorded], min_ratio: float) -> list[str]:
-    """Accuracy against the number of posts in the bank, with empty slots or filled ones."""
+    """A line for each size of the bank: accuracy with empty slots and with filled ones."""
     lines = ["| posts in the bank | slots empty: accuracy % | 95 % | filled: accuracy % | 95 % "
              "| filled minus empty, points (95 %) |", "|---:|---:|:---:|---:|:---:|---|"]  # fmt: skip
 
@@ -94,7 +93,7 @@ def history_table(found: Mapping[str, Recorded], min_ratio: float) -> list[str]:
         empty, filled = (judged(found[name]) if name in found else None for name in names)
         apart = ""
         if empty is not None and filled is not None:
-            apart = points(difference_in_accuracy(filled, empty, min_ratio))
+            apart = difference(difference_in_accuracy(filled, empty, min_ratio))
         second = ["no slot to fill", ""] if posts >= FULL_BANK else measured(filled)
         lines.append(line([str(posts), *measured(empty), *second, apart]))
     if DEFAULT.name in found:

@@ -1,4 +1,4 @@
-"""What the paper leaves open: each alternative is one changed field of configs/full.py."""
+"""What the paper leaves open. Each alternative changes one field of configs/full.py."""
 
 from dataclasses import dataclass
 
@@ -21,9 +21,9 @@ class Question:
     """Something that the paper leaves open.
 
     Attributes:
-      text: what it is, with the number of the equation.
+      text: what it is, with the number of its equation.
       field: the config field.
-      default: what configs/full.py has, as printed.
+      default: the value in configs/full.py, as printed.
       instead: the alternatives.
     """
 
@@ -50,14 +50,14 @@ QUESTIONS = (
     Question("Retrieval as tokens", "model.retrieval.tokens", "`vector`", (
         Choice("tokens_per_image", "`per_image`", fields={"model.retrieval.tokens": "per_image"}),
     )),
-    Question("Local score or its log", "model.retrieval.log_local", "the score", (
+    Question("Local score (3)", "model.retrieval.log_local", "as it is", (
         Choice("log_local", "its log", fields={"model.retrieval.log_local": True}),
     )),
-    Question("Posts behind a mean", "model.retrieval.feed_count", "not fed", (
-        Choice("feed_count", "fed", fields={"model.retrieval.feed_count": True}),
+    Question("Number of posts in a mean (2) as an input", "model.retrieval.feed_count", "no", (
+        Choice("feed_count", "yes", fields={"model.retrieval.feed_count": True}),
     )),
-    Question("r in its own mean (2)", "data.memory.mean_includes_retrieved", "in", (
-        Choice("mean_without_r", "out", fields={"data.memory.mean_includes_retrieved": False}),
+    Question("Retrieved post in its own mean (2)", "data.memory.mean_includes_retrieved", "yes", (
+        Choice("mean_without_r", "no", fields={"data.memory.mean_includes_retrieved": False}),
     )),
     Question("Depth ResNet", "model.depth.resnet", "`train`", (
         Choice("depth_frozen", "`frozen`", fields={"model.depth.resnet": "frozen"}, other_resnet=True),
@@ -87,7 +87,7 @@ FULL_BANK = 5  # with this many posts, none of the K slots is empty
 
 
 def bank(posts: int, *, filled: bool = False) -> str:
-    """The name of the row of a bank of at most `posts` posts, empty slots filled from other accounts or not."""
+    """The name of the row with at most `posts` posts in the bank; `filled`: empty slots take other accounts' posts."""
     return f"bank_{posts}_filled" if filled else f"bank_{posts}"
 
 
@@ -96,7 +96,7 @@ def _capped(posts: int, *, filled: bool = False) -> Choice:
     return Choice(bank(posts, filled=filled), f"{posts} posts{', filled' if filled else ''}", fields=fields)
 
 
-# Only empty slots are filled: a bank of K posts or more has none, so there is nothing to run.
+# A bank of K posts or more leaves no slot empty, so there is nothing to fill and no run.
 SHORT_HISTORIES = (
     DEFAULT,
     *(_capped(posts) for posts in BANKS),

@@ -1,10 +1,10 @@
-"""What the paper leaves open, settled by experiment: one changed field of full.py per row, on demo worlds.
+"""Measures what the paper leaves open: each row changes one field of configs/full.py, on demo worlds.
 
     ipa-jax choices --out=runs/experiments                      every choice
     ipa-jax choices --out=runs/experiments --short_histories    accuracy against the size of the memory bank
 
-A finished run is never repeated: its record is used, and with --others also the record of the same run in another
-table. You can stop at any time; the same command resumes.
+A finished run is never repeated: its record is used. --others also takes records of the same runs from other tables.
+You can stop at any time; the same command resumes.
 """
 
 import sys
@@ -21,8 +21,8 @@ def main(argv: list[str] | None = None) -> int:
     flags.add_records(parser, "choices")
     flags.add_only(parser)
     parser.add_argument("--others", type=Path, nargs="+", action="extend", default=[], metavar="FOLDER",
-                        help="folders of other tables, to take records of the same runs from")  # fmt: skip
-    parser.add_argument("--short_histories", action="store_true", help="the table of short histories instead")
+                        help="folders with the records of other tables")  # fmt: skip
+    parser.add_argument("--short_histories", action="store_true", help="make the table of short histories instead")
     return flags.exit_status(make, parser.parse_args(argv), flags.command_line("choices", argv))
 
 

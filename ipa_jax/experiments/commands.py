@@ -1,4 +1,4 @@
-"""The project's commands as steps of a longer job: each runs in its own process and is printed as it starts."""
+"""Runs the project's commands as steps of a longer job, each in a process of its own. Prints each as it starts."""
 
 import shlex
 import signal
@@ -14,14 +14,14 @@ class StageError(RuntimeError):
 
 
 def command(name: str, *arguments: str, capture: bool = False) -> str:
-    """Prints and runs `python -m ipa_jax NAME ARGUMENTS`. The step is stopped when this process is.
+    """Prints and runs `python -m ipa_jax NAME ARGUMENTS`. If this process is stopped, so is the step.
 
     Args:
       capture: return what the step prints on standard output instead of showing it.
     Returns:
       That output, "" unless `capture` is set.
     Raises:
-      StageError: the step ended with another exit status than 0.
+      StageError: the exit status of the step is not 0.
     """
     line = f"python -m ipa_jax {name} {shlex.join(arguments)}"
     print(f"\n$ {line}", flush=True)
@@ -30,13 +30,13 @@ def command(name: str, *arguments: str, capture: bool = False) -> str:
             [sys.executable, "-m", "ipa_jax", name, *arguments], stdout=subprocess.PIPE if capture else None, text=True
         )
     if ended.returncode:
-        raise StageError(f"this step failed; solve what it says above, then run the same command again: {line}")
+        raise StageError(f"this step failed: {line}; fix what it says above, then run your command again")
     return ended.stdout or ""
 
 
 @contextmanager
 def _terminate_as_exit() -> Iterator[None]:
-    """SIGTERM raises SystemExit, at which subprocess.run stops its process; otherwise that would keep running."""
+    """SIGTERM raises SystemExit, so that subprocess.run stops its process, which would keep running otherwise."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set handlers
         return

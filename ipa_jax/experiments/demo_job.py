@@ -21,19 +21,19 @@ from ipa_jax.metrics.scored_pairs import pool
 from ipa_jax.report.page import write_report
 
 FIGURES = ("accuracy", "accuracy_interval", "plcc", "srcc", "ratio_mse", "pairs", "groups", "interval_over")
-CHECKED = ("accuracy", "plcc", "srcc", "ratio_mse")  # an export must give these again
+CHECKED = ("accuracy", "plcc", "srcc", "ratio_mse")  # an export must reproduce these
 DIFFERENCES = (("full", "basic_retrieval"), ("basic_retrieval", "basic"), ("full", "retrieval_only"))
 
 
 @dataclass(frozen=True)
 class Demo:
-    """What the steps are about.
+    """What to make, and where.
 
     Attributes:
-      out: folder of all that is made. One seed fills it directly, several have a folder each.
-      seeds: a demo world and a training run of each config for each seed.
+      out: folder of all that is made. With several seeds, each seed has a folder in it.
+      seeds: for each seed, one demo world and one training run of every config.
       configs: names of shipped configs.
-      accounts, posts: how large a world is: accounts, and posts of each.
+      accounts, posts: the size of a world: accounts, and posts of each account.
       size: size of the models.
     """
 
@@ -52,7 +52,7 @@ class Demo:
 
     @property
     def lead(self) -> str:
-        """The config that leads the report: the full model if it was trained."""
+        """The config that leads the report: the full model if it was trained, else the first."""
         return FULL if FULL in self.configs else self.configs[0]
 
 
@@ -78,12 +78,14 @@ def check_export(workdir: Path) -> None:
     printed = command("evaluate", f"--export={workdir}/export", "--split=test", "--json", capture=True)
     fresh, stored = json.loads(printed), json.loads((workdir / "results.json").read_text())["test"]
     if any(abs(fresh[figure] - stored[figure]) > 1e-5 for figure in CHECKED):
-        raise StageError(f"{workdir}/export gives other metrics than {workdir}/results.json")
+        raise StageError(
+            f"{workdir}/export gives other metrics than results.json there; delete {workdir} to train again"
+        )
     print(f"  the same metrics as in training: accuracy {fresh['accuracy']:.4f}")
 
 
 def pooled_results(demo: Demo) -> dict[str, Any]:
-    """The figures of each config and baseline, test groups of all worlds pooled, and differences in accuracy.
+    """The figures of each config and baseline over the pooled test groups of all worlds, and differences in accuracy.
 
     Returns:
       "runs": config -> {"test": figures}; "yardsticks": baseline -> accuracy; "yardstick_figures": baseline -> figures;
@@ -122,7 +124,7 @@ def _scores(workdir: Path) -> pl.DataFrame:
 
 
 def report(demo: Demo, results: Mapping[str, Any]) -> Path:
-    """Writes the report of a single world, led by the full model, with its leakage checklist; returns the page."""
+    """Writes the report of a single world with its leakage checklist; returns the page."""
     page, data, workdir = demo.out / "report.html", demo.out / "data", demo.out / demo.lead
     workdirs = {name: demo.out / name for name in (demo.lead, *demo.configs)}
     lines = checklist.make(data, workdir)

@@ -1,6 +1,6 @@
-"""The flags that `tables`, `protocols`, `choices` and `demo` share, each defined once, and how these commands end.
+"""The flags that `tables`, `protocols`, `choices` and `demo` share, and the exit status of these commands.
 
-Nothing heavy is imported here, so that --help is quick. What the flags lead to is in study.py.
+Nothing heavy is imported here, so that --help is quick. study.py acts on the flags.
 """
 
 import shlex
@@ -24,18 +24,18 @@ from third_party_ports.cli import (
 
 
 class UsageError(ValueError):
-    """A flag names something that does not exist; the message names the flag and what it may be."""
+    """A flag names something that does not exist; the message names the flag and what it can be."""
 
 
 def parser(
     name: str, doc: str | None, *, seeds: Sequence[int], sizes: Sequence[str] = ("demo", "tiny"), data_dir: bool = False
 ) -> Parser:
-    """A parser with the flags of every command here: where, on which worlds, how large.
+    """A parser with the flags of every command here: where to write, which worlds, and what size.
 
     Args:
       name, doc: the command and its docstring.
       seeds: the default of --seeds.
-      sizes: what --size may be; the default is demo.
+      sizes: what --size can be; the default is demo.
       data_dir: whether a built data set can take the place of the demo worlds.
     """
     made = Parser(name, doc)
@@ -53,27 +53,27 @@ def parser(
 
 
 def add_records(made: Parser, name: str) -> None:
-    """--records, --page and --overwrite: of the commands that keep a record of each run and write a page."""
+    """Adds --records, --page and --overwrite, for commands that keep a record of each run and write a page."""
     made.add_argument(
         "--records", type=output_folder, help=f"folder of the runs' records (default: OUT/records/{name})"
     )
     made.add_argument("--page", type=new_file, help="the Markdown page to write (default: a page in OUT)")
-    made.add_argument("--overwrite", action="store_true", help="repeat a run whose record is of another run")
+    made.add_argument("--overwrite", action="store_true", help="make a run again if its record is of another run")
 
 
 def add_only(made: Parser) -> None:
-    """--only: some rows of a page."""
+    """Adds --only, for some rows of a page."""
     made.add_argument("--only", type=words, metavar="NAME,...", help="run only these rows, and what they need "
                       "(default: all); other rows keep their records")  # fmt: skip
 
 
 def add_configs(made: Parser, text: str, default: Sequence[str] | None = None) -> None:
-    """--configs: names of shipped configs; `text` says what becomes of them."""
+    """Adds --configs, names of shipped configs; `text` is its help."""
     made.add_argument("--configs", type=words, default=default, metavar="NAME,...", help=text)
 
 
 def command_line(name: str, argv: Sequence[str]) -> str:
-    """The command that a page prints, to be made again by. --overwrite is left out: it would repeat finished runs."""
+    """The command that makes a page again, as the page prints it: without --overwrite, which would repeat runs."""
     return shlex.join(["python", "-m", "ipa_jax", name, *(word for word in argv if word != "--overwrite")])
 
 

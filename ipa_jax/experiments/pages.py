@@ -8,7 +8,7 @@ from typing import Any
 
 import jinja2
 
-from ipa_jax.experiments.statistics import METRICS as PRINTED
+from ipa_jax.experiments.statistics import TABLE_METRICS, UNDECIDED, verdict
 from ipa_jax.metrics.registry import METRICS
 from ipa_jax.report.page import TEMPLATES as REPORT_TEMPLATES
 from third_party_ports import files
@@ -31,7 +31,7 @@ def fill(file: Path, part: str, command: str, lines: Sequence[str]) -> None:
     Args:
       file: the page.
       part: the name in the marks.
-      command: what makes this part again; it stands above it.
+      command: the command that makes this part; it is printed above the lines.
       lines: the part, as lines of Markdown.
     Raises:
       ValueError: the page has no such marks.
@@ -55,7 +55,7 @@ def _marks(part: str) -> tuple[str, str]:
 
 
 def _around(file: Path, text: str, part: str) -> tuple[str, str]:
-    """What stands before and after a part."""
+    """The text before and after a part."""
     begin, end = _marks(part)
     if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
         raise ValueError(f"{file}: needs one line {begin} and, below it, one line {end}; the table goes between them")
@@ -67,31 +67,40 @@ def line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def number(value: float | None, metric: str, *, signed: bool = False) -> str:
-    """A metric as printed, percentages without their sign; a dash for None."""
+def number(value: float | None, metric: str) -> str:
+    """A metric with the digits of a table, percentages without the percent sign; a dash for None."""
     if value is None:
         return NONE
     row = METRICS[metric]
-    text = f"{(100 if row.percent else 1) * value:{'+' if signed else ''}.{row.table_digits}f}"
-    return "0.0" if text == "-0.0" else text
+    return f"{(100 if row.percent else 1) * value:.{row.table_digits}f}"
 
 
-def interval(values: Sequence[float] | None, metric: str, *, signed: bool = False) -> str:
+def interval(values: Sequence[float] | None, metric: str) -> str:
     """ "low to high" in the digits of `number`; a dash for None."""
-    return " to ".join(number(value, metric, signed=signed) for value in values) if values else NONE
+    return " to ".join(number(value, metric) for value in values) if values else NONE
+
+
+def points(found: Mapping[str, Any]) -> str:
+    """A difference in accuracy with its 95 % interval, in points: "+1.0 (-0.2 to +2.1)".
+
+    Args:
+      found: "difference" and "interval", fractions; the interval is None where there are too few accounts for one.
+    """
+    if found["interval"] is None:
+        return f"{100 * found['difference']:+.1f} (too few accounts for an interval)"
+    low, high = (100 * value for value in found["interval"])
+    return f"{100 * found['difference']:+.1f} ({low:+.1f} to {high:+.1f})"
 
 
 def difference(found: Mapping[str, Any] | None) -> str:
-    """A difference in accuracy with its interval, in points; "undecided" if the interval contains 0."""
-    if not found:
+    """The difference as `points`, marked as undecided if its interval does not exclude 0; a dash for None."""
+    if found is None:
         return NONE
-    bounds = interval(found["interval"], "accuracy", signed=True)
-    undecided = ", undecided" if found["verdict"] == "undecided" else ""
-    return f"{number(found['difference'], 'accuracy', signed=True)} ({bounds}){undecided}"
+    return points(found) + (f", {UNDECIDED}" if verdict(found["interval"]) == UNDECIDED else "")
 
 
 def cells(row: Mapping[str, Any], metrics: Sequence[str], paper: Sequence[str]) -> list[str]:
-    """The cells of a row, under `headings`. Where the row has no figures, the reason stands in their place."""
+    """The cells of a row, under `headings`. A row without figures says why in the cell of its accuracy."""
     ours, out = row["ours"], []
     for metric in metrics:
         out += [number(row["paper"].get(metric), metric)] if metric in paper else []
@@ -105,7 +114,7 @@ def cells(row: Mapping[str, Any], metrics: Sequence[str], paper: Sequence[str]) 
 
 
 def headings(metrics: Sequence[str], paper: Sequence[str]) -> list[str]:
-    """The heads of the columns: for each metric the paper's figure, if it is in `paper`, and ours."""
+    """The headings of the columns: for each metric the paper's figure, if it is in `paper`, and ours."""
     out = []
     for metric in metrics:
         heading = f"{METRICS[metric].heading.lower()} %" if METRICS[metric].percent else METRICS[metric].heading
@@ -129,22 +138,20 @@ def write(document: Mapping[str, Any], out: Path, page: Path | None = None) -> N
 def demo_table(results: Mapping[str, Any]) -> str:
     """The table of `demo` as Markdown: models and baselines, and differences in accuracy.
 
-    "gap to Bayes closed" is the part of the way from 50 % to the Bayes ceiling.
+    "gap to Bayes closed" is the share of the way from 50 % to the accuracy of `bayes`.
 
     Args:
-      results: of demo_job.pooled_results.
+      results: as demo_job.pooled_results returns them.
     """
-    ceiling = results["yardsticks"]["bayes"]
+    bayes = results["yardsticks"]["bayes"]
     lines = ["| | accuracy % | 95 % interval | gap to Bayes closed % | PLCC | SRCC | Ratio MSE |",
              "|---|---:|:---:|---:|---:|---:|---:|"]  # fmt: skip
     rows = {f"**{name}**": run["test"] for name, run in results["runs"].items()} | results["yardstick_figures"]
     for name, row in rows.items():
-        low, high = row["accuracy_interval"]
-        closed = 100 * (row["accuracy"] - 0.5) / (ceiling - 0.5)
-        lines.append(line([
-            name, f"{100 * row['accuracy']:.1f}", f"{100 * low:.1f} to {100 * high:.1f}", f"{closed:.0f}",
-            f"{row['plcc']:.3f}", f"{row['srcc']:.3f}", f"{row['ratio_mse']:.2f}",
-        ]))  # fmt: skip
+        accuracy, bounds = number(row["accuracy"], "accuracy"), interval(row["accuracy_interval"], "accuracy")
+        closed = f"{100 * (row['accuracy'] - 0.5) / (bayes - 0.5):.0f}"
+        others = [number(row[metric], metric) for metric in ("plcc", "srcc", "ratio_mse")]
+        lines.append(line([name, accuracy, bounds, closed, *others]))
     one = next(iter(rows.values()))
     lines.append(f"\n{one['pairs']} test pairs of {one['groups']} groups; intervals over {one['interval_over']}.")
     for name, found in results["differences"].items():
@@ -171,23 +178,21 @@ def markdown(document: Mapping[str, Any]) -> str:
 
 
 def claim_cells(claim: Mapping[str, Any]) -> list[str]:
-    """A claim (statistics.claim) as the cells of its row."""
+    """The cells of a claim (statistics.claim): the claim, its verdict, what was measured, the paper's difference."""
     paper = f"{100 * claim['paper']:+.2f}" if claim["paper"] is not None else NONE
     if claim["difference"] is None:
         return [claim["claim"], claim["verdict"], NONE, paper]
-    measured = number(claim["difference"], "accuracy", signed=True)
-    bounds = interval(claim["interval"], "accuracy", signed=True)
-    runs = f"ahead in {claim['ahead']} of {claim['seeds']} runs"
-    return [claim["claim"], claim["verdict"], f"{measured} ({bounds}), {runs}", paper]
+    measured = f"{points(claim)}, ahead in {claim['ahead']} of {claim['seeds']} runs"
+    return [claim["claim"], claim["verdict"], measured, paper]
 
 
 def comma_separated(document: Mapping[str, Any]) -> str:
     """The tables as CSV: a line for each row of a table, figures unrounded, empty where there is none."""
     buffer = io.StringIO()
-    ours = [part for metric in PRINTED for part in (metric, f"{metric}_low", f"{metric}_high", f"{metric}_mean",
+    ours = [part for metric in TABLE_METRICS for part in (metric, f"{metric}_low", f"{metric}_high", f"{metric}_mean",
                                                      f"{metric}_std")]  # fmt: skip
     columns = ["table", "row", "missing", "seeds", "pairs", "groups", "accounts", *ours,
-               *(f"paper_{metric}" for metric in PRINTED if metric != "ratio_mse_rescaled"),
+               *(f"paper_{metric}" for metric in TABLE_METRICS if metric != "ratio_mse_rescaled"),
                "full_minus_row", "full_minus_row_low", "full_minus_row_high", "verdict"]  # fmt: skip
     writer = csv.DictWriter(buffer, columns, restval="", lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
@@ -203,8 +208,8 @@ def _unrounded(row: Mapping[str, Any]) -> dict[str, Any]:
     values = {"row": row["name"], "missing": row["missing"]}
     values |= {f"paper_{metric}": value for metric, value in row["paper"].items()}
     if found := row["ours"]:
-        values |= {name: found.get(name) for name in ("seeds", "pairs", "groups", "accounts", *PRINTED)}
-        for metric in PRINTED:
+        values |= {name: found.get(name) for name in ("seeds", "pairs", "groups", "accounts", *TABLE_METRICS)}
+        for metric in TABLE_METRICS:
             bounds = found[f"{metric}_interval"] or (None, None)
             values |= {f"{metric}_low": bounds[0], f"{metric}_high": bounds[1]}
             values |= {f"{metric}_{part}": found[part].get(metric) for part in ("mean", "std")}

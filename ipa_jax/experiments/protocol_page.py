@@ -9,23 +9,23 @@ import polars as pl
 from data_builders.demo_world.plants import PLANTS
 from data_builders.groups import is_valid
 from ipa_jax.experiments import records
-from ipa_jax.experiments.pages import line
-from ipa_jax.experiments.protocol_rows import COMPARED, DUPLICATES, PAPER, PROTOCOLS, far_images, planted
+from ipa_jax.experiments.pages import difference, interval, line, number
+from ipa_jax.experiments.protocol_rows import COMPARED, PAPER, PROTOCOLS, far_images, planted
 from ipa_jax.experiments.records import Recorded
-from ipa_jax.experiments.statistics import difference_in_accuracy, points
+from ipa_jax.experiments.statistics import difference_in_accuracy
 from ipa_jax.experiments.study import Study
 from ipa_jax.metrics.split_metrics import evaluate
 
-NEAR_TEXTS = {  # further rows from the paper's run: test images with a near-duplicate are left out
+NEAR_LABELS = {  # rows from the scores of the paper's run, without test images that have a near-duplicate
     "no_hash": "no near-duplicates, by perceptual hash",
     "no_cosine": "no near-duplicates, by hash or by backbone cosine in the account",
     "no_cosine_any": "no near-duplicates, by hash or by backbone cosine in all of train",
 }
-TEXTS = {PAPER: PROTOCOLS[0].label} | NEAR_TEXTS | {row.name: row.label for row in PROTOCOLS[1:]}
+LABELS = {PAPER: PROTOCOLS[0].label} | NEAR_LABELS | {row.name: row.label for row in PROTOCOLS[1:]}
 
 
 class Limits(NamedTuple):
-    """From which distance two images are near-duplicates: data.duplicates.max_bits and eval.duplicate_cosine."""
+    """How alike near-duplicates are: data.duplicates.max_bits at most, or above eval.duplicate_cosine."""
 
     bits: int
     cosine: float
@@ -38,7 +38,7 @@ def kept_scores(runs: Recorded, keeps: Sequence[np.ndarray] | None = None) -> pl
       runs: the records of the row.
       keeps: bool [I] for each record, the images to keep; None keeps all.
     Returns:
-      A frame of scores without groups of a single image.
+      A frame of scores, without groups that have a single image left.
     """
     scores = records.pooled(runs.values())
     if keeps is not None:
@@ -64,15 +64,15 @@ def protocol_scores(found: Mapping[str, Recorded], limits: Limits, min_ratio: fl
     for name, limit in near.items():
         keep = [far_images(record, limits.bits, **limit) for _, record in found[PAPER].values()]
         scores[name] = paired_groups(kept_scores(found[PAPER], keep), min_ratio)
-    return {name: scores[name] for name in TEXTS if name in scores}
+    return {name: scores[name] for name in LABELS if name in scores}
 
 
 def protocol_table(scores: Mapping[str, pl.DataFrame], limits: Limits, min_ratio: float) -> list[str]:
-    """A row for each protocol, and a sentence about the images that were left out."""
+    """A line for each protocol, and a sentence about the images that were left out."""
     head = ["| protocol | accuracy % | 95 % interval | SRCC | Ratio MSE | test pairs | minus paper, points |",
             "|---|---:|:---:|---:|---:|---:|---|"]  # fmt: skip
     rows = [
-        _protocol(TEXTS[name], scores[name], None if name == PAPER else scores[PAPER], min_ratio) for name in scores
+        _protocol(LABELS[name], scores[name], None if name == PAPER else scores[PAPER], min_ratio) for name in scores
     ]
     return [*head, *rows, "", _left_out(scores, limits)]
 
@@ -82,21 +82,20 @@ def _protocol(text: str, scores: pl.DataFrame, base: pl.DataFrame | None, min_ra
     if scores.is_empty():
         return line([text, "", "", "", "", "0", "no pair is left"])
     result = evaluate(scores, min_ratio)
-    low, high = result["accuracy_interval"]
     return line([
         text,
-        f"{100 * result['accuracy']:.1f}",
-        f"{100 * low:.1f} to {100 * high:.1f}",
-        f"{result['srcc']:.3f}",
-        f"{result['ratio_mse']:.2f}",
+        number(result["accuracy"], "accuracy"),
+        interval(result["accuracy_interval"], "accuracy"),
+        number(result["srcc"], "srcc"),
+        number(result["ratio_mse"], "ratio_mse"),
         f"{result['pairs']:,}",
-        "" if base is None else points(difference_in_accuracy(scores, base, min_ratio)),
+        "" if base is None else difference(difference_in_accuracy(scores, base, min_ratio)),
     ])  # fmt: skip
 
 
 def _left_out(scores: Mapping[str, pl.DataFrame], limits: Limits) -> str:
     images = len(scores[PAPER])
-    hashed, own, anywhere = (images - len(scores[name]) for name in NEAR_TEXTS)
+    hashed, own, anywhere = (images - len(scores[name]) for name in NEAR_LABELS)
     return (
         f"Left out of {images:,} test images: {hashed:,} by hash (within {limits.bits} of 64 bits), {own:,} by hash or "
         f"cosine (above {limits.cosine:g}) in the account, {anywhere:,} in all of train. These counts include the rest "
@@ -107,7 +106,7 @@ def _left_out(scores: Mapping[str, pl.DataFrame], limits: Limits) -> str:
 def leak_table(found: Mapping[str, Recorded], limits: Limits, min_ratio: float) -> list[str]:
     """What each planted leak is worth in accuracy, and what the checklist says about honest runs.
 
-    A plant has no row without its own run and the one that it is compared with.
+    A plant has a line if both its run and the run that it is compared with have records.
     """
     lines = ["| type of leak | planted | with it, % | without, % | worth, points | what the checklist says |",
              "|---|---|---:|---:|---|---|"]  # fmt: skip
@@ -116,13 +115,14 @@ def leak_table(found: Mapping[str, Recorded], limits: Limits, min_ratio: float) 
         if here is None or (honest is not None and honest not in found):
             continue
         leaky = kept_scores(here)
-        if name == DUPLICATES:
+        if honest is None:  # planted duplicates: the same run, without the images that have one
             far = [far_images(record, limits.bits) for _, record in here.values()]
             without = paired_groups(kept_scores(here, far), min_ratio)
         else:
             without = kept_scores(found[honest])
-        accuracies = [f"{100 * evaluate(scores, min_ratio, draws=0)['accuracy']:.1f}" for scores in (leaky, without)]
-        worth = points(difference_in_accuracy(leaky, without, min_ratio))
+        results = (evaluate(scores, min_ratio, draws=0) for scores in (leaky, without))
+        accuracies = [number(result["accuracy"], "accuracy") for result in results]
+        worth = difference(difference_in_accuracy(leaky, without, min_ratio))
         lines.append(line([plant.kind, f"`{name}`: {plant.text}", *accuracies, worth, failing(here) or "**passes**"]))
     return [*lines, "", _honest(found)]
 
@@ -136,14 +136,14 @@ def failing(runs: Recorded) -> str:
 
 
 def _honest(found: Mapping[str, Recorded]) -> str:
-    """What the checklist says where nothing is planted: a line that fails there, too, has caught nothing."""
+    """What the checklist says where nothing is planted. A line that fails there too has not caught the leak."""
     names = [name for name in dict.fromkeys(COMPARED.values()) if name in found]
     told = [f"`{name}` {failing(found[name]) or 'fails no line'}" for name in names]
     return f"Of the runs without a plant, {', '.join(told)}."
 
 
 def lead(study: Study) -> list[str]:
-    """What the runs are, above the table."""
+    """What was trained, on what: the sentences above the table."""
     world, seeds = study.worlds[0], ", ".join(str(world.seed) for world in study.worlds)
     return [
         f"`configs/full.py:{study.size}` on demo worlds of {world.accounts} accounts x {world.posts} posts (world seed "

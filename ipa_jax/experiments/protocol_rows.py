@@ -18,14 +18,15 @@ from ipa_jax.experiments.study import FULL, Row, Study
 from ipa_jax.experiments.worlds import World
 from ipa_jax.leakage import checklist
 
-PAPER = FULL  # the paper's protocol is the very run of Table 1: with the same --out, it is trained once for both
+PAPER = FULL  # the paper's protocol is the run of Table 1 itself: with the same --out, it is trained once for both
 PAST = "past_only"
 SIBLING_HONEST = "sibling_honest"
 PAST_FIELDS = {"data.memory.past_only": True}
 CHECKED, NEAR = ("checklist",), ("checklist", "near")  # what is measured on a run
 PROTOCOLS = (
     Row(PAPER, "**paper**: random groups, the bank holds past and future", measured=NEAR),
-    Row(PAST, "past only: bank and means end before the query, by the lag", fields=PAST_FIELDS, measured=CHECKED),
+    Row(PAST, "past only: the bank and the means end `min_lag_days` before the query", fields=PAST_FIELDS,
+        measured=CHECKED),
     Row("account_disjoint", "account-disjoint: accounts never trained on", fields={"data.split.by": "account"},
         measured=CHECKED),
     Row("exclude_post", "a leak: `exclude = post`, train queries see their group",
@@ -33,8 +34,8 @@ PROTOCOLS = (
     Row("exclude_none", "a leak: `exclude = none`, train queries see themselves",
         fields={"data.memory.exclude": "none", "allow_leak": True}, measured=CHECKED),
 )  # fmt: skip
-DUPLICATES = "duplicates"  # compared with the same run, without the images that have a near-duplicate
-COMPARED = {  # any other plant: the run without the leak
+DUPLICATES = "duplicates"  # the plant that is compared with its own run, without images that have a near-duplicate
+COMPARED = {  # every other plant: the run without the leak
     "no_test": PAPER,
     "preprocessing": PAPER,
     "feature_selection": PAPER,
@@ -49,7 +50,8 @@ COMPARED = {  # any other plant: the run without the leak
 class PlantedWorld(World):
     """A demo world with a planted leak.
 
-    A leak that acts in the posts is drawn with the world, one that acts in the build is built (unless `leaky` is off).
+    A leak in the posts is drawn with the world. A leak in the build is planted when the data set is built, unless
+    `leaky` is off.
     """
 
     plant: str = ""
@@ -57,7 +59,7 @@ class PlantedWorld(World):
 
     @cached_property
     def drawn(self) -> World:
-        """The world without the plant: what is drawn if the plant acts in the build alone."""
+        """The world without the plant. It is what is drawn if the plant acts in the build alone."""
         sizes = {name: getattr(self, name) for name in ("seed", "accounts", "posts", "side", "settings")}
         return World(**sizes)
 
@@ -84,7 +86,7 @@ def planted(plant: str) -> str:
 
 
 def leak_runs(study: Study) -> list[Run]:
-    """The runs of the table of leaks, world by world: one per plant, and the honest runs to compare them with."""
+    """The runs of the table of leaks, world by world: a run per plant, and the honest runs to compare them with."""
     runs = study.runs_of([row for row in PROTOCOLS if row.name in COMPARED.values()])
     for world in study.worlds:
         sizes = asdict(world)
@@ -119,8 +121,8 @@ def measure(run: Run, workdir: Path, data_dir: Path) -> dict[str, Any]:
     """`Record.extra` of a run.
 
     Returns:
-      "checklist": the verdict of each line; and where `run.measured` asks for it, "near": how near each test image
-      comes to a train image.
+      "checklist": [title, verdict] of each line. Where `run.measured` asks for it, also "near": how close each test
+      image is to a train image.
     Raises:
       StageError: the command near-duplicates failed.
     """
@@ -139,8 +141,8 @@ def far_images(
 
     Args:
       record: a record with "near".
-      max_bits: images whose perceptual hashes differ in so many bits or fewer are near-duplicates.
-      max_cosine: so are images whose backbone features have a larger cosine; None ignores features.
+      max_bits: images whose perceptual hashes differ in at most this many bits are near-duplicates.
+      max_cosine: so are images whose backbone features have a larger cosine than this; None ignores features.
       any_account: compare features with the images of all accounts, not only with those of the image's account.
     Returns:
       bool [I], in the order of records.scores.

@@ -3,8 +3,8 @@
     ipa-jax protocols --out=runs/experiments            the table of protocols
     ipa-jax protocols --out=runs/experiments --plants   the table of leaks: one run per planted leak
 
-A finished run is never repeated: its record is used, also on another machine that has only the records. You can stop at
-any time; the same command resumes.
+A finished run is never repeated: its record is used, also on a machine that has only the records. You can stop at any
+time; the same command resumes.
 """
 
 import sys
@@ -19,7 +19,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = flags.parser("protocols", __doc__, seeds=[0, 1])
     flags.add_records(parser, "protocols")
     flags.add_only(parser)
-    parser.add_argument("--plants", action="store_true", help="the table of leaks instead")
+    parser.add_argument("--plants", action="store_true", help="make the table of leaks instead")
     return flags.exit_status(make, parser.parse_args(argv), flags.command_line("protocols", argv))
 
 

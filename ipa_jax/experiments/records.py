@@ -19,24 +19,24 @@ DIGITS = 6  # significant digits of a stored z
 
 
 class RecordError(ValueError):
-    """A record is of another run, or no record at all; the message names the file, the fields and what to do."""
+    """A file holds the record of another run, or no record. The message names the file, the fields and what to do."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """A finished run. All of it is plain JSON.
+    """A finished run, as plain JSON.
 
     Attributes:
       name: the name of the run.
       run: the run's definition; two runs of one definition are the same run.
       config: every field of the config with its value ({"model.width": 64, ...}); {} where nothing was trained.
       figures: metrics of the test split, as ipa_jax.metrics.split_metrics.evaluate returns them.
-      scores: scores of the test split, {account: {group: [likes, z]}}, lists of one length; a third list numbers the
-        posts where a post has several images in the group.
+      scores: scores of the test split, {account: {group: [likes, z]}}, with an entry per image in both lists. If a post
+        has several images in the group, a third list numbers the posts.
       validation: the same for the validation split, which decides between options; {} where nothing was trained.
-      steps, best_step, parameters: of the training, 0 where nothing was trained.
-      seconds: of the training alone.
-      extra: what the table measured on the run beside its scores.
+      steps, best_step, parameters: of the training; 0 where nothing was trained.
+      seconds: how long the training alone took.
+      extra: what the table measured on the run besides its scores.
     """
 
     name: str
@@ -61,7 +61,7 @@ Recorded = Mapping[str, tuple[str, Record]]
 
 
 def plain(value: Any) -> Any:
-    """The value as JSON gives it back: tuples become lists, keys become strings."""
+    """The value after a round trip through JSON: tuples become lists, keys become strings."""
     return json.loads(json.dumps(value))
 
 
@@ -107,23 +107,23 @@ def load(file: Path) -> Record | None:
     except RecordError:
         raise
     except (ValueError, KeyError, TypeError) as error:
-        raise RecordError(f"{file}: not the record of a run ({error}); delete it") from error
+        raise RecordError(f"{file} is not the record of a run ({error}); delete it") from error
     if written != record.digest:
-        raise RecordError(f"{file}: the digest {written} does not match the field `run`: it was edited; delete it")
+        raise RecordError(f"{file} was edited: its digest {written} does not match the field `run`; delete it")
     return record
 
 
 def require_same(
     file: Path, record: Record, run: Mapping[str, Any], config: Mapping[str, Any], free: Iterable[str]
 ) -> None:
-    """Raises RecordError if a record is of another run, naming each field that differs.
+    """Raises RecordError if a record is of another run; the message names each field that differs.
 
-    A field that only one of the two configs has does not count: the default of a new field is what the code did before.
+    A field that only one of the two configs has is not compared: a new field's default is what the code did before.
 
     Args:
-      file, record: the record and where it was read.
+      file, record: the record, and the file that it comes from.
       run, config: the definition and the flat config that are wanted now.
-      free: config fields that change no figure.
+      free: config fields that change no figure and are not compared.
     """
     common = (record.config.keys() & config.keys()) - set(free)
     stored, wanted = ({k: c[k] for k in sorted(common)} for c in (record.config, plain(config)))
@@ -153,8 +153,8 @@ def scores(record: Record, split: str = "test") -> pl.DataFrame:
     Args:
       split: "test" or "validation".
     Returns:
-      Columns account, record, image_id, post_id, likes, z. Ids of images and posts are numbers within their group, so
-      they are equal in two runs on the same data set.
+      Columns account, record, image_id, post_id, likes, z. Images and posts are numbered within their group, so that
+      two runs on the same data set have the same ids.
     Raises:
       RecordError: the record holds no scores of this split.
     """
@@ -180,9 +180,8 @@ def pooled(records: Iterable[tuple[str, Record]], *, rescaled: bool = False, spl
       rescaled: multiply the z of each run by a factor of its own, fitted on validation pairs (metrics.rescale_factor).
       split: "test" or "validation".
     Returns:
-      The columns of `scores`, and group. `record` is numbered through all runs. Accounts become "world/account" and
-      `group` is "world/group", so that several runs on one world share accounts and groups, which a bootstrap then
-      draws together.
+      The columns of `scores`, and group. `record` is numbered through all runs. `account` is "world/account", and
+      `group` is "world/group". Several runs on one world share both, so that a bootstrap draws them together.
     """
     parts, first = [], 0
     for world, record in records:

@@ -27,13 +27,13 @@ PEERS = tuple(zero_shot.NAMES)  # those with public weights
 Scores = Callable[[str, str], pl.DataFrame]  # (name, split) -> frame of scores
 
 
-def beside(full: Sequence[Run], study: Study, weights: Path | None, peers: Sequence[str]) -> dict[str, Recorded]:
+def collect(full: Sequence[Run], study: Study, weights: Path | None, peers: Sequence[str]) -> dict[str, Recorded]:
     """The records of baselines and public weights, under the keys of the full model's runs.
 
-    Seeds of one built data set share one record, which stands under each of their keys.
+    The seeds of one built data set share a record, which is listed under each of their keys.
 
     Args:
-      full: the runs of the full model; the backbone of each finds the nearest photos.
+      full: the runs of the full model. `backbone_knn` finds the nearest photos with the backbone of each.
       study: where the records are.
       weights: folder of the peers' public weights.
       peers: which peers to score (PEERS).
@@ -48,16 +48,16 @@ def beside(full: Sequence[Run], study: Study, weights: Path | None, peers: Seque
 
 
 def source_of(run: Run, full: Sequence[Run]) -> Run:
-    """The run whose data set and backbone score what is not trained: with one built data set the first, for all."""
+    """The run whose data set and backbone are used for what is not trained: the first run of one built data set."""
     return full[0] if isinstance(run.world, BuiltData) else run
 
 
 def baselines(run: Run, study: Study) -> dict[str, Record]:
     """Name -> record of every baseline on the data set of a run, whose backbone finds the nearest photos.
 
-    Nothing is built or trained where all records exist. Raises as runs.run_all.
+    Nothing is built or trained if all records exist. Raises what runs.run_all raises.
     """
-    real = isinstance(run.world, BuiltData)  # nobody knows the truth of real likes
+    real = isinstance(run.world, BuiltData)  # nobody knows the truth behind real likes
     names = [name for name, row in BASELINES.items() if not (real and "world" in row.needs)]
     tables: dict[str, dict] = {}
 
@@ -77,7 +77,7 @@ def baselines(run: Run, study: Study) -> dict[str, Record]:
 
 
 def peer(name: str, run: Run, weights: Path | None, study: Study) -> Record:
-    """The record of a peer's public weights on the data set of a run. Raises as zero_shot.scores."""
+    """The record of a peer's public weights on the data set of a run. Raises what zero_shot.scores raises."""
 
     def scores(_: str, split: str) -> pl.DataFrame:
         return zero_shot.scores(name, weights, _splits(run, study.out, split)[0])
@@ -88,10 +88,10 @@ def peer(name: str, run: Run, weights: Path | None, study: Study) -> Record:
 
 
 def absent_peers(weights: Path | None) -> dict[str, str]:
-    """Name -> why the public weights of a peer are not scored. The other peers can be scored.
+    """Name -> why the public weights of a peer are not scored. All other peers can be scored.
 
     Raises:
-      WeightsError: a file holds another network. Better now than after hours of training.
+      WeightsError: a file holds another network. You learn it now, not after hours of training.
     """
     absent = {}
     for name in PEERS:
@@ -110,14 +110,20 @@ def _splits(run: Run, folder: Path, split: str) -> tuple[GroupDataset, GroupData
 
 
 def _scored(name: str, definition: Mapping[str, Any], scores: Scores, run: Run, study: Study) -> Record:
-    """The record of scores on the data set of a run: the stored one, else a new one, with z rescaled on validation."""
+    """The record of scores on the data set of a run: the stored one, else a new one.
+
+    Args:
+      name: of the record.
+      definition: what is scored; the size, data fields and world of the run are added.
+      scores: gives the scores of a split. The factor on z is fitted on validation.
+    """
     of_data = {"size": run.size, "fields": {k: v for k, v in run.fields.items() if k.startswith("data.")}}
-    definition = records.plain({**definition, **of_data, "world": run.world.definition})
+    whole = records.plain({**definition, **of_data, "world": run.world.definition})
     config = {k: v for k, v in workdir.flat(run.resolved).items() if k.startswith("data.")}
     file = study.records / f"{name}-seed{run.world.seed}.json"
     try:
         if found := records.load(file):
-            records.require_same(file, found, definition, config, workdir.FREE)
+            records.require_same(file, found, whole, config, workdir.FREE)
             return found
     except RecordError:
         if not study.overwrite:
@@ -125,7 +131,7 @@ def _scored(name: str, definition: Mapping[str, Any], scores: Scores, run: Run, 
     ratio, test = run.resolved.data.pairs.min_ratio, scores(name, "test")
     factor = split_metrics.rescale_factor(scores(name, "validation"), ratio)
     figures = split_metrics.evaluate(test, ratio, factor=factor, seed=run.training_seed)
-    made = Record(name, definition, records.plain(config), figures, records.compact(test))
+    made = Record(name, whole, records.plain(config), figures, records.compact(test))
     records.save(file, made)
     return made
 
@@ -137,7 +143,7 @@ def human_score(file: Path, data_dir: Path | None) -> dict[str, Any]:
       file: the JSON.
       data_dir: the data set of the other rows; None for demo worlds.
     Raises:
-      ValueError: the file holds something else, a split other than test, no participant, or a study on other data.
+      ValueError: the file is something else, or its study is on another split than test, on other data, or unfinished.
     """
     kinds = {"participants": list, "answers": int, "mean": float, "trimmed_mean": float | None,
              "mean_interval": list | None, "trimmed_mean_interval": list | None, "split": str, "data": str,
@@ -145,16 +151,16 @@ def human_score(file: Path, data_dir: Path | None) -> dict[str, Any]:
     try:
         score = json.loads(file.read_text())
         if score["participants"] == []:
-            raise ValueError("no participant finished")
+            raise ValueError("no participant has finished")
         if wrong := [name for name, kind in kinds.items() if not isinstance(score[name], kind)]:
-            raise ValueError(f"{', '.join(wrong)}: of another type")
+            raise ValueError(f"{', '.join(wrong)}: wrong type")
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"--human: {file} is not what human-study score --json prints ({error})") from error
     if score["split"] != "test":
         raise ValueError(
-            f"--human: {file} is of split {score['split']}, the other rows are of test: serve the study with "
+            f"--human: {file} is about the split {score['split']}, the other rows about test: serve the study with "
             "--split=test"
         )
     if data_dir and score["digest"] != digest(GroupDataset(data_dir, "test", depth=False)):
-        raise ValueError(f"--human: {file} is of a study on {score['data']}, the other rows are of {data_dir}")
+        raise ValueError(f"--human: {file} is of a study on {score['data']}; the other rows are on {data_dir}")
     return score

@@ -1,7 +1,7 @@
-"""Lists of runs that can be stopped and resumed: worlds, data sets and models are each made once, by their commands.
+"""Lists of runs that you can stop and resume. Each world, data set and model is made once, by its command.
 
-FOLDER/worlds, FOLDER/data and FOLDER/runs hold what was made; the folders in them are named by digests of definitions.
-A finished run leaves a record (records.py). Where the record exists, nothing of the run is made again, on any machine.
+FOLDER/worlds, FOLDER/data and FOLDER/runs hold what was made, in folders that are named by digests of definitions. A
+finished run leaves a record (records.py). If the record exists, nothing of the run is made again, on any machine.
 """
 
 import difflib
@@ -31,19 +31,19 @@ Measure = Callable[["Run", Path, Path], dict[str, Any]]
 
 @dataclass(frozen=True, eq=False)
 class Run(Defined):
-    """One training run with the data that it is trained and evaluated on.
+    """A training run, with the data that it is trained and evaluated on.
 
     Attributes:
       name: the name of the record, without the seeds.
       config: the name of a shipped config.
-      fields: changed config fields by dotted name, {"data.memory.exclude": "post"}; those under `data.` act when the
-        data set is built, too.
+      fields: changed config fields by dotted name, {"data.memory.exclude": "post"}. Fields under `data.` also act when
+        the data set is built.
       world: what to train on.
       seed: the training seed; by default the seed of the world.
       size: size of the config: full, demo or tiny.
-      resnet: the run whose trained ResNet this run starts from (model.depth.resnet = frozen or cached). It is made
+      resnet: the run whose trained ResNet this run starts from (model.depth.resnet = frozen or cached). It is trained
         first.
-      measured: keys that `Record.extra` must hold, when the table measures more than scores.
+      measured: keys that `Record.extra` must have, if the table measures more than scores.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Run(Defined):
 
     @cached_property
     def definition(self) -> dict[str, Any]:
-        """All that decides the figures, except the defaults of the config."""
+        """All that decides the figures, except for the config's defaults."""
         found = {
             "config": self.config,
             "size": self.size,
@@ -91,8 +91,8 @@ class Run(Defined):
                 raise KeyError(f"no field {', '.join(unknown)}" + (f"; {', '.join(near)}?" if near else ""))
             config.update_from_flattened_dict({**self.fields, "seed": self.training_seed})
         except (AttributeError, KeyError, TypeError) as error:
-            told = error.args[0]
-            raise RecordError(f"run {self.name}: config {self.config} with {dict(self.fields)}: {told}") from error
+            reason = error.args[0]
+            raise RecordError(f"run {self.name}: config {self.config} with {dict(self.fields)}: {reason}") from error
         return config
 
     @property
@@ -111,7 +111,7 @@ class Run(Defined):
 
 
 def build(run: Run, folder: Path) -> Path:
-    """Builds the data set of a run, once for all runs with the same world and `data.` fields.
+    """Builds the data set of a run. Runs with the same world and `data.` fields share it.
 
     Returns:
       The data_dir.
@@ -128,7 +128,7 @@ def build(run: Run, folder: Path) -> Path:
 
 
 def train(run: Run, folder: Path, *, overwrite: bool = False) -> Path:
-    """Trains, evaluates and exports a run unless that is done; returns the workdir.
+    """Trains, evaluates and exports a run, if that is still to be done. Returns the workdir.
 
     Args:
       overwrite: remove the workdir if it holds a run of another config.
@@ -149,7 +149,7 @@ def train(run: Run, folder: Path, *, overwrite: bool = False) -> Path:
 
 
 def finished(config: ConfigDict, workdir: Path, *, overwrite: bool = False) -> bool:
-    """Whether a run of this config is complete in the workdir. Fields that the stored config lacks do not count.
+    """Whether the workdir holds a complete run of this config. Fields that the stored config lacks are not compared.
 
     Args:
       overwrite: remove a run of another config instead of raising.
@@ -172,7 +172,12 @@ def finished(config: ConfigDict, workdir: Path, *, overwrite: bool = False) -> b
 
 
 def trained_resnet(run: Run, folder: Path) -> Path:
-    """The trained ResNet of a run as a weights file, under the published names. Raises as `train`, and ExportError."""
+    """The trained ResNet of a run, as a file of weights under their published names.
+
+    Raises:
+      StageError, RecordError: from `train`.
+      ExportError: the run has no ResNet.
+    """
     workdir = train(run, folder)
     file = workdir / "resnet.safetensors"
     if not file.is_file():
@@ -181,7 +186,7 @@ def trained_resnet(run: Run, folder: Path) -> Path:
 
 
 def record(run: Run, workdir: Path, extra: Mapping[str, Any]) -> Record:
-    """The record of a run that is complete in its workdir."""
+    """The record of a run whose workdir is complete."""
     results = json.loads((workdir / "results.json").read_text())
     return Record(
         name=run.name,
@@ -223,11 +228,11 @@ def stored(run: Run, records: Path, *, overwrite: bool = False) -> Record | None
 def run_all(
     wanted: Sequence[Run], folder: Path, records: Path, *, overwrite: bool = False, measure: Measure | None = None
 ) -> dict[Run, Record]:
-    """Makes the runs of a list that have no record yet. Prints what runs, how many are left and how long that takes.
+    """Makes those runs of a list that have no record yet. Prints what runs, how many are left and how long they take.
 
     Args:
       wanted: the runs; equal runs are made once.
-      folder: for worlds, data sets and runs; used only while runs are missing.
+      folder: for worlds, data sets and runs; used only if runs are missing.
       records: folder of the records, one per run.
       overwrite: make a run again if its record is of another run, instead of raising.
       measure: called as measure(run, workdir, data_dir) after a run; the result becomes its `Record.extra`.
@@ -250,8 +255,8 @@ def run_all(
         print(f"\nrun {done + number} of {len(found)}: {run.file.removesuffix('.json')}", flush=True)
         workdir = train(run, folder, overwrite=overwrite)
         extra = measure(run, workdir, build(run, folder)) if measure else {}
-        found[run] = record(run, workdir, extra)
-        save(records / run.file, found[run])
+        found[run] = made = record(run, workdir, extra)
+        save(records / run.file, made)
         each, left = (time.monotonic() - began) / number, len(missing) - number
         time_left = f", {each:.0f} s per run, about {each * left / 60:.0f} min" if left else ""
         print(f"\n{done + number} of {len(found)} runs done, {left} left{time_left}", flush=True)

@@ -11,13 +11,13 @@ from ipa_jax.experiments.records import Recorded, pooled
 from ipa_jax.metrics import bootstrap, split_metrics
 from ipa_jax.metrics.registry import with_interval
 
-METRICS = ("accuracy", "plcc", "srcc", "ratio_mse", "ratio_mse_rescaled")
+TABLE_METRICS = ("accuracy", "plcc", "srcc", "ratio_mse", "ratio_mse_rescaled")
 UNDECIDED = "undecided"
 DRAWS = 1000  # of the bootstrap
 
 
 def figures(runs: Recorded, min_ratio: float, *, draws: int = DRAWS, seed: int = 0) -> dict[str, Any]:
-    """METRICS over the test groups of all seeds pooled, with 95 % intervals over accounts.
+    """TABLE_METRICS over the test groups of all seeds pooled, with 95 % intervals over accounts.
 
     Args:
       runs: the records of one row.
@@ -31,9 +31,10 @@ def figures(runs: Recorded, min_ratio: float, *, draws: int = DRAWS, seed: int =
     found = split_metrics.evaluate(pooled(runs.values()), min_ratio, draws=draws, seed=seed)
     rescaled = split_metrics.evaluate(pooled(runs.values(), rescaled=True), min_ratio, draws=draws, seed=seed)
     found |= {f"ratio_mse_rescaled{x}": rescaled[f"ratio_mse{x}"] for x in ("", "_interval")}
-    each = {name: [record.figures[name] for _, record in runs.values()] for name in METRICS}
+    each = {name: [record.figures[name] for _, record in runs.values()] for name in TABLE_METRICS}
     known = {name: values for name, values in each.items() if None not in values}
-    kept = (*METRICS, *(f"{name}_interval" for name in METRICS), "interval_over", "pairs", "groups", "accounts")
+    intervals = (f"{name}_interval" for name in TABLE_METRICS)
+    kept = (*TABLE_METRICS, *intervals, "interval_over", "pairs", "groups", "accounts")
     return {name: found[name] for name in kept} | {
         "seeds": len(runs),
         "mean": {name: statistics.mean(values) for name, values in known.items()},
@@ -63,7 +64,7 @@ def difference(ours: Recorded, theirs: Recorded, min_ratio: float, *, draws: int
 
 
 def difference_in_accuracy(ours: pl.DataFrame, theirs: pl.DataFrame, min_ratio: float, seed: int = 0) -> dict[str, Any]:
-    """Ours minus theirs in accuracy, where the two may differ in their pairs: both use the same draws of accounts.
+    """Ours minus theirs in accuracy. The two may differ in their pairs: the bootstrap draws the same accounts for both.
 
     Args:
       ours, theirs: frames of scores.
@@ -98,12 +99,12 @@ def verdict(interval: Sequence[float] | None) -> str:
 def claim(text: str, found: Mapping[str, Any], paper: float | None) -> dict[str, Any]:
     """A claim of the paper, tested by a difference in accuracy.
 
-    The interval is over accounts and does not include how much another training seed would move a figure. So every run
-    must agree with it; otherwise the claim is undecided.
+    The interval is over accounts and does not include how much another training seed would move a figure. So the claim
+    is undecided unless every run agrees with the interval.
 
     Args:
       text: the claim.
-      found: of `difference`, the row that should be ahead minus the other.
+      found: the `difference` between the row that should be ahead and the other.
       paper: the paper's difference in accuracy, a fraction.
     Returns:
       {"claim", "verdict", "difference", "interval", "ahead", "seeds", "paper"}.
@@ -122,12 +123,3 @@ def claim(text: str, found: Mapping[str, Any], paper: float | None) -> dict[str,
         "seeds": found["seeds"],
         "paper": paper,
     }
-
-
-def points(found: Mapping[str, Any]) -> str:
-    """A difference in percentage points with its interval, as text; "undecided" if the interval contains 0."""
-    if found["interval"] is None:
-        return f"{100 * found['difference']:+.1f} (too few accounts for an interval), undecided"
-    low, high = (100 * value for value in found["interval"])
-    text = f"{100 * found['difference']:+.1f} ({low:+.1f} to {high:+.1f})"
-    return text + (", undecided" if low <= 0 <= high else "")

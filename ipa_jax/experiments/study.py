@@ -1,7 +1,8 @@
 """From rows to records: what `tables`, `protocols` and `choices` share.
 
-Each of these commands says which rows it wants and how their page looks. Here the rows become runs on the worlds of the
-flags, and each run its record: the stored one, else a new one, else the reason why there is none.
+Each of these commands says which rows it wants and how its page looks. This module turns the rows into runs on the
+worlds of the flags, and the runs into records. A run whose record exists is not made again, and a row without records
+has a reason.
 """
 
 from argparse import Namespace
@@ -22,7 +23,7 @@ NOT_ASKED = "not asked for"
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a page: what is trained for it.
+    """A row of a page, and what is trained for it.
 
     Attributes:
       name: the name of its records, and of the row in --only and --configs.
@@ -30,7 +31,7 @@ class Row:
       config: the name of a shipped config; "" for a row that is not trained.
       fields: changed config fields by dotted name.
       other_resnet: start the ResNet from the full model of another world.
-      measured: what the table measures on the run beside its scores (`Run.measured`).
+      measured: what the table measures on the run besides its scores (`Run.measured`).
     """
 
     name: str
@@ -48,7 +49,7 @@ class Study:
     Attributes:
       out: folder for worlds, data sets and runs.
       records: folder of the records, one per run.
-      places: what to train on, with the training seed: a demo world each, or seeds of one built data set.
+      places: (what to train on, training seed): one demo world per seed, or one built data set with several seeds.
       size: size of the models.
       overwrite: make a run again if its record is of another run, instead of raising.
     """
@@ -61,7 +62,7 @@ class Study:
 
     @classmethod
     def for_args(cls, name: str, args: Namespace) -> "Study":
-        """The study of a command's flags (flags.py)."""
+        """The study that a command's flags ask for (flags.py)."""
         if data_dir := getattr(args, "data_dir", None):
             places = [(BuiltData(data_dir), seed) for seed in args.seeds]
         else:
@@ -70,7 +71,7 @@ class Study:
 
     @property
     def worlds(self) -> list[World]:
-        """The demo worlds, [] with a built data set."""
+        """The demo worlds; [] with a built data set."""
         return [world for world, _ in self.places if isinstance(world, World)]
 
     def runs_of(self, rows: Sequence[Row], shared: Mapping[str, Any] | None = None) -> list[Run]:
@@ -95,12 +96,11 @@ class Study:
     ) -> tuple[dict[str, Recorded], dict[str, str]]:
         """The records of a list of runs by name, and why the other names have none.
 
-        A name has records only when all its runs do: a row that lacks a world would be compared on other accounts.
+        A name has records only if all its runs have: a row that lacks a world would be compared on other accounts.
 
         Args:
           every: the runs of all rows.
-          asked: the names of the rows to make where they are missing, all by default. Of the others, stored records
-            are taken.
+          asked: names of the rows whose missing runs are made, all by default. Other rows only use stored records.
           measure: see runs.run_all.
         Returns:
           name -> records, name -> reason. No name is in both.
@@ -129,7 +129,7 @@ class Study:
         return dict(found), reasons
 
     def take(self, every: Sequence[Run], others: Sequence[Path]) -> list[str]:
-        """Copies records of the same runs from the folders of other tables; returns the names of the files."""
+        """Copies missing records of the same runs from the folders of other tables; returns the names of the files."""
         taken = []
         for run in every:
             for folder in others:
@@ -146,5 +146,5 @@ class Study:
 
 
 def key(run: Run) -> str:
-    """Under which key `Recorded` holds the record of a run: "WORLD/SEED"."""
+    """The key of a run's record in `Recorded`: "WORLD/SEED"."""
     return f"{run.world.name}/{run.training_seed}"

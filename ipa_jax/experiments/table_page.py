@@ -10,7 +10,7 @@ from ipa_jax.baselines.names import BASELINES
 from ipa_jax.experiments import statistics, table_rows
 from ipa_jax.experiments.pages import interval, number
 from ipa_jax.experiments.records import Recorded
-from ipa_jax.experiments.statistics import DRAWS, METRICS
+from ipa_jax.experiments.statistics import DRAWS, TABLE_METRICS
 from ipa_jax.experiments.study import FULL
 from ipa_jax.experiments.table_rows import CONTROL, TableRow
 from ipa_jax.metrics import bootstrap
@@ -76,13 +76,17 @@ def document(
     Args:
       results: the records and their figures.
       command, title: the command that makes the page, and the title.
-      extra: names of rows that no table lists; they stand in Table 2.
-      human: of reference_rows.human_score.
+      extra: names of rows that no table lists; they go into Table 2.
+      human: as reference_rows.human_score returns it.
       remarks: Markdown for the end of the page.
     """
     others = [table_rows.find(name) for name in extra]
-    marks = [TableRow(name, row.title, note=f"{row.title}: {row.note}.") for name, row in BASELINES.items()]
-    marks = [row for row in marks if row.name in results.found] + [table_rows.SHUFFLED]
+    baselines = [
+        TableRow(name, row.title, note=f"{row.title}: {row.note}.")
+        for name, row in BASELINES.items()
+        if name in results.found
+    ]
+    baselines.append(table_rows.SHUFFLED)
     return {
         "title": title,
         "command": command,
@@ -91,7 +95,7 @@ def document(
             _table("1", "Table 1", [_human(human), *map(results.row, table_rows.TABLE_1)], table_rows.TABLE_1,
                    paper.METRICS),
             _table("2", "Table 2", map(results.row, (*table_rows.TABLE_2, *others)), table_rows.TABLE_2, ("accuracy",)),
-            _table("baselines", "Baselines", map(results.row, marks), marks, ()),
+            _table("baselines", "Baselines", map(results.row, baselines), baselines, ()),
         ],
         "claims": _claims(results),
         "checks": _checks(results),
@@ -100,9 +104,16 @@ def document(
 
 
 def _table(name: str, title: str, rows: Any, noted: Sequence[TableRow], printed: Sequence[str]) -> dict[str, Any]:
-    """A table; `printed` are the metrics that the paper prints in it."""
+    """A table; `printed` holds the metrics that the paper prints in it."""
     notes = [row.note for row in noted if row.note]
-    return {"name": name, "title": title, "metrics": METRICS, "paper": printed, "rows": list(rows), "notes": notes}
+    return {
+        "name": name,
+        "title": title,
+        "metrics": TABLE_METRICS,
+        "paper": printed,
+        "rows": list(rows),
+        "notes": notes,
+    }
 
 
 def _lead(results: Results) -> list[str]:
@@ -121,17 +132,17 @@ def _lead(results: Results) -> list[str]:
         "intervals do not include how much another training seed would move a figure, so a claim holds only if its "
         "interval excludes 0 and every run agrees.",
         "The paper's figures are measured on the paper's own data: compare the order of the rows, not the numbers. "
-        "Ratio MSE rescaled: after one factor on each model's log score, fitted on validation pairs.",
+        "Ratio MSE rescaled is measured after one factor on each model's log score, fitted on validation pairs.",
     ]
 
 
 def _human(score: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The human row: the mean over people without the best and the worst, as in the paper; below three, the mean."""
+    """The human row: as in the paper, the mean over people without the best and the worst; the mean for one or two."""
     row = {"name": "human", "label": "Human", "paper": paper.figures("Human"), "ours": None,
            "missing": "no study given", "difference": None}  # fmt: skip
     if score:
         name = "trimmed_mean" if score["trimmed_mean"] is not None else "mean"
-        ours = {metric: None for metric in METRICS} | {f"{metric}_interval": None for metric in METRICS}
+        ours = {metric: None for metric in TABLE_METRICS} | {f"{metric}_interval": None for metric in TABLE_METRICS}
         ours |= {"accuracy": score[name], "accuracy_interval": score[f"{name}_interval"], "std": {}, "mean": {}}
         row |= {
             "ours": ours | {"pairs": score["answers"]},
@@ -150,7 +161,8 @@ def _claims(results: Results) -> list[dict[str, Any]]:
     printed = {row.name: paper.figures(row.paper)["accuracy"] for row in table_rows.TRAINED if row.paper}
     claims = []
     for text, ours, theirs in table_rows.CLAIMS:
-        by_paper = printed[ours] - printed[theirs] if ours in printed and theirs in printed else None
+        ahead, behind = printed.get(ours), printed.get(theirs)
+        by_paper = None if ahead is None or behind is None else ahead - behind
         if ours in results.found and theirs in results.found:
             claims.append(statistics.claim(text, results.difference(ours, theirs), by_paper))
         else:
@@ -160,7 +172,7 @@ def _claims(results: Results) -> list[dict[str, Any]]:
 
 
 def _checks(results: Results) -> list[str]:
-    """A line for each check, "pass: ...", "fail: ...", or that it was not run or not decided."""
+    """A line for each check: "pass: ...", "fail: ...", "not run: ..." or "not decided: ..."."""
     constant = results.figures["account_constant"]["accuracy"]
     passed = "pass" if constant == 0.5 else "fail"
     return [
@@ -178,7 +190,10 @@ def _chance(results: Results) -> str:
 
 
 def _control(results: Results) -> str:
-    """The full model on shuffled likes. The interval is over the shuffles: what one teaches shows on all accounts."""
+    """The full model on shuffled likes, by an interval over the shuffles.
+
+    What one shuffle teaches shows on all accounts alike, so an interval over accounts would be too narrow.
+    """
     what = "shuffled likes"
     if CONTROL not in results.found:
         return f"not run: {what} ({results.missing.get(CONTROL, 'not run')})"

@@ -1,4 +1,4 @@
-"""The rows of Tables 1 and 2: which run stands beside which figures of the paper, and which rows can be trained."""
+"""The rows of Tables 1 and 2: which run is compared with which figures of the paper, and which rows can be trained."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ class TableRow(Row):
 
     Attributes:
       paper: the paper's name of the row (paper.figures); None for a row that the paper does not have.
-      note: how the row was made, as printed below the table.
+      note: how the row was made; it is printed below the table.
     """
 
     paper: str | None = None
@@ -32,7 +32,8 @@ class TableRow(Row):
 FULL_ROW = TableRow(FULL, "Ours, as in the paper", paper="The paper's model")
 ZERO_SHOT = (  # scored with published weights, not trained
     TableRow("zero_shot_nima", "NIMA, public weights", "", paper="NIMA", note="Public weights are not shipped: "
-             "third_party_ports/README.md says where to get each file and how to convert it; then --weights=FOLDER."),
+             "third_party_ports/README.md says where to get each file and how to convert it; pass the folder as "
+             "--weights."),
     TableRow("zero_shot_musiq", "MUSIQ, public weights", "", paper="MUSIQ"),
     TableRow("zero_shot_i2pa", "Ding et al. (I2PA), public weights", "", paper="Ding et al. (I2PA)",
              note="I2PA's output stands for log likes. The paper prints no Ratio MSE for it; any figure here is ours."),
@@ -61,8 +62,8 @@ TABLE_2 = (
     TableRow("depth_cached", "Depth ResNet cached", fields={"model.depth.resnet": "cached"}, other_resnet=True),
 )  # fmt: skip
 SHUFFLED = TableRow(CONTROL, "Trained on shuffled likes", fields={"data.shuffle_likes": True},
-                    note="Trained on shuffled likes: the full model, with the train and validation likes of each "
-                    "account drawn anew.")  # fmt: skip
+                    note="Trained on shuffled likes: the full model, with each account's likes shuffled within train "
+                    "and within validation.")  # fmt: skip
 TRAINED = tuple({row.name: row for row in (FULL_ROW, *TABLE_2, SHUFFLED, *TABLE_1) if row.config}.values())
 
 # (the claim, the row that should be ahead, of which row); the last claim is ours, the others are the paper's.
@@ -76,7 +77,7 @@ CLAIMS = (
 
 
 def find(name: str) -> TableRow:
-    """The row of a name; a shipped config that no table lists makes a row of its own. Raises UsageError."""
+    """The row of a name. A shipped config that no table lists gets a row of its own. Raises UsageError."""
     known = {row.name: row for row in TRAINED}
     if name in known:
         return known[name]
@@ -86,7 +87,7 @@ def find(name: str) -> TableRow:
 
 
 def own_weights(row: TableRow, fields: Mapping[str, Any], size: str, weights: Path | None) -> TableRow:
-    """The row, started from the peer's own public weights if it is a full-size peer whose weights are in the folder."""
+    """The row. A peer that is trained at full size starts from its own public weights, if the folder has them."""
     name = row.config.removesuffix("_tuned")
     if size != "full" or not weights or name not in NAMES or "init.peer" in fields:
         return row
@@ -95,7 +96,7 @@ def own_weights(row: TableRow, fields: Mapping[str, Any], size: str, weights: Pa
 
 
 def unfit(row: TableRow, study: Study, fields: Mapping[str, Any], data_dir: Path | None) -> str | None:
-    """Why a row cannot be trained on this data and with these weights; None if it can.
+    """Why a row cannot be trained with this data and these weights; None if it can.
 
     Args:
       row: the row.

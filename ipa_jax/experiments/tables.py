@@ -1,10 +1,10 @@
-"""Tables 1 and 2 with every row: trains, evaluates, and sets our figures beside the paper's.
+"""Makes every row of Tables 1 and 2: trains, evaluates, and puts our figures next to the paper's.
 
     ipa-jax tables --out=runs/experiments --records=docs/runs/tables             three demo worlds, pooled
     ipa-jax tables --out=runs/data --data_dir=DATA --size=full --configs=full,basic --set init.swin=FILE ...
 
-A finished run is never repeated: its record is used, also on another machine that has only the records. You can stop at
-any time; the same command resumes. Writes tables.md, .csv and .html to --out, and the first also to --page.
+A finished run is never repeated: its record is used, also on a machine that has only the records. You can stop at any
+time; the same command resumes. Writes tables.md, tables.csv and tables.html to --out, and the Markdown also to --page.
 """
 
 import argparse
@@ -22,9 +22,9 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     parser = flags.parser("tables", __doc__, seeds=[0, 1, 2], sizes=["full", "demo", "tiny"], data_dir=True)
     flags.add_records(parser, "tables")
-    flags.add_configs(parser, "rows, or other shipped configs (default: every row); full is always made")
+    flags.add_configs(parser, "rows, or other shipped configs (default: every row); full is always one of them")
     parser.add_argument("--set", type=_field, action="append", default=[], metavar="FIELD=VALUE",
-                        help="a config field of every run, as --set init.swin=FILE")  # fmt: skip
+                        help="set a config field in every run, as in --set init.swin=FILE")  # fmt: skip
     parser.add_argument("--weights", type=Path, help="folder of the peers' converted public weights")
     parser.add_argument("--human", type=Path, help="file with what human-study score --json printed")
     return flags.exit_status(make, parser.parse_args(argv), flags.command_line("tables", argv))
@@ -56,7 +56,7 @@ def make(args: Namespace, command: str) -> None:
         return {}
 
     found, left = study.collect(runs, [row.name for row in rows], measure)
-    found |= reference_rows.beside(full, study, args.weights, peers)
+    found |= reference_rows.collect(full, study, args.weights, peers)
     missing = left | {name: why for name, why in reasons.items() if name in left and why != NOT_ASKED}
     missing |= {f"zero_shot_{name}": reason for name, reason in absent.items()}
     listed = {row.name for row in table_rows.TRAINED}

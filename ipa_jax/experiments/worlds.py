@@ -15,12 +15,12 @@ from ipa_jax.training import workdir
 
 @dataclass(frozen=True, eq=False)
 class Defined:
-    """Equal when the definitions are equal: plain JSON of all that decides what the object is."""
+    """Two objects are equal if their definitions are: plain JSON of all that decides what the object is."""
 
     definition: ClassVar[Mapping[str, Any]]
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.definition == other.definition
+        return isinstance(other, Defined) and type(self) is type(other) and self.definition == other.definition
 
     def __hash__(self) -> int:
         return hash(digest(self.definition))
@@ -42,7 +42,7 @@ class World(Defined):
 
     @property
     def next(self) -> "World":
-        """The world whose full run gives this world its frozen ResNet: seeds 0, 1, 2 take 1, 2, 0; then 3, 4, 5 do."""
+        """The world whose full run gives this one its frozen ResNet: 1, 2, 0 for seeds 0, 1, 2; 4, 5, 3 for 3, 4, 5."""
         return replace(self, seed=self.seed - self.seed % 3 + (self.seed + 1) % 3)
 
     @cached_property

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from data_builders.demo_world.plants import PLANTS
-from ipa_jax.experiments import protocol_page, protocol_rows, statistics
+from ipa_jax.experiments import pages, protocol_page, protocol_rows, statistics
 from ipa_jax.experiments.flags import UsageError
 from ipa_jax.experiments.protocol_page import Limits, kept_scores
 from ipa_jax.experiments.protocol_rows import PlantedWorld
@@ -129,7 +129,7 @@ def test_only_some_rows():
 def test_few_accounts_have_no_interval():
     few = kept_scores({"w/0": ("w", record(0.9, accounts=5))})
     found = statistics.difference_in_accuracy(few, few, 2)
-    assert found["interval"] is None and "too few accounts" in statistics.points(found)
+    assert found["interval"] is None and "too few accounts" in pages.difference(found)
 
 
 def test_planted_worlds(tmp_path):

@@ -213,7 +213,7 @@ def test_what_is_mistyped_is_said_before_anything_runs(flags, said, tmp_path, ca
 
 def test_a_page_is_written_where_there_was_no_folder(tmp_path, document, monkeypatch):
     monkeypatch.setattr(study.Study, "collect", lambda *_: ({}, {}))
-    monkeypatch.setattr(reference_rows, "beside", lambda *_: {})
+    monkeypatch.setattr(reference_rows, "collect", lambda *_: {})
     monkeypatch.setattr(table_page, "Results", lambda *_: None)
     monkeypatch.setattr(table_page, "document", lambda *_, **__: document)
     assert tables.main([f"--out={tmp_path}/out", "--size=tiny", f"--page={tmp_path}/docs/of/it.md"]) == 0
@@ -238,8 +238,8 @@ SCORE = {"participants": [{}], "answers": 30, "mean": 0.6, "mean_interval": None
 
 @pytest.mark.parametrize(
     ("changes", "said"),
-    [({"participants": []}, "no participant finished"), ({"mean": "0.6"}, "mean: of another type"),
-     ({"split": "train"}, "is of split train"), ({}, "is of a study on d/top3000/1.1.0")],
+    [({"participants": []}, "no participant"), ({"mean": "0.6"}, "mean: "),
+     ({"split": "train"}, "--split=test"), ({}, "is of a study on d/top3000/1.1.0")],
 )  # fmt: skip
 def test_a_study_that_does_not_fit_is_refused(tmp_path, changes, said):
     tiny_world.write(tmp_path)
@@ -263,7 +263,7 @@ def test_what_is_scored_once_stands_beside_each_training_seed(monkeypatch, tmp_p
         return {"chance": record(0.0, world=0, noise_seed=9)}
 
     monkeypatch.setattr(reference_rows, "baselines", baselines)
-    beside = reference_rows.beside(full, one_data_set(tmp_path, (0, 1)), None, [])
+    beside = reference_rows.collect(full, one_data_set(tmp_path, (0, 1)), None, [])
     made = {0: record(0.6, world=0), 1: record(0.2, world=0, noise_seed=1)}
     trained = {study.key(run): ("data", made[run.training_seed]) for run in full}
     assert asked == [0, 0] and beside["chance"].keys() == trained.keys()
