@@ -16,11 +16,11 @@ from ml_collections import ConfigDict
 from data_builders.dataset import GroupDataset
 from ipa_jax.input import fields, vocabularies
 from ipa_jax.input.batches import LoadPack, Pack
+from ipa_jax.input.field import LABELS
 from ipa_jax.input.texts import UNKNOWN, Vocabulary
 from ipa_jax.leakage.checks import FEATURE_SELECTION, ILLEGITIMATE, NO_TEST_SET, Added
 from ipa_jax.metrics.split_metrics import evaluate, rescale_factor
 from ipa_jax.training.export import load_config
-from ipa_jax.training.steps import LOSS_ONLY
 
 GROUPS = 32  # test groups whose inputs are read again
 LINES, WORDS = 40, 8  # random comments: at most so many lines per post, so many words each
@@ -120,7 +120,7 @@ def reads_the_future(test: GroupDataset, config: ConfigDict, export: Path) -> li
     changed = [
         name
         for name in batches[0]
-        if name not in LOSS_ONLY and not np.array_equal(*(batch[name] for batch in batches), equal_nan=True)
+        if name not in LABELS and not np.array_equal(*(batch[name] for batch in batches), equal_nan=True)
     ]
     return [f"the network reads what is only known after posting: {', '.join(changed)}"] if changed else []
 
