@@ -1,12 +1,12 @@
 """Extracts features of the photos of raw posts, with frozen networks, into a feature store.
 
-    python -m ipa_jax extract --raw=RAW --out=FEATURES [--config=full] [--config.extract.batch=2 ...]
+    ipa-jax extract --raw=RAW --out=FEATURES [--config=full] [--config.extract.batch=2 ...]
         [--extractors=pose,background,caption,depth] [--random_weights] [--beam_pipeline_options=runner=FnApiRunner]
 
-RAW is what `python -m ipa_jax build` takes: the folder of the Instagram Influencer Dataset, a folder with posts.csv, or
-a .csv file. The networks' weights are read from the folder config.extract.weights; `python -m ipa_jax fetch` puts them
-there. If the command is stopped, run it again: it resumes. By default it runs the extractors that config.data needs: a
-part with similarity weight 0 is not extracted.
+RAW is what `ipa-jax build` takes: the folder of the Instagram Influencer Dataset, a folder with posts.csv, or a .csv
+file. The networks' weights are read from the folder config.extract.weights; `ipa-jax fetch` puts them there. If the
+command is stopped, run it again: it resumes. By default it runs the extractors that config.data needs: a part with
+similarity weight 0 is not extracted.
 """
 
 import sys
@@ -17,7 +17,7 @@ from third_party_ports.cli import DONE, fail, words
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the command; returns its exit status."""
+    """The command; returns its exit status."""
     parser = ConfigParser("extract", __doc__, default="full", acts="; config.extract and config.data act here")
     parser.add_argument("--raw", type=Path, required=True, help="raw posts: a folder or a .csv file")
     parser.add_argument("--out", type=Path, required=True, help="the feature store to write, or to resume")
@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     from data_builders.features.extraction import extract
     from data_builders.posts.post import RawDataError
 
-    logging.set_verbosity("warning")  # jax tells which backends it did not find
+    logging.set_verbosity("warning")  # jax logs each backend that it does not find
     try:
         report = extract(
             args.config,

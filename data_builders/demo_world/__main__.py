@@ -82,7 +82,7 @@ def main(argv: list[str] | None = None) -> int:
     leaky = args.plant is not None and PLANTS[args.plant].build
     build = f"planted-build --plant={args.plant}" if leaky else "build"
     print(
-        f"next: python -m ipa_jax {build} --config=configs/demo.py --raw={args.out}/raw "
+        f"next: ipa-jax {build} --config=configs/demo.py --raw={args.out}/raw "
         f"--features={args.out}/features --data_dir=DATA"
     )
     return DONE

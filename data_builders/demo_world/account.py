@@ -21,7 +21,7 @@ _ACCOUNT_WORDS, _POST, _IMAGE, _COMMENTS = 4, 5, 6, 9
 
 @dataclass(frozen=True)
 class Arguments:
-    """The flags of `python -m ipa_jax demo-world` other than --set. With the parameters they fix every byte.
+    """The flags of `ipa-jax demo-world` other than --set. With the parameters they fix every byte.
 
     Attributes:
       accounts: number of accounts.

@@ -19,7 +19,7 @@ def load(world: str | Path) -> pl.DataFrame:
     path = Path(world) / "truth.parquet"
     if not path.exists():
         raise FileNotFoundError(
-            f"{path} is missing, so this is not a demo world; python -m ipa_jax demo-world --out=OUT writes one"
+            f"{path} is missing, so this is not a demo world; ipa-jax demo-world --out=OUT writes one"
         )
     return pl.read_parquet(path)
 

@@ -1,4 +1,4 @@
-"""From raw posts to a feature store: what `python -m ipa_jax extract` does."""
+"""From raw posts to a feature store: what `ipa-jax extract` does."""
 
 import json
 import sys

@@ -32,8 +32,8 @@ class FeatureReader:
         self.path = Path(path)
         if not (self.path / "header.json").exists():
             raise FileNotFoundError(
-                f"{self.path}/header.json: no such file, so this is not a feature store; give --features the folder "
-                "that `python -m ipa_jax extract` wrote"
+                f"{self.path}/header.json is missing, so this is not a feature store: give --features the folder that "
+                "`ipa-jax extract` wrote"
             )
         self.header = json.loads((self.path / "header.json").read_bytes())
         check_header(self.header, self.path)
@@ -125,7 +125,9 @@ class FeatureReader:
     def require(self, part: str) -> None:
         """Raises ValueError if the store lacks `part`."""
         if part not in self.parts:
-            raise ValueError(f"{self.path}/header.json names no extractor for the part {part!r}; it has {self.parts}")
+            raise ValueError(
+                f"{self.path}/header.json: the store lacks the part {part}; it has {', '.join(self.parts) or 'none'}"
+            )
 
     def _rows_of(self, account: str) -> dict[str, tuple[int, int]]:
         if account not in self._spans:

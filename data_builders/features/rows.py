@@ -75,14 +75,18 @@ def people_row(people: Sequence[Person], width: int, height: int, where: str) ->
 def check_header(header: Mapping[str, Any], path: Path) -> None:
     """Raises ValueError for a header of another format, or one that does not describe all of its parts."""
     if header["format"] != FORMAT:
-        raise ValueError(f"{path}/header.json: format {header['format']}, this version reads {FORMAT}: extract again")
+        raise ValueError(
+            f"{path}/header.json: format is {header['format']}, but this version reads {FORMAT}: extract again"
+        )
     for part, extractor in header["extractors"].items():
         if part not in PARTS:
-            raise ValueError(f"{path}: extractors has the part {part!r}; parts are {', '.join(PARTS)}")
+            raise ValueError(f"{path}/header.json: extractors has {part!r}, which is not one of {', '.join(PARTS)}")
         if set(extractor) != {"name", "version", "weights_sha256"}:
-            raise ValueError(f"{path}: extractors[{part!r}] needs name, version, weights_sha256; got {dict(extractor)}")
+            raise ValueError(
+                f"{path}/header.json: {part} needs name, version and weights_sha256, got {dict(extractor)}"
+            )
     if "depth" in header["extractors"] and header["depth_side"] < 1:
-        raise ValueError(f"{path}: depth_side must be positive, as the store has the part depth")
+        raise ValueError(f"{path}/header.json: depth_side is {header['depth_side']}: the part depth needs 1 or more")
 
 
 def shard_paths(path: Path) -> list[Path]:

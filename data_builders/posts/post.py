@@ -253,7 +253,7 @@ def drop_without_features(
         raise RawDataError(
             where,
             f"{lacking} of {len(table)} posts have no features, such as {account}/{image_id}",
-            "At most 1 % of the posts may lack them: extract features for all images (python -m ipa_jax extract)",
+            "At most 1 % of the posts may lack them: extract features for all images (ipa-jax extract)",
         )
     table = _without_images(table, bad, carousel, "no features", skips)
     refuse_empty(table, where, skips)

@@ -1,4 +1,4 @@
-"""The examples of a split through Apache Beam: one element an account, read from shared files by whichever worker."""
+"""The examples of a split through Apache Beam: an element per account. Any worker reads it from shared files."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,12 +16,20 @@ from data_builders.top3000.steps import PAPER, Steps
 if TYPE_CHECKING:
     import apache_beam as beam
 
-ROW_GROUP = 4096  # rows of posts.parquet read for one account
+ROW_GROUP = 4096  # rows of posts.parquet; a worker reads at least one row group per account
 
 
 @dataclass(frozen=True)
 class Source:
-    """Paths that every worker sees (posts as parquet sorted by account, raw root, feature store), options and steps."""
+    """What every worker reads. All workers must see the same paths.
+
+    Attributes:
+      posts: the posts table as parquet, sorted by account.
+      root: the folder that image paths are relative to.
+      features: the feature store.
+      options: `config.data` as a nested dict.
+      steps: the functions that the build calls.
+    """
 
     posts: str
     root: str
@@ -31,14 +39,14 @@ class Source:
 
 
 def split(names: Sequence[str], number: int, source: Source) -> "beam.PTransform":
-    """A transform that yields (group id, example) of the accounts' groups in split `number`."""
+    """A transform that yields (group id, example) for the groups of these accounts in split `number`."""
     import apache_beam as beam
 
     return beam.Create(names) | beam.Reshuffle() | beam.FlatMap(partial(of_account, number=number, source=source))
 
 
 def of_account(name: str, *, number: int, source: Source) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(group id, example) of one account's groups in split `number`."""
+    """(group id, example) for the groups of one account in split `number`."""
     posts = pl.scan_parquet(source.posts).filter(pl.col("account") == name).collect()
     reader = _reader(source.features)
     for account in accounts(posts, source.options, source.steps.assign_groups):

@@ -1,4 +1,4 @@
-"""Builds the data set top3000: checks what exists, builds beside it, and swaps the new one in when it is complete."""
+"""Builds the data set top3000 in a folder of its own, and puts it in place when it is complete."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -53,7 +53,7 @@ def build(
         _require_same(existing, options, raw, features)
         console.print(f"{existing} exists with these options: kept (--overwrite builds it again)")
         return existing
-    tfds.disable_progress_bar()  # the builder shows its own, which knows the number of groups
+    tfds.disable_progress_bar()  # the builder has its own, which knows the number of groups
     staging = data_dir / ".top3000.building"
     staging.mkdir(parents=True, exist_ok=True)
     with lock(staging):

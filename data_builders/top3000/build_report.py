@@ -1,4 +1,4 @@
-"""build_report.json: what came in, what was left out and why, and our counts beside the paper's; also as tables."""
+"""build_report.json: what was read, what was left out and why, and our counts beside the paper's."""
 
 from typing import Any
 
@@ -20,9 +20,16 @@ PAPER_ACCOUNTS = 3000
 def report(prepared: Prepared, index: Index, duplicates: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
     """The report as it is stored; `show` prints it.
 
-    Keys: accounts, posts, splits (per split images, groups, pairs, images_per_group, pairs_per_group,
-    valid_pair_share, paper), valid_pair_share, posts_lost, groups_dropped, skips and examples by reason, duplicates,
-    warnings, random_weights, choices.
+    Args:
+      prepared: what the build read.
+      index: of the data set.
+      duplicates: what `duplicates.find` reports.
+      options: `config.data` as a nested dict.
+
+    Returns:
+      A dict of accounts, posts, splits (for each split images, groups, pairs, images_per_group, pairs_per_group,
+      valid_pair_share, paper), valid_pair_share, posts_lost, groups_dropped, skips and examples by reason, duplicates,
+      warnings, random_weights, choices.
     """
     totals = index.statistics()
     splits = {
@@ -119,7 +126,7 @@ def _counts(totals: dict[str, Any]) -> dict[str, Any]:
 def _warnings(found: list[str], prepared: Prepared, duplicates: dict[str, Any]) -> list[str]:
     warnings = list(found)
     if prepared.reader.header["random_weights"]:
-        warnings.append("the features come from extractors with random weights: retrieval by them means nothing")
+        warnings.append("the features come from extractors with random weights, so what is retrieved means nothing")
     if duplicates["either"]["share"] > 0.01:
         warnings.append(f"{duplicates['either']['share']:.1%} of the test images are in train too")
     return warnings

@@ -1,13 +1,13 @@
-"""Near-duplicates between test and train: the same photo posted again would be remembered, not judged."""
+"""Near-duplicates between test and train: a model could remember a photo that was posted again."""
 
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-EXAMPLES = 10  # of each kind in the report
-FAR = 64  # bits, where there is no other image
-COMPARED = 1 << 24  # hashes compared at once
+EXAMPLES = 10  # of each kind, in the report
+FAR = 64  # bits: stands for no other image
+COMPARED = 1 << 24  # pairs of hashes compared at once
 
 
 def hamming_nearest(queries: np.ndarray, bank: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -18,14 +18,17 @@ def hamming_nearest(queries: np.ndarray, bank: np.ndarray) -> tuple[np.ndarray, 
 
 
 def nearest_bits(images: pl.DataFrame, by_account: bool) -> np.ndarray:
-    """How near each test image comes to one, under another id, that training or a memory bank holds.
+    """The distance of each test image to the nearest image of another id that is in train or in a memory bank.
 
-    Looked at are the train images of all accounts and, where the split is `by_account`, the posts of the account's
-    other groups, which are the bank of a test query there.
+    It looks at the train images of all accounts. If the split is by account, it also looks at the other groups of the
+    test image's account, which are its memory bank.
 
     Args:
-      images: split ("train", "test", others), account, group_id, post_id, image_id, phash (u64).
-    Returns i64 [test images, in order]: bits of the pHash that differ from the nearest, FAR where there is none.
+      images: columns split ("train", "test", others), account, group_id, post_id, image_id, phash (u64).
+      by_account: whether config.data.split.by is "account".
+
+    Returns:
+      i64 [test images, in order], bits of the pHash that differ; FAR where there is no other image.
     """
     test, train = (images.filter(pl.col("split") == split) for split in ("test", "train"))
     train = train.join(test, on=["account", "image_id"], how="anti")["phash"].to_numpy()
@@ -52,12 +55,12 @@ def find(
     Args:
       test, train: images of the index, with columns account, image_id and path.
       probes: path, phash (u64) and sha256 of the files.
-      max_bits: a near-duplicate differs in at most so many of the 64 bits of the pHash, within its account. Equal
-        files are looked for over all accounts.
+      max_bits: a near-duplicate differs in at most this many of the 64 bits of the pHash, from an image of its own
+        account. Equal files are searched in all accounts.
 
     Returns:
-      bool, for each test image whether it is either; and the report {"near": ..., "equal_files": ...}, each with
-      test_images, share and examples; "either" has test_images and share.
+      For each test image whether it is a duplicate of either kind, bool; and the report: max_bits, "near" and
+      "equal_files" with test_images, share and examples, "either" with test_images and share.
     """
     hashes = probes.select("path", "phash", "sha256").unique("path")
     test, train = (frame.join(hashes, on="path", how="left", maintain_order="left") for frame in (test, train))

@@ -1,4 +1,4 @@
-"""Makes the examples of one account, one per group. A build goes account by account, so that memory stays bounded."""
+"""Makes the examples of one account, an example per group. A build takes one account at a time, to save memory."""
 
 import io
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ from data_builders.retrieval.cross_account import Pool, fill
 from data_builders.retrieval.top_k import Retrieved
 from data_builders.top3000.steps import PAPER, Steps
 
-PEOPLE_UNKNOWN = -1  # the store holds no poses
+PEOPLE_UNKNOWN = -1  # if the store has no poses
 
 
 def examples(
@@ -28,13 +28,22 @@ def examples(
     pool: Pool | None = None,
     steps: Steps = PAPER,
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(group id, example) of one account's groups of one split; see top3000's features for the fields.
+    """Makes the examples of one account in one split.
 
-    pool: what fills the free slots of short banks, under memory.fallback = "cross_account".
-    steps: the functions that the build calls.
+    Args:
+      account: the account.
+      split: groups.TRAIN, VALIDATION or TEST.
+      raw: the folder that image paths are relative to.
+      reader: the feature store.
+      options: `config.data` as a nested dict.
+      pool: fills the free slots of short banks, with memory.fallback = "cross_account".
+      steps: the functions that the build calls.
+
+    Yields:
+      (group id, example); top3000_dataset_builder.example_features lists the fields.
 
     Raises:
-      FileNotFoundError, KeyError: an image file or its features are gone since they were checked.
+      FileNotFoundError, KeyError: an image file, or its features, disappeared since they were checked.
     """
     groups = steps.groups_of_split(account, split)
     if not groups:
@@ -65,7 +74,10 @@ def examples(
 
 
 def image_bytes(path: Path, max_side: int) -> bytes:
-    """The file as it is; when `max_side` is positive and the image longer, upright, shrunk to it, as JPEG."""
+    """The content of an image file. An image longer than `max_side` pixels becomes an upright JPEG of that size.
+
+    0 keeps every file as it is.
+    """
     data = path.read_bytes()
     if not max_side:
         return data

@@ -1,4 +1,7 @@
-"""The index beside the shards: group -> record, size, pairs; image -> record. Packing and reports need no scan."""
+"""The index beside the shards: record, size and pairs of each group, and record of each image.
+
+With it, packing and reports do not have to read the records.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,12 +50,14 @@ IMAGES = pl.Schema(
 
 @dataclass(frozen=True)
 class Index:
-    """Attributes:
-    groups, images: for each split, frames of the columns GROUPS and IMAGES, sorted by record (and position).
-    accounts, posts: accounts with posts, and their posts.
-    all_pairs: pairs of images of different posts in kept groups, valid or not, by split.
-    dropped: walked groups that were not kept, by reason ("one post" are the singletons).
-    too_young: posts that posts.min_age_days dropped.
+    """The index of a data set, and the counts of its build report.
+
+    Attributes:
+      groups, images: for each split a frame of the columns GROUPS or IMAGES, sorted by record (and position).
+      accounts, posts: number of accounts with posts, and of their posts.
+      all_pairs: for each split the number of pairs of images of different posts in kept groups, valid or not.
+      dropped: number of groups that were not kept, by reason ("one post" are the singletons).
+      too_young: number of posts that posts.min_age_days dropped.
     """
 
     groups: dict[str, pl.DataFrame]
@@ -64,7 +69,7 @@ class Index:
     too_young: int
 
     def statistics(self) -> dict[str, Any]:
-        """{split: {images, groups, pairs, pair_weight}, "mean_log_likes": of the images of train}."""
+        """For each split its totals {images, groups, pairs, pair_weight}; and "mean_log_likes" of the train images."""
         totals = {
             split: {
                 "images": len(self.images[split]),
@@ -78,7 +83,7 @@ class Index:
 
 
 def build(accounts: Sequence[Account], reader: FeatureReader, steps: Steps = PAPER) -> Index:
-    """Lists the kept groups of all accounts and their images, with the records that they get."""
+    """Lists the kept groups of all accounts, and their images, with the records that TFDS will give them."""
     groups: dict[str, list[dict]] = {split: [] for split in SPLITS}
     images: dict[str, list[pl.DataFrame]] = {split: [] for split in SPLITS}
     all_pairs: dict[str, int] = dict.fromkeys(SPLITS, 0)
@@ -109,7 +114,7 @@ def build(accounts: Sequence[Account], reader: FeatureReader, steps: Steps = PAP
 
 
 def records(keys: list[str], split: str) -> np.ndarray:
-    """i32: the record that each key gets in its split. TFDS sorts examples by their salted hash over all shards."""
+    """The record that each key gets in its split, i32. TFDS sorts the examples of all shards by their salted hash."""
     hasher = Hasher(split)
     hashes = [hasher.hash_key(key) for key in keys]
     rank = np.empty(len(keys), np.int32)
@@ -132,7 +137,7 @@ def _group_row(account: Account, group: int, positions: np.ndarray) -> dict[str,
 
 
 def _image_rows(account: Account, groups: list[np.ndarray], first_row: int, reader: FeatureReader) -> pl.DataFrame:
-    """The images of some groups of an account; "row" is the group's place among the split's groups so far."""
+    """The images of some groups of an account; "row" is the group's position among the split's groups so far."""
     images, posts = account.images, account.posts
     flat = np.concatenate(groups)
     post = images.post[flat]

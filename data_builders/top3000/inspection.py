@@ -1,4 +1,4 @@
-"""What a data set holds, for a person to look at: tables on the screen, all groups as JSON lines, a page of photos."""
+"""Shows what a data set holds: tables on the screen, all groups as JSON lines, a page of photos."""
 
 import base64
 import io
@@ -92,7 +92,7 @@ def write_html(dataset: GroupDataset, path: Path, count: int) -> None:
     bank = _Photos(dataset)
     step = max(1, len(dataset) // count)
     shown = [_on_page(group, bank) for group in dataset.get(range(0, len(dataset), step)[:count])]
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)  # captions are strangers' text
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)  # captions come from strangers
     page = environment.from_string(PAGE.read_text()).render(
         groups=shown,
         split=dataset.split,
@@ -114,10 +114,10 @@ def thumbnail(data: bytes) -> str:
 
 
 class _Photos:
-    """Photos and likes of retrieved images.
+    """Photos and likes of retrieved images, which are in other groups.
 
-    They lie in other groups: the account's own in train, or in the same split where the split is by account; those of
-    other accounts (memory.fallback) always in train.
+    Images of the own account are in train, or in the same split if the split is by account. Images of other accounts
+    (memory.fallback) are always in train.
     """
 
     def __init__(self, dataset: GroupDataset):
@@ -133,7 +133,9 @@ class _Photos:
         """{"photo": data URL, "likes"} of an image that a group of `account` retrieves.
 
         Args:
-          image_id: the account's own; of an image from `elsewhere`, another account, it is ACCOUNT/IMAGE_ID.
+          account: whose group retrieves it.
+          image_id: the image's id; ACCOUNT/IMAGE_ID if it comes from `elsewhere`.
+          elsewhere: whether it comes from another account.
         """
         split = self._own
         if elsewhere:

@@ -1,4 +1,4 @@
-"""What a build does before the first shard: reads the posts, and checks them against images, features and options."""
+"""What a build does before it writes: reads the posts, and checks them against images, features and options."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class Prepared:
 
 
 def prepare(raw: Path, features: Path, options: Mapping[str, Any], steps: Steps = PAPER) -> Prepared:
-    """Reads and checks. Cheap checks come first, because reading all images can take hours.
+    """Reads the posts and checks everything. Quick checks come first, because reading all images can take hours.
 
     Args:
       raw: raw posts, a folder or a .csv file.
@@ -109,7 +109,7 @@ def require_parts(reader: FeatureReader, similarity: Mapping[str, float], side: 
 
 
 def require_splits(grouped: Sequence[Account], raw: Path) -> None:
-    """Raises RawDataError where a split would have no group."""
+    """Raises RawDataError if a split would have no group."""
     counts = np.zeros(len(SPLITS), np.int64)
     for account in grouped:
         first_images = np.searchsorted(account.images.post, account.kept.first_post)
@@ -121,13 +121,13 @@ def require_splits(grouped: Sequence[Account], raw: Path) -> None:
         raise post.RawDataError(
             raw,
             f"the split {' and '.join(empty)} would be empty ({posts} posts give {groups})",
-            "Bring more accounts or posts (about one group in ten is drawn for validation and one for test), or change "
+            "Add accounts or posts (about one group in ten goes to validation and one to test), or change "
             "config.data.split.seed, config.data.groups or config.data.pairs.min_ratio",
         )
 
 
 def rehearse(grouped: Sequence[Account], reader: FeatureReader, options: Mapping[str, Any], steps: Steps) -> None:
-    """Retrieves for one account, so that errors of retrieval come at once. Raises ValueError as top_k.retrieve."""
+    """Retrieves for one account, so that errors of retrieval show at once. Raises ValueError as top_k.retrieve."""
     for account in grouped:
         ids = account.images.image_id.tolist()
         if account.kept.pairs and not reader.missing((account.name, image) for image in ids):
@@ -140,9 +140,9 @@ def _usable(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The table without images that cannot be read or lack features, and the probes of its images.
 
-    The first is `table` itself where nothing was dropped.
+    The first is `table` itself if nothing was dropped.
     """
-    # An image that cannot be decoded has no features either. It is counted as unreadable, so it is looked at first.
+    # An image that cannot be decoded has no features either, but must be counted as unreadable: it is opened first.
     paths = _image_paths(table)
     keys = pl.DataFrame(reader.missing(_keys(table)), schema=KEY, orient="row")
     lacking = _keys(table).join(keys, on=["account", "image_id"], how="semi")["path"].unique(maintain_order=True)
@@ -160,7 +160,7 @@ def _usable(
 
 
 def _keys(table: pl.DataFrame) -> pl.DataFrame:
-    """account, image_id, path of each image of a posts table."""
+    """account, image_id and path of each image of a posts table."""
     images_of = table.select("account", image_id="image_ids", path="image_paths")
     return images_of.explode("image_id", "path")
 

@@ -1,7 +1,7 @@
-"""Looks into every image once before anything is built: can it be decoded, its pHash, its file hash.
+"""Opens every image once before a build: can it be decoded, and what are its pHash and its file hash?
 
-The two hashes find near-duplicates and equal files between test and train (the build report). Only JPEG, PNG and WebP
-are opened, whatever a file calls itself, and an image too large to be honest counts as unreadable.
+The two hashes find near-duplicates and equal files between test and train, for the build report. Only JPEG, PNG and
+WebP files are opened, whatever their names say. An image with too many pixels counts as unreadable (`photos`).
 """
 
 import hashlib
@@ -19,12 +19,12 @@ from tqdm import tqdm
 
 from data_builders import photos
 
-DRAFT_SIDE = 128  # px: pHash shrinks to 32, so a JPEG need not be decoded larger than this
-SLICE = 128  # images a process takes at a time
-ALONE = 1024  # up to so many images the processes cost more than they save
+DRAFT_SIDE = 128  # px: pHash shrinks images to 32, so a JPEG is not decoded larger than this
+SLICE = 128  # images that a process takes at a time
+ALONE = 1024  # up to this many images, starting processes takes longer than it saves
 SCHEMA = {"path": pl.String, "readable": pl.Boolean, "phash": pl.UInt64, "sha256": pl.Binary}
 
-Probed = tuple[int, bytes] | None  # (64-bit pHash, sha256 of the file), None: unreadable
+Probed = tuple[int, bytes] | None  # (64-bit pHash, sha256 of the file); None if unreadable
 
 
 def probe(raw: Path, paths: Sequence[str], workers: int | None = None) -> pl.DataFrame:
@@ -32,11 +32,12 @@ def probe(raw: Path, paths: Sequence[str], workers: int | None = None) -> pl.Dat
 
     Args:
       raw: the folder that the paths are relative to.
-      paths: image paths; a repeated path is looked at once.
-      workers: processes; by default one a core.
+      paths: image paths; a repeated path is opened once.
+      workers: processes; None: one per core.
+
     Returns:
-      One row a path, in order of first mention: path, readable, phash (u64), sha256 (32 bytes); both null where
-      unreadable.
+      A row per path, in order of first mention: path, readable, phash (u64), sha256 (32 bytes). The hashes of an
+      unreadable file are null.
     """
     unique = list(dict.fromkeys(paths))
     slices = [unique[i : i + SLICE] for i in range(0, len(unique), SLICE)]
@@ -59,7 +60,7 @@ def probe_slice(root: str, paths: Sequence[str]) -> list[Probed]:
 
 
 def probe_file(path: str) -> Probed:
-    """The hashes of one image file; None when it is not there, of another format, broken, cut or too large."""
+    """The hashes of one image file; None if it is missing, broken, cut short, too large or of another format."""
     try:
         with open(path, "rb", buffering=0) as file:
             data = file.read()
@@ -69,7 +70,7 @@ def probe_file(path: str) -> Probed:
 
 
 def probe_bytes(data: bytes) -> Probed:
-    """`probe_file` of a file's content."""
+    """The hashes of an image file with this content; None as in `probe_file`."""
     try:
         image = photos.stored(data, "L", near=DRAFT_SIDE)
     except photos.PhotoError:
@@ -83,6 +84,6 @@ def _results(function: partial, slices: list[list[str]], workers: int) -> Iterat
     if workers == 1 or sum(map(len, slices)) <= ALONE:
         yield from map(function, slices)
         return
-    # Not fork: polars and jax keep threads, and a forked child can wait for their locks for ever.
+    # Not fork: polars and jax have threads, and a forked child can wait for their locks forever.
     with ProcessPoolExecutor(min(workers, len(slices)), mp_context=multiprocessing.get_context("spawn")) as pool:
         yield from pool.map(function, slices)

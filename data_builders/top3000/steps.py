@@ -12,12 +12,12 @@ from data_builders.retrieval.top_k import Retrieved, retrieve
 
 @dataclass(frozen=True)
 class Steps:
-    """The functions that a build calls; the defaults are the paper's method. Through Beam they must be picklable.
+    """The functions that a build calls; the defaults are the paper's method. A build through Beam pickles them.
 
     Attributes:
-      assign_groups: posts of an account to groups.
-      groups_of_split: the groups of an account that a split holds.
-      retrieve: what the images of an account retrieve.
+      assign_groups: assigns an account's posts to groups.
+      groups_of_split: lists the groups of an account in a split.
+      retrieve: finds what the images of an account retrieve.
     """
 
     assign_groups: Assign = assign_groups

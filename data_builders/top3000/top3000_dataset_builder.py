@@ -1,4 +1,4 @@
-"""TFDS builder of top3000: one example a group, with what its images retrieve from their account's memory bank."""
+"""TFDS builder of top3000: an example per group, with what its images retrieve from their account's memory bank."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -22,27 +22,30 @@ from data_builders.top3000.prepare import Prepared, prepare
 from data_builders.top3000.steps import PAPER, Steps
 from data_builders.top3000.tfds_repairs import repaired
 
-POSTS_FILE = "posts.parquet"  # of a build through Beam: workers read their account's posts there
+POSTS_FILE = "posts.parquet"  # in a build through Beam: workers read their account's posts there
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
     """Groups of Instagram photos of the accounts with the most followers.
 
     Args:
-      options: `config.data` as nested dict; None: the defaults of configs/full.py.
-      raw: the raw data, see data_builders.posts.read.read; None: manual_dir/raw.
+      options: `config.data` as a nested dict; None: the defaults of configs/full.py.
+      raw: the raw posts, see posts.read.read_posts; None: manual_dir/raw.
       features: the feature store; None: manual_dir/features.
       beam: build through Apache Beam, whose runner is in the DownloadConfig.
       steps: the functions that the build calls.
       Others as tfds.core.GeneratorBasedBuilder.
+
+    Attributes:
+      report: the build report, after download_and_prepare.
     """
 
     VERSION = tfds.core.Version("1.1.0")
     RELEASE_NOTES = {"1.0.0": "First version.", "1.1.0": "Machine captions."}  # noqa: RUF012 (tfds declares it so)
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
-    The Instagram Influencer Dataset is handed out on request, for research only (see README.md). Put (or link) its
-    files as `raw/` and a feature store of its images as `features/` into the manual directory, or build with
-    `python -m ipa_jax build --raw=... --features=...`.
+    The authors of the Instagram Influencer Dataset give it on request, for research only (see README.md). Put (or link)
+    its files as `raw/` and a feature store of its images as `features/` into the manual directory, or build with
+    `ipa-jax build --raw=... --features=...`.
     """
 
     def __init__(
@@ -60,7 +63,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         self._raw, self._features, self._beam, self._steps = raw, features, beam, steps
         if beam and self._options["memory"]["fallback"] != "none":
             raise ValueError(
-                "config.data.memory.fallback searches all accounts at once, which a build through Beam does not: build "
+                "config.data.memory.fallback searches all accounts at once, which a build through Beam cannot: build "
                 "on one host, without --beam_pipeline_options"
             )
         self.report: dict[str, Any] | None = None
@@ -107,20 +110,20 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     @cached_property
     def _pool(self) -> cross_account.Pool | None:
-        """What short banks are filled from, made once for all splits."""
+        """What fills short banks; made once for all splits."""
         if self._options["memory"]["fallback"] == "none":
             return None
         prepared = self._prepared
         return cross_account.make_pool(prepared.accounts, prepared.reader)
 
     def _log_download_bytes(self) -> None:
-        """Nothing is downloaded, and the build's own command says where the data set goes."""
+        """Says nothing: no data are downloaded, and `ipa-jax build` says where the data set is."""
 
     def _log_download_done(self) -> None:
-        """See _log_download_bytes."""
+        """Says nothing, as `_log_download_bytes`."""
 
     def _download_and_prepare(self, dl_manager, download_config) -> None:
-        """Shards, then the index and the report beside them; TFDS renames the folder into place afterwards."""
+        """Writes the shards, then the index and the report beside them. TFDS then renames the folder into place."""
         with repaired():
             super()._download_and_prepare(dl_manager, download_config)
         prepared, index, folder = self._prepared, self._index, Path(self.data_path)
@@ -144,7 +147,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 
 def metadata(prepared: Prepared, index: group_index.Index, options: dict[str, Any]) -> dict[str, Any]:
-    """What training and reports need to know of the data set as a whole (metadata.json)."""
+    """metadata.json: what training and reports need to know about the data set as a whole."""
     header = prepared.reader.header
     return {
         "choices": options,
@@ -158,10 +161,14 @@ def metadata(prepared: Prepared, index: group_index.Index, options: dict[str, An
 
 
 def example_features(k: int, depth_side: int, *, foreign: bool = False) -> tfds.features.FeaturesDict:
-    """Fields of one group of N images; K retrieved images each; "depth" only with a side above 0, "foreign" only
-    where free slots may be filled from other accounts.
+    """The fields of a group of N images, each with K retrieved images.
 
-    Numbers are stored as bytes: tf.Example itself would round float64 to float32, which moves a local score.
+    Numbers are stored as bytes, because tf.Example itself would round float64 to float32.
+
+    Args:
+      k: K.
+      depth_side: pixels, the side of the depth maps; 0 leaves out "depth".
+      foreign: whether other accounts may fill free slots; False leaves out "foreign".
     """
 
     def numbers(dtype: type, *shape: int, encoding: str = "bytes") -> tfds.features.Tensor:
@@ -181,12 +188,12 @@ def example_features(k: int, depth_side: int, *, foreign: bool = False) -> tfds.
         "captions": texts(),
         "hashtags": texts(),  # space between them
         "comments": texts(),  # newline between them
-        "machine_captions": texts(),  # the caption extractor's sentences, "" where it kept none
+        "machine_captions": texts(),  # of the caption extractor, "" where it kept none
         "post": numbers(np.int32),
         "likes": numbers(np.int64),
         "times": numbers(np.int64),
         "pairs": numbers(np.int32, 2),
-        "retrieved_ids": texts(),  # N * K, "" in an empty slot
+        "retrieved_ids": texts(),  # N * K, "" for an empty slot
         "similarity": numbers(np.float64, k, 4),
         "local_score": numbers(np.float64, k),
         "count": numbers(np.int32, k),
@@ -197,7 +204,7 @@ def example_features(k: int, depth_side: int, *, foreign: bool = False) -> tfds.
         "weight": numbers(np.float32),
     }
     if foreign:
-        fields["foreign"] = numbers(np.bool_, k)  # a slot filled from another account; its id: account/image id
+        fields["foreign"] = numbers(np.bool_, k)  # slots filled from another account; their ids are ACCOUNT/IMAGE_ID
     if depth_side:
         fields["depth"] = numbers(np.uint16, depth_side, depth_side, encoding="zlib")
     return tfds.features.FeaturesDict(fields)

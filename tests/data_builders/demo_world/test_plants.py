@@ -93,9 +93,9 @@ def test_a_world_of_another_plant_is_refused(world):
 def test_the_command_names_what_builds_the_leak(tmp_path, capsys):
     sizes = ["--accounts", "1", "--posts", "2", "--side", "16", "--processes", "1"]
     assert main([f"--out={tmp_path}/a", *sizes, "--plant", "own_group"]) == 0
-    assert "python -m ipa_jax planted-build --plant=own_group --config=" in capsys.readouterr().out
+    assert "ipa-jax planted-build --plant=own_group --config=" in capsys.readouterr().out
     assert main([f"--out={tmp_path}/b", *sizes, "--plant", "duplicates"]) == 0
-    assert "python -m ipa_jax build --config=" in capsys.readouterr().out
+    assert "ipa-jax build --config=" in capsys.readouterr().out
 
 
 def test_eight_types_one_plant_each():
