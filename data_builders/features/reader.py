@@ -19,7 +19,7 @@ class FeatureReader:
     Attributes:
       header: what header.json says.
       parts: the parts that the store has, of pose, background, caption, depth.
-      dims: lengths of the vectors in the columns `background` and `caption_vector`, as far as they are stored.
+      dims: lengths of the vectors in the columns `background` and `caption_vector`, if they are stored.
       decoded_with: versions of the libraries that decoded the photos, one mapping for each set of versions; {} stands
         for unknown ones. Empty for a store that does not say.
 

@@ -39,7 +39,7 @@ def read(raw: Path, options: Mapping[str, Any], skips: Skips) -> pl.DataFrame:
       The posts table (columns post.SCHEMA), every account in it.
 
     Raises:
-      RawDataError: the file is no UTF-8 CSV, or its header lacks or repeats a column.
+      RawDataError: the file is not a CSV file in UTF-8, or its header lacks or repeats a column.
     """
     path = raw / "posts.csv" if raw.is_dir() else raw
     root = os.fspath(path.parent)

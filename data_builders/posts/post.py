@@ -52,7 +52,7 @@ SCHEMA = {  # columns of the posts table, one row per post
 }
 EXAMPLES = 10  # records that are kept for each reason
 MAX_TIME = 10**11  # Unix seconds of the year 5138: a larger number counts milliseconds
-FEATURES_MAY_LACK = 0.01  # share of the posts that a build may leave out for want of features
+FEATURES_MAY_LACK = 0.01  # share of the posts that a build may leave out because they have no features
 
 _UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f\ufffd]")
 

@@ -80,7 +80,7 @@ def reader_of(raw: Path) -> Reader:
                 return reader
         elif reader.suffix and raw.is_file() and raw.suffix.lower() == reader.suffix:
             return reader
-    problem = "no posts were found in this folder" if raw.is_dir() else "there is no such folder, and no such file"
+    problem = "no posts were found in this folder" if raw.is_dir() else "this path does not exist"
     if raw.is_file():
         problem = "this file holds no posts that can be read"
     raise RawDataError(raw, problem, f"Give {'; or '.join(reader.layout for reader in READERS.values())}")

@@ -111,7 +111,7 @@ def visible(query: AccountImages, bank: AccountImages, memory: Mapping[str, Any]
     query sees, of all this, only posts that are older than itself by more than `min_lag_days`.
 
     Args:
-      query: Q images of one account, or photos that are no posts of it (their group is -1).
+      query: Q images of one account, or photos that it has not posted (their group is -1).
       bank: M images, or one image per post, of the same account.
       memory: `config.data.memory`.
       split_by: `config.data.split.by`.

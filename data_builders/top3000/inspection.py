@@ -133,7 +133,7 @@ class _Photos:
         """{"photo": data URL, "likes"} of an image that a group of `account` retrieves.
 
         Args:
-          account: whose group retrieves it.
+          account: the account whose group retrieves it.
           image_id: the image's id; ACCOUNT/IMAGE_ID if it comes from `elsewhere`.
           elsewhere: whether it comes from another account.
         """

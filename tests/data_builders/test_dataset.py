@@ -1,4 +1,4 @@
-"""What was built is what the raw data say: read back through GroupDataset and through plain TFDS."""
+"""A built data set has what the raw data say, read back with GroupDataset and with plain TFDS."""
 
 import csv
 import itertools
@@ -158,7 +158,7 @@ def test_what_is_not_there_is_said(tmp_path, data_dir):
 
 
 def test_threads_that_read_first_do_not_wait_for_each_other(data_dir):
-    """In fresh processes: the libraries are imported by the first reads, which come from several threads at once."""
+    """In new processes: several threads at once import the libraries with their first reads."""
     program = """
 import sys
 from concurrent.futures import ThreadPoolExecutor

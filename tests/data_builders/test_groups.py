@@ -1,4 +1,4 @@
-"""The walk, valid pairs (eq. 8), what is dropped, the split by hash."""
+"""Groups, valid pairs (eq. 8), what is dropped, and the split by hash."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def test_a_full_group_closes():
 
 
 def test_a_post_that_does_not_fit_whole_closes_the_group():
-    """Two images of room are left, three are needed; the single image behind does not slip in."""
+    """Two places are left and three are needed; the single image after that does not get in."""
     assert walk([0, 0, 0, 0], [3, 3, 1, 1], max_images=5) == [0, 1, 1, 1]
 
 

@@ -1,4 +1,4 @@
-"""One opener for every photo: upright, RGB, and nothing that is broken, too large or of another format."""
+"""One opener for all photos: upright and RGB; broken, too large or other files are refused."""
 
 import io
 import struct
@@ -37,7 +37,7 @@ def png_of_size(width: int, height: int) -> bytes:
 @pytest.mark.parametrize("kind", photos.FORMATS)
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_photo_is_turned_as_its_exif_says(kind, orientation):
-    """The corner that Pillow's own function brings to the top left comes there."""
+    """The same corner as with Pillow's own function comes to the top left."""
     image = np.zeros((40, 60, 3), np.uint8)
     image[:20, :30] = 255
     photo = encoded(image, kind, exif=turned(orientation), quality=95)

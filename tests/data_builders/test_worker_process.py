@@ -1,4 +1,4 @@
-"""No reading process stays behind when the one it reads for is killed."""
+"""A reading process ends when the process that it reads for is killed."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The demo world: same arguments, same bytes; what it plants is what the reader finds; likes are their terms."""
+"""The demo world: the same arguments give the same bytes, readers find what is planted, likes are the sum of terms."""
 
 import json
 from pathlib import Path
@@ -44,7 +44,7 @@ def _choices(carousel: str) -> dict:
 
 
 def _read(world: Path, carousel: str) -> tuple[pl.DataFrame, posts.Skips]:
-    """The build's own first steps: read, drop what cannot be decoded, drop what has no features."""
+    """The first steps of a build: read, drop what cannot be decoded, drop what has no features."""
     options = _choices(carousel)
     table, skips = read_posts(world / "raw", options)
     probes = probe.probe(world / "raw", table["image_paths"].explode().to_list())
@@ -255,7 +255,7 @@ def test_effects_have_the_sizes_they_are_given():
 
 
 def test_the_default_world_has_the_shape_of_the_papers_data():
-    """4.93 images and 4.51 valid pairs a group in the paper; chance hides the truth in about one pair of 25."""
+    """The paper has 4.93 images and 4.51 valid pairs per group. Noise flips about one pair in 25."""
     options = _choices("first")
     groups = kept = pairs = right = 0
     for number in range(240):
@@ -314,7 +314,7 @@ def test_the_command_tells_its_sizes_and_the_next_command(tmp_path, capsys):
 
 
 def test_comments_tell_how_the_post_did(world):
-    """Over the posts of which two or more are shown: praise follows the effects, chance among them."""
+    """Where two or more comments are shown, praise follows the effects, noise included."""
     table, _ = _read(world, "first")
     rows = table.select("account", "comments", image_id=pl.col("image_ids").list.first()).join(
         truth.load(world), on=truth.KEY
@@ -327,7 +327,7 @@ def test_comments_tell_how_the_post_did(world):
 
 
 def test_nothing_but_the_comments_hangs_on_their_texts():
-    """The number is drawn, and the generator that the post's other words come from left, as without them."""
+    """The number of comments and later draws of the same generator do not depend on the texts."""
     found = []
     for success in (-3.0, 3.0):
         rng, texts = np.random.default_rng(4), np.random.default_rng(5)

@@ -1,4 +1,4 @@
-"""Plants in what is posted: photos posted again, rows of one post; and what else a planted world must be."""
+"""Plants that act on what is posted: photos posted again, images of a carousel as posts of their own."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What reading processes make of a file: inputs of the networks, or a reason."""
+"""What reading processes turn a file into: inputs of the networks, or a reason to leave it out."""
 
 import numpy as np
 from PIL import Image as Photo

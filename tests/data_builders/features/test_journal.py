@@ -14,12 +14,12 @@ from tests.helpers.tiny_store import EXTRACTORS, open_writer, row, written
 
 
 def abandoned(path, count):
-    """As a killed process leaves the store; its file handle goes with it."""
+    """Leaves the store as a killed process does: the file handle is closed, the rows are not flushed."""
     written(path, count).close()
 
 
 def test_rows_of_an_abandoned_writer_come_back(tmp_path):
-    """Six rows, shards of four: two lie in the journal alone when the writer goes away without a word."""
+    """Six rows in shards of four: two are only in the journal when the writer disappears."""
     abandoned(tmp_path, 6)
     assert len(FeatureReader(tmp_path)) == 4
     with written(tmp_path, 9) as writer:
@@ -81,7 +81,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_two_writers_are_refused(tmp_path):
-    """A writer that is stopped, not dead, still has its rows: a second one would write them twice."""
+    """A writer that is stopped but not dead still has its rows: a second one would write them twice."""
     first = written(tmp_path, 3)
     with pytest.raises(BlockingIOError, match=str(tmp_path)):
         open_writer(tmp_path)
@@ -92,7 +92,7 @@ def test_two_writers_are_refused(tmp_path):
 
 
 def test_a_store_without_rows_takes_another_header(tmp_path):
-    """A first run that failed leaves a header and nothing else: the corrected command may use the folder."""
+    """A first run that failed leaves only a header: the corrected command may use the folder."""
     open_writer(tmp_path, journal=True).close()
     with open_writer(tmp_path, depth_side=3) as writer:
         writer.write("a", "i", 30, 40, **row())

@@ -1,4 +1,4 @@
-"""Every image becomes one row, whatever the shapes and batch sizes; a batch holds one shape; nothing waits for ever."""
+"""Every image becomes one row, whatever the shapes and batch sizes; a batch has one shape; nothing waits forever."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,7 +54,7 @@ def test_every_image_becomes_one_row(numbers, shapes, batch, waiting):
 
 
 def test_batches_are_filled_where_there_is_room_to_wait():
-    """Two shapes in turn, batches of three, room for all: no batch but the last of each shape is short."""
+    """Two shapes in turn, batches of three, room for all images: only the last batch of each shape is short."""
     _, extractors, _ = run([n for n in range(1, 40) if n % 10], (2, 1), 3, 100)
     assert sorted(map(len, extractors[0].batches)) == [1, 2] + [3] * 11  # of 20 odd and 16 even numbers
     assert all(len(members) == 3 for members in extractors[1].batches)

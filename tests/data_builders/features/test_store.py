@@ -118,7 +118,7 @@ def fill(path, first, count, **options):
 
 
 def test_the_header_lists_the_versions_that_decoded_the_photos(tmp_path):
-    """They do not keep a run of other versions from resuming, which is a mixture from its first row on."""
+    """A run with other versions may resume. The header then lists both from its first row on."""
     assert fill(tmp_path, 0, 3, decoded_with=OLD) == [OLD]
     assert fill(tmp_path, 3, 0, decoded_with=NEW) == [OLD]
     assert fill(tmp_path, 0, 3, decoded_with=NEW) == [OLD]  # the store had these rows

@@ -288,7 +288,7 @@ KEYS = [
 @settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(KEYS), JSON))
 def test_any_json_gives_a_typed_post(value):
-    """Whatever stands under the keys, the post has the types of the table, or is left out by `check`."""
+    """Whatever the values are, the post has the types of the table, or `check` leaves it out."""
     post = parse_info(json.dumps(value).encode(), ROW)
     for number in (post.time, post.likes):
         assert number is None or (type(number) is int and abs(number) < 2**63)
@@ -305,7 +305,7 @@ def test_any_bytes_are_empty_broken_or_a_post(data):
 @settings(deadline=None)
 @given(TEXT)
 def test_any_line_is_a_row_or_a_value_error(text):
-    """Never another error, never a warning of the parser, never a name with a separator in it."""
+    """There is no other error, no warning of the parser, and no name with a separator."""
     for line in (text, f"u\t1.info\t{text}", f"u\t1.info\t['{text}']", f"u\t{text}.info\t['1.jpg']"):
         try:
             row = parse_row(line)

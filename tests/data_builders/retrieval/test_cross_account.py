@@ -1,4 +1,4 @@
-"""Short histories: what fills free slots, against a slow search, and that it knows nothing it must not know."""
+"""Short histories: what fills free slots agrees with a slow search, and uses no likes that it must not use."""
 
 import random
 from dataclasses import replace
@@ -23,7 +23,7 @@ FIELDS = ("similarity", "local_score", "count", "mask")
 
 
 class Store:
-    """Stands for a feature store: what `load` is asked for, of accounts in memory."""
+    """Stands in for a feature store, with accounts in memory."""
 
     def __init__(self, features):
         self.features = features
@@ -117,7 +117,7 @@ def test_free_slots_agree_with_a_slow_search(seed, past):
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**32), past=st.sampled_from([None, 0, 7]))
 def test_no_like_that_a_query_must_not_know_reaches_a_foreign_slot(seed, past):
-    """Its own account's; validation and test posts of the others; under past_only any that is not past."""
+    """Likes of its own account, of others' validation and test posts; with past_only, of any post that is not past."""
     world, options = draw(seed, past)
     if not has_train(world):
         return

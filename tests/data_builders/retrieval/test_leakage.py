@@ -1,4 +1,4 @@
-"""No like that a query must not know reaches its features: such likes are changed, and not one bit of them moves."""
+"""No likes that a query must not know reach its features: if such likes change, no bit of the features does."""
 
 import csv
 import random
@@ -32,7 +32,7 @@ def draw(seed, carousel, exclude, by, past):
 
 
 def changed(images, posts, seed):
-    """The account with other likes at `posts` (bool an image); groups and splits stay."""
+    """The account with other likes at `posts` (a bool per image); groups and splits stay."""
     numbers = np.random.default_rng(seed).integers(1, 10**9, int(images.post.max()) + 1)
     return replace(images, likes=np.where(posts, numbers[images.post], images.likes))
 
@@ -46,7 +46,7 @@ def require_same(before, after, queries):
 @settings(max_examples=60, deadline=None)
 @given(seed=SEED, carousel=CAROUSEL, exclude=st.sampled_from(["group", "post", "none"]), by=BY, past=PAST)
 def test_likes_out_of_the_bank_reach_nobody(seed, carousel, exclude, by, past):
-    """Those of test and validation images, and of posts in no group; with a split by account, of the latter."""
+    """Likes of validation and test images, and of posts in no group; with a split by account only the latter."""
     images, features, options = draw(seed, carousel, exclude, by, past)
     after = retrieve(changed(images, ~in_bank(images, by), seed), features, options)
     require_same(retrieve(images, features, options), after, slice(None))
@@ -55,7 +55,7 @@ def test_likes_out_of_the_bank_reach_nobody(seed, carousel, exclude, by, past):
 @settings(max_examples=60, deadline=None)
 @given(seed=SEED, carousel=CAROUSEL, exclude=st.sampled_from(["group", "post", "none"]), by=BY, past=PAST)
 def test_likes_of_the_own_group_reach_no_query(seed, carousel, exclude, by, past):
-    """Of train queries under `group`, of validation and test queries whatever `exclude` says."""
+    """Train queries with exclude = group; validation and test queries with every `exclude`."""
     images, features, options = draw(seed, carousel, exclude, by, past)
     before = retrieve(images, features, options)
     for group in range(images.group.max(initial=-1) + 1):
@@ -114,7 +114,7 @@ def rewrite_likes(world, factor, posts):
 
 
 def stored_bytes(folder, split):
-    """{group id: {field: bytes}} of what the shards hold, likes left out."""
+    """{group id: {field: bytes}} of the shards, without likes."""
     found = {}
     dataset = GroupDataset(folder, split)
     for data in dataset._records.__getitems__(list(range(len(dataset)))):
@@ -125,7 +125,7 @@ def stored_bytes(folder, split):
 
 
 def build_twice(tmp_path, chosen, of_posts):
-    """Data sets of a world and of the same with the likes of some of its posts tripled; of_posts(first one)."""
+    """Builds a world, then the same with the likes of some posts tripled: of_posts(the first data set) picks them."""
     tiny_world.write(tmp_path, accounts=3)
     first = build_quietly(tmp_path, tmp_path / "first", config=chosen)
     posts = of_posts(first)
@@ -135,7 +135,7 @@ def build_twice(tmp_path, chosen, of_posts):
 
 
 def test_a_built_data_set_holds_nothing_of_test_likes(tmp_path):
-    """Through the whole builder: all validation and test likes tripled, every example is the same but for them."""
+    """Through the whole builder: with all validation and test likes tripled, nothing else in the examples changes."""
 
     def held_out(folder):
         return {row for name in ("validation", "test") for row in keys(GroupDataset(folder, name).images)}
@@ -147,7 +147,7 @@ def test_a_built_data_set_holds_nothing_of_test_likes(tmp_path):
 
 
 def test_a_built_data_set_of_the_past_holds_nothing_of_the_future(tmp_path):
-    """The likes of each account's second half tripled: examples of the first half are the same."""
+    """With the likes of each account's second half tripled, the examples of the first half stay the same."""
     chosen = config(memory={"past_only": True})
     middle = {}
 

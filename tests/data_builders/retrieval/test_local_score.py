@@ -51,7 +51,7 @@ def test_a_lone_post_has_1():
 
 
 def test_likes_are_summed_as_integers():
-    """A float64 running sum past 2 ** 53 would lose the single likes behind it."""
+    """A running sum in float64 would lose single likes above 2 ** 53."""
     local, _ = scores([0, 1, 2, 100, 101, 102], [2**53, 1, 1, 1, 3, 1], [[1] * 6])
     np.testing.assert_array_equal(local[0, 3:], [1 / (5 / 3), 3 / (5 / 3), 1 / (5 / 3)])
 
@@ -61,7 +61,7 @@ def test_likes_are_summed_as_integers():
     includes=st.booleans(),
 )
 def test_bounds_and_means(posts, includes):
-    """0 < local <= |A_r|; where all posts share one window, the local scores average to 1."""
+    """0 < local <= |A_r|; if all posts share one window, the local scores average to 1."""
     days, likes, seen = zip(*sorted(posts), strict=True)
     local, count = scores(days, likes, [seen], includes=includes)
     shown = np.array([seen])

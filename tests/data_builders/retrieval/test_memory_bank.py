@@ -45,7 +45,7 @@ def test_the_bank_holds_kept_train_groups():
     [("group", "cd", "abcd", "abcd"), ("post", "bcd", "abcd", "abcd"), ("none", "abcd", "abcd", "abcd")],
 )
 def test_exclusions(exclude, train, test, test_by_account):
-    """Test queries leave their own group out whatever `exclude` says, also where their account is in the bank."""
+    """Test queries never see their own group, whatever `exclude` is, even if their account is in the bank."""
     assert seen("a", exclude=exclude) == train
     assert seen("e", exclude=exclude) == test
     assert seen("e", "account", exclude=exclude) == test_by_account

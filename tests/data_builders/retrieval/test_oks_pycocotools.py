@@ -38,7 +38,7 @@ def coco_oks(keypoints: np.ndarray, others: list[np.ndarray], box=BOX) -> list[f
 
 
 def our_oks(keypoints: np.ndarray, others: list[np.ndarray], box=BOX, *, size=(WIDTH, HEIGHT)) -> list[float]:
-    """The same of a photo that holds the annotated person alone, with one photo for each of the others."""
+    """The same for a photo with only the annotated person, against one photo for each of the others."""
     query, bank = as_features([photo(keypoints, box, size)]), as_features([photo(o, box, size) for o in others])
     return pose_similarity(query, bank, 0.05)[0].tolist()
 

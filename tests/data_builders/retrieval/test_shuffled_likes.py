@@ -1,4 +1,4 @@
-"""The shuffled control: nothing of a train or validation post's likes stays with it, and nothing of test moves."""
+"""The shuffled control: likes of train and validation posts move to other posts, those of test posts stay."""
 
 import random
 

@@ -16,7 +16,7 @@ THIRDS = {"pose": 1 / 3, "background": 1 / 3, "caption": 1 / 3}
 
 
 def person(box, **points):
-    """A person of whom only the given keypoints (index -> x, y, score) were found."""
+    """A person with only the given keypoints (index -> x, y, score)."""
     keypoints = [(0.0, 0.0, 0.0)] * 17
     for name, point in points.items():
         keypoints[{"nose": NOSE, "hip": LEFT_HIP}[name]] = point
@@ -39,7 +39,7 @@ def pose(query, retrieved, threshold=0.05):
 
 
 def test_oks_by_hand():
-    """The nose meets (1), the hip is 0.1 away; images of other sizes and places compare in longer sides."""
+    """The noses coincide (1), the hips are 0.1 apart. Lengths are in units of the longer side of each image."""
     assert pose(image(QUERY), image(QUERY)) == 1
     assert pose(image(QUERY), image(MOVED, width=200, height=100)) == pytest.approx((1 + HIP) / 2, abs=1e-6)
 
@@ -53,7 +53,7 @@ def test_keypoints_that_the_other_lacks_count_nothing():
 
 
 def test_keypoints_far_apart_count_nothing():
-    """A person 2 pixels high in an image of 100: the hip gives exp(-6554), the nose less: the 0 they are."""
+    """A person 2 pixels high in an image of 100: the hip gives exp(-6554), the nose less, and both count as 0."""
     small = person((40, 40, 42, 42), nose=(41, 41, 0.9), hip=(41, 41, 0.9))
     wide = person((0, 0, 82, 82), nose=(90, 41, 0.9), hip=(41, 90, 0.9))
     assert pose(image(small), image(wide)) == 0

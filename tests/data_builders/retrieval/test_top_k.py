@@ -1,4 +1,4 @@
-"""Top-K as a whole: against the slow reference under every choice, and against numbers worked by hand."""
+"""The whole of Top-K: compared with the slow reference for every choice, and with numbers worked out by hand."""
 
 import dataclasses
 import random
@@ -101,7 +101,7 @@ def test_what_always_holds(seed, carousel, exclude, by, past, includes):
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32), carousel=CHOICES["carousel"], by=CHOICES["by"], past=CHOICES["past"])
 def test_own_group_likes_leave_no_trace(seed, carousel, by, past):
-    """Whatever the likes of a query's own group are, not one bit of its features changes (exclude = group)."""
+    """The likes of a query's own group change no bit of its features (exclude = group)."""
     rng = random.Random(seed)
     options = draw_choices(rng, carousel, "group", by, past, True)
     images, _, features = as_arrays("cid", draw_account(rng, carousel), options)
@@ -125,14 +125,14 @@ def test_chunks_change_nothing(monkeypatch):
 
 
 def captions(*vectors):
-    """Features with nothing but captions."""
+    """Features with only captions."""
     count = len(vectors)
     size = np.full(count, 10, np.int32)
     return Features(None, None, None, size, size, None, np.array(vectors, np.float32))
 
 
 def hand_account(monkeypatch, posts, **memory):
-    """Train groups by hand: (id, day, likes, group) a post, one image each; captions alone count."""
+    """Train groups by hand: (id, day, likes, group) per post, one image each; only captions count."""
     monkeypatch.setattr("data_builders.retrieval.memory_bank.split_of", lambda account, first, seed, by: 0)
     options = plain_choices()
     options["similarity"] = {"pose": 0.0, "background": 0.0, "caption": 1.0}

@@ -1,4 +1,4 @@
-"""A store and a build that decode photos with different versions of a library are named."""
+"""A build warns if its photos and those of the store were decoded by different versions of a library."""
 
 import json
 

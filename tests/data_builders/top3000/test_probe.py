@@ -59,7 +59,7 @@ def test_every_colour_mode_is_read(tmp_path, mode):
 
 
 def png_of_size(width: int, height: int) -> bytes:
-    """A PNG whose header claims a size; there are no pixels to speak of."""
+    """A PNG whose header claims this size, almost without pixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
