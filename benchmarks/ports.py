@@ -25,6 +25,7 @@ from typing import Any
 
 from benchmarks.port_rows import ROWS
 from third_party_ports.cli import new_file
+from third_party_ports.files import write_text
 
 LIMIT = 1e-3  # relative error of float32 outputs; another network differs by far more
 PACKAGES = ("torch", "torchvision", "timm")
@@ -171,9 +172,7 @@ def _print(results: list[dict[str, Any]], markdown: bool) -> None:
 
 
 def _write(path: Path, results: list[dict[str, Any]]) -> None:
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_text(json.dumps({"versions": _versions(), "results": results}, indent=1) + "\n")
-    temporary.replace(path)
+    write_text(path, json.dumps({"versions": _versions(), "results": results}, indent=1) + "\n")
 
 
 def _versions() -> str:

@@ -1,8 +1,9 @@
-"""How the project writes files and holds folders: nothing is ever half-written, and no two processes write one folder.
+"""How the project writes files and holds folders: nothing is ever half-written, and one process writes a folder.
 
 At the bottom of the house, so that everything may use it.
 """
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -50,6 +51,12 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """Writes a whole UTF-8 file with \\n at line ends, or leaves it as it was. Raises OSError as `replacing` does."""
     write_bytes(path, text.encode())
+
+
+def sha256(path: Path) -> str:
+    """The sha256 of a file, as hexadecimal digits."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

@@ -78,7 +78,8 @@ class ResNet(nn.Module):
             sizes = _strided(sizes, 2)
             x = jnp.where(inside(x, sizes), x, 0)
         if padding:
-            x = nn.max_pool(x, (3, 3), (2, 2), [padding, padding])
+            # flax takes pairs too; its annotation does not say so.
+            x = nn.max_pool(x, (3, 3), (2, 2), [padding, padding])  # pyright: ignore[reportArgumentType]
             sizes = sizes if sizes is None else (sizes + sum(padding) - 1) // 2
 
         out = {"stem": x}
@@ -151,5 +152,6 @@ def _strided(sizes: jax.Array, stride: int) -> jax.Array:
 def _conv(width: int, side: int, stride: int, dilation: int, dtype: Any, name: str) -> nn.Conv:
     """A square convolution without bias. The padding is symmetric: "SAME" pads even sizes after the end only."""
     window, strides, dilations = (side, side), (stride, stride), (dilation, dilation)
-    padding = [(side // 2 * dilation,) * 2] * 2
+    reach = side // 2 * dilation
+    padding = [(reach, reach), (reach, reach)]
     return nn.Conv(width, window, strides, padding, kernel_dilation=dilations, use_bias=False, dtype=dtype, name=name)

@@ -54,7 +54,8 @@ class Swin(nn.Module):
         The second result holds `patch_embed`, `stage{s}_block{b}`, `stage{s}` (after its merging), `tokens`, all
         [N, T, C], and `pooled` [N, C] float32. Raises ValueError for sizes that do not fit (see `grids`).
         """
-        sides = grids(images.shape[1:3], self.patch, self.window, self.depths, self.heads, self.width)
+        _, height, width, _ = images.shape
+        sides = grids((height, width), self.patch, self.window, self.depths, self.heads, self.width)
         blocks = sum(self.depths)
         keep = None
         if keys is not None and self.drop_path > 0:

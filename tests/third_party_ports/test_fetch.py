@@ -131,8 +131,8 @@ def test_without_network_one_file_is_tried_alone(row, tmp_path, monkeypatch, cap
     assert fetch.main(["all", "--out", str(tmp_path)]) == 1
     shown = capsys.readouterr()
     assert asked == ["a.invalid"] * 2
-    assert shown.err.count("a.pth: retrying in 1 s (Failed to resolve 'a.invalid'") == 1
-    assert "b: not tried: a.pth: Failed to resolve 'a.invalid' ([Errno -3] Temp" in shown.out
+    assert shown.err.count("a.pth: retrying in 1 s (no connection to a.invalid: [Errno -3] Temp") == 1
+    assert "b: not tried: a.pth: no connection to a.invalid: [Errno -3] Temp" in shown.out
     assert "1 ready: c\n1 by hand: dekr_rescore\n2 failed: a, b\n" in shown.out
 
 

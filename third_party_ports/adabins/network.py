@@ -76,7 +76,8 @@ class AdaBins(nn.Module):
         """Normalised RGB images [N, H, W, 3] -> of each pixel's bins [N, h, w, B], and the bins' shares of the range
         [N, B], float32, both of sum 1; and by name the encoder's maps, `conv2`, `decoder` [N, h, w, C], `tokens`
         [N, S, C] and `range_attention` [N, h, w, queries]."""
-        tokens(images.shape[1:3], self.patch, self.queries, self.positions)
+        _, height, width, _ = images.shape
+        tokens((height, width), self.patch, self.queries, self.positions)
         _, out = EfficientNet(self.stem, self.stages, self.features, self.dtype, name="encoder")(images)
         # The last map of each resolution but the coarsest, coarsest first.
         skips = [out[f"blocks{s}"] for s in reversed(range(len(self.stages) - 1)) if self.stages[s + 1][2] > 1]
@@ -137,7 +138,8 @@ class UpSample(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, skip: jax.Array) -> jax.Array:
-        x = jnp.concatenate([resize_align_corners(x, skip.shape[1:3]), skip], -1)
+        _, height, width, _ = skip.shape
+        x = jnp.concatenate([resize_align_corners(x, (height, width)), skip], -1)
         for conv, norm in ((0, 1), (3, 4)):
             x = _conv(self.width, self.dtype, f"_net_{conv}")(x)
             x = BatchNorm(self.dtype, name=f"_net_{norm}")(x, train=False)
@@ -171,8 +173,9 @@ def depth_maps(
       min_depth, max_depth: the range of `apply`.
       mirror: average with the depth of the mirrored images, as the released evaluation does, at twice the cost.
     """
+    n, height, width, _ = images.shape
     depth = apply(with_mirrored(images) if mirror else images)[1]
-    return full_resolution(depth, images.shape[:3], min_depth, max_depth)
+    return full_resolution(depth, (n, height, width), min_depth, max_depth)
 
 
 def with_mirrored(images: jax.Array) -> jax.Array:
@@ -183,11 +186,11 @@ def with_mirrored(images: jax.Array) -> jax.Array:
 def full_resolution(depth: jax.Array, shape: tuple[int, int, int], min_depth: float, max_depth: float) -> jax.Array:
     """Depth [N, h, w], or [2 N, h, w] of `with_mirrored` images, -> [N, H, W] = `shape`, within the range; infinite
     values become an end of it, NaN its beginning."""
-    n, *size = shape
+    n, height, width = shape
     depth = jnp.clip(depth, min_depth, max_depth)
     if len(depth) == 2 * n:
         depth = (depth[:n] + depth[n:, :, ::-1]) / 2
-    depth = jnp.clip(resize_align_corners(depth[..., None], tuple(size))[..., 0], min_depth, max_depth)
+    depth = jnp.clip(resize_align_corners(depth[..., None], (height, width))[..., 0], min_depth, max_depth)
     return jnp.where(jnp.isnan(depth), min_depth, depth)
 
 

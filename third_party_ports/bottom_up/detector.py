@@ -217,25 +217,26 @@ def region_features(
     if chunk is None:
         chunk = 10 if jax.default_backend() == "cpu" else 100
     with jax.default_matmul_precision("highest"):  # coarser products would change which regions are chosen
-        maps, cells, anchor_logits, deltas, _ = network.apply(variables, images, sizes, method="trace")
+        bound = network.bind(variables)
+        maps, cells, anchor_logits, deltas, _ = bound.trace(images, sizes)
         boxes, _, count = jax.vmap(partial(regions.propose, candidates=candidates, proposals=proposals))(
             anchor_logits, deltas, sizes, cells, scales
         )
         features, logits = jax.lax.map(
-            lambda image: _described(network, variables, *image, min(chunk, proposals)), (maps, boxes, cells)
+            lambda image: _described(network, variables, image, min(chunk, proposals)), (maps, boxes, cells)
         )
         boxes = boxes / scales[:, None, None]  # from here on in original pixels
         probabilities = jax.nn.softmax(logits)[..., 1:]
         choose = partial(regions.choose, min_boxes=min_boxes, max_boxes=max_boxes)
         if mode == "bboxes":
-            boxes = _refined(network.apply(variables, features, method="box_deltas"), boxes, probabilities)
+            boxes = _refined(bound.box_deltas(features), boxes, probabilities)
             boxes = jax.vmap(regions.clip)(boxes, sizes / scales[:, None])
             choose = partial(regions.choose, min_boxes=max_boxes, max_boxes=max_boxes, threshold=jnp.inf)
         places, chosen = jax.vmap(choose)(jax.vmap(regions.confidence)(boxes, probabilities, count), count)
         features, logits, boxes, probabilities = (
             jnp.take_along_axis(values, places[..., None], 1) for values in (features, logits, boxes, probabilities)
         )
-        attributes = network.apply(variables, features, logits, method="attribute_probabilities")[..., 1:]
+        attributes = bound.attribute_probabilities(features, logits)[..., 1:]
     return _filled(features, chosen, boxes, places, probabilities, attributes)
 
 
@@ -273,9 +274,17 @@ def _filled(
 
 
 def _described(
-    network: BottomUp, variables: Mapping[str, Any], features: jax.Array, boxes: jax.Array, cells: jax.Array, chunk: int
+    network: BottomUp, variables: Mapping[str, Any], image: tuple[jax.Array, jax.Array, jax.Array], chunk: int
 ) -> tuple[jax.Array, jax.Array]:
-    """One image's map [h, w, C] and boxes [R, 4] -> features [R, 32 * width] and class logits [R, classes + 1]."""
+    """Describes the regions of one image, `chunk` at a time.
+
+    Args:
+      image: the map [h, w, C], the boxes [R, 4], and the map's cells without padding [2].
+
+    Returns:
+      Features [R, 32 * width] and class logits [R, classes + 1].
+    """
+    features, boxes, cells = image
     pooled = regions.pool(features, jnp.pad(boxes, [(0, -len(boxes) % chunk), (0, 0)]), cells)
     pooled = pooled.reshape(-1, chunk, *pooled.shape[1:])
     described = jax.lax.map(lambda part: network.apply(variables, part, method="describe")[:2], pooled)

@@ -70,10 +70,12 @@ class Checkpoint:
 
     def network(self, **fields: Any) -> Any:
         """Returns the linen module with the row's fields; `fields` override them. Imports jax."""
+        assert self.module is not None, f"{self.name}: a file without tensors has no network"
         return attribute(self.module)(**{**self.fields, **fields})
 
     def key_map(self) -> KeyMap:
         """Returns the network's KeyMap. Imports jax."""
+        assert self.keys is not None, f"{self.name}: a file without tensors has no KeyMap"
         return attribute(self.keys)
 
     def shapes(self) -> dict[str, Any]:

@@ -5,7 +5,6 @@ file looks like instead. The output holds float32 tensors under the network's ca
 axis order of the published file. Its metadata names the source file, its sha256, the licence and the ports' version.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from third_party_ports.checkpoints import files, identify, zoo
 from third_party_ports.checkpoints.checkpoint import Checkpoint, attribute
 from third_party_ports.checkpoints.weights import KeyMap, WeightsError, from_state_dict, some
 from third_party_ports.files import replacing
+from third_party_ports.files import sha256 as sha256_of
 
 Tensors = Mapping[str, np.ndarray]
 WRAPPERS = ("state_dict", "model")  # keys that any network's published tensors may stand under
@@ -80,12 +80,12 @@ def convert(
     except WeightsError as error:
         looks = identify.looks_like(tensors)
         raise WeightsError(f"{checkpoint}: {f'looks like {looks}; ' if looks else ''}{error}") from error
-    sha256 = sha256 or file_sha256(checkpoint)
-    metadata = {"source": checkpoint.name, "source_sha256": sha256, "port_version": __version__, **(source or {})}
+    digest = sha256 or file_sha256(checkpoint)
+    metadata = {"source": checkpoint.name, "source_sha256": digest, "port_version": __version__, **(source or {})}
     out.parent.mkdir(parents=True, exist_ok=True)
     _save(kept, out, metadata)
     numbers = sum(tensor.size for tensor in kept.values())
-    return Converted(len(kept), numbers, len(official) - len(kept), sha256, layout, remarks)
+    return Converted(len(kept), numbers, len(official) - len(kept), digest, layout, remarks)
 
 
 def convert_row(row: Checkpoint, checkpoint: str | Path, out: str | Path) -> Converted:
@@ -96,9 +96,9 @@ def convert_row(row: Checkpoint, checkpoint: str | Path, out: str | Path) -> Con
       OSError: `out` cannot be written.
     """
     checkpoint = Path(checkpoint)
-    sha256 = file_sha256(checkpoint)
+    digest = file_sha256(checkpoint)
     for other in zoo.CHECKPOINTS.values():
-        same = other.sha256 is not None and sha256.startswith(other.sha256)
+        same = other.sha256 is not None and digest.startswith(other.sha256)
         if other.name != row.name and (same or checkpoint.name == other.file):
             raise WeightsError(f"{checkpoint}: this is the file of {other.name}. Convert it under that name.")
 
@@ -114,11 +114,11 @@ def convert_row(row: Checkpoint, checkpoint: str | Path, out: str | Path) -> Con
         source={"port": row.name, "licence": row.licence, "page": row.page},
         layouts=attribute(row.layouts) if row.layouts else None,
         checks=[signature, *([attribute(row.check)] if row.check else [])],
-        sha256=sha256,
+        sha256=digest,
     )
-    if row.sha256 and not sha256.startswith(row.sha256):
+    if row.sha256 and not digest.startswith(row.sha256):
         done.remarks.append(
-            f"the file's sha256 is {sha256}, but {row.sha256} was published: somebody republished the file, or it is "
+            f"the file's sha256 is {digest}, but {row.sha256} was published: somebody republished the file, or it is "
             "damaged"
         )
     return done
@@ -148,8 +148,7 @@ def file_sha256(path: Path) -> str:
     """The sha256 of a file, as hexadecimal digits. Raises WeightsError if the file does not exist."""
     if not path.is_file():
         raise WeightsError(f"{path}: this checkpoint file does not exist. Check the path.")
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256_of(path)
 
 
 def _save(tensors: dict[str, np.ndarray], out: Path, metadata: dict[str, str]) -> None:

@@ -1,6 +1,5 @@
 """Downloads a file over https. A cut download resumes, and a file is checked before it gets its name."""
 
-import hashlib
 import re
 import sys
 import time
@@ -10,6 +9,8 @@ from urllib.parse import urlsplit
 import requests
 from tqdm import tqdm
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError
+
+from third_party_ports.files import sha256 as sha256_of
 
 LARGEST = 4 << 30  # bytes, for a file of unknown size, so that a server cannot fill the disk
 CHUNK = 1 << 16  # bytes; a cut connection loses at most one chunk
@@ -62,9 +63,13 @@ def download(url: str, target: Path, *, size: int | None = None, sha256: str = "
             break
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
             absent = _unreachable(error)
-            reason = str(absent).partition("): ")[2] or str(absent) if absent else str(error)
+            # The cause is the operating system's own error.
+            reason = (
+                f"no connection to {urlsplit(url).hostname}: {absent.__cause__ or absent}" if absent else str(error)
+            )
         except requests.HTTPError as error:
             reason = str(error)
+            assert error.response is not None  # raise_for_status sets it
             if error.response.status_code not in WORTH_A_RETRY:
                 raise DownloadError(f"{target.name}: {reason}. {GONE}") from error
         except requests.RequestException as error:
@@ -149,7 +154,10 @@ def _allowed(url: str, first: str) -> bool:
 def _content_range(response: requests.Response) -> tuple[int | None, int | None]:
     """First byte and full size, from "bytes 5-9/10" or "bytes */10"; (None, None) without them."""
     found = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", response.headers.get("Content-Range", ""))
-    return tuple(int(n) if n and n.isdigit() else None for n in found.groups()) if found else (None, None)
+    if found is None:
+        return None, None
+    first, total = (int(number) if number and number.isdigit() else None for number in found.groups())
+    return first, total
 
 
 def _validator(response: requests.Response) -> str:
@@ -162,8 +170,7 @@ def _checked(file: Path, name: str, size: int | None, sha256: str, remedy: str) 
     """The file's sha256. Raises DownloadError (`name`, what is wrong, `remedy`) for a wrong size or hash."""
     if size and _length(file) != size:
         raise DownloadError(f"{name}: {_length(file)} bytes, {size} expected. {remedy}")
-    with file.open("rb") as opened:
-        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    digest = sha256_of(file)
     if not digest.startswith(sha256.lower()):
         raise DownloadError(f"{name}: sha256 {digest}, {sha256} expected. {remedy}")
     return digest

@@ -49,7 +49,8 @@ def _known(tensors: Mapping[str, np.ndarray]) -> str:
 def conflicts(row: Checkpoint, tensors: Mapping[str, np.ndarray]) -> list[str]:
     """Says where tensors, by official name, differ from the row's signature; an empty list if nowhere."""
     keys = row.key_map()
-    tensors = {**{keys.canonical(name): tensor for name, tensor in tensors.items()}, **tensors}
+    canonical = {known: tensor for name, tensor in tensors.items() if (known := keys.canonical(name)) is not None}
+    tensors = {**canonical, **tensors}
     signature = {name: shape for name, shape in row.signature.items() if name in tensors or name not in row.optional}
     return _differences(signature, tensors)
 

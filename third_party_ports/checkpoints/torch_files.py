@@ -109,7 +109,7 @@ class _RefusedError(ValueError):
 class _Tensors(pickle.Unpickler):
     """Builds dicts, lists, numbers, text and `_Tensor`s, and collects the storages that they name by key."""
 
-    def __init__(self, file: BinaryIO):
+    def __init__(self, file: BinaryIO | mmap.mmap):
         super().__init__(file)
         self.storages: dict[str, _Storage] = {}
         # New for each file, so that a pickle cannot change the stand-ins of the next one.
@@ -147,9 +147,11 @@ class _Tensors(pickle.Unpickler):
 def _load(file: BinaryIO | mmap.mmap) -> tuple[Any, dict[str, _Storage]]:
     """Reads the next pickle: its object, and the storages that it names."""
     start = file.tell()
-    for code, argument, place in pickletools.genops(file):
-        if code.name.endswith("PUT") and argument > place:  # the unpickler would allocate that many places
-            raise _RefusedError(f"its pickle holds an impossible number, {argument}. {AGAIN}")
+    # genops reads a mmap as well; its stub does not say so.
+    for code, argument, place in pickletools.genops(file):  # pyright: ignore[reportArgumentType]
+        put = argument if code.name.endswith("PUT") else None
+        if put is not None and put > (place or 0):  # the unpickler would allocate that many places
+            raise _RefusedError(f"its pickle holds an impossible number, {put}. {AGAIN}")
     file.seek(start)
     unpickler = _Tensors(file)
     return unpickler.load(), unpickler.storages
@@ -177,10 +179,10 @@ def _archive(file: BinaryIO, mapped: mmap.mmap) -> tuple[Any, dict[str, np.ndarr
         if entry is None:
             raise _RefusedError(f"its storage {key} is missing. {AGAIN}")
         # An entry's bytes follow its local header, which has its own lengths of name and padding.
-        start = entry.header_offset + 30 + sum(struct.unpack_from("<HH", data, entry.header_offset + 26))
+        start = entry.header_offset + 30 + sum(struct.unpack_from("<HH", mapped, entry.header_offset + 26))
         held = data[start : start + entry.file_size]
         storages[key] = _values(key, storage, held, big)
-        if zlib.crc32(held) != entry.CRC:
+        if zlib.crc32(held.data) != entry.CRC:
             raise _RefusedError(f"its storage {key} is damaged (checksum). {AGAIN}")
     return content, storages
 
@@ -195,7 +197,7 @@ def _stream(mapped: mmap.mmap) -> tuple[Any, dict[str, np.ndarray]]:
         raise _RefusedError(f"it starts like PyTorch's older files, but what follows is unknown. {STATE_DICT}")
     for key in keys:
         storage = named[key]
-        (numel,) = struct.unpack_from("<q", data, place)
+        (numel,) = struct.unpack_from("<q", mapped, place)
         end = place + 8 + storage.numel * storage.dtype.itemsize
         if numel != storage.numel:
             raise _RefusedError(f"its storage {key} holds {numel} numbers and should hold {storage.numel}. {AGAIN}")

@@ -92,13 +92,15 @@ def from_state_dict(
       WeightsError: counts and names the missing, extra and misshapen tensors, a line for each kind.
     """
     leaves = _flat(variables)
-    named = {keys.canonical(name): (name, np.asarray(tensor)) for name, tensor in tensors.items()}
-    named.pop(None, None)
+    named: dict[str, tuple[str, np.ndarray]] = {}
+    for name, tensor in tensors.items():
+        if (canonical := keys.canonical(name)) is not None:
+            named[canonical] = name, np.asarray(tensor)
     found: dict[Leaf, np.ndarray] = {}
     wrong, extra, misshapen = set(), [], []
     parts: dict[Leaf, dict[int, np.ndarray]] = {}  # of the stacked tensors
     for canonical, (name, tensor) in named.items():
-        match = keys.stacked and re.fullmatch(keys.stacked, canonical)
+        match = re.fullmatch(keys.stacked, canonical) if keys.stacked else None
         path = _path(match[1] + match[3] if match else canonical, leaves)
         if path not in leaves:
             extra.append(name)
@@ -204,11 +206,12 @@ def _published(path: Leaf, keys: KeyMap) -> str:
         return ".".join([*owner, last])
     last = "weight" if last in ("kernel", "embedding", "scale") else last
     parts = [*re.sub(r"_(\d+)(?=\.|$)", r".\1", ".".join(owner)).split("."), last]
-    for place in range(1, len(parts)) if keys.stacked else ():
-        before, after = ".".join(parts[:place]), ".".join(parts[place:])
-        match = re.fullmatch(keys.stacked, f"{before}.0.{after}")
-        if match and match[1] == before:
-            return f"{before}.*.{after}"
+    if keys.stacked:
+        for place in range(1, len(parts)):
+            before, after = ".".join(parts[:place]), ".".join(parts[place:])
+            match = re.fullmatch(keys.stacked, f"{before}.0.{after}")
+            if match and match[1] == before:
+                return f"{before}.*.{after}"
     return ".".join(parts)
 
 

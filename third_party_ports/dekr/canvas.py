@@ -36,8 +36,8 @@ class Geometry:
     def base(self) -> tuple[int, int]:
         """(height, width) of the canvas at scale 1; keypoints are decoded in its pixels."""
         shorter, longer = sorted((self.height, self.width))
-        sides = (_up64(self.side), _up64(_up64(self.side) / shorter * longer))
-        return sides if self.height <= self.width else sides[::-1]
+        low, high = _up64(self.side), _up64(_up64(self.side) / shorter * longer)
+        return (low, high) if self.height <= self.width else (high, low)
 
     @property
     def centre(self) -> tuple[int, int]:
@@ -93,8 +93,9 @@ def canvas(image: np.ndarray, side: int, scale: float = 1.0, *, max_aspect: floa
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise ValueError(f"a photo is uint8 [H, W, 3]; got {image.dtype} {image.shape}")
-    geometry = Geometry(*image.shape[:2], side)
-    shorter, longer = sorted(image.shape[:2])
+    height, width, _ = image.shape
+    geometry = Geometry(height, width, side)
+    shorter, longer = sorted((height, width))
     if longer > max_aspect * shorter:
         raise AspectError(
             f"a photo of {geometry.width} x {geometry.height} px is longer than {max_aspect:g}:1, "

@@ -79,7 +79,8 @@ def mean_heat(
     heats: list[np.ndarray], size: tuple[int, int], rows: np.ndarray, columns: np.ndarray, channels: np.ndarray
 ) -> np.ndarray:
     """`upsampled` averaged over the (flip-averaged) maps of all scales."""
-    return sum(upsampled(heat, size, rows, columns, channels) for heat in heats) / np.float32(len(heats))
+    enlarged = (upsampled(heat, size, rows, columns, channels) for heat in heats)
+    return sum(enlarged, np.zeros((), np.float32)) / np.float32(len(heats))
 
 
 def whole_mean_heat(heats: list[np.ndarray], size: tuple[int, int], channels: np.ndarray) -> np.ndarray:

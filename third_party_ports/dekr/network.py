@@ -103,7 +103,7 @@ class AdaptiveBlock(nn.Module):
 
         rows, columns = jnp.arange(x.shape[1])[:, None], jnp.arange(x.shape[2])
         sampled = jnp.concatenate([sample(x, rows + row, columns + column) for row, column in places], -1)
-        kernel, _ = _Kernel(width, use_bias=False, name="adapt_conv")(width)
+        kernel = _Kernel(width, use_bias=False, name="adapt_conv")(width)[0]
         y = sampled @ kernel.reshape(9 * width, width).astype(self.dtype)
         y = BatchNorm(self.dtype, name="bn")(y, train=False)
         moved = jnp.stack([jnp.stack(place, -1) for place in places], -2) - TAPS
@@ -111,15 +111,17 @@ class AdaptiveBlock(nn.Module):
 
 
 class _Kernel(nn.Module):
-    """The parameters of a 3x3 convolution: `kernel` [3, 3, inputs, features] and, if it has one, `bias` [features]."""
+    """The parameters of a 3x3 convolution: kernel [3, 3, inputs, features] and bias [features] (zeros without one)."""
 
     features: int
     use_bias: bool = True
 
     @nn.compact
-    def __call__(self, inputs: int) -> tuple[jax.Array, jax.Array | None]:
+    def __call__(self, inputs: int) -> tuple[jax.Array, jax.Array]:
         kernel = self.param("kernel", nn.initializers.lecun_normal(), (3, 3, inputs, self.features))
-        return kernel, self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else None
+        if not self.use_bias:
+            return kernel, jnp.zeros(self.features)
+        return kernel, self.param("bias", nn.initializers.zeros, (self.features,))
 
 
 class _Final(nn.Module):

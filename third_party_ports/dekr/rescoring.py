@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from third_party_ports.checkpoints.weights import KeyMap
+from third_party_ports.dekr.maps import KEYPOINTS
 from third_party_ports.layers.linear import Linear
 
 KEYS = KeyMap(wrappers=("best_state_dict", "state_dict"))
@@ -19,7 +20,7 @@ KEYS = KeyMap(wrappers=("best_state_dict", "state_dict"))
 LIMBS = np.array([(0, 1), (0, 2), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 6), (5, 7), (5, 11), (6, 8), (6, 12),
                   (7, 9), (8, 10), (11, 12), (11, 13), (12, 14), (13, 15), (14, 16)])  # fmt: skip
 TORSO = [9, 11]  # limbs from shoulder to hip: their mean length is the unit
-FEATURES = 3 * len(LIMBS) + 17
+FEATURES = 3 * len(LIMBS) + KEYPOINTS
 BATCH = 32  # people scored at once: one shape to compile
 
 

@@ -17,28 +17,26 @@ def load_vocabulary(path: str | Path) -> list[str]:
     if not Path(path).is_file():
         raise WeightsError(f"{path}: this vocabulary file does not exist. {remedy}")
     try:
-        words = json.loads(Path(path).read_text(encoding="utf-8"))
-        check_words(words)
+        return check_words(json.loads(Path(path).read_text(encoding="utf-8")))
     except ValueError as error:  # of json, of the encoding, of the words
         raise WeightsError(f"{path}: not a vocabulary file ({error}). {remedy}") from error
-    return words
 
 
-def save_vocabulary(words: Sequence[str], path: str | Path) -> None:
+def save_vocabulary(words: list[str], path: str | Path) -> None:
     """Writes a file for `load_vocabulary`. Raises ValueError as `check_words` does, and OSError."""
-    check_words(words)
     # JSON, because words may hold line feeds.
-    write_text(Path(path), json.dumps(list(words), indent=0) + "\n")
+    write_text(Path(path), json.dumps(check_words(words), indent=0) + "\n")
 
 
-def check_words(words: object) -> None:
-    """Raises ValueError unless `words` is a list of distinct strings that starts with SPECIALS."""
+def check_words(words: object) -> list[str]:
+    """Returns `words`. Raises ValueError unless it is a list of distinct strings that starts with SPECIALS."""
     if not isinstance(words, list) or not all(type(word) is str for word in words):
         raise ValueError("the words are not a list of strings")
     if len(set(words)) != len(words):
         raise ValueError(f"{len(words) - len(set(words))} words occur twice")
     if tuple(words[: len(SPECIALS)]) != SPECIALS:
         raise ValueError(f"the first words are {words[: len(SPECIALS)]}, not {list(SPECIALS)}")
+    return words
 
 
 def text(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from third_party_ports.checkpoints.weights import WeightsError
+from third_party_ports.checkpoints.zoo import checkpoint
 from third_party_ports.m2_transformer.text import check_words, save_vocabulary
 
 
@@ -30,11 +31,10 @@ class Published(NamedTuple):
     words_sha256: str
 
 
+_ROW = checkpoint("m2_vocab")
+assert _ROW.bytes and _ROW.sha256  # both were published
 OFFICIAL = Published(
-    649_714,
-    "5147ffb3199059507effa4bb00800c07bd704902c8dc1bd1529fcca432aa945a",
-    10_201,
-    "4e7936559ba1611c635c02b759944957817e174ff5be80ef31845c1712dee80e",
+    _ROW.bytes, _ROW.sha256, 10_201, "4e7936559ba1611c635c02b759944957817e174ff5be80ef31845c1712dee80e"
 )
 
 
@@ -48,10 +48,7 @@ def convert_vocabulary(path: str | Path, out: str | Path) -> str:
 
 def read_vocabulary(path: str | Path, published: Published = OFFICIAL) -> list[str]:
     """Reads the words of `vocab.pkl`. Raises WeightsError unless it is the published file."""
-    remedy = (
-        "Take vocab.pkl from the root of https://github.com/aimagelab/meshed-memory-transformer, as the raw file: Git "
-        "may have changed its bytes."
-    )
+    remedy = f"Take vocab.pkl from the root of {_ROW.page}, as the raw file: Git may have changed its bytes."
     if not Path(path).is_file():
         raise WeightsError(f"{path}: this file does not exist. {remedy}")
     data = Path(path).read_bytes()
@@ -61,8 +58,7 @@ def read_vocabulary(path: str | Path, published: Published = OFFICIAL) -> list[s
             f"sha256. {remedy}"
         )
     try:
-        words = unpickled_words(data)
-        check_words(words)
+        words = check_words(unpickled_words(data))
         if len(words) != published.words:
             raise ValueError(f"{len(words)} words, not {published.words}")
         if hashlib.sha256("\n".join(words).encode()).hexdigest() != published.words_sha256:

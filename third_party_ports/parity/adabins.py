@@ -5,6 +5,7 @@ The limits are those of maps of the size MAP_SCALE and grow with larger ones (`g
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ from third_party_ports.adabins.network import KEYS, AdaBins, bins_to_depth, full
 from third_party_ports.imagenet import normalise
 from third_party_ports.parity.fixture import Comparison, Fixture
 from third_party_ports.parity.fixture import compare as compare_arrays
-from third_party_ports.parity.images import stored_names, unit_images
+from third_party_ports.parity.images import nchw, stored_names, unit_images
 
 MODELS = ("adabins",)
 RANGES = {"": (1e-3, 10.0), "_kitti": (1e-3, 80.0)}  # by the ends of the stored names
@@ -84,14 +85,14 @@ def limits_at(growth: float) -> dict[str, float]:
 def outputs(fixture: Fixture, images: np.ndarray) -> dict[str, np.ndarray]:
     """All values by stored name, in the stored layout; only the range differs between the two checkpoints' kinds."""
     count, height, width, _ = images.shape
-    both = with_mirrored(images)
+    both = with_mirrored(jnp.asarray(images))
     network = AdaBins()
     shapes = jax.eval_shape(network.init, jax.random.key(0), both)
     variables = fixture.variables(KEYS, shapes)
     probabilities, widths, out = jax.jit(partial(network.apply, method="probabilities"))(variables, both)
-    values = {f"enc_{name}": out[name] for name in ("blocks0", "blocks2", "blocks4", "conv_head")}
-    values |= {"dec_conv2": out["conv2"], "dec_out": out["decoder"], "range_attention": out["range_attention"]}
-    values = {name: np.asarray(value[:count]).transpose(0, 3, 1, 2) for name, value in values.items()}
+    maps = {f"enc_{name}": out[name] for name in ("blocks0", "blocks2", "blocks4", "conv_head")}
+    maps |= {"dec_conv2": out["conv2"], "dec_out": out["decoder"], "range_attention": out["range_attention"]}
+    values: dict[str, Any] = {name: nchw(value[:count]) for name, value in maps.items()}
     values |= {"tokens": out["tokens"][:count].swapaxes(0, 1), "bin_widths": widths[:count]}
     for end, (low, high) in RANGES.items():
         edges, depth = bins_to_depth(probabilities, widths, low, high)
@@ -100,8 +101,8 @@ def outputs(fixture: Fixture, images: np.ndarray) -> dict[str, np.ndarray]:
         final = full_resolution(depth, (count, height, width), low, high)
         values |= {f"bin_edges{end}": edges, f"centers{end}": centres[(centres > low) & (centres < high)]}
         values |= {f"pred{end}": depth[:count, None], f"final{end}": final[:, None]}
-        values |= {f"masks{end}": np.asarray(masks(depth[:count])), f"masks_final{end}": np.asarray(masks(final))}
-    return values
+        values |= {f"masks{end}": masks(depth[:count]), f"masks_final{end}": masks(final)}
+    return {name: np.asarray(value) for name, value in values.items()}
 
 
 def alike(value: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -14,6 +14,7 @@ from third_party_ports.bottom_up.input import MEANS, region_input
 from third_party_ports.parity import recipe
 from third_party_ports.parity.fixture import Comparison, Fixture
 from third_party_ports.parity.fixture import compare as compared
+from third_party_ports.parity.images import nchw
 
 MODELS = ("bottom_up",)
 LIMIT = 2e-5  # of networks; 1e-6 is seen, and an epsilon of 1e-3 gives 6e-4 and more
@@ -56,9 +57,9 @@ def compare(fixture: Fixture) -> Iterator[Comparison]:
 
     maps, cells, logits, deltas, out = jax.jit(lambda v, x: network.apply(v, x, method="trace"))(variables, image)
     for name in ("stem", "res2", "res3", "res4"):
-        yield fixture.relative(name, _nchw(out[name]), LIMIT)
-    yield fixture.relative("rpn_logits", _nchw(logits), LIMIT)
-    yield fixture.relative("rpn_deltas", _nchw(deltas), LIMIT)
+        yield fixture.relative(name, nchw(out[name]), LIMIT)
+    yield fixture.relative("rpn_logits", nchw(logits), LIMIT)
+    yield fixture.relative("rpn_deltas", nchw(deltas), LIMIT)
     yield from _proposals(fixture, "proposals", logits[0], deltas[0], size, scale, OWN_BOXES, OWN_SCORES, " (own maps)")
     logits, deltas = answers["rpn_logits"][0].transpose(1, 2, 0), answers["rpn_deltas"][0].transpose(1, 2, 0)
     yield from _proposals(fixture, "proposals", logits, deltas, size, scale, BOXES, SCORES)
@@ -68,7 +69,7 @@ def compare(fixture: Fixture) -> Iterator[Comparison]:
     fixed = np.array(fixture.manifest["fixed_boxes"], np.float32)
     described = heads(variables, maps[0], fixed, cells[0])
     for name in HEADS:
-        yield fixture.relative(name, _nchw(described[name]), LIMIT)
+        yield fixture.relative(name, nchw(described[name]), LIMIT)
     decoded = _decoded(described["box_deltas"], fixed)
     yield fixture.relative("decoded_boxes", decoded, DECODED)
     yield _decode_case(fixture, fixed, described["box_deltas"].shape)
@@ -97,17 +98,12 @@ def network_of(tensors: Mapping[str, np.ndarray]) -> BottomUp:
     )
 
 
-def _nchw(values: jax.Array) -> np.ndarray:
-    values = np.asarray(values)
-    return values.transpose(0, 3, 1, 2) if values.ndim == 4 else values
-
-
 def _heads(network: BottomUp, variables: Any, features: jax.Array, boxes: jax.Array, cells: jax.Array) -> dict:
     """All that is computed of some boxes, by the fixture's names."""
-    pooled = regions.pool(features, boxes, cells)
-    feature, logits, out = network.apply(variables, pooled, method="describe")
-    out["box_deltas"] = network.apply(variables, feature, method="box_deltas")
-    out["attribute_probs"] = network.apply(variables, feature, logits, method="attribute_probabilities")
+    bound, pooled = network.bind(variables), regions.pool(features, boxes, cells)
+    feature, logits, out = bound.describe(pooled)
+    out["box_deltas"] = bound.box_deltas(feature)
+    out["attribute_probs"] = bound.attribute_probabilities(feature, logits)
     return out | {"roi_pooled": pooled}
 
 
@@ -157,9 +153,9 @@ def _proposal_cases(fixture: Fixture) -> Iterator[Comparison]:
         logits[anchors:] += case["ramp"] * np.arange(w) / (w - 1) - case["offset"]
         deltas = recipe._rng(seed, "rpn_case_deltas").normal(0, case["delta_std"], [anchors, 4, h, w])
         deltas[:, 2:] += case["size_shift"]
-        maps = [values.reshape(-1, h, w).transpose(1, 2, 0).astype(np.float32) for values in (logits, deltas)]
+        logits, deltas = (v.reshape(-1, h, w).transpose(1, 2, 0).astype(np.float32) for v in (logits, deltas))
         size, scale = np.array(case["image"]), np.float32(case["im_scale"])
-        yield from _proposals(fixture, f"rpn_case{i}", *maps, size, scale, BOXES, SCORES)
+        yield from _proposals(fixture, f"rpn_case{i}", logits, deltas, size, scale, BOXES, SCORES)
 
 
 @jax.jit
@@ -213,7 +209,7 @@ def _selections(fixture: Fixture, classes: int) -> Iterator[Comparison]:
             logits = draw * case["logit_std"]
             logits[:, 0] += case.get("background_boost", 0)
             logits[:, 1] += case.get("class1_boost", 0)
-            probabilities = jax.nn.softmax(logits.astype(np.float32))[:, 1:]
+            probabilities = np.asarray(jax.nn.softmax(logits.astype(np.float32)))[:, 1:]
             boxes = proposals / np.float32(case["im_scale"])
             yield fixture.exact(f"{name}{i}_keep", _keep(boxes, probabilities, case))
 
@@ -224,4 +220,4 @@ def _inputs(fixture: Fixture) -> Iterator[Comparison]:
         photo = recipe.image(case["name"], (3, case["h"], case["w"]), case["seed"]).transpose(1, 2, 0)
         values, scale = region_input(np.rint(photo * 255).astype(np.uint8))
         yield fixture.relative(f"preprocess{i}", values.transpose(2, 0, 1), RESIZED)
-        yield fixture.exact(f"preprocess{i}_scale", np.float64(scale))
+        yield fixture.exact(f"preprocess{i}_scale", np.array(scale))

@@ -1,6 +1,5 @@
 """DeepLabV3 against torchvision's, on every image of a fixture, and the background vectors that follow."""
 
-import re
 from collections.abc import Iterator, Mapping
 
 import jax
@@ -9,7 +8,7 @@ import numpy as np
 from third_party_ports.deeplabv3 import KEYS, DeepLabV3, background_vector
 from third_party_ports.parity import recipe
 from third_party_ports.parity.fixture import Comparison, Fixture
-from third_party_ports.parity.images import recorded
+from third_party_ports.parity.images import normalised, recorded, stored_names
 
 MODELS = ("deeplabv3_resnet101",)
 LIMIT = 1e-5  # seen: at most 1.5e-6; a BatchNorm epsilon of 1e-3 gives 1e-2
@@ -32,7 +31,7 @@ def compare(fixture: Fixture) -> Iterator[Comparison]:
 
     @jax.jit
     def answers_of(variables, images):
-        logits, layer4, out = network.apply(variables, images, upsample=True)
+        logits, layer4, out = network.bind(variables)(images, upsample=True)
         vector, count, classes = background_vector(logits, layer4)
         maps = {name: tap.transpose(0, 3, 1, 2) for name, tap in out.items()}
         return {**maps, "background": vector, "background_count": count, "classes": classes}
@@ -40,9 +39,8 @@ def compare(fixture: Fixture) -> Iterator[Comparison]:
     for file, given in [("io.npz", manifest["input"]), *((e["io"], e["input"]) for e in manifest.get("extra", ()))]:
         stored = fixture.arrays(file)
         image = recipe.image(given["name"], tuple(given["shape"]), given["seed"])  # NCHW in [0, 1]
-        images = (image.transpose(0, 2, 3, 1) - np.float32(manifest["mean"])) / np.float32(manifest["std"])
-        values = {**answers_of(variables, images), "input": image}
-        for name in dict.fromkeys(re.sub(r"^tap_|_(index|shape)$", "", name) for name in stored):
+        values = {**answers_of(variables, normalised(fixture, image)), "input": image}
+        for name in stored_names(stored):
             if name in EXACT:
                 row = fixture.exact(name, values[name], stored)
             else:
@@ -52,9 +50,13 @@ def compare(fixture: Fixture) -> Iterator[Comparison]:
 
 def network_of(tensors: Mapping[str, np.ndarray]) -> DeepLabV3:
     """The network with the sizes of an official state dict; only its dilations cannot be told from that."""
-    blocks = [name.split(".")[1:3] for name in tensors if name.startswith("backbone.layer")]
+    names = [name.split(".")[1:3] for name in tensors if name.startswith("backbone.layer")]
+
+    def blocks(stage: int) -> int:
+        return len({block for layer, block in names if layer == f"layer{stage}"})
+
     return DeepLabV3(
-        stage_sizes=tuple(len({b for layer, b in blocks if layer == f"layer{s}"}) for s in (1, 2, 3, 4)),
+        stage_sizes=(blocks(1), blocks(2), blocks(3), blocks(4)),
         width=len(tensors["backbone.conv1.weight"]),
         head=len(tensors["classifier.1.weight"]),
         classes=len(tensors["classifier.4.weight"]),

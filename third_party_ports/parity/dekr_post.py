@@ -1,6 +1,6 @@
 """DEKR around its network against the original: canvases, and post-processing of stored network outputs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -46,7 +46,7 @@ def compare(fixture: Fixture) -> Iterator[Comparison]:
 
 def _geometry(fixture: Fixture) -> Iterator[Comparison]:
     stored = fixture.document("geometry.json")
-    rows = [(row, Geometry(*row["image_hw"], row["input_size"]), row["scale"]) for row in stored["geometry"]]
+    rows = [(row, _geometry_of(row), row["scale"]) for row in stored["geometry"]]
     ours = {
         "resized_wh": lambda geometry, scale: geometry.canvas(scale)[::-1],
         "center": lambda geometry, scale: geometry.centre,
@@ -62,20 +62,25 @@ def _geometry(fixture: Fixture) -> Iterator[Comparison]:
     for name, row in stored["warp"].items():
         image_name, shape = row["image"]
         image = np.rint(recipe.image(image_name, tuple(shape)) * 255).astype(np.uint8).transpose(1, 2, 0)
-        geometry = Geometry(*image.shape[:2], row["input_size"])
-        ours = warp(image, geometry, row["scale"])
+        geometry = _geometry_of({**row, "image_hw": image.shape[:2]})
+        levels = warp(image, geometry, row["scale"])
         expected = (*geometry.canvas(row["scale"]), *geometry.centre, *geometry.extent(row["scale"]))
         given = (*row["output_hw"], *row["center"], *row["scale200"])
         yield compare_arrays(f"warp/{name} geometry", expected, given, "absolute", MATRIX)
         yield compare_arrays(f"warp/{name} trans", geometry.forward(row["scale"]), row["trans"], "absolute", MATRIX)
-        yield compare_arrays(f"warp/{name} levels", ours, answers[name], "absolute", LEVELS)
-        differ = float((ours != answers[name]).mean()) if ours.shape == answers[name].shape else float("inf")
+        yield compare_arrays(f"warp/{name} levels", levels, answers[name], "absolute", LEVELS)
+        differ = float((levels != answers[name]).mean()) if levels.shape == answers[name].shape else float("inf")
         yield Comparison(f"warp/{name} share that differs", differ, "absolute", LEVELS_DIFFER)
+
+
+def _geometry_of(given: Mapping[str, Any]) -> Geometry:
+    height, width = given["image_hw"]
+    return Geometry(height, width, given["input_size"])
 
 
 def _case(fixture: Fixture, case: str, given: dict[str, Any]) -> Iterator[Comparison]:
     answers = fixture.arrays(f"{case}.npz")
-    geometry = Geometry(*given["image_hw"], given["input_size"])
+    geometry = _geometry_of(given)
     expected = (*geometry.base[::-1], *geometry.centre, *geometry.extent())
     written = (*given["base_size_wh"], *given["center"], *given["scale"])
     yield compare_arrays(f"{case}/geometry", expected, written, "absolute", MATRIX)
@@ -116,7 +121,7 @@ def _answers(maps: dict, geometry: Geometry, settings: poses.PoseSettings) -> di
     }
 
 
-def _outputs(answers: dict[str, np.ndarray], scale: float) -> tuple[np.ndarray | None, ...]:
+def _outputs(answers: Mapping[str, np.ndarray], scale: float) -> tuple[np.ndarray | None, ...]:
     """The stored network outputs of a scale, channels last."""
     names = [f"scale{scale:g}_{part}{flip}" for flip in ("", "_flip") for part in ("heatmap", "offset")]
     return tuple(answers[name].transpose(1, 2, 0) if name in answers else None for name in names)

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal, NamedTuple, NoReturn
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from third_party_ports.checkpoints.conversion import convert
 from third_party_ports.checkpoints.weights import KeyMap, WeightsError, load
@@ -200,20 +201,20 @@ class Fixture:
             return answers[stored], answers[f"{stored}_index"], tuple(answers[f"{stored}_shape"])
         return answers[stored], None, answers[stored].shape
 
-    def relative(self, name: str, value: np.ndarray, limit: float, answers: Arrays | None = None) -> Comparison:
+    def relative(self, name: str, value: ArrayLike, limit: float, answers: Arrays | None = None) -> Comparison:
         """Compares `value`, whole and in the stored layout (NCHW for maps), by the relative error."""
         return self._compare(name, value, "relative", limit, answers)
 
-    def absolute(self, name: str, value: np.ndarray, limit: float, answers: Arrays | None = None) -> Comparison:
+    def absolute(self, name: str, value: ArrayLike, limit: float, answers: Arrays | None = None) -> Comparison:
         """Compares `value`, whole and in the stored layout, by the largest difference."""
         return self._compare(name, value, "absolute", limit, answers)
 
-    def exact(self, name: str, value: np.ndarray, answers: Arrays | None = None) -> Comparison:
+    def exact(self, name: str, value: ArrayLike, answers: Arrays | None = None) -> Comparison:
         """Compares `value`, whole and in the stored layout, by the number of values that differ."""
         return self._compare(name, value, "exact", 0.0, answers)
 
     def _compare(
-        self, name: str, value: np.ndarray, kind: Kind, limit: float, answers: Mapping[str, np.ndarray] | None
+        self, name: str, value: ArrayLike, kind: Kind, limit: float, answers: Mapping[str, np.ndarray] | None
     ) -> Comparison:
         reference, index, shape = self.expected(name, answers)
         return compare(name, value, reference, kind, limit, index=index, shape=shape)
@@ -221,8 +222,8 @@ class Fixture:
 
 def compare(
     name: str,
-    value: Any,
-    reference: Any,
+    value: ArrayLike,
+    reference: ArrayLike,
     kind: Kind,
     limit: float,
     *,

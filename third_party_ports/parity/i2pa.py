@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 
 import jax
-import numpy as np
 
 from third_party_ports import imagenet
 from third_party_ports.parity.fixture import Comparison, Fixture
-from third_party_ports.parity.images import photo, recorded, stored_names
+from third_party_ports.parity.images import nchw, photo, recorded, stored_names
 from third_party_ports.parity.resnet50 import stage_sizes
 from third_party_ports.peers.i2pa import I2PA, KEYS, scaled
 
@@ -17,7 +16,7 @@ MAP = 5e-5  # of the maps; 4e-6 is seen
 
 
 def needed(fixture: Fixture) -> set[str]:
-    stages = stage_sizes(dict.fromkeys(name for name, *_ in fixture.manifest["tensors"]))
+    stages = stage_sizes(name for name, *_ in fixture.manifest["tensors"])
     layers = {f"layer{s}" for s in range(1, len(stages) + 1)}
     return {"input", "resized", "maxpool", "pooled", "score", *layers, *recorded(fixture)}
 
@@ -36,6 +35,4 @@ def compare(fixture: Fixture) -> Iterator[Comparison]:
         if name in ("input", "resized"):
             yield fixture.exact(name, original if name == "input" else small.transpose(0, 3, 1, 2))
         else:
-            value = np.asarray(out[name])
-            value = value.transpose(0, 3, 1, 2) if value.ndim == 4 else value
-            yield fixture.absolute(name, value, LIMITS.get(name, MAP))
+            yield fixture.absolute(name, nchw(out[name]), LIMITS.get(name, MAP))

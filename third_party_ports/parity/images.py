@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from third_party_ports.parity import recipe
 from third_party_ports.parity.fixture import Fixture
@@ -23,6 +24,12 @@ def normalised(fixture: Fixture, images: np.ndarray) -> np.ndarray:
     """[N, 3, H, W] in [0, 1] -> [N, H, W, 3] float32, normalised as the manifest says."""
     mean, std = (np.float32(fixture.manifest[name]) for name in ("mean", "std"))
     return (images.transpose(0, 2, 3, 1) - mean) / std
+
+
+def nchw(values: ArrayLike) -> np.ndarray:
+    """Maps [N, H, W, C] in the layout that fixtures store, [N, C, H, W]; other arrays as they are."""
+    values = np.asarray(values)
+    return values.transpose(0, 3, 1, 2) if values.ndim == 4 else values
 
 
 def stored_names(answers: Iterable[str]) -> list[str]:

@@ -89,7 +89,7 @@ def _outputs(fixture: Fixture) -> dict[str, np.ndarray]:
     outputs["first_step_logprobs"] = logprobs
     outputs["teacher_logprobs"] = DECODE(network, variables, jnp.array([manifest["teacher_seq"]]), levels)
     outputs["caption_feature"] = caption_vector(levels, valid)[0]
-    outputs |= _beams(network, variables, levels, "beam", *answers["beam_tokens"].shape, 0)
+    outputs |= _beams(network, variables, levels, "beam", answers["beam_tokens"].shape, 0)
     outputs["greedy_tokens"] = greedy_captions(network, variables, levels, steps=len(answers["greedy_tokens"]))[0][0]
 
     masking = replace(network, mask_padding=True)
@@ -103,9 +103,9 @@ def _outputs(fixture: Fixture) -> dict[str, np.ndarray]:
         network, variables = _model(fixture, _replaced(manifest, tensors, given), given["eos_idx"])
         start = jnp.full((1, 1), network.bos)
         outputs["small_first_step_logprobs"] = DECODE(network, variables, start, levels)
-        outputs |= _beams(network, variables, levels, "small_beam", *answers["small_beam_tokens"].shape, 0)
+        outputs |= _beams(network, variables, levels, "small_beam", answers["small_beam_tokens"].shape, 0)
         steps = len(answers["small_beam3_tokens"])
-        outputs |= _beams(network, variables, levels, "small_beam3", 3, steps, (0, 0))
+        outputs |= _beams(network, variables, levels, "small_beam3", (3, steps), (0, 0))
 
     if "batch" in manifest:
         given = manifest["batch"]
@@ -113,7 +113,7 @@ def _outputs(fixture: Fixture) -> dict[str, np.ndarray]:
         regions, valid = _regions(manifest, tensors, given["inputs"])
         levels = ENCODE(network, variables, regions)
         outputs["batch_caption_feature"] = caption_vector(levels, valid)
-        outputs |= _beams(network, variables, levels, "batch_beam", *answers["batch_beam_tokens"].shape[1:], ...)
+        outputs |= _beams(network, variables, levels, "batch_beam", answers["batch_beam_tokens"].shape[1:], ...)
         steps = answers["batch_greedy_tokens"].shape[-1]
         outputs["batch_greedy_tokens"] = greedy_captions(network, variables, levels, steps=steps)[0]
     return {name: np.asarray(value) for name, value in outputs.items()}
@@ -149,18 +149,19 @@ def _replaced(manifest: dict[str, Any], tensors: dict[str, np.ndarray], given: d
     return tensors | changed
 
 
-def _regions(manifest: dict[str, Any], tensors: dict[str, np.ndarray], inputs: list) -> tuple[np.ndarray, np.ndarray]:
+def _regions(manifest: dict[str, Any], tensors: dict[str, np.ndarray], inputs: list) -> tuple[np.ndarray, jax.Array]:
     """Inputs of (name, real rows) -> features [B, R, C] float32 with zero rows at the end, and the numbers [B] int."""
     rows, width = manifest["input"]["regions"], tensors["encoder.fc.weight"].shape[1]
     features = np.zeros((len(inputs), rows, width), np.float32)
     for n, (name, valid) in enumerate(inputs):
         image = recipe.image(name, (1, valid, width), manifest["seed"])[0]
         features[n, :valid] = np.maximum(image - np.float32(0.5), 0) * 8
-    return features, np.array([valid for _, valid in inputs], np.int32)
+    return features, jnp.array([valid for _, valid in inputs], jnp.int32)
 
 
-def _beams(network, variables, levels, name: str, beams: int, steps: int, part) -> dict[str, jax.Array]:
-    """The named results of one search; `part` indexes its images (and beams)."""
+def _beams(network, variables, levels, name: str, size: tuple[int, ...], part) -> dict[str, jax.Array]:
+    """Returns one search's results by name. `size` is (beams, steps); `part` indexes the images (and beams)."""
+    beams, steps = size
     found = search_captions(network, variables, levels, beams=beams, steps=steps)
     return {f"{name}_{field}": value[part] for field, value in found._asdict().items()}
 

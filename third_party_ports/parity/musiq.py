@@ -93,6 +93,6 @@ def network_values(fixture: Fixture, tokens: Mapping[str, Tokens]) -> dict[str, 
 
 def write(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
     """An .npz file with an optimizer's state beside the parameters, of types that must not be loaded."""
-    state = {"opt/state/step": np.array(7), "opt/state/param_states/cls": np.array([None])}
+    arrays: dict[str, Any] = {"opt/state/step": np.array(7), "opt/state/param_states/cls": np.array([None])}
     with path.open("wb") as file:
-        np.savez(file, **tensors, **state)
+        np.savez(file, **tensors, **arrays)

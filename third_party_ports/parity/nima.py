@@ -6,6 +6,7 @@ from pathlib import Path
 
 import h5py
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from third_party_ports.parity.fixture import Comparison, Fixture
@@ -46,7 +47,8 @@ def compare(fixture: Fixture) -> Iterator[Comparison]:
         if name in ("input", "resized"):
             yield fixture.exact(name, original if name == "input" else small)
         elif name == "loss_rms_cdf":
-            yield fixture.absolute(name, emd(answers["loss_target"], answers["loss_estimate"]), LOSS)
+            loss = emd(jnp.asarray(answers["loss_target"]), jnp.asarray(answers["loss_estimate"]))
+            yield fixture.absolute(name, loss, LOSS)
         elif name in ("loss_target", "loss_estimate"):  # what the loss is given: shares, of sum 1
             yield compared(name, answers[name].sum(-1), np.ones(len(answers[name])), "absolute", SUM)
         else:

@@ -1,13 +1,13 @@
 """ResNet with bottleneck blocks: torchvision's taps, for any depth, width, image size and batch."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 import jax
 import numpy as np
 
 from third_party_ports.parity.fixture import Comparison, Fixture
-from third_party_ports.parity.images import normalised, recorded, stored_names, unit_images
+from third_party_ports.parity.images import nchw, normalised, recorded, stored_names, unit_images
 from third_party_ports.resnet import KEYS, ResNet
 
 MODELS = ("resnet50",)
@@ -16,7 +16,7 @@ INPUT_LIMIT = 1e-6  # the recipe on another machine
 
 
 def needed(fixture: Fixture) -> set[str]:
-    stages = stage_sizes(dict.fromkeys(name for name, *_ in fixture.manifest["tensors"]))
+    stages = stage_sizes(name for name, *_ in fixture.manifest["tensors"])
     layers = {f"layer{s}" for s in range(1, len(stages) + 1)}
     return {"input", "stem", "pooled", "logits", *layers, *recorded(fixture)}
 
@@ -30,17 +30,16 @@ def compare(fixture: Fixture) -> Iterator[Comparison]:
     shapes = jax.eval_shape(lambda key: resnet.init(key, images, train=False), jax.random.key(0))
     variables = fixture.variables(KEYS, shapes, tensors=tensors)
     pooled, out = jax.jit(lambda v, x: resnet.apply(v, x, train=False))(variables, images)
-    taps = {name: tap.transpose(0, 3, 1, 2) if tap.ndim == 4 else tap for name, tap in out.items()}
     for name in stored_names(fixture.answers):
         if name == "input":
             yield fixture.absolute(name, units, INPUT_LIMIT)
         elif name == "logits":
             yield fixture.relative(name, np.asarray(pooled) @ tensors["fc.weight"].T + tensors["fc.bias"], LIMIT)
         else:
-            yield fixture.relative(name, taps[name], LIMIT)
+            yield fixture.relative(name, nchw(out[name]), LIMIT)
 
 
-def stage_sizes(tensors: Mapping[str, np.ndarray]) -> tuple[int, ...]:
+def stage_sizes(names: Iterable[str]) -> tuple[int, ...]:
     """The number of blocks of each stage, from the tensors' names."""
-    blocks = {(int(m[1]), int(m[2])) for name in tensors if (m := re.match(r"layer(\d+)\.(\d+)\.", name))}
+    blocks = {(int(m[1]), int(m[2])) for name in names if (m := re.match(r"layer(\d+)\.(\d+)\.", name))}
     return tuple(1 + max(b for s, b in blocks if s == stage) for stage in sorted({s for s, _ in blocks}))

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from third_party_ports.checkpoints import files
+from third_party_ports.checkpoints.conversion import WRAPPERS
 from third_party_ports.parity.fixture import Comparison, Fixture
 from third_party_ports.parity.fixture import compare as compare_values
 
 MODELS: tuple[str, ...] = ()  # the format is known by the manifest's "files"
-WRAPPERS = ("model", "state_dict")
 
 
 def needed(fixture: Fixture) -> set[str]:

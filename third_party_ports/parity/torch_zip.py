@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-STORAGES = {"float64": "DoubleStorage", "float32": "FloatStorage", "float16": "HalfStorage", "int64": "LongStorage",
-            "bfloat16": "BFloat16Storage", "int32": "IntStorage", "int16": "ShortStorage", "int8": "CharStorage",
-            "uint8": "ByteStorage", "bool": "BoolStorage"}  # fmt: skip
+from third_party_ports.checkpoints.torch_files import DTYPES
+
+STORAGES = {dtype.name: name for name, dtype in DTYPES.items() if name != "UntypedStorage"}
 ALIGNMENT = 64  # of a storage's bytes in the file, which PyTorch can then map
 MARK, TUPLE, REDUCE, DICT, SETITEMS, PERSISTENT, FALSE = b"(", b"t", b"R", b"}", b"u", b"Q", b"\x89"
 ORDERED_DICT = b"ccollections\nOrderedDict\n)R"
@@ -51,6 +51,7 @@ def write(
 def _entry(archive: zipfile.ZipFile, name: str, content: bytes | memoryview) -> None:
     """Stored, its bytes aligned by padding in the header's extra field."""
     info = zipfile.ZipInfo(name)
+    assert archive.fp is not None  # the archive is open
     start = archive.fp.tell() + 30 + len(name.encode()) + 4
     padding = -start % ALIGNMENT
     info.extra = struct.pack("<2sH", b"FB", padding) + b"Z" * padding

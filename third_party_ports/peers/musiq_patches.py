@@ -4,7 +4,7 @@ Written from a description of the published preprocessing (google-research/musiq
 only read images: NumPy alone. Shapes: H W sides in pixels, C channels, P = patch, T tokens.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -171,7 +171,7 @@ def _part(image: np.ndarray, scale: int, layout: Layout) -> Tokens:
     return Tokens(cut, grid_index(shape, layout.grid), np.full(count, scale, np.int32), np.ones(count, bool))
 
 
-def _kept(count: int, most: int | None, rng: np.random.Generator | None) -> Sequence[int] | slice:
+def _kept(count: int, most: int | None, rng: np.random.Generator | None) -> np.ndarray | slice:
     """Which of `count` tokens stay."""
     if most is None or count <= most or rng is None:
         return slice(most)
