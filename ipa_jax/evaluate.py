@@ -10,9 +10,7 @@ on the number of devices (to 1e-5).
 
 import json
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from third_party_ports.cli import Parser, fail, new_file, whole_number
 
@@ -34,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print the metrics as one JSON object")
     args = parser.parse_args(argv)
 
-    from ipa_jax.training.export_scores import figures, score_exports
+    from ipa_jax.training.export_scores import figures, lines, score_exports
     from third_party_ports.files import replacing
 
     try:
@@ -47,28 +45,8 @@ def main(argv: list[str] | None = None) -> int:
                 scores.split.write_parquet(temporary)
     except (ValueError, OSError) as error:
         return fail(error)
-    if args.json:
-        print(json.dumps(results))
-    else:
-        _show(results, args.split)
+    print(json.dumps(results) if args.json else "\n".join(lines(results, args.split)))
     return 0
-
-
-def _show(results: Mapping[str, Any], split: str) -> None:
-    _show_metrics(results, split, "images")
-    if posts := results.get("posts"):
-        _show_metrics(posts, split, f"posts (z: {posts['pooled']} of their images)")
-    if found := results.get("bfloat16_minus_float32"):
-        print(f"  bfloat16 against float32: accuracy {found['accuracy']:+.4f}, z by at most {found['largest_z']:.4f}")
-
-
-def _show_metrics(results: Mapping[str, Any], split: str, items: str) -> None:
-    low, high = results["accuracy_interval"]
-    print(f"{split}: {results['images']} {items}, {results['groups']} groups, {results['pairs']} valid pairs")
-    print(
-        f"  pairwise accuracy {results['accuracy']:.4f} (95 % {low:.4f} to {high:.4f}, over {results['interval_over']})"
-    )
-    print(f"  PLCC {results['plcc']:.4f}   SRCC {results['srcc']:.4f}   Ratio MSE {results['ratio_mse']:.4f}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Leaks that a build can have: each is the paper's steps of a build with one or two of them replaced.
+"""Leaks that a build can have: each replaces one or two steps of the paper's build.
 
-The functions are made for one process: a build through Beam does not take them.
+The steps work in one process only: a build through Beam cannot use them.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,13 +16,13 @@ from data_builders.retrieval.memory_bank import AccountImages
 from data_builders.retrieval.top_k import Retrieved, Sight, retrieve
 from data_builders.top3000.steps import Steps
 
-WIDE = 4  # under "sampling": the most likes of a kept test group over its fewest
+WIDE = 4  # "sampling" keeps test groups whose most likes are more than so many times their fewest
 
 Groups = list[tuple[int, np.ndarray]]
 
 
 def _with_test_groups(into: int, *, beside: bool) -> Steps:
-    """The split `into` has the groups of test: beside its own, or in their place."""
+    """The split `into` holds the groups of test, beside its own groups or in place of them."""
 
     def leaky_groups(account: Account, split: int) -> Groups:
         if split != into:
@@ -33,23 +33,23 @@ def _with_test_groups(into: int, *, beside: bool) -> Steps:
     def retrieve_all(
         images: AccountImages, features: Features, options: Mapping[str, Any], split: int | None = None
     ) -> Retrieved:
-        return retrieve(images, features, options)  # queries of `into` are of two splits
+        return retrieve(images, features, options)  # as the queries of `into` come from two splits
 
     return Steps(groups_of_split=leaky_groups, retrieve=retrieve_all)
 
 
 def no_test() -> Steps:
-    """Test groups are in train too."""
+    """Train also holds the test groups."""
     return _with_test_groups(TRAIN, beside=True)
 
 
 def feature_selection() -> Steps:
-    """Validation, on which choices are made, is test."""
+    """Validation, on which everything is chosen, holds the test groups."""
     return _with_test_groups(VALIDATION, beside=False)
 
 
 def preprocessing() -> Steps:
-    """An honest query's neighbours, but with local scores over all posts of kept groups."""
+    """Retrieval is the paper's, but local scores divide by means over all posts of kept groups."""
 
     def retrieve_scaled(
         images: AccountImages, features: Features, options: Mapping[str, Any], split: int | None = None
@@ -81,14 +81,14 @@ def own_group() -> Steps:
     def retrieve_near(
         images: AccountImages, features: Features, options: Mapping[str, Any], split: int | None = None
     ) -> Retrieved:
-        options = {**options, "memory": {**options["memory"], "exclude": "post"}}  # each post sees a bank of its own
+        options = {**options, "memory": {**options["memory"], "exclude": "post"}}  # as each post sees another bank
         return retrieve(images, features, options, split, Sight(whole_account, visible))
 
     return Steps(retrieve=retrieve_near)
 
 
 def temporal() -> Steps:
-    """Later posts are seen, although past_only promises that they are not."""
+    """A query sees later posts, although memory.past_only promises that it does not."""
 
     def retrieve_any_time(
         images: AccountImages, features: Features, options: Mapping[str, Any], split: int | None = None
@@ -101,7 +101,7 @@ def temporal() -> Steps:
 
 
 def sibling() -> Steps:
-    """Every group is dealt out to two, so that rows of one post can be on both sides of the split."""
+    """The rows of every group alternate between two groups, so that one post can be in two splits."""
 
     def dealt(time: np.ndarray, post_images: np.ndarray, window_days: float, max_images: int) -> np.ndarray:
         walked = assign_groups(time, post_images, window_days, max_images)
@@ -111,7 +111,7 @@ def sibling() -> Steps:
 
 
 def sampling() -> Steps:
-    """Test keeps only groups whose likes differ widely."""
+    """Test keeps only groups whose likes differ much."""
 
     def wide_groups(account: Account, split: int) -> Groups:
         kept = []
@@ -136,6 +136,6 @@ STEPS: dict[str, Callable[[], Steps]] = {
 
 
 def require_fields(name: str, options: Mapping[str, Any]) -> None:
-    """Raises ValueError where the leak `name` has nothing to break under these options (config.data)."""
+    """Raises ValueError if the leak `name` breaks nothing under these options (`config.data`)."""
     if name == "temporal" and not options["memory"]["past_only"]:
         raise ValueError("--plant=temporal breaks what past_only promises: add --config.data.memory.past_only=True")

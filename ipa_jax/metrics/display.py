@@ -1,6 +1,9 @@
 """How figures are written. Names, headings and digits of the metrics are in registry.py."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ipa_jax.metrics.registry import METRICS
 
 
 def number(value: float | None, digits: int = 2, percent: bool = False) -> str:
@@ -16,6 +19,17 @@ def interval(bounds: Sequence[float] | None, digits: int = 2, percent: bool = Fa
         return ""
     scale = 100 if percent else 1
     return " to ".join(f"{scale * bound:.{digits}f}" for bound in bounds)
+
+
+def metric_lines(results: Mapping[str, Any]) -> list[str]:
+    """A line per metric of METRICS that `results` (of split_metrics.evaluate) has, with its interval."""
+    lines = []
+    for name, metric in METRICS.items():
+        if shown := number(results.get(name), metric.digits, metric.percent):
+            bounds = interval(results.get(f"{name}_interval"), metric.digits, metric.percent)
+            over = f" (95 %: {bounds}, over {results['interval_over']})" if bounds else ""
+            lines.append(f"{metric.heading} {shown}{over}")
+    return lines
 
 
 def days(count: float) -> str:

@@ -91,7 +91,7 @@ def pair_examples(scores: pl.DataFrame, min_ratio: float, count: int, seed: int)
     valid = (table.post[a] != table.post[b]) & is_valid(table.likes[a], table.likes[b], min_ratio)
     more, fewer = more[valid], fewer[valid]
     margin = table.z[more] - table.z[fewer]
-    account = scores["account"].to_numpy()[more]
+    account = scores["account"].gather(more).to_list()
     order = np.random.default_rng(seed).permutation(len(more))
 
     def choose(candidates: np.ndarray) -> list[tuple[int, int]]:

@@ -7,6 +7,7 @@ dark scheme. No text that comes from data is drawn: the names of runs are in the
 import io
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -15,11 +16,12 @@ from matplotlib.axis import Axis
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from matplotlib.typing import RcKeyType
 
 RUN_COLOURS = 6  # --run-0 to --run-5 in report.css; a seventh run has the colour of the first
 _INK, _LINE = "#010203", "#010204"
 _RUNS = tuple(f"#0102{0x10 + i:02x}" for i in range(RUN_COLOURS))
-_STYLE = {
+_STYLE: dict[RcKeyType, Any] = {
     "svg.fonttype": "none",  # text stays text, in the page's own font
     "svg.hashsalt": "report",
     "font.size": 11,
@@ -72,8 +74,8 @@ def curves(
             axes.plot(steps, values, color=_RUNS[i % RUN_COLOURS], linewidth=1, dashes=(3, 2), alpha=0.65)
         for i, (steps, values) in enumerate(series):
             axes.plot(steps, values, color=_RUNS[i % RUN_COLOURS])
-            if i < len(best) and best[i] in list(steps):
-                at = list(steps).index(best[i])
+            if i < len(best) and (step := best[i]) is not None and step in steps:
+                at = steps.index(step)
                 axes.plot([steps[at]], [values[at]], "o", markersize=6, color=_RUNS[i % RUN_COLOURS])
         axes.set_xlabel("step")
         axes.xaxis.set_major_locator(_locator(4))

@@ -1,6 +1,6 @@
 """Scores of exported models on a split, one model alone or several as an ensemble, and their metrics."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from data_builders.dataset import GroupDataset
 from ipa_jax.input import vocabularies
+from ipa_jax.metrics.display import metric_lines
 from ipa_jax.metrics.posts import pool_posts
 from ipa_jax.metrics.split_metrics import paired_difference, rescale_factor
 from ipa_jax.training.export import load_export
@@ -107,3 +108,19 @@ def figures(scores: ExportScores, posts: str | None = None) -> dict[str, Any]:
             "largest_z": float(np.abs(np.subtract(*z)).max()),
         }
     return results
+
+
+def lines(results: Mapping[str, Any], split: str) -> list[str]:
+    """What `figures` returns for a split, as text."""
+    tables = {"images": results}
+    if posts := results.get("posts"):
+        tables[f"posts (z: {posts['pooled']} of their images)"] = posts
+    text = []
+    for items, table in tables.items():
+        text.append(f"{split}: {table['images']} {items}, {table['groups']} groups, {table['pairs']} valid pairs")
+        text += [f"  {line}" for line in metric_lines(table)]
+    if cost := results.get("bfloat16_minus_float32"):
+        text.append(
+            f"  bfloat16 against float32: accuracy {cost['accuracy']:+.4f}, z by at most {cost['largest_z']:.4f}"
+        )
+    return text

@@ -1,4 +1,4 @@
-"""The checklist: each planted leak fails its line and no other than named here; honest data sets fail none."""
+"""The checklist: each planted leak fails the lines named here and no other; data sets without a leak fail none."""
 
 import contextlib
 import io
@@ -64,7 +64,7 @@ def failing(lines):
 
 @pytest.mark.parametrize("name", HONEST)
 def test_honest_data_sets_fail_no_line(world, tmp_path, name):
-    """But for those of `exclude = post` and `none`, where a train query's own likes reach it: the leak itself."""
+    """Except with `exclude = post` or `none`, where a train query sees its own likes: that is the leak itself."""
     changes, expected = HONEST[name]
     lines = lines_of(build_quietly(world, tmp_path, config=config(**changes)))
     assert failing(lines) == expected, [line.found for line in lines.values()]
@@ -75,7 +75,7 @@ def test_honest_data_sets_fail_no_line(world, tmp_path, name):
 
 @pytest.mark.parametrize("name", planted_build.LEAKS)
 def test_a_leak_planted_in_the_build_is_caught(world, tmp_path, name):
-    if name == "sampling":  # what is missing shows among many
+    if name == "sampling":  # many groups, so that the missing ones show
         world = tmp_path
         tiny_world.write(world, accounts=30, posts=60, side=8)
     changes = {"memory": {"past_only": True}} if name == "temporal" else {}
@@ -104,20 +104,20 @@ def build_drawn(out, plant, leaky=False, by="group"):
 
 @pytest.mark.parametrize("by", ["group", "account"])
 def test_photos_posted_again_are_caught(tmp_path, by):
-    """In train, or in the bank of an account that train does not know."""
+    """They are in train, or in the memory bank of an account that is not in train."""
     lines = lines_of(build_drawn(tmp_path / "world", "duplicates", by=by))
     assert failing(lines) == {"1.4"}
     assert " test images (0" not in lines["1.4"].found
 
 
 def test_siblings_are_caught_where_the_split_parts_them(tmp_path):
-    """Rows of one post in one group: no leak. Dealt to groups of their own: one."""
+    """Rows of one post in one group are no leak; in two groups they are one."""
     assert not failing(lines_of(build_drawn(tmp_path / "world", "sibling")))
     assert failing(lines_of(build_drawn(tmp_path / "world", "sibling", leaky=True))) == {"3.2"}
 
 
 def test_local_scores_of_no_rule_are_seen(world, tmp_path):
-    """One stored number of one image, moved by its last bit."""
+    """The last bit of one stored number of one image is changed."""
     data = stored_data.read(build_quietly(world, tmp_path))
     explained = recompute.explain(data)
     assert (explained == 0).all()

@@ -7,10 +7,12 @@ import polars as pl
 import pytest
 
 from ipa_jax.baselines import scores as baselines
-from ipa_jax.metrics import split_metrics
+from ipa_jax.metrics import display, split_metrics
 from ipa_jax.metrics.registry import METRICS, Metric, Scored, Values
-from ipa_jax.report import tables
+from ipa_jax.report import page
+from ipa_jax.report.runs import read_run
 from tests.helpers.gray_split import Split
+from tests.helpers.stand_in_data import splits, write_workdir
 
 
 def signed_error(scored: Scored) -> Values:
@@ -40,9 +42,15 @@ def test_a_toy_metric_is_evaluated_compared_and_shown(toy, scores):
     difference = split_metrics.paired_difference(moved, scores, 2.0, draws=50)["signed_error"]["difference"]
     there = split_metrics.evaluate(moved, 2.0, draws=0)["signed_error"]
     assert difference == pytest.approx(there - found["signed_error"])
-    (row,) = tables.metric_rows({"run": found})
-    cell = dict(zip(METRICS, row["cells"], strict=True))["signed_error"]
-    assert cell["value"] == f"{found['signed_error']:.1f}" and " to " in cell["interval"]
+    (line,) = (line for line in display.metric_lines(found) if line.startswith("Signed error"))
+    assert f"{found['signed_error']:.1f} (95 %: " in line and "over accounts" in line
+
+
+def test_a_toy_metric_stands_on_the_report_page(toy, tmp_path):
+    world = splits(["ann", "bob"], groups=8)
+    run = read_run("full", write_workdir(tmp_path / "run", world, 0.3, 0))
+    text = page.render([run], world, None, {}, "data")
+    assert "Signed error" in text and f"<td>{run.test['signed_error']:.1f}<small>" in text
 
 
 def test_a_toy_metric_of_baselines(toy):
