@@ -1,8 +1,11 @@
-"""DeepLabV3 on a dilated ResNet101 (arXiv 1706.05587), ported from torchvision (BSD-3-Clause), and what the background
-similarity takes from it: one vector an image, the mean of the features where the image shows no known object.
+"""DeepLabV3 on a dilated ResNet101 (arXiv 1706.05587), ported from torchvision (BSD-3-Clause).
+
+The background similarity needs one vector per image from it: the mean of the features where the image shows no known
+object (`background_vector`).
 
 Parameter names follow the official checkpoints: `classifier.0.convs.1.0.weight` is
-params["classifier_0"]["convs_1_0"]["kernel"]. Shapes: N images, H W their sides, h w = ceil(side / 8), C channels.
+params["classifier_0"]["convs_1_0"]["kernel"].
+Shapes: N images, H W their sides, h w = ceil(side / 8), C channels.
 """
 
 from functools import partial
@@ -23,13 +26,13 @@ BACKGROUND = 0  # the class
 
 
 class DeepLabV3(nn.Module):
-    """Images to the logits of each class at an eighth of their size.
+    """Computes the logits of each class at an eighth of the images' size.
 
     Attributes:
       stage_sizes: blocks of the four stages; (3, 4, 23, 3) is ResNet101.
       width: channels of the stem; layer4 has 32 times as many.
       head: channels of the head.
-      classes: the first is the background.
+      classes: how many, background included, which is the first.
       rates: dilations of the head's 3x3 branches.
       dtype: of the computation; parameters, statistics, means and the last layer stay float32.
     """
@@ -44,8 +47,10 @@ class DeepLabV3(nn.Module):
     @nn.compact
     def __call__(self, images: jax.Array, upsample: bool = False) -> tuple[jax.Array, jax.Array, dict[str, jax.Array]]:
         """Normalised RGB images [N, H, W, 3] -> logits [N, h, w, classes] float32, layer4 [N, h, w, 32 * width], and
-        by name `layer1` ... `layer4`, `aspp_pool`, `aspp` and `logits`; with `upsample` also `upsampled`, the logits
-        at [N, H, W, classes]. Images padded to a common size give other numbers than alone: resize them instead.
+        by name `layer1` ... `layer4`, `aspp_pool`, `aspp` and `logits`. With `upsample` also `upsampled`, the logits
+        at [N, H, W, classes].
+
+        Do not pad images to a common size, because padding changes the result. Resize them instead.
         """
         backbone = ResNet(
             self.stage_sizes,
@@ -61,7 +66,7 @@ class DeepLabV3(nn.Module):
         out["aspp"] = x
         x = nn.Conv(self.head, (3, 3), use_bias=False, dtype=self.dtype, name="classifier_1")(x)  # "SAME" pads 1
         x = nn.relu(BatchNorm(self.dtype, name="classifier_2")(x, train=False))
-        # Half precision would flip the classes of cells near a border.
+        # Lower precision would change the class of cells near a border.
         last = Linear(self.classes, precision=jax.lax.Precision.HIGHEST, name="classifier_4")
         out["logits"] = last(x.astype(jnp.float32))
         if upsample:
@@ -72,7 +77,7 @@ class DeepLabV3(nn.Module):
 
 class Pyramid(nn.Module):
     """Atrous spatial pyramid pooling: maps [N, h, w, C] -> the projected branches [N, h, w, width], and the branch of
-    the mean over the map [N, h, w, width], the same in every cell."""
+    the mean over the map [N, h, w, width], which is the same in every cell."""
 
     width: int
     rates: tuple[int, ...]
@@ -97,10 +102,10 @@ class Pyramid(nn.Module):
 
 
 class WideConv(nn.Module):
-    """A 3x3 convolution of a dilation that is wide for the map, without bias: [N, h, w, C] -> [N, h, w, width].
+    """A 3x3 convolution with a large dilation, without bias: [N, h, w, C] -> [N, h, w, width].
 
-    Nine products of matrices, less the taps that lie beyond the map everywhere: XLA's CPU backend takes three times as
-    long for the convolution at these rates.
+    It is computed as up to nine matrix products; taps that lie outside the map everywhere are left out. XLA's CPU
+    backend takes three times as long for the convolution at these rates.
     """
 
     width: int
@@ -125,15 +130,15 @@ class WideConv(nn.Module):
 
 
 def background_vector(logits: jax.Array, layer4: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The mean of layer4 over an image's background cells, not normalised.
+    """Computes the mean of layer4 over each image's background cells, not normalised.
 
     Args:
-      logits: [N, h, w, classes], at the resolution of the features: upsampled ones would give other vectors.
+      logits: [N, h, w, classes], at the resolution of the features. Upsampled logits would give other vectors.
       layer4: [N, h, w, C].
 
     Returns:
-      The vectors [N, C] float32, zero where no cell is background; the number of background cells [N] int32; the
-      class of each cell [N, h, w] int32, the lower one of equals.
+      The vectors [N, C] float32, zero if no cell is background; the number of background cells [N] int32; and the class
+      of each cell [N, h, w] int32 (of equal logits, the lower class).
     """
     classes = logits.argmax(-1)
     background = classes == BACKGROUND

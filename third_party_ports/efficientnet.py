@@ -1,8 +1,8 @@
-"""EfficientNet-B5 of the TensorFlow flavour (arXiv 1905.11946), the encoder of AdaBins, without its classifier.
+"""EfficientNet-B5 in its TensorFlow variant (arXiv 1905.11946), the encoder of AdaBins, without its classifier.
 
 Parameter names follow gen-efficientnet-pytorch's checkpoints: `blocks.1.0.se.conv_reduce.weight` is
 params["blocks_1_0"]["se"]["conv_reduce"]["kernel"]. Inference only: BatchNorm uses its stored statistics.
-Shapes: N images, H W their sides, C channels; a stride rounds sides up, as TensorFlow's SAME padding does.
+Shapes: N images, H W their sides, C channels. A stride rounds sides up, as TensorFlow's SAME padding does.
 """
 
 from functools import partial
@@ -17,8 +17,15 @@ from third_party_ports.layers.linear import Linear
 
 
 class StageSize(NamedTuple):
-    """Blocks of one stage, all with one kernel side and output width; `stride` is the first block's. `expansion` 1
-    means depthwise separable blocks, more means inverted residual ones, that many times wider inside."""
+    """Sizes of one stage, whose blocks all have the same kernel and output width.
+
+    Attributes:
+      blocks: how many.
+      kernel: side of the depthwise convolution.
+      stride: of the first block.
+      expansion: 1: depthwise separable blocks; more: inverted residual blocks, so many times wider inside.
+      width: output channels.
+    """
 
     blocks: int
     kernel: int
@@ -40,7 +47,7 @@ EPSILON = 1e-3  # TensorFlow's; PyTorch's 1e-5 is visible in the golden fixture
 
 
 class EfficientNet(nn.Module):
-    """Images to a map of `head` channels at 1/32 of their sides.
+    """Turns images into a map of `head` channels at 1/32 of their sides.
 
     Attributes:
       stem: channels of the first convolution, which halves the sides.
@@ -56,8 +63,8 @@ class EfficientNet(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """Normalised RGB images [N, H, W, 3] -> [N, H / 32, W / 32, head], the head's convolution as it is (AdaBins
-        reads it before its norm), and by name `blocks{s}` (stage s) and `conv_head`, all [N, H', W', C]."""
+        """Normalised RGB images [N, H, W, 3] -> the head's convolution [N, H / 32, W / 32, head], which AdaBins reads
+        before its norm, and by name `blocks{s}` (stage s) and `conv_head`, all [N, H', W', C]."""
         x = nn.Conv(self.stem, (3, 3), (2, 2), "SAME", use_bias=False, dtype=self.dtype, name="conv_stem")(images)
         x = nn.silu(_norm(self.dtype, "bn1")(x))
         out = {}
@@ -72,8 +79,10 @@ class EfficientNet(nn.Module):
 
 
 class Block(nn.Module):
-    """A depthwise convolution, squeeze-excite and a 1x1 convolution, behind a widening 1x1 one if `expansion` > 1:
-    [N, H, W, C] -> [N, H / stride, W / stride, width]. The input is added where stride and width leave its shape."""
+    """Depthwise convolution, squeeze-excite and 1x1 convolution: [N, H, W, C] -> [N, H / stride, W / stride, width].
+
+    If `expansion` > 1, a 1x1 convolution widens the input first. The input is added if the output has its shape.
+    """
 
     kernel: int
     stride: int
@@ -97,11 +106,12 @@ class Block(nn.Module):
 
 
 class Depthwise(nn.Module):
-    """A convolution of each channel alone, without bias: [N, H, W, C] -> [N, H', W', C]. `padding` is TensorFlow's SAME
-    or half a kernel on all sides, which differ where the stride is above 1.
+    """A convolution of each channel on its own, without bias: [N, H, W, C] -> [N, H', W', C].
 
-    Computed as a sum of shifted multiples: on 2 CPU cores at AdaBins' sizes 0.1 s an image where XLA's grouped
-    convolution (`feature_group_count`) took 1.9 s.
+    `padding` is TensorFlow's SAME, or half a kernel on all sides. The two differ if the stride is above 1.
+
+    It is computed as a sum of shifted multiples. On 2 CPU cores at AdaBins' sizes that takes 0.1 s per image, and XLA's
+    grouped convolution (`feature_group_count`) 1.9 s.
     """
 
     side: int
@@ -115,7 +125,7 @@ class Depthwise(nn.Module):
         kernel = self.param("kernel", nn.initializers.lecun_normal(), (self.side, self.side, 1, channels))
         pad = _same if self.padding == "same" else _symmetric
         rows, columns = (pad(n, self.side, self.stride) for n in x.shape[1:3])
-        # The barrier keeps XLA from computing the activation before it anew for each of the shifts.
+        # Without the barrier XLA computes the activation before it again for each shift.
         x = jax.lax.optimization_barrier(jnp.pad(x.astype(self.dtype), ((0, 0), rows[:2], columns[:2], (0, 0))))
         kernel = kernel.astype(self.dtype).astype(jnp.float32)
         total = jnp.zeros((), jnp.float32)
@@ -127,28 +137,28 @@ class Depthwise(nn.Module):
 
 
 class SqueezeExcite(nn.Module):
-    """Channels scaled by what two small layers make of their means over the map: [N, H, W, C] -> [N, H, W, C]."""
+    """Scales channels by what two small layers compute from their means over the map: [N, H, W, C] -> the same."""
 
     width: int
     dtype: Any
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        # Two short float32 sums round less than one over the whole map.
+        # Two short float32 sums have smaller rounding errors than one over the whole map.
         gate = x.mean(1, keepdims=True, dtype=jnp.float32).mean(2, keepdims=True)
         gate = nn.silu(Linear(self.width, dtype=self.dtype, name="conv_reduce")(gate))
         return x * nn.sigmoid(Linear(x.shape[-1], dtype=self.dtype, name="conv_expand")(gate))
 
 
 def _same(size: int, kernel: int, stride: int) -> tuple[int, int, int]:
-    """Along one axis: zeros before, zeros after (the larger half), and the span that the strided windows start in."""
+    """For one axis: zeros before, zeros after (the larger half), and the span in which the strided windows start."""
     starts = (-(-size // stride) - 1) * stride + 1
     pad = max(starts - 1 + kernel - size, 0)
     return pad // 2, pad - pad // 2, starts
 
 
 def _symmetric(size: int, kernel: int, stride: int) -> tuple[int, int, int]:
-    """As `_same`, with half a kernel before and after."""
+    """Like `_same`, with half a kernel before and after."""
     half = kernel // 2
     return half, half, (size + 2 * half - kernel) // stride * stride + 1
 

@@ -1,8 +1,9 @@
-"""ResNet with bottleneck blocks, ported from torchvision (BSD-3-Clause), and the variants that other ports build on:
-dilated stages (DeepLabV3); the stem, the strides and the padded images of Caffe's networks (bottom-up attention).
+"""ResNet with bottleneck blocks, ported from torchvision (BSD-3-Clause), and the variants that other ports need.
+
+DeepLabV3 uses dilated stages. Bottom-up attention uses the stem, the strides and the padded images of Caffe's networks.
 
 Parameter names follow torchvision's checkpoints: `layer1.0.downsample.0.weight` is
-params["layer1_0"]["downsample_0"]["kernel"], the running statistics are in batch_stats as `mean` and `var`.
+params["layer1_0"]["downsample_0"]["kernel"]. The running statistics are in batch_stats as `mean` and `var`.
 Shapes: N images, H W their sides, C channels.
 """
 
@@ -22,17 +23,17 @@ STEMS = {"imagenet": (7, (1, 1)), "caffe": (7, (0, 1)), "small": (3, None)}  # c
 
 
 class ResNet(nn.Module):
-    """Images to one pooled vector each, of 4 * width * 2 ** (stages - 1) numbers.
+    """Turns each image into one pooled vector of 4 * width * 2 ** (stages - 1) numbers.
 
     Attributes:
       stage_sizes: blocks of each stage; (3, 4, 6, 3) is ResNet50.
-      width: channels of the stem; stage s has blocks of width * 2 ** s inside, four times as many outside.
-      stem: "imagenet" (7x7 stride 2 and a 3x3 max pool of stride 2), "caffe" (the same, but the pool is padded after
-        the end only: n rows become n // 2) or "small" (3x3 stride 2, no pool: for 24 px or so).
+      width: channels of the stem. Blocks of stage s have width * 2 ** s channels inside, four times as many outside.
+      stem: "imagenet" (7x7 with stride 2 and a 3x3 max pool with stride 2), "caffe" (the same, but the pool is padded
+        after the end only: n rows become n // 2) or "small" (3x3 with stride 2, no pool: for images of about 24 px).
       dtype: of the computation; parameters and statistics stay float32.
       stage_strides: of each stage's first block.
       dilations: of each stage's 3x3 convolutions, in its first block and in the later ones.
-      stride_in: which convolution of a block has its stride; "3x3" is "V1.5", "1x1" the original.
+      stride_in: which convolution of a block has the stride: "3x3" is "V1.5", "1x1" the original.
     """
 
     stage_sizes: tuple[int, ...] = (3, 4, 6, 3)
@@ -53,23 +54,28 @@ class ResNet(nn.Module):
         axis_name: str | None = None,
         sizes: jax.Array | None = None,
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """Normalised RGB images [N, H, W, 3] -> pooled [N, 4 * width * 2 ** (stages - 1)] float32, and by name
-        `stem`, `layer{s}_{b}` (block b of stage s = 1, 2, ...), `layer{s}`, all [N, H, W, C], and `pooled`.
+        """Computes pooled vectors.
 
-        `train`, `mask` and `axis_name` are BatchNorm's; training updates batch_stats, which must then be mutable.
+        Args:
+          images: normalised RGB [N, H, W, 3].
+          train, mask, axis_name: BatchNorm's. Training updates batch_stats, which must then be mutable.
+          sizes: int [N, 2], rows and columns of images that were padded with zeros at the end to a common size. The
+            results are then those of the images alone.
 
-        `sizes` [N, 2] int are the rows and columns of images that were padded with zeros after their ends to a common
-        size. Their results are those of the images alone, `sizes` in the second result says how many rows and columns
-        of the last stage's map belong to them, and the values beyond have no meaning.
+        Returns:
+          pooled [N, 4 * width * 2 ** (stages - 1)] float32, and by name `stem`, `layer{s}_{b}` (block b of stage
+          s = 1, 2, ...) and `layer{s}`, all [N, H, W, C], and `pooled`. With `sizes`, also `sizes`: how many rows and
+          columns of the last stage's map belong to each image. The values beyond have no meaning.
 
-        Raises ValueError for an unknown stem, for fewer strides or dilations than stages, for `sizes` in training.
+        Raises:
+          ValueError: an unknown stem, fewer strides or dilations than stages, or `sizes` in training.
         """
         if self.stem not in STEMS:
             raise ValueError(f"ResNet: stem {self.stem!r} is neither 'imagenet', 'caffe' nor 'small'")
         if len(self.stage_sizes) > min(len(self.stage_strides), len(self.dilations)):
             raise ValueError(f"ResNet: stage_strides and dilations need one entry for each of {self.stage_sizes}")
         if train and sizes is not None:
-            raise ValueError("ResNet: the statistics of a training batch would include the padding; drop `sizes`")
+            raise ValueError("ResNet: leave out `sizes` in training, because the statistics would include the padding")
         normalise = {"train": train, "mask": mask, "axis_name": axis_name}
         side, padding = STEMS[self.stem]
         x = _conv(self.width, side, 2, 1, self.dtype, "conv1")(images)
@@ -117,8 +123,11 @@ class Bottleneck(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, *, inside: jax.Array | None = None, **normalise: Any) -> jax.Array:
-        """`inside` [N, h, w, 1] bool, at the first convolution's resolution: where a zero-padded image is; None is
-        everywhere. The rest is BatchNorm's."""
+        """Runs the block.
+
+        `inside` [N, h, w, 1] bool, at the first convolution's resolution, says where a zero-padded image is; None:
+        everywhere. `normalise` are BatchNorm's arguments.
+        """
         norm = partial(BatchNorm, self.dtype)
         # A 1x1 convolution is a matrix product on the strided slice: XLA's CPU backend is much faster at that.
         pointwise = partial(Linear, use_bias=False, dtype=self.dtype)
@@ -131,7 +140,7 @@ class Bottleneck(nn.Module):
         x = pointwise(self.width, name="conv1")(x if first == 1 else x[:, ::first, ::first])
         x = nn.relu(norm(name="bn1")(x, **normalise))
         if inside is not None:
-            x = jnp.where(inside, x, 0)  # what the 3x3 sees beyond an image alone
+            x = jnp.where(inside, x, 0)  # so that the 3x3 sees zeros beyond the image
         x = _conv(self.width, 3, second, self.dilation, self.dtype, "conv2")(x)
         x = nn.relu(norm(name="bn2")(x, **normalise))
         x = norm(name="bn3")(pointwise(4 * self.width, name="conv3")(x), **normalise)
@@ -139,13 +148,13 @@ class Bottleneck(nn.Module):
 
 
 def inside(x: jax.Array, sizes: jax.Array) -> jax.Array:
-    """Where maps x [N, H, W, C] hold their images of `sizes` [N, 2] (rows, columns): [N, H, W, 1] bool."""
+    """Returns where maps x [N, H, W, C] hold their images of `sizes` [N, 2] (rows, columns): [N, H, W, 1] bool."""
     rows, columns = (jnp.arange(x.shape[axis]) < sizes[:, axis - 1, None] for axis in (1, 2))
     return (rows[:, :, None] & columns[:, None])[..., None]
 
 
 def _strided(sizes: jax.Array, stride: int) -> jax.Array:
-    """What a symmetrically padded convolution leaves of `sizes`."""
+    """Returns the sizes after a symmetrically padded convolution with this stride."""
     return -(-sizes // stride)
 
 

@@ -24,15 +24,15 @@ EPSILON = 1e-5  # flax's own default, 1e-6, is visible in the golden fixture
 
 
 class Swin(nn.Module):
-    """Images to tokens. Any number of stages; all but the last end with a patch merging.
+    """Turns images into tokens, in any number of stages. All but the last end with a patch merging.
 
     Attributes:
-      patch: side of an embedded patch, pixels.
+      patch: side of an embedded patch, in pixels.
       width: C of the first stage; each merging doubles it.
       depths: blocks of each stage.
       heads: attention heads of each stage.
-      window: side of an attention window, in grid cells. Where the grid is not larger, the window is the whole grid.
-      drop_path: stochastic depth of the last block; it rises linearly from 0 at the first one.
+      window: side of an attention window, in grid cells. If the grid is not larger, the window is the whole grid.
+      drop_path: stochastic depth of the last block. It rises linearly from 0 at the first block.
       dtype: of the computation; parameters, norm statistics and softmax stay float32.
     """
 
@@ -46,13 +46,20 @@ class Swin(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, keys: jax.Array | None = None) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """Normalised RGB images [N, S, S, 3] -> tokens [N, T, C] after the final norm, and every intermediate by name.
+        """Computes the tokens of images.
 
-        `keys` [N] are typed PRNG keys, one an image: branch r of block b is dropped by fold_in(key, 2 b + r), so an
-        image's draws depend on neither its place in a batch nor the number of devices. None is inference.
+        Args:
+          images: normalised RGB [N, S, S, 3].
+          keys: [N] typed PRNG keys, one per image, for stochastic depth in training; None: inference. Branch r of block
+            b is dropped by fold_in(key, 2 b + r), so an image's draws depend neither on its place in a batch nor on the
+            number of devices.
 
-        The second result holds `patch_embed`, `stage{s}_block{b}`, `stage{s}` (after its merging), `tokens`, all
-        [N, T, C], and `pooled` [N, C] float32. Raises ValueError for sizes that do not fit (see `grids`).
+        Returns:
+          The tokens [N, T, C] after the final norm, and by name `patch_embed`, `stage{s}_block{b}`, `stage{s}` (after
+          its merging) and `tokens`, all [N, T, C], and `pooled` [N, C] float32.
+
+        Raises:
+          ValueError: sizes that do not fit (see `grids`).
         """
         _, height, width, _ = images.shape
         sides = grids((height, width), self.patch, self.window, self.depths, self.heads, self.width)
@@ -80,18 +87,22 @@ class Swin(nn.Module):
 def grids(
     size: tuple[int, int], patch: int, window: int, depths: tuple[int, ...], heads: tuple[int, ...], width: int
 ) -> list[int]:
-    """The side of each stage's grid, in cells. Raises ValueError that names what does not fit, and what would."""
+    """Returns the side of each stage's grid, in cells.
+
+    Raises:
+      ValueError: sizes that do not fit. The message says which ones, and what would fit.
+    """
     if len(depths) != len(heads):
-        raise ValueError(f"Swin: depths {depths} and heads {heads} differ in length; give one number a stage to each")
+        raise ValueError(f"Swin: depths {depths} and heads {heads} differ in length: give one number per stage to each")
     height, side = size
     if height != side or side % patch:
-        raise ValueError(f"Swin: images of {height} x {side} px are not square multiples of the patch of {patch} px")
+        raise ValueError(f"Swin: images of {height} x {side} px: give squares whose side is a multiple of {patch} px")
     side //= patch
     sides = []
     for s, head in enumerate(heads):
         if side > window and side % window:
             raise ValueError(
-                f"Swin: stage {s} has a grid of {side} x {side}, no multiple of the window {window}; "
+                f"Swin: stage {s} has a grid of {side} x {side}, which is not a multiple of the window {window}: "
                 f"image sides that are multiples of {patch * 2 ** (len(heads) - 1) * window} px always fit"
             )
         if s + 1 < len(heads) and side % 2:
@@ -112,7 +123,7 @@ def branch_scales(keys: jax.Array, rates: np.ndarray) -> jax.Array:
 
 
 class PatchEmbed(nn.Module):
-    """Images [N, S, S, 3] -> normed embeddings of their patches [N, T, C], row by row."""
+    """Embeds patches, row by row, and normalises: [N, S, S, 3] -> [N, T, C]."""
 
     patch: int
     width: int
@@ -127,7 +138,7 @@ class PatchEmbed(nn.Module):
 
 
 class Stage(nn.Module):
-    """Blocks over one grid, then the merging: [N, T, C] -> [N, T / 4, 2 C] (or [N, T, C]), and the blocks' outputs."""
+    """Blocks over one grid, then a merging: [N, T, C] -> [N, T / 4, 2 C] (or [N, T, C]), and the blocks' outputs."""
 
     side: int
     depth: int
@@ -149,7 +160,7 @@ class Stage(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm window attention and MLP: [N, T, C] -> [N, T, C]; `scales` [N, 2] multiply the branches."""
+    """Pre-norm window attention and MLP: [N, T, C] -> [N, T, C]. `scales` [N, 2] multiply the two branches."""
 
     side: int
     heads: int
@@ -193,7 +204,7 @@ class WindowAttention(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         n, _, c = x.shape
         side, w, heads = self.side, self.window, self.heads
-        across = side // w  # windows a row
+        across = side // w  # windows per row
 
         if side > w:
             x = x.reshape(n, side, side, c)
@@ -225,14 +236,14 @@ class WindowAttention(nn.Module):
 
 @lru_cache
 def relative_position_index(window: int) -> np.ndarray:
-    """[w * w, w * w] int: the row of the bias table for a query (first axis) and a key (second axis)."""
+    """Returns [w * w, w * w] int: the row of the bias table for a query (first axis) and a key (second axis)."""
     y, x = np.divmod(np.arange(window**2), window)
     return (y[:, None] - y + window - 1) * (2 * window - 1) + x[:, None] - x + window - 1
 
 
 @lru_cache
 def shift_mask(side: int, window: int, shift: int) -> np.ndarray:
-    """[G, w * w, w * w] float32: -100 between tokens of a window that only the roll brought together, else 0."""
+    """Returns [G, w * w, w * w] float32: -100 between tokens that only the roll put into one window, else 0."""
     label = np.arange(side) >= side - window
     label = label.astype(int) + (np.arange(side) >= side - shift)  # 0, 1, 2 along one axis
     cells = label[:, None] * 3 + label  # [H, W]

@@ -63,7 +63,7 @@ def test_a_window_larger_than_the_grid_is_the_grid():
     ("fields", "side", "message"),
     [
         ({}, 26, "26 px"),
-        ({}, 28, "stage 0 has a grid of 7 x 7, no multiple of the window 3.* multiples of 24 px"),
+        ({}, 28, "stage 0 has a grid of 7 x 7, .*multiple of the window 3.* multiples of 24 px"),
         ({"depths": (1, 1, 1), "heads": (1, 1, 1)}, 24, "stage 1 has a grid of 3 x 3, which 2 x 2 merging"),
         ({"heads": (3, 2)}, 24, "stage 0 has width 8, which 3 heads"),
         ({"heads": (1, 2, 4)}, 24, "differ in length"),

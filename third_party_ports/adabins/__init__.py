@@ -1,1 +1,1 @@
-"""AdaBins: a depth map of a photo, written from its description."""
+"""AdaBins: a depth map from a photo, written from a description of the network."""

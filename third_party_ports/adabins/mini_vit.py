@@ -1,6 +1,6 @@
-"""The small transformer of AdaBins (arXiv 2011.14141): from the decoder's map to bins and range attention.
+"""The small transformer of AdaBins (arXiv 2011.14141), which turns the decoder's map into bins and range attention.
 
-Written from a description of the network. Parameter names follow the official checkpoints, as in `adabins`.
+Written from a description of the network. Parameter names follow the official checkpoints, as in `adabins.network`.
 Shapes: N images, h w the map's sides, C channels, S tokens, B bins.
 """
 
@@ -13,11 +13,11 @@ import jax.numpy as jnp
 
 from third_party_ports.layers.linear import Linear
 
-EPSILON = 1e-5  # flax's own default, 1e-6, is another function
+EPSILON = 1e-5  # flax's own default is 1e-6
 
 
 class MiniViT(nn.Module):
-    """The decoder's map [N, h, w, C] -> range attention [N, h, w, queries], the bins' widths [N, B], and by name
+    """The decoder's map [N, h, w, C] -> range attention [N, h, w, queries], widths of the bins [N, B], and by name
     `tokens` [N, S, C] and `range_attention`."""
 
     width: int
@@ -53,7 +53,7 @@ class MiniViT(nn.Module):
 
 
 class PatchTransformer(nn.Module):
-    """Patches of the map [N, h, w, C] in raster order, what does not fill one left out -> tokens [N, S, C]."""
+    """A map [N, h, w, C] -> a token for each whole patch, in raster order [N, S, C]."""
 
     width: int
     heads: int
@@ -76,7 +76,7 @@ class PatchTransformer(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    """Self-attention and two linear layers, each followed by its norm: [N, S, C] -> [N, S, C]."""
+    """Self-attention, then two linear layers, each part followed by a norm: [N, S, C] -> [N, S, C]."""
 
     heads: int
     hidden: int
@@ -91,7 +91,7 @@ class TransformerLayer(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """[N, S, C] -> [N, S, C]."""
+    """Multi-head self-attention: [N, S, C] -> [N, S, C]."""
 
     heads: int
     dtype: Any

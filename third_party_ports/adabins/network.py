@@ -1,9 +1,9 @@
 """AdaBins: depth from one photo by adaptive bins (arXiv 2011.14141), written from a description of the network.
 
 Parameter names follow the official checkpoints by the rule of `checkpoints.weights`; KEYS shortens four prefixes.
-Neither file holds its range: 0.001 to 10 m goes with AdaBins_nyu.pt, 0.001 to 80 m with AdaBins_kitti.pt. It enters
-after the last layer (`bins_to_depth`), so one pass serves any range.
-Shapes: N images, H W their sides, h w half of them rounded up, C width, S tokens, B bins. Inference only.
+The files do not hold their range: it is 0.001 to 10 m for AdaBins_nyu.pt, and 0.001 to 80 m for AdaBins_kitti.pt. The
+range is applied after the last layer (`bins_to_depth`), so one pass serves any range.
+Shapes: N images, H W their sides, h w half of them rounded up, C width, S tokens, B bins. For inference only.
 """
 
 from collections.abc import Callable
@@ -36,16 +36,17 @@ THIRDS, HALF = (1 / 3, 2 / 3), 0.5
 
 
 class AdaBins(nn.Module):
-    """Photos to depth maps at half their resolution.
+    """Turns photos into depth maps at half their resolution.
 
     Attributes:
-      min_depth, max_depth: the checkpoint's range, metres.
+      min_depth, max_depth: the checkpoint's range, in metres.
       stem, stages: of the encoder (`EfficientNet`).
-      features: channels of the encoder's head; each step up halves them, one step for each halving of the stages.
+      features: channels of the encoder's head. The decoder halves them in each step up; there is a step for each
+        halving of the sides in the encoder.
       width, heads, layers, hidden: of the transformer over patches.
       patch: side of a patch, in pixels of the half resolution map.
-      positions: position vectors, the largest number of tokens.
-      queries: tokens that become channels of the range attention; one more token gives the widths of the bins.
+      positions: how many position vectors there are, the largest number of tokens.
+      queries: how many tokens become channels of the range attention; one more token gives the widths of the bins.
       bins: B.
       dtype: of the computation; parameters, norm statistics, softmax, bins and depth stay float32.
     """
@@ -66,20 +67,20 @@ class AdaBins(nn.Module):
     dtype: Any = jnp.float32
 
     def __call__(self, images: jax.Array) -> tuple[jax.Array, jax.Array, dict[str, jax.Array]]:
-        """Normalised RGB images [N, H, W, 3] -> edges [N, B + 1] and depth [N, h, w], float32 metres, small is near,
-        and what `probabilities` gives by name. Raises ValueError for sizes that do not fit (see `tokens`)."""
+        """Normalised RGB images [N, H, W, 3] -> edges [N, B + 1] and depth [N, h, w], float32 metres (small is near), and
+        the taps of `probabilities` by name. Raises ValueError for sizes that do not fit (see `tokens`)."""
         probabilities, widths, out = self.probabilities(images)
         return *bins_to_depth(probabilities, widths, self.min_depth, self.max_depth), out
 
     @nn.compact
     def probabilities(self, images: jax.Array) -> tuple[jax.Array, jax.Array, dict[str, jax.Array]]:
-        """Normalised RGB images [N, H, W, 3] -> of each pixel's bins [N, h, w, B], and the bins' shares of the range
-        [N, B], float32, both of sum 1; and by name the encoder's maps, `conv2`, `decoder` [N, h, w, C], `tokens`
-        [N, S, C] and `range_attention` [N, h, w, queries]."""
+        """Normalised RGB images [N, H, W, 3] -> probabilities of each pixel's bins [N, h, w, B], and the bins' shares of
+        the range [N, B], both float32 with sum 1; and by name the encoder's maps, `conv2`, `decoder` [N, h, w, C],
+        `tokens` [N, S, C] and `range_attention` [N, h, w, queries]."""
         _, height, width, _ = images.shape
         tokens((height, width), self.patch, self.queries, self.positions)
         _, out = EfficientNet(self.stem, self.stages, self.features, self.dtype, name="encoder")(images)
-        # The last map of each resolution but the coarsest, coarsest first.
+        # The last map of each resolution except the coarsest one; the coarser ones come first.
         skips = [out[f"blocks{s}"] for s in reversed(range(len(self.stages) - 1)) if self.stages[s + 1][2] > 1]
         x, taps = Decoder(self.width, self.dtype, name="decoder")(out["conv_head"], skips)
         out |= taps
@@ -101,7 +102,7 @@ class AdaBins(nn.Module):
 
 
 def tokens(size: tuple[int, int], patch: int = 16, queries: int = 128, positions: int = 500) -> int:
-    """The number of tokens of images of size (H, W). Raises ValueError if the network has no answer for it."""
+    """Returns the number of tokens for images of size (H, W). Raises ValueError if the network cannot take it."""
     height, width = size
     count = (-(-height // 2) // patch) * (-(-width // 2) // patch)
     if not queries < count <= positions:
@@ -113,7 +114,7 @@ def tokens(size: tuple[int, int], patch: int = 16, queries: int = 128, positions
 
 
 class Decoder(nn.Module):
-    """The encoder's head [N, H', W', F] and maps of rising resolution -> [N, h, w, C], and two maps by name."""
+    """The encoder's head [N, H', W', F] and maps of growing resolution -> [N, h, w, C], and two maps by name."""
 
     width: int
     dtype: Any
@@ -121,7 +122,7 @@ class Decoder(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, skips: list[jax.Array]) -> tuple[jax.Array, dict[str, jax.Array]]:
         features = x.shape[-1]
-        # The official 1x1 convolution pads by one: the map grows, and its rim is the bias.
+        # The official 1x1 convolution pads by one: the map grows, and its border is the bias.
         x = Linear(features, dtype=self.dtype, name="conv2")(jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))))
         out = {"conv2": x}
         for n, skip in enumerate(skips, 1):
@@ -131,7 +132,7 @@ class Decoder(nn.Module):
 
 
 class UpSample(nn.Module):
-    """A map resized to the next one's size and joined with it, two 3x3 convolutions: -> [N, H', W', width]."""
+    """Resizes a map to the next one's size, joins the two, and runs two 3x3 convolutions: -> [N, H', W', width]."""
 
     width: int
     dtype: Any
@@ -150,8 +151,8 @@ class UpSample(nn.Module):
 def bins_to_depth(
     probabilities: jax.Array, widths: jax.Array, min_depth: float, max_depth: float
 ) -> tuple[jax.Array, jax.Array]:
-    """Probabilities [N, h, w, B], widths [N, B] -> edges of the bins [N, B + 1], min_depth first and max_depth last,
-    and depth [N, h, w], the mean of the bins' centres; float32, metres."""
+    """Probabilities [N, h, w, B], widths [N, B] -> edges of the bins [N, B + 1], from min_depth to max_depth, and depth
+    [N, h, w], the mean of the bins' centres. Both are float32, in metres."""
     first = jnp.full((len(widths), 1), min_depth, jnp.float32)
     edges = jnp.cumsum(jnp.concatenate([first, (max_depth - min_depth) * widths], -1), -1)
     centres = (edges[:, :-1] + edges[:, 1:]) / 2
@@ -165,13 +166,17 @@ def depth_maps(
     max_depth: float,
     mirror: bool = True,
 ) -> jax.Array:
-    """Depth [N, H, W] float32, metres, at the images' own resolution.
+    """Computes depth at the images' own resolution.
 
     Args:
-      apply: the network: images [M, H, W, 3] -> (edges, depth [M, h, w], ...); called once.
+      apply: the network: images [M, H, W, 3] -> (edges, depth [M, h, w], ...). It is called once.
       images: normalised RGB [N, H, W, 3].
       min_depth, max_depth: the range of `apply`.
-      mirror: average with the depth of the mirrored images, as the released evaluation does, at twice the cost.
+      mirror: whether to average with the depth of the mirrored images. The released evaluation does; it costs twice as
+        much.
+
+    Returns:
+      [N, H, W] float32, in metres.
     """
     n, height, width, _ = images.shape
     depth = apply(with_mirrored(images) if mirror else images)[1]
@@ -179,13 +184,15 @@ def depth_maps(
 
 
 def with_mirrored(images: jax.Array) -> jax.Array:
-    """[N, H, W, 3] -> [2 N, H, W, 3], the mirrored images after the others."""
+    """Appends the mirrored images: [N, H, W, 3] -> [2 N, H, W, 3]."""
     return jnp.concatenate([images, images[:, :, ::-1]])
 
 
 def full_resolution(depth: jax.Array, shape: tuple[int, int, int], min_depth: float, max_depth: float) -> jax.Array:
-    """Depth [N, h, w], or [2 N, h, w] of `with_mirrored` images, -> [N, H, W] = `shape`, within the range; infinite
-    values become an end of it, NaN its beginning."""
+    """Resizes depth [N, h, w], or [2 N, h, w] of `with_mirrored` images, to [N, H, W] = `shape`.
+
+    Values are cut to the range. Infinite values become one of its ends, NaN becomes `min_depth`.
+    """
     n, height, width = shape
     depth = jnp.clip(depth, min_depth, max_depth)
     if len(depth) == 2 * n:
@@ -195,7 +202,7 @@ def full_resolution(depth: jax.Array, shape: tuple[int, int, int], min_depth: fl
 
 
 def resize_align_corners(x: jax.Array, size: tuple[int, int]) -> jax.Array:
-    """Bilinear [N, H, W, C] -> [N, *size, C]: corner pixels map to corner pixels, unlike in `jax.image.resize`."""
+    """Resizes [N, H, W, C] bilinearly to [N, *size, C]. Corner pixels stay corners, unlike in `jax.image.resize`."""
     for axis, new in zip((1, 2), size, strict=True):
         old = x.shape[axis]
         if new == old:
@@ -209,9 +216,16 @@ def resize_align_corners(x: jax.Array, size: tuple[int, int]) -> jax.Array:
 
 
 def masks(depth: jax.Array) -> jax.Array:
-    """Depth [..., H, W], any unit, small is near -> bool [..., 5, H, W]: near, middle, far third of each map's own
-    range, and its nearer and farther half; every pixel is in one of the three and in one of the two. A constant map is
-    all near. To mask at another resolution resize the depth, not the masks."""
+    """Computes the five masks of a depth map (eq. 5).
+
+    Args:
+      depth: [..., H, W], in any unit; small is near.
+
+    Returns:
+      bool [..., 5, H, W]: the near, middle and far third of each map's own range, and its nearer and farther half.
+      Every pixel is in one of the three and in one of the two. A constant map is all near. To get masks of another
+      resolution, resize the depth, not the masks.
+    """
     depth = depth.astype(jnp.float32)
     low, high = depth.min((-2, -1), keepdims=True), depth.max((-2, -1), keepdims=True)
     share = (depth - low) / jnp.where(high > low, high - low, 1)

@@ -63,10 +63,9 @@ def download(url: str, target: Path, *, size: int | None = None, sha256: str = "
             break
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
             absent = _unreachable(error)
-            # The cause is the operating system's own error.
-            reason = (
-                f"no connection to {urlsplit(url).hostname}: {absent.__cause__ or absent}" if absent else str(error)
-            )
+            reason = str(error)
+            if absent:  # its cause is the operating system's own error
+                reason = f"no connection to {urlsplit(url).hostname}: {absent.__cause__ or absent}"
         except requests.HTTPError as error:
             reason = str(error)
             assert error.response is not None  # raise_for_status sets it

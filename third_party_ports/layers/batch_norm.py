@@ -1,7 +1,7 @@
 """Batch normalisation over the real images of all devices, weighted by their number.
 
-Flax's own BatchNorm averages the devices' means without weights, which makes a result depend on how many devices
-share a batch as soon as a device holds an empty slot; this one sums over devices first and divides once.
+Flax's own BatchNorm averages the devices' means without weights. If a device holds an empty slot, the result then
+depends on how many devices share a batch. This one sums over devices first and divides once.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 
 class BatchNorm(nn.Module):
-    """Normalises the channels of [N, ..., C]; statistics and parameters are float32, the result is `dtype`.
+    """Normalises the channels of [N, ..., C]. Statistics and parameters are float32, the result is `dtype`.
 
     params: `scale`, `bias` [C]. batch_stats: `mean`, `var` [C], moved in training by 1 - momentum (PyTorch's 0.1).
     """
@@ -25,9 +25,12 @@ class BatchNorm(nn.Module):
     def __call__(
         self, x: jax.Array, *, train: bool, mask: jax.Array | None = None, axis_name: str | None = None
     ) -> jax.Array:
-        """[N, ..., C] -> [N, ..., C]. Only training reads `mask` [N] bool (True: a real image; None: all are) and
-        `axis_name` (the mapped axis of the devices; None: there is one). Without a real image on any device the
-        running statistics stand in, and stay as they are."""
+        """[N, ..., C] -> [N, ..., C].
+
+        Only training reads `mask` [N] bool (True: a real image; None: all are real) and `axis_name` (the mapped axis of
+        the devices; None: one device). If no device has a real image, the running statistics are used, and stay as they
+        are.
+        """
         channels = x.shape[-1:]
         scale = self.param("scale", nn.initializers.ones, channels)
         bias = self.param("bias", nn.initializers.zeros, channels)
@@ -45,10 +48,10 @@ class BatchNorm(nn.Module):
 
 
 def _statistics(x: jax.Array, mask: jax.Array | None, axis_name: str | None) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Count [], mean [C] and biased variance [C] of the real images' values, over all devices."""
+    """Returns count [], mean [C] and biased variance [C] of the real images' values, over all devices."""
     x = x.reshape(len(x), -1, x.shape[-1]).astype(jnp.float32)  # [N, positions, C]
     real = jnp.ones(len(x), bool) if mask is None else mask
-    # Masked after the sum over positions: that leaves N x C numbers to mask, and keeps the large arrays out of it.
+    # Masking after the sum over positions touches N x C numbers only.
     image_sums = [jnp.where(real[:, None], values.sum(1), 0) for values in (x, x * x)]  # [N, C]
     sums = (real.sum(dtype=jnp.float32) * x.shape[1], *(values.sum(0) for values in image_sums))
     if axis_name is not None:

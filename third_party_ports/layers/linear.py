@@ -5,10 +5,10 @@ import jax
 
 
 class Linear(nn.Dense):
-    """`nn.Dense` over [..., C] as one product of two matrices.
+    """`nn.Dense` over [..., C], computed as one product of two matrices.
 
-    Flattening the leading axes changes no result. Without it XLA's CPU backend copies the transposed gradient for the
-    kernel's gradient, which doubled the time of a layer, forward and backward, at the demo's sizes.
+    Flattening the leading axes changes no result. Without it, XLA's CPU backend copies the transposed gradient to
+    compute the kernel's gradient. That doubled the time of a layer, forward and backward, at the demo's sizes.
     """
 
     def __call__(self, x: jax.Array) -> jax.Array:
