@@ -40,7 +40,7 @@ def choice_table(found: Mapping[str, Recorded], min_ratio: float) -> list[str]:
 
     Args:
       found: the records of the rows of choice_rows.CHOICES.
-      min_ratio: of a valid pair (eq. 8).
+      min_ratio: the ratio of likes that a valid pair exceeds (eq. 8).
     Raises:
       RecordError: a record holds no validation scores.
     """

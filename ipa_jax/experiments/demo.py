@@ -27,8 +27,7 @@ def make(args: Namespace, command: str) -> None:
     import time
 
     from data_builders.cli import shipped_configs
-    from ipa_jax.experiments import pages
-    from ipa_jax.experiments.demo_job import Demo, check_export, make_worlds, pooled_results, report
+    from ipa_jax.experiments.demo_job import Demo, check_export, make_worlds, pooled_results, report, table
     from third_party_ports import files
 
     began = time.monotonic()
@@ -43,10 +42,10 @@ def make(args: Namespace, command: str) -> None:
     results = pooled_results(demo)
     seconds = round(time.monotonic() - began, 1)
     results |= {"seed": demo.seeds[0] if alone else list(demo.seeds), "seconds": seconds}
-    table = pages.demo_table(results)
+    text = table(results)
     files.write_text(demo.out / "results.json", json.dumps(results, indent=2))
-    files.write_text(demo.out / "table.md", table + "\n")
-    print("\n" + table)
+    files.write_text(demo.out / "table.md", text + "\n")
+    print("\n" + text)
     if alone:
         print(f"\nreport: {report(demo, results)}")
     print(f"results: {demo.out / 'results.json'} ({seconds:.0f} s)")

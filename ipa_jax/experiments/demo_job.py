@@ -14,6 +14,7 @@ import polars as pl
 from data_builders.dataset import GroupDataset
 from ipa_jax.baselines import scores as baselines
 from ipa_jax.experiments.commands import StageError, command
+from ipa_jax.experiments.pages import interval, line, number
 from ipa_jax.experiments.study import FULL
 from ipa_jax.leakage import checklist
 from ipa_jax.metrics import split_metrics
@@ -121,6 +122,31 @@ def pooled_results(demo: Demo) -> dict[str, Any]:
 
 def _scores(workdir: Path) -> pl.DataFrame:
     return pl.read_parquet(workdir / "scores-test.parquet")
+
+
+def table(results: Mapping[str, Any]) -> str:
+    """The results as a table in Markdown: models and baselines, and differences in accuracy.
+
+    "gap to Bayes closed" is the share of the way from 50 % to the accuracy of `bayes`.
+
+    Args:
+      results: as pooled_results returns them.
+    """
+    bayes = results["yardsticks"]["bayes"]
+    lines = ["| | accuracy % | 95 % interval | gap to Bayes closed % | PLCC | SRCC | Ratio MSE |",
+             "|---|---:|:---:|---:|---:|---:|---:|"]  # fmt: skip
+    rows = {f"**{name}**": run["test"] for name, run in results["runs"].items()} | results["yardstick_figures"]
+    for name, row in rows.items():
+        accuracy, bounds = number(row["accuracy"], "accuracy"), interval(row["accuracy_interval"], "accuracy")
+        closed = f"{100 * (row['accuracy'] - 0.5) / (bayes - 0.5):.0f}"
+        others = [number(row[metric], metric) for metric in ("plcc", "srcc", "ratio_mse")]
+        lines.append(line([name, accuracy, bounds, closed, *others]))
+    one = next(iter(rows.values()))
+    lines.append(f"\n{one['pairs']} test pairs of {one['groups']} groups; intervals over {one['interval_over']}.")
+    for name, found in results["differences"].items():
+        low, high = (100 * x for x in found["interval"])
+        lines.append(f"{name}: {100 * found['difference']:+.1f} points (95 % {low:+.1f} to {high:+.1f}).")
+    return "\n".join(lines)
 
 
 def report(demo: Demo, results: Mapping[str, Any]) -> Path:

@@ -131,15 +131,15 @@ def failing(runs: Recorded) -> str:
     """Which lines of the checklist fail on these runs, and in how many of the worlds; "" if none does."""
     checked = [record.extra["checklist"] for _, record in runs.values()]
     titles = [title.split()[0] for lines in checked for title, verdict in lines if verdict == "fail"]
-    told = [f"{title} ({titles.count(title)} of {len(runs)} worlds)" for title in dict.fromkeys(titles)]
-    return f"fails: {', '.join(told)}" if told else ""
+    failed = [f"{title} ({titles.count(title)} of {len(runs)} worlds)" for title in dict.fromkeys(titles)]
+    return f"fails: {', '.join(failed)}" if failed else ""
 
 
 def _honest(found: Mapping[str, Recorded]) -> str:
     """What the checklist says where nothing is planted. A line that fails there too has not caught the leak."""
     names = [name for name in dict.fromkeys(COMPARED.values()) if name in found]
-    told = [f"`{name}` {failing(found[name]) or 'fails no line'}" for name in names]
-    return f"Of the runs without a plant, {', '.join(told)}."
+    verdicts = [f"`{name}` {failing(found[name]) or 'fails no line'}" for name in names]
+    return f"Of the runs without a plant, {', '.join(verdicts)}."
 
 
 def lead(study: Study) -> list[str]:

@@ -1,4 +1,4 @@
-"""The runs of the tables of protocols and of leaks, and what is measured on each beside its scores."""
+"""The runs of the tables of protocols and of leaks, and what is measured on each besides its scores."""
 
 import json
 from collections.abc import Mapping, Sequence

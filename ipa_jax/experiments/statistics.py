@@ -21,7 +21,7 @@ def figures(runs: Recorded, min_ratio: float, *, draws: int = DRAWS, seed: int =
 
     Args:
       runs: the records of one row.
-      min_ratio: of a valid pair (eq. 8).
+      min_ratio: the ratio of likes that a valid pair exceeds (eq. 8).
       draws, seed: of the bootstrap.
     Returns:
       Each metric and METRIC_interval, "interval_over", "pairs", "groups", "accounts", "seeds" (how many); "mean" and

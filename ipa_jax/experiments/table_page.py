@@ -1,4 +1,4 @@
-"""What the page of Tables 1 and 2 says: rows, claims and checks from records, as one dict that pages.py prints."""
+"""What the page of Tables 1 and 2 says: rows, claims and checks from records, as one dict for table_files.py."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ class Results:
     Attributes:
       found: name of a row -> its records.
       missing: name of a row -> why it has none.
-      min_ratio: of a valid pair (eq. 8).
+      min_ratio: the ratio of likes that a valid pair exceeds (eq. 8).
       draws: of the bootstrap.
       figures: name of a row -> statistics.figures of its records.
     """
@@ -71,7 +71,7 @@ def document(
     human: Mapping[str, Any] | None = None,
     remarks: str = "",
 ) -> dict[str, Any]:
-    """All that the page says, as pages.markdown, pages.comma_separated and pages.html read it.
+    """All that the page says, as table_files.py prints it.
 
     Args:
       results: the records and their figures.
@@ -208,5 +208,5 @@ def _control(results: Results) -> str:
 
 def _around_half(what: str, accuracy: float, bounds: Sequence[float], over: str) -> str:
     passed = "pass" if bounds[0] <= 0.5 <= bounds[1] else "fail"
-    told = f"{number(accuracy, 'accuracy')} % (95 % over {over}: {interval(bounds, 'accuracy')})"
-    return f"{passed}: {what}, expected at 50 %: {told}"
+    measured = f"{number(accuracy, 'accuracy')} % (95 % over {over}: {interval(bounds, 'accuracy')})"
+    return f"{passed}: {what}, expected at 50 %: {measured}"

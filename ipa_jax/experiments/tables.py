@@ -22,7 +22,7 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     parser = flags.parser("tables", __doc__, seeds=[0, 1, 2], sizes=["full", "demo", "tiny"], data_dir=True)
     flags.add_records(parser, "tables")
-    flags.add_configs(parser, "rows, or other shipped configs (default: every row); full is always one of them")
+    flags.add_configs(parser, "rows, or other shipped configs (default: every row); full is always included")
     parser.add_argument("--set", type=_field, action="append", default=[], metavar="FIELD=VALUE",
                         help="set a config field in every run, as in --set init.swin=FILE")  # fmt: skip
     parser.add_argument("--weights", type=Path, help="folder of the peers' converted public weights")
@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def make(args: Namespace, command: str) -> None:
     """Makes the missing runs, then the pages. Raises ValueError, OSError before anything runs, and StageError."""
-    from ipa_jax.experiments import pages, reference_rows, table_page, table_rows
+    from ipa_jax.experiments import reference_rows, table_files, table_page, table_rows
     from ipa_jax.experiments.study import FULL, NOT_ASKED, Study
 
     fields, data_dir = dict(args.set), args.data_dir
@@ -69,7 +69,7 @@ def make(args: Namespace, command: str) -> None:
         human=human,
         remarks=remarks.read_text() if remarks.is_file() else "",
     )
-    pages.write(document, args.out, args.page)
+    table_files.write(document, args.out, args.page)
 
 
 def _field(text: str) -> tuple[str, Any]:

@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 
 from configs import full
 from ipa_jax import paper
-from ipa_jax.experiments import pages, reference_rows, runs, statistics, study, table_page, table_rows, tables
+from ipa_jax.experiments import reference_rows, runs, statistics, study, table_files, table_page, table_rows, tables
 from ipa_jax.experiments.runs import Run
 from ipa_jax.experiments.study import Study
 from ipa_jax.experiments.table_page import Results
@@ -85,28 +85,28 @@ def test_every_row_of_the_papers_tables_has_its_place(document):
 def test_a_row_without_figures_says_why(document):
     assert row(document, "1", "zero_shot_nima")["missing"] == "weights not given"
     assert row(document, "1", "uhan")["missing"] == "there is no configs/uhan.py"
-    page = pages.markdown(document)
+    page = table_files.markdown(document)
     assert "| NIMA, public weights | 51.6 | weights not given | - | - | 0.029 |" in page
     assert "third_party_ports/README.md" in page
 
 
 def test_differences_are_printed_with_their_verdict(document):
-    page = pages.markdown(document)
+    page = table_files.markdown(document)
     line = next(line for line in page.splitlines() if line.startswith("| + Retrieval"))
     assert line.endswith(", undecided |") and line.startswith("| + Retrieval | 79.1 | ")
     line = next(line for line in page.splitlines() if line.startswith("| Basic"))
     assert "undecided" not in line and line.count("|") == 11
     for table in document["tables"]:
         for r in table["rows"]:
-            names = pages.headings(table["metrics"], table["paper"])
-            assert len(pages.cells(r, table["metrics"], table["paper"])) == len(names)
+            names = table_files.headings(table["metrics"], table["paper"])
+            assert len(table_files.cells(r, table["metrics"], table["paper"])) == len(names)
 
 
 def test_claims_and_checks_have_a_line_each(document):
     verdicts = {claim["claim"]: claim["verdict"] for claim in document["claims"]}
     assert verdicts["Retrieval helps"] == "holds" and verdicts["3D helps"] == "undecided"
     assert verdicts["Aggregation beats concatenation"] == "not tested: no concat"
-    page = pages.markdown(document)
+    page = table_files.markdown(document)
     assert "| Retrieval helps | holds | +" in page and "| +0.48 |" in page
     assert [check.split(":")[0] for check in document["checks"]] == ["pass", "not decided", "pass"]
     assert "exactly: 0.500000" in page and page.rstrip().endswith("Why: <b>.")
@@ -138,7 +138,7 @@ def test_the_human_row_is_the_trimmed_mean_where_there_is_one(document, found):
 
 
 def test_the_csv_holds_the_figures_unrounded(document):
-    lines = list(csv.DictReader(io.StringIO(pages.comma_separated(document))))
+    lines = list(csv.DictReader(io.StringIO(table_files.comma_separated(document))))
     assert len(lines) == sum(len(table["rows"]) for table in document["tables"])
     ours = next(line for line in lines if line["row"] == "basic")
     measured = row(document, "2", "basic")
@@ -148,7 +148,7 @@ def test_the_csv_holds_the_figures_unrounded(document):
 
 
 def test_the_page_is_self_contained_and_escaped(document):
-    page = pages.html(document)
+    page = table_files.html(document)
     assert "http" not in page and "Why: &lt;b&gt;." in page and "<style>" in page
     assert page.count("<tr") == sum(len(t["rows"]) + 1 for t in document["tables"]) + 1 + len(document["claims"])
 
