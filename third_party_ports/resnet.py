@@ -44,6 +44,14 @@ class ResNet(nn.Module):
     dilations: tuple[tuple[int, int], ...] = ((1, 1), (1, 1), (1, 1), (1, 1))
     stride_in: Literal["3x3", "1x1"] = "3x3"
 
+    def _check(self, train: bool, sizes: jax.Array | None) -> None:
+        if self.stem not in STEMS:
+            raise ValueError(f"ResNet: stem {self.stem!r} is neither 'imagenet', 'caffe' nor 'small'")
+        if len(self.stage_sizes) > min(len(self.stage_strides), len(self.dilations)):
+            raise ValueError(f"ResNet: stage_strides and dilations need one entry for each of {self.stage_sizes}")
+        if train and sizes is not None:
+            raise ValueError("ResNet: leave out `sizes` in training, because the statistics would include the padding")
+
     @nn.compact
     def __call__(
         self,
@@ -70,12 +78,7 @@ class ResNet(nn.Module):
         Raises:
           ValueError: an unknown stem, fewer strides or dilations than stages, or `sizes` in training.
         """
-        if self.stem not in STEMS:
-            raise ValueError(f"ResNet: stem {self.stem!r} is neither 'imagenet', 'caffe' nor 'small'")
-        if len(self.stage_sizes) > min(len(self.stage_strides), len(self.dilations)):
-            raise ValueError(f"ResNet: stage_strides and dilations need one entry for each of {self.stage_sizes}")
-        if train and sizes is not None:
-            raise ValueError("ResNet: leave out `sizes` in training, because the statistics would include the padding")
+        self._check(train, sizes)
         normalise = {"train": train, "mask": mask, "axis_name": axis_name}
         side, padding = STEMS[self.stem]
         x = _conv(self.width, side, 2, 1, self.dtype, "conv1")(images)

@@ -25,10 +25,11 @@ class Part(Protocol):
     @staticmethod
     def example(config: ConfigDict) -> Batch:
         """Its keys for one image, without a data set: a network's parameters are made from them."""
-        raise NotImplementedError
+        ...
 
     def empty(self, slots: int) -> Batch:
         """Its keys for empty slots."""
+        ...
 
     def fill(self, batch: Batch, slots: np.ndarray, example: dict, positions: np.ndarray, step: int) -> None:
         """Writes the images `positions` [n] of a group into `slots` [n]; random draws are keyed by the seed, the step

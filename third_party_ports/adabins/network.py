@@ -67,15 +67,15 @@ class AdaBins(nn.Module):
     dtype: Any = jnp.float32
 
     def __call__(self, images: jax.Array) -> tuple[jax.Array, jax.Array, dict[str, jax.Array]]:
-        """Normalised RGB images [N, H, W, 3] -> edges [N, B + 1] and depth [N, h, w], float32 metres (small is near), and
-        the taps of `probabilities` by name. Raises ValueError for sizes that do not fit (see `tokens`)."""
+        """Normalised RGB images [N, H, W, 3] -> edges [N, B + 1] and depth [N, h, w], float32 metres (small is near),
+        and the taps of `probabilities` by name. Raises ValueError for sizes that do not fit (see `tokens`)."""
         probabilities, widths, out = self.probabilities(images)
         return *bins_to_depth(probabilities, widths, self.min_depth, self.max_depth), out
 
     @nn.compact
     def probabilities(self, images: jax.Array) -> tuple[jax.Array, jax.Array, dict[str, jax.Array]]:
-        """Normalised RGB images [N, H, W, 3] -> probabilities of each pixel's bins [N, h, w, B], and the bins' shares of
-        the range [N, B], both float32 with sum 1; and by name the encoder's maps, `conv2`, `decoder` [N, h, w, C],
+        """Normalised RGB images [N, H, W, 3] -> probabilities of each pixel's bins [N, h, w, B], and the bins' shares
+        of the range [N, B], both float32 with sum 1; and by name the encoder's maps, `conv2`, `decoder` [N, h, w, C],
         `tokens` [N, S, C] and `range_attention` [N, h, w, queries]."""
         _, height, width, _ = images.shape
         tokens((height, width), self.patch, self.queries, self.positions)

@@ -16,6 +16,7 @@ LARGEST = 4 << 30  # bytes, for a file of unknown size, so that a server cannot 
 CHUNK = 1 << 16  # bytes; a cut connection loses at most one chunk
 TIMEOUT = (20, 60)  # seconds to connect, and seconds without a byte
 WORTH_A_RETRY = (408, 425, 429, 500, 502, 503, 504)
+AGAIN = "The download was removed: run the command again. If the error stays, the published file has changed."
 GONE = "Check whether the file's page still links to it."
 
 
@@ -61,18 +62,8 @@ def download(url: str, target: Path, *, size: int | None = None, sha256: str = "
         try:
             _receive(url, part, state, size)
             break
-        except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
-            absent = _unreachable(error)
-            reason = str(error)
-            if absent:  # its cause is the operating system's own error
-                reason = f"no connection to {urlsplit(url).hostname}: {absent.__cause__ or absent}"
-        except requests.HTTPError as error:
-            reason = str(error)
-            assert error.response is not None  # raise_for_status sets it
-            if error.response.status_code not in WORTH_A_RETRY:
-                raise DownloadError(f"{target.name}: {reason}. {GONE}") from error
         except requests.RequestException as error:
-            raise DownloadError(f"{target.name}: {error}. {GONE}") from error
+            reason, absent = _why_again(target.name, url, error)
         failures = 0 if _length(part) > before else failures + 1
         if failures > (min(retries, 1) if absent else retries):
             kind = UnknownHostError if isinstance(absent, NameResolutionError) else DownloadError
@@ -80,15 +71,29 @@ def download(url: str, target: Path, *, size: int | None = None, sha256: str = "
         pause = min(2.0**failures - 1, 30)
         tqdm.write(f"{target.name}: retrying in {pause:g} s ({reason})", file=sys.stderr)
         time.sleep(pause)
-    again = "The download was removed: run the command again. If the error stays, the published file has changed."
     try:
-        digest = _checked(part, target.name, size, sha256, again)
+        digest = _checked(part, target.name, size, sha256, AGAIN)
     except DownloadError:
         _remove(part, state)
         raise
     part.replace(target)
     _remove(state)
     return digest
+
+
+def _why_again(name: str, url: str, error: requests.RequestException) -> tuple[str, ConnectTimeoutError | None]:
+    """What went wrong, and the cause if the server cannot be reached. Raises DownloadError if a retry cannot help."""
+    lost = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+    if isinstance(error, lost):
+        absent = _unreachable(error)
+        # The cause is the operating system's own error.
+        return f"no connection to {urlsplit(url).hostname}: {absent.__cause__ or absent}" if absent else str(
+            error
+        ), absent
+    answer = error.response if isinstance(error, requests.HTTPError) else None
+    if answer is not None and answer.status_code in WORTH_A_RETRY:
+        return str(error), None
+    raise DownloadError(f"{name}: {error}. {GONE}") from error
 
 
 def _receive(url: str, part: Path, state: Path, size: int | None) -> None:
