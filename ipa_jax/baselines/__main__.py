@@ -41,15 +41,17 @@ def main(argv: list[str] | None = None) -> int:
 
 def print_table(results: Mapping[str, Mapping[str, Any]], title: str) -> None:
     """Prints the figures of `scores.baseline_figures`."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
+    from ipa_jax.baselines.names import BASELINES
     from ipa_jax.metrics.display import interval, number
     from ipa_jax.metrics.registry import METRICS
 
     one = next(iter(results.values()))
     caption = f"{one['pairs']} pairs of {one['groups']} groups; 95 % intervals over {one['interval_over']}"
-    table = Table("baseline", title=title, caption=caption)
+    table = Table("baseline", title=title, caption=caption, box=SIMPLE_HEAD, collapse_padding=True)
     shown = [name for name in METRICS if name in one]
     for name in shown:
         heading = METRICS[name].heading + " %" * METRICS[name].percent
@@ -62,7 +64,7 @@ def print_table(results: Mapping[str, Mapping[str, Any]], title: str) -> None:
             cells.append(number(result[metric], row.digits, row.percent).removesuffix(" %"))
             if metric == "accuracy":
                 cells.append(interval(result["accuracy_interval"], row.digits, row.percent))
-        table.add_row(name, *cells)
+        table.add_row(BASELINES[name].title, *cells)
     Console().print(table)
 
 

@@ -69,7 +69,7 @@ def facts(data: StoredData) -> list[Line]:
         ),
         Line("unripe likes", NOTE, unripe(data), "times in the index"),
         Line("hidden likes", NOTE, hidden(data), "likes in the index"),
-        Line("protocols", NOTE, "ipa-jax protocols compares four protocols side by side; see docs/protocols.md", "-"),
+        Line("protocols", NOTE, "ipa-jax protocols compares four protocols side by side", "docs/protocols.md"),
     ]
 
 
@@ -89,7 +89,7 @@ def hidden(data: StoredData) -> str:
     posts = data.posts.filter(pl.len().over("account") >= HIDDEN_POSTS)
     share = pl.len().over("account", "likes") / pl.len().over("account")
     odd = posts.filter((share > HIDDEN_SHARE) & (pl.col("likes") < HIDDEN_BELOW))["account"].n_unique()
-    return f"{odd} accounts have one number of likes, below {HIDDEN_BELOW}, on over {HIDDEN_SHARE:.0%} of their posts"
+    return f"{odd} accounts have the same like count, below {HIDDEN_BELOW}, on over {100 * HIDDEN_SHARE:g} % of posts"
 
 
 def shuffled_accuracies(workdirs: Sequence[Path]) -> list[float]:
@@ -151,5 +151,5 @@ def show(lines: Sequence[Line], title: str) -> None:
     table = Table("", "verdict", "found, and how it was decided", title=title, title_justify="left", show_lines=True)
     for line in lines:
         colour = colours.get(line.verdict, "dim")
-        table.add_row(line.title, f"[{colour}]{line.verdict}[/]", f"{line.found}\n[dim]{line.decided_by}[/]")
+        table.add_row(line.title, f"[{colour}]{line.verdict}[/]", f"{line.found}\n[dim]by: {line.decided_by}[/]")
     Console().print(table)

@@ -141,11 +141,11 @@ def duplicates(data: StoredData) -> Line:
     either = near | equal
     share = either.mean() if len(either) else 0.0
     text = (
-        f"{int(either.sum())} of {len(either)} test images ({share:.2%}) are in train or in the memory bank under "
-        f"another id: {int(near.sum())} look alike (pHash within {most} bits), {int(equal.sum())} are equal files"
+        f"{int(either.sum())} of {len(either)} test images ({100 * share:.2f} %) are in train or in the memory bank "
+        f"under another id: {int(near.sum())} look alike (pHash within {most} bits), {int(equal.sum())} are equal files"
     )
     faults = [text] if share > MAX_DUPLICATES else []
-    return _line("1.4 duplicates", faults, text, f"hashes of the stored bytes; up to {MAX_DUPLICATES:.0%} pass")
+    return _line("1.4 duplicates", faults, text, f"hashes of the stored bytes; up to {100 * MAX_DUPLICATES:g} % pass")
 
 
 def equal_files(data: StoredData) -> np.ndarray:
@@ -185,15 +185,17 @@ def temporal(data: StoredData, explained: np.ndarray) -> Line:
         return Line(
             title,
             NOT_APPLICABLE,
-            f"the data set promises no forecast: {share:.0%} of the retrieved images are newer than their query (by up "
-            f"to {latest:.0f} days); set memory.past_only to make claims about future posts",
+            f"no forecast is promised: {100 * share:.0f} % of the retrieved images are newer than their query "
+            f"(by up to {latest:.0f} days); set memory.past_only to make claims about future posts",
             by,
         )
     names = recompute.rules(memory)
     late_features = ~np.isin(explained, [number for number, rule in enumerate(names) if rule.past])
     faults = [f"the features of {_share(late_features)} use the likes of later posts"] if late_features.any() else []
     if share:
-        faults.append(f"{share:.0%} of the retrieved images are newer than their query, by up to {latest:.0f} days")
+        faults.append(
+            f"{100 * share:.0f} % of the retrieved images are newer than their query, by up to {latest:.0f} days"
+        )
     return _line(title, faults, f"every retrieved post is at least {-latest:.1f} days older than its query", by)
 
 

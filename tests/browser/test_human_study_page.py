@@ -1,4 +1,4 @@
-"""The study page in a real browser: what people and servers do wrong loses no answer and counts none twice."""
+"""The study page in a real browser: whatever people and servers do wrong, no answer is lost or counted twice."""
 
 import os
 import re
@@ -17,7 +17,7 @@ from tests.helpers import built, tiny_world
 from tests.helpers.paths import ROOT
 
 PAIRS = 4
-PACE = 450  # ms between two answers, a little above what the page wants
+PACE = 450  # ms between two answers, a little more than the page requires
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync")  # fmt: skip
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.xdist_group("browser")
 def browser():
     program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
-        message = "no Chromium on the PATH or in the variable CHROMIUM: the study page was tried in no browser"
+        message = "no Chromium on the PATH or in the variable CHROMIUM: the study page was not tested"
         (pytest.fail if os.environ.get("REQUIRE_BROWSER") else pytest.skip)(message)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
@@ -45,7 +45,7 @@ def data(browser, tmp_path_factory):
 
 
 class Server:
-    """The command in a process of its own, which can be killed and started again at the same address."""
+    """The command in its own process, which can be killed and started again at the same address."""
 
     def __init__(self, data: Path, db: Path):
         self.db, self._data, self._port, self.before = db, data, 0, 0
@@ -97,7 +97,7 @@ def server(one_server):
 
 @pytest.fixture
 def visit(browser, server):
-    """Opens the study in a browser of its own, begun under a name unless that is None."""
+    """Opens the study in a new browser, and starts under a name unless that is None."""
     contexts = []
 
     def visit(name="Ada", **options):
@@ -123,7 +123,7 @@ def on_pair(page, position):
 
 
 def choose(page, side, how="key"):
-    """Answers at a person's speed, without waiting for what follows."""
+    """Answers at the speed of a person, without waiting for the next pair."""
     page.wait_for_timeout(PACE)
     if how == "key":
         page.keyboard.press({"L": "ArrowLeft", "R": "ArrowRight"}[side])
@@ -148,7 +148,7 @@ def test_a_whole_study_by_keyboard_and_by_mouse(server, visit, how):
     finish(page, "LRRL", how=how)
     assert server.answers() == {"Ada": "LRRL"}
     assert requests and all(url.startswith(server.url) for url in requests)
-    assert not complaints  # a broken content policy would be told here
+    assert not complaints  # where the browser reports a broken content policy
     page.get_by_role("button", name="Next person").click()
     expect(page.get_by_role("heading", name="Which photo")).to_be_visible()
 
@@ -170,7 +170,7 @@ def test_reload_and_back_change_nothing(server, visit):
     assert server.answers() == {"Ada": "RLLL"}
 
 
-@pytest.mark.parametrize("between", [0, 150])  # ms; after 150 the next pair is there already
+@pytest.mark.parametrize("between", [0, 150])  # ms; after 150 the next pair is already shown
 @pytest.mark.parametrize("script", [True, False])
 def test_a_double_click_is_one_answer(server, visit, script, between):
     page = visit(java_script_enabled=script)
@@ -189,7 +189,7 @@ def test_without_the_script_the_page_works_too(server, visit):
     assert server.answers() == {"Ada": "RRLL"}
 
 
-def test_a_key_held_down_and_a_key_with_another_are_no_answers(server, visit):
+def test_a_key_held_down_and_a_shortcut_are_no_answers(server, visit):
     page = visit()
     page.wait_for_timeout(PACE)
     page.keyboard.down("ArrowLeft")
@@ -233,14 +233,14 @@ def test_two_people_at_once(server, visit):
 
 
 def test_a_killed_server_loses_nothing_and_counts_nothing_twice(server, visit):
-    """Killed while the page waits, and killed right after an answer was sent: the page goes on by itself."""
+    """Killed while the page waits, and killed right after an answer was sent: the page continues by itself."""
     page = visit()
     choose(page, "R")
     on_pair(page, 2)
     server.kill()
     choose(page, "L")
     expect(page.get_by_role("alert")).to_contain_text("does not answer")
-    page.keyboard.press("ArrowRight")  # a second thought while the first is under way
+    page.keyboard.press("ArrowRight")  # another answer while the first is being sent
     server.start()
     on_pair(page, 3)
     assert server.answers() == {"Ada": "RL"}
@@ -288,8 +288,8 @@ def test_a_desktop_shows_both_side_by_side_without_scrolling(visit):
     assert page.evaluate("document.documentElement.scrollHeight <= window.innerHeight")
 
 
-def test_readers_of_the_screen_hear_where_they_are(visit):
-    """The new pair is announced, the focus is above it, Tab and Enter answer, and the names tell nothing."""
+def test_a_screen_reader_says_where_you_are(visit):
+    """The new pair is announced, the focus is above it, Tab and Enter answer, and the names give nothing away."""
     page = visit()
     page.wait_for_timeout(PACE)
     page.get_by_role("button", name="Photo A").focus()

@@ -166,7 +166,7 @@ def test_baselines_are_ordered_and_printed(world, options, capsys):
     json.dumps(results)
     __main__.print_table(results, "Baselines")
     shown = capsys.readouterr().out
-    assert "universal_only" in shown and f"{100 * accuracy['bayes']:.2f}" in shown
+    assert "Universal only" in shown and f"{100 * accuracy['bayes']:.2f}" in shown
     without = baselines.baseline_figures(dataset, train, draws=10)
     assert list(without) == OTHERS
 

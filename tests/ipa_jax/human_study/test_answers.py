@@ -81,7 +81,7 @@ def test_threads_at_once_lose_and_double_nothing(answers, dataset):
     assert Counter(choice.participant for choice in answers.choices()) == dict.fromkeys(people, PAIRS)
 
 
-def test_a_study_goes_on_and_another_is_refused(answers, dataset):
+def test_a_study_resumes_and_another_is_refused(answers, dataset):
     study = answers.study()
     enter(answers, dataset, "Ada")
     answers.create(study)
@@ -92,13 +92,13 @@ def test_a_study_goes_on_and_another_is_refused(answers, dataset):
 
 def test_files_that_are_no_study_are_left_alone(tmp_path):
     study = store.Study("data", "test", "x", 1, 0)
-    text, foreign = tmp_path / "a.txt", tmp_path / "b.sqlite"
+    text, other = tmp_path / "a.txt", tmp_path / "b.sqlite"
     text.write_text("not a database, whatever it is called " * 40)
-    db = sqlite3.connect(foreign)
+    db = sqlite3.connect(other)
     db.execute("CREATE TABLE mine (x)")
     db.commit()
     db.close()
-    for path in (text, foreign):
+    for path in (text, other):
         before = path.read_bytes()
         with pytest.raises(OSError, match="--db"):
             store.Answers(path).create(study)

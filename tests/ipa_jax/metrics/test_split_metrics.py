@@ -231,7 +231,7 @@ def test_draw_counts():
 
 
 def test_paired_difference():
-    """The same draws for both: a constant gain has no spread, and swapping the tables turns the sign."""
+    """Both tables are resampled alike: a constant gain has a std of 0, and swapping the tables turns the sign."""
     ours = random_scores(11, groups=80)
     theirs = ours.with_columns(z=pl.col("z").sample(fraction=1, shuffle=True, seed=2))
     gain, loss = (split_metrics.paired_difference(a, b, 2, draws=200) for a, b in ((ours, theirs), (theirs, ours)))
