@@ -1,6 +1,7 @@
-"""`ipa-jax demo`: from nothing to results and a report; the same command again keeps what exists."""
+"""`ipa-jax demo`: from nothing to results and a report; what exists is kept."""
 
 import json
+import shutil
 
 import pytest
 
@@ -12,10 +13,18 @@ FIGURES = {"accuracy", "accuracy_interval", "plcc", "srcc", "ratio_mse", "pairs"
 BASELINES = {"bayes", "universal_only", "retrieval_only", "pixel_knn", "chance"}
 
 
-def test_the_demo_makes_results_and_a_report_and_keeps_them(tmp_path):
-    out = tmp_path / "demo"
-    flags = (f"--out={out}", "--accounts=20", "--posts=40", "--size=tiny", "--configs=basic,full")
-    first = succeed("demo", *flags)
+SIZE = ("--accounts=20", "--posts=40", "--size=tiny")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """--out of a demo of two models, and what the command printed."""
+    out = tmp_path_factory.mktemp("demo") / "demo"
+    return out, succeed("demo", f"--out={out}", *SIZE, "--configs=basic,full").stdout
+
+
+def test_the_demo_makes_results_and_a_report(demo):
+    out, printed = demo
     results = json.loads((out / "results.json").read_text())
     assert results.keys() >= {"runs", "yardsticks", "seed", "seconds"}
     assert results["runs"].keys() == {"basic", "full"} and results["seed"] == 0
@@ -31,23 +40,19 @@ def test_the_demo_makes_results_and_a_report_and_keeps_them(tmp_path):
         assert results["runs"][name]["test"]["accuracy"] == stored["accuracy"]
     page = (out / "report.html").read_text()
     assert "<img" in page and "https://" not in page.replace("https://www.w3.org", "")
-    assert "gap to Bayes closed" in first.stdout and str(out / "report.html") in first.stdout
-    assert "2 of 2 models done, 0 left" in first.stdout
+    assert "gap to Bayes closed" in printed and str(out / "report.html") in printed
+    assert "2 of 2 models done, 0 left" in printed
     assert page.index(">full<") < page.index(">basic<")  # the full model leads
-    assert "\n$ python -m ipa_jax train --config=full:tiny" in first.stdout
-
-    kept = ("world/world.json", "data/top3000", "basic/results.json", "full/results.json")
-    before = {name: (out / name).stat().st_mtime_ns for name in kept}
-    succeed("demo", *flags)
-    assert {name: (out / name).stat().st_mtime_ns for name in kept} == before
-    again = json.loads((out / "results.json").read_text())
-    assert {k: v for k, v in again.items() if k != "seconds"} == {k: v for k, v in results.items() if k != "seconds"}
+    assert "\n$ python -m ipa_jax train --config=full:tiny" in printed
 
 
-def test_worlds_of_several_seeds_are_pooled(tmp_path):
-    out = tmp_path / "seeds"
-    succeed("demo", f"--out={out}", "--accounts=12", "--posts=30", "--size=tiny", "--configs=basic",
-            "--seeds=0,1")  # fmt: skip
+def test_worlds_of_several_seeds_are_pooled_and_one_that_exists_is_kept(demo, tmp_path):
+    alone, out = demo[0], tmp_path / "seeds"
+    shutil.copytree(alone, out / "seed0", ignore=shutil.ignore_patterns("full"))
+    kept = [out / "seed0" / name for name in ("world/world.json", "data/top3000", "basic/results.json")]
+    before = [path.stat().st_mtime_ns for path in kept]
+    succeed("demo", f"--out={out}", *SIZE, "--configs=basic", "--seeds=0,1")
+    assert [path.stat().st_mtime_ns for path in kept] == before
     results = json.loads((out / "results.json").read_text())
     tests = [json.loads((out / f"seed{seed}/basic/results.json").read_text()) for seed in (0, 1)]
     assert results["seed"] == [0, 1] and [test["seed"] for test in tests] == [0, 1]

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ipa_jax.training.export import load_export
-from tests.helpers.commands import fail, succeed, train_flags
+from tests.helpers.commands import fail, succeed, succeed_here, train_flags
 
 pytestmark = pytest.mark.xdist_group("peers")
 
@@ -29,11 +29,11 @@ def test_a_peer_trains_and_its_export_gives_the_same_figures(config, files, demo
     assert ("word vectors of glove.txt" in card) == (config == "xu_comments")
     variables, stored, _ = load_export(export)
     assert stored.model.network == config.split("_")[0] and variables["params"].keys() >= {"swin"}
-    done = succeed("evaluate", f"--export={export}", "--split=test", "--json")
+    done = succeed_here("evaluate", f"--export={export}", "--split=test", "--json")
     fresh = json.loads(done.stdout)
     for figure in ("accuracy", "plcc", "srcc", "ratio_mse"):
         assert fresh[figure] == pytest.approx(results["test"][figure], abs=1e-5)
-    succeed("report", f"--workdir={workdir}", f"--data_dir={data}", f"--out={tmp_path}/report.html")
+    succeed_here("report", f"--workdir={workdir}", f"--data_dir={data}", f"--out={tmp_path}/report.html")
     (export / "vocabulary.json").unlink()
     assert "vocabulary.json is missing" in fail("evaluate", f"--export={export}", "--split=test").stderr
 

@@ -1,22 +1,21 @@
-"""`ipa-jax protocols` on a small world: the paper's protocol and a planted leak, made once."""
+"""`ipa-jax protocols` on a small world: the paper's protocol and a planted leak."""
 
 import json
 
 import pytest
 
-from tests.helpers.commands import fail, succeed
+from tests.helpers.commands import fail, succeed, succeed_here
 
-pytestmark = pytest.mark.xdist_group("devices")
+pytestmark = pytest.mark.xdist_group("tables")
+
+WORLD = ("--seeds=0", "--accounts=20", "--posts=40", "--size=tiny")
 
 
-WORLD = ("--seeds=0", "--accounts=16", "--posts=24", "--size=tiny")
-
-
-def test_small_tables_are_made_and_kept(tmp_path):
+def test_small_tables_are_made_and_kept(study, tmp_path):
     page, leaks = tmp_path / "protocols.md", tmp_path / "evaluation.md"
     page.write_text("<!-- protocols -->\n<!-- /protocols -->\n")
     leaks.write_text("<!-- leaks -->\n<!-- /leaks -->\n")
-    folders = [f"--out={tmp_path}/out", f"--records={tmp_path}/records"]
+    folders = [f"--out={study}", f"--records={tmp_path}/records"]
     done = succeed("protocols", *folders, *WORLD, f"--page={leaks}", "--only=own_group", "--plants")
     assert "2 runs: 0 done, 2 to do" in done.stdout
     assert "`own_group`" in leaks.read_text() and "fails: 2 (1 of 1 worlds) |" in leaks.read_text()
@@ -26,7 +25,7 @@ def test_small_tables_are_made_and_kept(tmp_path):
     assert "fail" not in verdicts["full-seed0"]
     assert verdicts["plant_own_group-seed0"].count("fail") == 1
 
-    done = succeed("protocols", *folders, *WORLD, f"--page={page}", "--only=full")
+    done = succeed_here("protocols", *folders, *WORLD, f"--page={page}", "--only=full")
     assert "1 runs: 1 done, 0 to do" in done.stdout
     table = page.read_text()
     assert "python -m ipa_jax protocols" in table and "--accounts=16" in table

@@ -29,13 +29,6 @@ STEPS = {  # every peer's file of configs/, and the other ways to train it
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_to_compile():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 def config_of(name):
     base, changes = STEPS[name]
     return tiny_config(base, texts__words=20, **changes)

@@ -34,14 +34,6 @@ LEARNED = ("full", "frozen", "cached")  # the three that have a ResNet
 RUNS = {}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_to_compile():
-    """Steps here run three times each: compiling is what takes time."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 def variant(name: str):
     base, changes = VARIANTS[name]
     return tiny_config(base, **changes)
@@ -175,7 +167,6 @@ def test_one_and_four_devices_take_the_same_steps():
     program = """
         import jax, numpy as np, optax
         jax.config.update("jax_num_cpu_devices", 4)
-        jax.config.update("jax_disable_most_optimizations", True)
         from tests.helpers.tiny_models import random_packs, tiny_config, train
 
         config = tiny_config(model__swin__drop_path=0.3, optim__ema=0.9)
