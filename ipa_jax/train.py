@@ -30,6 +30,7 @@ from ipa_jax.training.model_card import model_card
 from ipa_jax.training.scorer import Scorer, split_metrics
 from ipa_jax.training.step_metrics import TrainMetrics
 from ipa_jax.training.steps import TrainStep, make_train_step
+from ipa_jax.training.trained_on import trained_on
 
 
 @dataclass(frozen=True)
@@ -194,7 +195,9 @@ def _finish(job: Job, seconds: float) -> dict:
     job.checkpoints.close()
     if jax.process_index() == 0:
         card = model_card(config, results, job.train.info, seconds)
-        save_export(job.workdir / "export", best.evaluated, config, job.train.info, card, job.tables)
+        photos = GroupDataset(config.data_dir, "train", depth=False)
+        trained = trained_on(photos, job.position["data"])
+        save_export(job.workdir / "export", best.evaluated, config, job.train.info, card, job.tables, trained)
         workdirs.finish(results, scores, job.workdir)
     # After the files: a run that is killed while writing them comes here again, at the same step.
     figures = {f"test/{name}": results["test"][name] for name in ("accuracy", "plcc", "srcc")}

@@ -5,6 +5,7 @@ model.safetensors  the same arrays, named params/... and batch_stats/...
 config.json        the whole config of the run
 data.json          options and statistics of the data set that it was trained on
 README.md          the model card
+trained_on.json    salted hashes of the train photos, and the time of the newest
 vocabulary.json, accounts.json  where the network reads texts or accounts (ipa_jax.input.vocabularies)
 """
 
@@ -23,6 +24,8 @@ from safetensors.numpy import load_file, save_file
 
 from configs import full
 from ipa_jax.input.vocabularies import Vocabularies
+from ipa_jax.training import trained_on
+from ipa_jax.training.trained_on import TrainedOn
 from third_party_ports.files import replacing
 
 NONE = Vocabularies()
@@ -33,7 +36,13 @@ class ExportError(ValueError):
 
 
 def save_export(
-    out: Path, variables: dict, config: ConfigDict, data: dict, card: str, vocabularies: Vocabularies = NONE
+    out: Path,
+    variables: dict,
+    config: ConfigDict,
+    data: dict,
+    card: str,
+    vocabularies: Vocabularies = NONE,
+    trained: TrainedOn | None = None,
 ) -> None:
     """Writes the folder under a temporary name, then renames it. An existing one is replaced.
 
@@ -42,6 +51,7 @@ def save_export(
       data: GroupDataset.info of the train split.
       card: README.md.
       vocabularies: of the networks that read texts or accounts.
+      trained: the photos that the model was trained on.
     """
     temporary = out.with_name(out.name + ".tmp")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -54,6 +64,8 @@ def save_export(
     (temporary / "data.json").write_text(json.dumps(data, indent=2))
     (temporary / "README.md").write_text(card)
     vocabularies.save(temporary)
+    if trained is not None:
+        (temporary / trained_on.FILE).write_text(trained.to_json())
     shutil.rmtree(out, ignore_errors=True)
     temporary.rename(out)
 

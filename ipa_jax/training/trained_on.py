@@ -1,0 +1,61 @@
+"""Which photos a model was trained on, as salted hashes in its export: it must not be judged on them."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from data_builders.dataset import GroupDataset
+
+FILE = "trained_on.json"
+BYTES = 12  # of a hash that are kept: no two of a billion photos share them
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """The train split of an export.
+
+    Attributes:
+      salt: is hashed before each photo, so that hashes of two exports cannot be matched with each other.
+      newest: Unix seconds of the newest post.
+      hashes: of the photos' bytes as the data set stores them.
+    """
+
+    salt: str
+    newest: int
+    hashes: frozenset[str]
+
+    def holds(self, photo: bytes) -> bool:
+        """Whether a photo file, as it is, was among the train images."""
+        return _hash(self.salt, photo) in self.hashes
+
+    def to_json(self) -> str:
+        """The file's content, the same whenever the same data set is listed."""
+        return json.dumps({"salt": self.salt, "newest": self.newest, "hashes": sorted(self.hashes)}, indent=0)
+
+
+def trained_on(dataset: GroupDataset, salt: str) -> TrainedOn:
+    """Lists the images of a split. Reads all of them once; give a data set without depth maps."""
+    records = tqdm(range(len(dataset)), desc="list train photos", unit="group", disable=None)
+    hashes = {_hash(salt, photo) for record in records for photo in dataset[record]["images"]}
+    return TrainedOn(salt, int(dataset.images["time"].to_numpy().max(initial=0)), frozenset(hashes))
+
+
+def load_trained_on(export: Path) -> TrainedOn | None:
+    """The list of an export; None for an export of an earlier version, which has none. Raises ValueError if broken."""
+    file = export / FILE
+    if not file.is_file():
+        return None
+    try:
+        stored = json.loads(file.read_text())
+        return TrainedOn(str(stored["salt"]), int(stored["newest"]), frozenset(map(str, stored["hashes"])))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{file} is damaged ({error}); export the model again by running its training once more"
+        ) from error
+
+
+def _hash(salt: str, photo: bytes) -> str:
+    return hashlib.sha256(salt.encode() + photo).hexdigest()[: 2 * BYTES]
