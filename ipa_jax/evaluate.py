@@ -1,6 +1,6 @@
 """Scores each image of a split with an exported model, then computes the metrics of section 4.1.2.
 
-ipa-jax evaluate --export runs/full/export [--data_dir DATA] [--split test] [--posts mean] [--scores FILE] [--json]
+    ipa-jax evaluate --export runs/full/export [--data_dir DATA] [--split test] [--posts mean] [--scores FILE] [--json]
 
 Several exports score as an ensemble, of whatever networks: an image's z is the mean of theirs, as they are. Networks of
 one loss have z of one scale; of different losses, the network whose z varies most weighs most.

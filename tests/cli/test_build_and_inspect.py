@@ -87,8 +87,8 @@ def test_inspect_without_a_data_set_says_how_to_make_one(tmp_path):
         ("planted-build", ["--plant=temporal"], "error: --plant=temporal breaks what past_only"),
     ],
 )
-def test_flags_that_are_missing_or_wrong_are_told_at_once(module, flags, said):
-    """Nothing of what they name is looked for: there is none."""
+def test_flags_that_are_missing_or_wrong_are_named_at_once(module, flags, said):
+    """Before anything that they name is looked for: it does not exist."""
     if flags and "plant" in flags[0]:
         flags = [*flags, "--config=configs/full.py:tiny", "--raw=nowhere", "--features=nowhere", "--data_dir=nowhere"]
     done = run(module, *flags)

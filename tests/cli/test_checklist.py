@@ -85,7 +85,7 @@ def test_test_figures_during_training(run, demo_world):
 
 
 def test_a_network_that_reads_what_comes_later(demo_world, monkeypatch):
-    """A part of the batch that holds comments."""
+    """A field of the batch that holds comments."""
 
     class Leak:
         def __init__(self, *_, **__):
@@ -112,7 +112,7 @@ def test_a_network_that_reads_what_comes_later(demo_world, monkeypatch):
 
 @pytest.mark.parametrize("read", [1, 20])
 def test_comments_beyond_what_is_read_hide_nothing(demo_world, tmp_path, read):
-    """Posts with more comments than the network reads, none of the words of which it knows."""
+    """Posts with more comments than the network reads, none of whose words it knows."""
     config = xu_comments.get_config("tiny")
     config.texts.update({"comments": read, "min_count": 1})
     test = GroupDataset(demo_world / "data", "test", depth=False)
@@ -132,7 +132,7 @@ def test_comments_beyond_what_is_read_hide_nothing(demo_world, tmp_path, read):
 
 
 def test_near_duplicates_of_a_run(trained, demo_world, tmp_path):
-    """Every test image has its line; an image's own group is not looked at."""
+    """Every test image has a line; images of its own group do not count."""
     file = tmp_path / "near.json"
     done = succeed("near-duplicates", f"--export={trained}/export", f"--data_dir={demo_world}/data", f"--out={file}")
     found = json.loads(file.read_text())

@@ -33,7 +33,7 @@ def test_bfloat16_tells_what_it_costs(trained):
     found = json.loads(done.stdout)
     cost, posts = found["bfloat16_minus_float32"], found["posts"]
     assert 0 < cost["largest_z"] < 0.2 and abs(cost["accuracy"]) < 0.2
-    assert posts["pooled"] == "mean"  # of one image each here: the same figures beside the images'
+    assert posts["pooled"] == "mean"  # they have one image each here, so their figures are those of the images
     assert all(posts[name] == found[name] for name in ("accuracy", "accuracy_interval", "srcc", "ratio_mse_rescaled"))
 
 

@@ -48,7 +48,7 @@ def store(demo_world, tmp_path_factory):
 
 
 def test_a_killed_extraction_resumes(store, demo_world):
-    """Every readable image of a post has one row; what was finished before the kill is as it was."""
+    """Every readable image of a post has one row; what was finished before the kill stays as it was."""
     out, before, journalled, done = store
     reader = FeatureReader(out)
     keys = list(reader.keys())
@@ -82,7 +82,7 @@ def images_of(reader, account):
 
 
 def test_features_are_of_their_image(store):
-    """Sizes fit, no two images share all they have, and nothing is degenerate."""
+    """Sizes are right, and the features of different images differ."""
     out = store[0]
     reader = FeatureReader(out)
     account, _ = next(iter(reader.keys()))
@@ -97,7 +97,7 @@ def test_features_are_of_their_image(store):
 
 
 def test_beam_gives_the_same_rows(store, demo_world, tmp_path):
-    """In chunks of 256, each a store of its own first, in one run of the parts that are cheap."""
+    """In chunks of 256, each first in a store of its own; the two parts that are cheap."""
     spread, parts = tmp_path / "spread", ("background", "depth")
     done = succeed("extract", *flags(demo_world, spread, f"--extractors={','.join(parts)}"),
                    "--beam_pipeline_options=runner=FnApiRunner", **COMPILED)  # fmt: skip

@@ -1,4 +1,4 @@
-"""Where a command cannot write is said before its work; where only the folder lacks, it is made."""
+"""A command that cannot write its output says so before its work; a missing folder is made."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from ipa_jax.leakage import near_duplicates
 from ipa_jax.peers import zero_shot
 from ipa_jax.report import __main__ as report
 
-COMMANDS = {  # command: the flag of what it writes, and others that it needs: nothing of theirs is there
+COMMANDS = {  # command: the flag of its output, and the others that it needs, which name nothing that exists
     near_duplicates: ("--out", ["--export=nowhere", "--data_dir=nowhere"]),
     evaluate: ("--scores", ["--export=nowhere"]),
     zero_shot: ("--scores", ["--network=nima", "--data_dir=nowhere"]),

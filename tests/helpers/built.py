@@ -10,7 +10,7 @@ from tests.helpers import tiny_world
 
 
 def config(**changes):
-    """configs/full.py at tiny size with the depth side of the tiny world; changes as memory={"exclude": "post"}."""
+    """configs/full.py at tiny size with the depth side of the tiny world; a change: memory={"exclude": "post"}."""
     config = full.get_config("tiny")
     config.data.depth.side = tiny_world.SIDE
     for section, fields in changes.items():

@@ -1,4 +1,4 @@
-"""A split of a few plain gray images, in the place of a data set that was built."""
+"""A split of a few plain gray images, in place of a built data set."""
 
 import io
 
@@ -12,7 +12,7 @@ KEYS = ["account", "record", "position", "image_id", "post_id", "likes", "time",
 
 
 class Split:
-    """Stands in for GroupDataset: groups of (day, likes, gray level) images of accounts, one post an image.
+    """Stands in for GroupDataset: groups of (day, likes, gray level) images of accounts, one post per image.
 
     retrieved: more fields of each example.
     """

@@ -1,4 +1,4 @@
-"""People of a study in tests."""
+"""Participants of a study, for tests."""
 
 from ipa_jax.human_study import answers as store
 from ipa_jax.human_study import pairs

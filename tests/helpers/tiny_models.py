@@ -88,7 +88,7 @@ def _of_peers(config: ConfigDict, shape: tuple[int, int], rng: np.random.Generat
 
 
 def random_variables(config: ConfigDict, seed: int = 1) -> dict:
-    """Every leaf at random: where an initialiser gives 0, a term could hide. Traced, not compiled."""
+    """Random values for every leaf: a term could hide where an initializer gives 0. Traced, not compiled."""
     rng = np.random.default_rng(seed)
 
     def draw(path: tuple[str, ...], leaf: jax.ShapeDtypeStruct) -> np.ndarray:

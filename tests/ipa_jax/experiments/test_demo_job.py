@@ -1,4 +1,4 @@
-"""What the steps of the demo are about; the steps themselves run in tests/cli/test_demo.py."""
+"""The folders and the leading model of a demo; its steps run in tests/cli/test_demo.py."""
 
 import pytest
 

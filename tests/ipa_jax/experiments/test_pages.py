@@ -1,4 +1,4 @@
-"""Parts of a page between their marks, and the command that a page prints."""
+"""Parts of a page between their markers, and the command that a page prints."""
 
 import pytest
 

@@ -51,7 +51,7 @@ def test_a_record_is_small_and_read_line_by_line(tmp_path):
     records.save(tmp_path / "r.json", record(frame()))
     text = (tmp_path / "r.json").read_text()
     assert len(text) < 20 * 100 + 1500
-    assert '   "0": [[' in text  # a group a line
+    assert '   "0": [[' in text  # a line per group
     assert len(json.loads(text)["scores"]) == 12
 
 

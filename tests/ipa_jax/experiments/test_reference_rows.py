@@ -1,4 +1,4 @@
-"""What is scored once a data set: recorded, not scored twice, and refused where it is another one's."""
+"""What is scored once per data set is recorded, not scored twice, and refused if it belongs to another data set."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def splits():
     return made
 
 
-REAL = [name for name in BASELINES if name not in ("bayes", "universal_only")]  # of data whose truth nobody knows
+REAL = [name for name in BASELINES if name not in ("bayes", "universal_only")]  # of data whose truth is unknown
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ WORLD = World(0, 20, 40)
 
 @pytest.fixture
 def commands(monkeypatch):
-    """The list of commands run; each leaves the files that tell that it ended."""
+    """The list of commands run; each leaves the files of a finished command."""
     calls = []
 
     def command(name, *arguments):

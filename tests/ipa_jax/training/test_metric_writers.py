@@ -1,4 +1,4 @@
-"""What a run writes: read back by csv, json and TensorBoard's own reader; once a step, also after a kill."""
+"""What a run writes: read back by csv, json and TensorBoard's own reader; each step once, also after a kill."""
 
 import csv
 import json

@@ -29,7 +29,7 @@ def write(folder, options, random_weights: bool = False, **more) -> None:
 
 
 def refused(call, *parts: str):
-    """The message of the PreflightError holds all these parts."""
+    """The PreflightError's message has all these parts."""
     with pytest.raises(PreflightError) as error:
         call()
     for part in parts:
@@ -121,7 +121,7 @@ def test_a_data_set_built_with_the_leak(config, tmp_path):
 def test_unset_weights(config, name, tmp_path):
     config.init.random = False
     other = {"swin": "resnet", "resnet": "swin"}[name]
-    config.init[other] = str(tmp_path / "metadata.json")  # any file that is there
+    config.init[other] = str(tmp_path / "metadata.json")  # any file that exists
     refused(lambda: preflight.check(config, 1), f"config.init.{name} is not set", "--config.init.random=True")
 
 
@@ -154,7 +154,7 @@ def test_a_crop_beyond_the_image(config):
 
 
 def test_weights_that_cannot_be_read_end_a_run_with_a_message(config, tmp_path):
-    """main prints ValueErrors: so must a broken file be one."""
+    """main prints ValueErrors, so a broken file must raise one."""
     from third_party_ports.checkpoints.weights import WeightsError, load_safetensors
 
     file = tmp_path / "swin.safetensors"

@@ -40,7 +40,7 @@ def variant(name: str):
 
 
 def run(name: str):
-    """Three steps of a variant, on other packs each; once for all tests that look at it."""
+    """Three steps of a variant, each on other packs; run once for all tests."""
     if name not in RUNS:
         config = variant(name)
         RUNS[name] = train(config, [random_packs(config, 2, 3, seed=seed, filled=5) for seed in range(3)])

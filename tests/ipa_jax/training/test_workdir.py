@@ -1,4 +1,4 @@
-"""The files of a run's folder, and the refusal to go on with another config in it."""
+"""The files of a run's folder, and the refusal to resume in it with another config."""
 
 import json
 
