@@ -193,6 +193,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     from data_builders.dataset import GroupDataset
+    from ipa_jax.metrics.display import metric_lines
     from ipa_jax.metrics.split_metrics import evaluate
 
     if not args.random_weights and (reason := missing(args.network, args.weights)):
@@ -208,10 +209,8 @@ def _run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(results))
         return 0
-    low, high = results["accuracy_interval"]
     print(f"{args.split}: {results['images']} images, {results['groups']} groups, {results['pairs']} valid pairs")
-    print(f"  pairwise accuracy {results['accuracy']:.4f} (95 % {low:.4f} to {high:.4f})")
-    print(f"  PLCC {results['plcc']:.4f}   SRCC {results['srcc']:.4f}   Ratio MSE {results['ratio_mse']:.4f}")
+    print("\n".join(f"  {line}" for line in metric_lines(results)))
     if args.random_weights:
         print("  random weights: these figures mean nothing")
     return 0
