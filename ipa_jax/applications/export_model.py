@@ -4,8 +4,8 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from ipa_jax.applications.scorers import Asked
 
+from ipa_jax.applications.scorers import Asked
 from ipa_jax.input import photos
 from ipa_jax.models import registry
 from ipa_jax.training.export import load_export

@@ -1,0 +1,216 @@
+"""The whole of `ipa-jax rank`: opens a history, describes its photos and the new ones, ranks, writes the files."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from configs import full, light
+from ml_collections import ConfigDict
+
+from data_builders.features.photo_store import PhotoFeatures, features_of, store_beside
+from data_builders.photos import PhotoError
+from data_builders.posts.hidden_likes import hidden_likes
+from data_builders.posts.history import History, open_history
+from ipa_jax.applications import rank_page, ranking_files, ratings
+from ipa_jax.applications.export_model import ExportModel
+from ipa_jax.applications.history_bank import HistoryBank, history_bank
+from ipa_jax.applications.photo_files import find_photos
+from ipa_jax.applications.ranking import NewPhotos, Ranking, rank
+from ipa_jax.applications.shots import Shot, read_shot
+from ipa_jax.applications.thumbnails import thumbnails
+from third_party_ports.files import cache_folder, write_text
+
+SHOWN = 20  # photos of the table on the screen; the files hold all
+BROKEN = 5  # unreadable photos that are named on the screen
+
+
+class WrongUse(ValueError):
+    """A flag has a value that cannot work; the message names the flag."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command was asked for; the fields are its flags."""
+
+    history: Path
+    photos: Sequence[Path]
+    account: str | None = None
+    scorer: str = "auto"
+    export: Path | None = None
+    profile: str = "light"
+    weights: Path = Path("weights")
+    pick: str | None = None
+    ratings: bool = False
+    overwrite_ratings: bool = False
+
+
+@dataclass(frozen=True)
+class Photos:
+    """The new photos that can be read.
+
+    Attributes:
+      files: as they were found.
+      digests: sha256 of each file's content.
+      described: features of all of them, in this order.
+      shots: for units.
+      broken: file -> why it cannot be read.
+    """
+
+    files: list[Path]
+    digests: list[str]
+    described: NewPhotos
+    broken: dict[Path, str]
+
+
+def run(asked: Asked, out: Path, *, made_up: bool = False) -> Ranking:
+    """Ranks, prints the table and writes ranking.html, ranking.csv and ranking.json into `out`, a folder that exists.
+
+    Raises:
+      WrongUse: --photos or --pick cannot work.
+      RawDataError: the history cannot be used, or --account must say whose it is.
+      ValueError: no photo can be read, or the export does not fit.
+    """
+    try:
+        files, others = find_photos(asked.photos)
+    except ValueError as error:
+        raise WrongUse(str(error)) from error
+    history = open_history(asked.history, asked.account, cache_folder() / "histories")
+    print(f"history: {history.summary()}")
+    for warning in history.skips.warnings:
+        print(f"warning: {warning}")
+    model = None if asked.export is None else ExportModel(asked.export, history.root)
+    config = _config(asked) if model is None else model.config
+    store = store_beside(history.root)
+    bank, digests = _bank(history, config, store)
+    photos = _photos(files, config, store)
+    notes = _notes(photos, others, set(digests))
+    ranking = rank(
+        bank, photos.described, config.data.to_dict(), scorer=asked.scorer, pick=asked.pick, model=model, seed=config.seed
+    )
+    for line in (*_table(ranking), *notes, "", ranking.verdict):
+        print(line)
+    _write(ranking, history, bank, photos, digests, asked, out, store, notes, made_up)
+    return ranking
+
+
+def _config(asked: Asked) -> ConfigDict:
+    if asked.profile == "light":
+        return light.get_config()
+    config = full.get_config()
+    config.extract.weights = str(asked.weights)
+    return config
+
+
+def _bank(history: History, config: ConfigDict, store: Path) -> tuple[HistoryBank, dict[str, str]]:
+    """The bank, and path -> sha256 of its posts' photos."""
+    paths = [paths[0] for paths in history.table["image_paths"].to_list()]
+    found = features_of([history.root / path for path in paths], config, store, "history")
+    hidden = hidden_likes(history.table).to_numpy()
+    bank = history_bank(history.table, found.features, as_of=history.as_of, rows=found.rows, hidden=hidden)
+    digest = dict(zip(paths, found.digests, strict=True))
+    return bank, {path: digest[path] for path in bank.paths}
+
+
+def _photos(files: Sequence[Path], config: ConfigDict, store: Path) -> Photos:
+    found: PhotoFeatures = features_of(files, config, store, "photos")
+    shots, broken = _shots(files, found)
+    kept = [i for i, shot in enumerate(shots) if shot is not None]
+    if not kept:
+        file, reason = next(iter(broken.items()))
+        raise ValueError(f"none of the {len(files)} photos can be read, such as {file}: {reason}")
+    described = NewPhotos(
+        names=tuple(str(files[i]) for i in kept),
+        features=found.features.rows(found.rows[kept]),
+        shots=tuple(shot for shot in shots if shot is not None),
+    )
+    return Photos([files[i] for i in kept], [found.digests[i] for i in kept], described, broken)
+
+
+def _shots(files: Sequence[Path], found: PhotoFeatures) -> tuple[list[Shot | None], dict[Path, str]]:
+    broken = {files[i]: reason for i, reason in found.reasons.items()}
+
+    def one(file: Path) -> Shot | None:
+        if file in broken:
+            return None
+        try:
+            return read_shot(file.read_bytes())
+        except (PhotoError, OSError) as error:
+            broken[file] = str(error)
+            return None
+
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(one, files)), broken
+
+
+def _notes(photos: Photos, others: dict[str, int], posted: set[str]) -> list[str]:
+    """What else a person should know about the photos, a sentence each."""
+    notes = []
+    if photos.broken:
+        named = "; ".join(f"{file.name}: {reason}" for file, reason in list(photos.broken.items())[:BROKEN])
+        notes.append(f"{len(photos.broken)} photos cannot be read: {named}")
+    notes += [f"{count} {suffix} files are of a format that is not read" for suffix, count in others.items()]
+    digests = Counter(photos.digests)
+    if twice := sum(count - 1 for count in digests.values()):
+        notes.append(f"{twice} photos are copies of another one, byte by byte")
+    if again := sum(digest in posted for digest in digests):
+        notes.append(f"{again} photos are in the history already, and so are compared with themselves")
+    return notes
+
+
+def _table(ranking: Ranking) -> list[str]:
+    """The ranking as it is printed: a line per unit."""
+    leads = [photo for photo in ranking.photos if photo.leads]
+    lines = ["", f"{ranking.units} to rank, best first, by {ranking.ranked_by}:"]
+    width = min(max(len(Path(photo.name).name) for photo in leads[:SHOWN]), 40)
+    for photo in leads[:SHOWN]:
+        members = sum(other.rank == photo.rank for other in ranking.photos)
+        more = f" (+{members - 1})" if members > 1 else ""
+        likes = "" if photo.expected is None else f"  {photo.expected[0]:,} to {photo.expected[1]:,} likes"
+        picked = "* " if photo.picked else "  "
+        lines.append(f"{picked}{photo.rank:>4}  {Path(photo.name).name[:40]:<{width}}{more}{likes}  {photo.reason}")
+    if len(leads) > SHOWN:
+        lines.append(f"  ... and {len(leads) - SHOWN} more in ranking.csv")
+    return [*lines, ""]
+
+
+def _write(
+    ranking: Ranking,
+    history: History,
+    bank: HistoryBank,
+    photos: Photos,
+    digests: dict[str, str],
+    asked: Asked,
+    out: Path,
+    store: Path,
+    notes: Sequence[str],
+    made_up: bool,
+) -> None:
+    if asked.ratings:
+        by_name = {photo.name: photo.rank for photo in ranking.photos}
+        ranks = [by_name[str(file)] for file in photos.files]
+        rated = ratings.write_ratings(photos.files, ranks, ranking.units, asked.overwrite_ratings)
+        counts = Counter(one.outcome for one in rated)
+        print("stars: " + ", ".join(f"{count} {outcome}" for outcome, count in counts.items()))
+        for one in rated:
+            if one.reason:
+                print(f"warning: {one.photo}: no stars written: {one.reason}")
+    small = thumbnails(photos.files, photos.digests, rank_page.PHOTO_SIDE, store / "thumbnails")
+    shown = dict.fromkeys(post.path for photo in ranking.photos if photo.leads for post in photo.similar)
+    files = [history.root / path for path in shown]
+    posts = thumbnails(files, [digests[path] for path in shown], rank_page.POST_SIDE, store / "thumbnails")
+    page = rank_page.render(
+        ranking,
+        dict(zip(photos.described.names, small, strict=True)),
+        dict(zip(shown, posts, strict=True)),
+        profile=asked.profile,
+        rated=asked.ratings,
+        made_up=made_up,
+        notes=notes,
+    )
+    write_text(out / "ranking.csv", ranking_files.to_csv(ranking))
+    write_text(out / "ranking.json", ranking_files.to_json(ranking))
+    write_text(out / "ranking.html", page)
+    print(f"next: open {out / 'ranking.html'} in a browser; the figures are in ranking.csv and ranking.json beside it")

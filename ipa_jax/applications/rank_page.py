@@ -1,0 +1,171 @@
+"""Writes ranking.html: the photos as a gallery, best first, with reasons and the track record. One file, no scripts."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from ipa_jax.applications import reasons
+from ipa_jax.applications.ranking import RankedPhoto, Ranking, SimilarPost
+from ipa_jax.applications.ratings import stars
+from ipa_jax.applications.track_record import Figure, TrackRecord
+
+TEMPLATES = Path(__file__).parent / "templates"
+PHOTO_SIDE, POST_SIDE = 480, 128  # pixels of the thumbnails that the page shows
+UNIT_NOTES = {
+    "burst": "The best of {n} near-duplicates. The others:",
+    "bracket": "An exposure bracket of {n} photos, ranked as one:",
+    "panorama": "A panorama set of {n} photos, ranked as one:",
+}
+ABOUT = (
+    "Each photo was compared with this account's own posts, and scored by how the most similar ones did against the "
+    "posts around their time. Likes have many causes that no photo shows, so the order says what to expect, not what "
+    "to think of a photo. Scores of different accounts cannot be compared. Everything was computed on this computer."
+)
+LIGHT = (
+    " Light profile: similarity comes from one small ImageNet network (EfficientNet-Lite2), not from the paper's pose, "
+    "background and caption networks, and depth is not used."
+)
+
+
+def render(
+    ranking: Ranking,
+    photos: Mapping[str, bytes],
+    posts: Mapping[str, bytes],
+    *,
+    profile: str = "light",
+    rated: bool = False,
+    made_up: bool = False,
+    notes: Sequence[str] = (),
+) -> str:
+    """The page as text.
+
+    Args:
+      ranking: what to show.
+      photos: name -> JPEG thumbnail, of every photo.
+      posts: path -> JPEG thumbnail, of every post that a photo shows as similar.
+      profile: "light" or "paper", what the features come from.
+      rated: whether stars were written.
+      made_up: whether the likes are made up, as in the demo.
+      notes: what else was left out, a sentence each.
+    """
+    numbers = {path: number for number, path in enumerate(posts)}
+    left_out = [f"{len(ids)} posts: {reason}" if len(ids) != 1 else f"1 post: {reason}"
+                for reason, ids in ranking.left_out.items()]  # fmt: skip
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
+    count = ranking.units
+    return environment.get_template("ranking.html").render(
+        account=ranking.account,
+        title=f"{count} photo{'s' * (count != 1)} for {ranking.account}, best first",
+        made_up=made_up,
+        record=_record(ranking.track_record, ranking.verdict, ranking),
+        photos=[_card(list(unit), photos, numbers, count, rated) for _, unit in groupby(ranking.photos, _unit)],
+        posts=[{"uri": _uri(content)} for content in posts.values()],
+        left_out=[*left_out, *notes],
+        about=ABOUT + (LIGHT if profile == "light" else ""),
+    )
+
+
+def _unit(photo: RankedPhoto) -> int:
+    return photo.rank
+
+
+def _card(
+    unit: list[RankedPhoto], thumbnails: Mapping[str, bytes], numbers: Mapping[str, int], units: int, rated: bool
+) -> dict[str, Any]:
+    """A unit: its best photo, and the others behind it."""
+    best, others = unit[0], unit[1:]
+    expected = ""
+    if best.expected:
+        low, high = best.expected
+        expected = f"about {low:,} to {high:,} likes" if low != high else f"about {low:,} likes"
+    return {
+        "name": Path(best.name).name,
+        "rank": best.rank,
+        "uri": _uri(thumbnails[best.name]),
+        "picked": best.picked,
+        "stars": stars(best.rank, units) if rated else 0,
+        "expected": expected,
+        "sentence": best.reason,
+        "unit_note": UNIT_NOTES.get(best.unit, "").format(n=len(unit)),
+        "members": [{"name": Path(other.name).name, "uri": _uri(thumbnails[other.name])} for other in others],
+        "similar": [_post(post, numbers) for post in best.similar],
+    }
+
+
+def _post(post: SimilarPost, numbers: Mapping[str, int]) -> dict[str, Any]:
+    parts = {"pose": post.pose, "background": post.background, "caption": post.caption}
+    return {
+        "number": numbers[post.path],
+        "likes": f"{post.likes:,}",
+        "date": post.date[:10],
+        "did": f"did {reasons.times(post.local_score)}",
+        "similarity": f"{post.similarity:.2f}",
+        "parts": ", ".join(f"{name} {value:.2f}" for name, value in parts.items() if value),
+    }
+
+
+def _record(record: TrackRecord, sentence: str, ranking: Ranking) -> dict[str, Any]:
+    """The track record as the page shows it; places on the strip are percent."""
+    figure = record.scorers[record.scorer]
+    rule = None
+    if record.newer_wins is not None and record.older_wins is not None:
+        name, share = max(("newer wins", record.newer_wins), ("older wins", record.older_wins), key=lambda one: one[1])
+        at = 100 * share
+        rule = {"name": f"{name} {at:.0f} %", "at": _percent(at), "label_at": _percent(max(at, 68))}
+    expected = ranking.expected_likes
+    detail = ""
+    if expected.low is not None and expected.coverage is not None:
+        detail = (
+            f"Ranges of likes are meant to hold four posts of five. On this account's past they held "
+            f"{100 * expected.coverage:.0f} % of {expected.covered_of}."
+        )
+    elif expected.low is None:
+        detail = "There are too few posts of the past to give a range of likes."
+    return {
+        "sentence": sentence,
+        "detail": detail,
+        "accuracy": None if figure.accuracy is None else _percent(100 * figure.accuracy),
+        "percent": "" if figure.accuracy is None else f"{100 * figure.accuracy:.0f}",
+        "interval": figure.interval and tuple(_percent(100 * bound) for bound in figure.interval),
+        "rule": rule,
+        "protocol": _protocol(record),
+        "figures": [_figure(row) for row in record.scorers.values()],
+    }
+
+
+def _figure(row: Figure) -> dict[str, Any]:
+    """A row of the table of scorers."""
+    bounds = "" if row.interval is None else f"{100 * row.interval[0]:.1f} to {100 * row.interval[1]:.1f} %"
+    every = row.all_pairs_accuracy
+    return {
+        "heading": row.heading,
+        "for_choosing": row.for_choosing,
+        "accuracy": "-" if row.accuracy is None else f"{100 * row.accuracy:.1f} %",
+        "interval": bounds or "-",
+        "pairs": row.pairs,
+        "all_pairs": "-" if every is None else f"{100 * every:.1f} % of {row.all_pairs}",
+    }
+
+
+def _protocol(record: TrackRecord) -> str:
+    compared = "likes over the median of the posts around their time" if record.relative_likes else "likes"
+    days = record.window_days
+    return (
+        f"Each of {record.scored_posts} posts was scored as if it were new, by posts that are at least {days} days "
+        f"older. A pair is two posts within {days} days whose {compared} differ by more than {record.min_ratio:g} "
+        'times; the last column counts pairs of any ratio. "Chosen at each time" takes, at each moment of the past, '
+        "the way of scoring that was right most often before it, so its figure is the honest one. The best of the "
+        "other rows flatters itself."
+    )
+
+
+def _percent(value: float) -> float:
+    return round(min(max(value, 0.0), 100.0), 2)
+
+
+def _uri(jpeg: bytes) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
