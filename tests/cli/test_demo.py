@@ -1,7 +1,6 @@
 """`ipa-jax demo`: from nothing to results and a report; what exists is kept."""
 
 import json
-import shutil
 
 import pytest
 
@@ -18,8 +17,8 @@ SIZE = ("--accounts=20", "--posts=40", "--size=tiny")
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    """--out of a demo of two models, and what the command printed."""
-    out = tmp_path_factory.mktemp("demo") / "demo"
+    """--out of a demo of two models, named as one of several seeds would name it, and what the command printed."""
+    out = tmp_path_factory.mktemp("demo") / "seed0"
     return out, succeed("demo", f"--out={out}", *SIZE, "--configs=basic,full").stdout
 
 
@@ -46,10 +45,9 @@ def test_the_demo_makes_results_and_a_report(demo):
     assert "\n$ python -m ipa_jax train --config=full:tiny" in printed
 
 
-def test_worlds_of_several_seeds_are_pooled_and_one_that_exists_is_kept(demo, tmp_path):
-    alone, out = demo[0], tmp_path / "seeds"
-    shutil.copytree(alone, out / "seed0", ignore=shutil.ignore_patterns("full"))
-    kept = [out / "seed0" / name for name in ("world/world.json", "data/top3000", "basic/results.json")]
+def test_worlds_of_several_seeds_are_pooled_and_one_that_exists_is_kept(demo):
+    out = demo[0].parent
+    kept = [demo[0] / name for name in ("world/world.json", "data/top3000", "basic/results.json")]
     before = [path.stat().st_mtime_ns for path in kept]
     succeed("demo", f"--out={out}", *SIZE, "--configs=basic", "--seeds=0,1")
     assert [path.stat().st_mtime_ns for path in kept] == before

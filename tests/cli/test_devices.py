@@ -11,11 +11,9 @@ import numpy as np
 import pytest
 
 from benchmarks.kill_resume import logged
-from tests.helpers.commands import ROOT, command, environment, run, succeed, train_flags
+from tests.helpers.commands import ROOT, SMALLER, command, environment, run, succeed, train_flags
 
-# Smaller networks than tiny compile sooner, and still have all branches and the masked BatchNorm.
-MORE = ("--config.batch.packs=4", "--config.train.epochs=2", "--config.model.swin.depths=(1,)",
-        "--config.model.swin.heads=(1,)", "--config.model.depth.stage_sizes=(1,)", "--config.train.eval_every=4",
+MORE = (*SMALLER, "--config.batch.packs=4", "--config.train.epochs=2", "--config.train.eval_every=4",
         "--config.train.checkpoint_every=100")  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from configs.full import get_config
 from data_builders.features import journal
 from data_builders.features.store import FeatureReader
 from data_builders.posts.read import read_posts
-from tests.helpers.commands import ROOT, command, environment, fail, succeed, train_flags
+from tests.helpers.commands import ROOT, SMALLER, command, environment, fail, succeed, train_flags
 
 pytestmark = pytest.mark.xdist_group("extract")  # one process makes the store for all
 
@@ -120,7 +120,7 @@ def test_builder_and_training_accept_the_store(store, demo_world, tmp_path):
     succeed("build", config, f"--raw={demo_world}/raw", f"--features={out}", f"--data_dir={data}")
     refused = fail("train", *train_flags("full", data, tmp_path / "run"))
     assert "config.allow_random_features" in refused.stderr
-    allowed = ("--config.allow_random_features=True", "--config.train.epochs=0.2")
+    allowed = (*SMALLER, "--config.allow_random_features=True", "--config.train.epochs=0.2")
     succeed("train", *train_flags("full", data, tmp_path / "run"), *allowed)
 
 

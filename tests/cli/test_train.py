@@ -11,7 +11,7 @@ import pytest
 from benchmarks.kill_resume import logged
 from data_builders.dataset import GroupDataset
 from ipa_jax.training.export import load_export
-from tests.helpers.commands import fail, run, succeed, train_flags
+from tests.helpers.commands import SMALLER, fail, run, succeed, succeed_here, train_flags
 
 pytestmark = pytest.mark.xdist_group("train")
 
@@ -103,7 +103,7 @@ def test_a_misspelt_field_or_size_stops_at_once(demo_world, tmp_path):
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_its_images(demo_world, tmp_path):
     rates = [f"--config.optim.groups.{group}.learning_rate=1e30" for group in ("rest_decayed", "rest_plain")]
-    done = run("train", *train_flags("basic", demo_world / "data", tmp_path / "w", *rates))
+    done = run("train", *train_flags("basic", demo_world / "data", tmp_path / "w", *SMALLER, *rates))
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
     stop = json.loads((tmp_path / "w/non_finite_0.json").read_text())
     assert f"error: step {stop['step']}: the loss is" in done.stderr and "non_finite_0.json" in done.stderr
@@ -116,7 +116,7 @@ def test_pairs_train_and_cached_depth_vectors_do_as_a_frozen_resnet(demo_world, 
     """Without flip the cached vectors (float16) are those of the augmented image: nearly the same run."""
     data, runs = demo_world / "data", {}
     for kind in ("frozen", "cached"):
-        more = (f"--config.model.depth.resnet={kind}", "--config.input.flip=False", "--config.batch.by=pairs",
+        more = (*SMALLER, f"--config.model.depth.resnet={kind}", "--config.input.flip=False", "--config.batch.by=pairs",
                 "--config.train.epochs=0.2")  # fmt: skip
         succeed("train", *train_flags("full", data, tmp_path / kind, *more))
         runs[kind] = load_export(tmp_path / kind / "export")[0]
@@ -132,6 +132,6 @@ def test_pairs_train_and_cached_depth_vectors_do_as_a_frozen_resnet(demo_world, 
     losses = [[row["train/loss"] for _, row in logged(tmp_path / k) if "train/loss" in row] for k in runs]
     np.testing.assert_allclose(*losses, rtol=0.01)
     # The export of a cached run scores images that no cache holds.
-    done = succeed("evaluate", f"--export={tmp_path}/cached/export", "--split=test", "--json")
+    done = succeed_here("evaluate", f"--export={tmp_path}/cached/export", "--split=test", "--json")
     stored = json.loads((tmp_path / "cached/results.json").read_text())["test"]
     assert json.loads(done.stdout)["accuracy"] == stored["accuracy"]

@@ -10,6 +10,10 @@ from pathlib import Path
 from ipa_jax.__main__ import main
 from tests.helpers.paths import ROOT
 
+# Networks smaller than tiny: they compile sooner, and still have all branches and the masked BatchNorm.
+SMALLER = ("--config.model.swin.depths=(1,)", "--config.model.swin.heads=(1,)",
+           "--config.model.depth.stage_sizes=(1,)")  # fmt: skip
+
 
 def environment(devices: int = 1, **more: str) -> dict[str, str]:
     """The environment of a command: the devices that the host is split into, and all that tests/conftest.py sets."""

@@ -1,4 +1,4 @@
-"""Photos as the bottom-up detector reads them. numpy only: the processes that read photos import this module."""
+"""Prepares photos for the bottom-up detector. Loads NumPy only, because the processes that read photos import it."""
 
 import numpy as np
 
@@ -6,13 +6,21 @@ MEANS = np.array([102.9801, 115.9465, 122.7717], np.float32)  # of blue, green, 
 
 
 def region_input(image: np.ndarray, shorter: int = 600, longer: int = 1000) -> tuple[np.ndarray, float]:
-    """An upright RGB photo, uint8 [H, W, 3] -> the detector's input, float32 [h, w, 3] (BGR minus the means, range
-    0..255), and its im_scale: network pixels an original pixel. `shorter` and `longer` are those of `im_scale`.
+    """Resizes a photo and subtracts the means.
 
-    Raises ValueError for another shape or dtype, and for a photo so narrow that nothing of it would be left.
+    Args:
+      image: uint8 [H, W, 3], RGB, upright.
+      shorter, longer: see `im_scale`.
+
+    Returns:
+      The detector's input, float32 [h, w, 3] (BGR, 0 to 255 minus the means), and its im_scale: network pixels per
+      original pixel.
+
+    Raises:
+      ValueError: another shape or dtype, or a photo so narrow that a side would become 0.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(f"region_input: needs RGB, uint8 [H, W, 3], got {image.dtype} {list(image.shape)}")
+        raise ValueError(f"region_input: give RGB, uint8 [H, W, 3], not {image.dtype} {list(image.shape)}")
     height, width = image.shape[:2]
     scale = im_scale(height, width, shorter, longer)
     rows, columns = round(scale * height), round(scale * width)  # halves to even, as the original's resize
@@ -23,15 +31,15 @@ def region_input(image: np.ndarray, shorter: int = 600, longer: int = 1000) -> t
 
 
 def im_scale(height: int, width: int, shorter: int = 600, longer: int = 1000) -> float:
-    """The factor, in float64, that makes the shorter side `shorter` px, or the longer one `longer` if less."""
+    """Returns the factor (float64) that makes the shorter side `shorter` px, or the longer one `longer` if less."""
     scale = shorter / min(height, width)
     return longer / max(height, width) if round(scale * max(height, width)) > longer else scale
 
 
 def _resized(values: np.ndarray, axis: int, size: int, scale: float) -> np.ndarray:
-    """Bilinear along one axis, without antialiasing: result i lies at (i + 0.5) / scale - 0.5 of `values`, clamped.
+    """Resizes along one axis, bilinear, without antialiasing: result i is at (i + 0.5) / scale - 0.5, clamped.
 
-    The ratio of the rounded sizes in place of `scale` is what a resize function would use; that moves the features.
+    A resize function would use the ratio of the rounded sizes instead of `scale`, which changes the features.
     """
     last = values.shape[axis] - 1
     places = np.clip((np.arange(size) + 0.5) / scale - 0.5, 0, last)
@@ -45,9 +53,9 @@ def _resized(values: np.ndarray, axis: int, size: int, scale: float) -> np.ndarr
 
 
 def padded(image: np.ndarray, multiple: int) -> tuple[np.ndarray, tuple[int, int]]:
-    """`image` [h, w, 3] before the zeros of a canvas whose sides are the next multiples of `multiple`, and (h, w).
+    """Pads `image` [h, w, 3] with zeros at the end, to multiples of `multiple`. Returns it and (h, w).
 
-    The network undoes the padding when it is told (h, w), so that a few compiled shapes serve photos of all sizes.
+    A few compiled shapes then serve photos of all sizes. The network undoes the padding if you give it (h, w).
     """
     height, width = image.shape[:2]
     canvas = np.zeros((-(-height // multiple) * multiple, -(-width // multiple) * multiple, 3), image.dtype)

@@ -1,8 +1,8 @@
 """The bottom-up detector between its convolutions: anchors, proposals, region pooling, the choice of regions.
 
-From the behaviour of peteanderson80/bottom-up-attention (MIT) and MILVLG/bottom-up-attention.pytorch (Apache-2.0).
-Boxes are (x1, y1, x2, y2) in pixels whose ends belong to them, so a width is x2 - x1 + 1; float32. All functions that
-take jax arrays can be jitted; lists of varying length are a fixed number of rows and a count of those that are real.
+Follows peteanderson80/bottom-up-attention (MIT) and MILVLG/bottom-up-attention.pytorch (Apache-2.0).
+Boxes are float32 (x1, y1, x2, y2) in pixels. Both ends belong to the box, so its width is x2 - x1 + 1. You can jit all
+functions that take jax arrays. A list of varying length is a fixed number of rows and a count of the real ones.
 Shapes: h w the sides of a map, of 16 px cells; A anchors; R regions; C classes, background not among them.
 """
 
@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-STRIDE = 16  # px a cell
+STRIDE = 16  # px per cell
 SIDE = 14  # bins of a pooled region, per axis
-LARGEST = log(1000 / 16)  # of a predicted logarithm of a size
-SMALLEST = 16  # px of the original photo: a proposal must be larger
+LARGEST = log(1000 / 16)  # predicted logarithm of a size
+SMALLEST = 16  # px of the original photo; a proposal must be larger
 
 
 def _anchors() -> np.ndarray:
@@ -33,9 +33,9 @@ ANCHORS = _anchors()  # [12, 4] of the cell at the origin: three ratios h / w, f
 
 
 def decode(deltas: jax.Array, boxes: jax.Array) -> jax.Array:
-    """Predicted (dx, dy, dw, dh) [..., 4] moving and scaling boxes [..., 4] -> boxes [..., 4].
+    """Moves and scales boxes [..., 4] by predicted (dx, dy, dw, dh) [..., 4].
 
-    As in the original, no 1 is subtracted at the end: deltas of zero move x2 and y2 by a pixel.
+    As in the original, no 1 is subtracted at the end, so deltas of zero move x2 and y2 by a pixel.
     """
     sizes = boxes[..., 2:] - boxes[..., :2] + 1
     centres = deltas[..., :2] * sizes + (boxes[..., :2] + sizes / 2)
@@ -44,13 +44,13 @@ def decode(deltas: jax.Array, boxes: jax.Array) -> jax.Array:
 
 
 def clip(boxes: jax.Array, size: jax.Array) -> jax.Array:
-    """Boxes [..., 4] cut to an image of `size` (rows, columns)."""
+    """Cuts boxes [..., 4] to an image of `size` (rows, columns)."""
     last = (size - 1).astype(boxes.dtype)[::-1]
     return jnp.clip(boxes, 0, jnp.concatenate([last, last]))
 
 
 def overlaps(boxes: jax.Array, others: jax.Array) -> jax.Array:
-    """Intersection over union of boxes [..., 4] with others [..., 4], broadcast -> [...]."""
+    """Returns the intersection over union of boxes [..., 4] and others [..., 4], broadcast: [...]."""
     low, high = jnp.maximum(boxes[..., :2], others[..., :2]), jnp.minimum(boxes[..., 2:], others[..., 2:])
     shared = jnp.maximum(high - low + 1, 0).prod(-1)
     return shared / (_area(boxes) + _area(others) - shared)
@@ -70,18 +70,19 @@ def propose(
     proposals: int = 300,
     threshold: float = 0.7,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """One image's region proposals, the best first.
+    """Proposes regions of one image, the best first.
 
     Args:
-      logits: [h, w, 2 A], all the anchors' logits of background, then those of an object.
+      logits: [h, w, 2 A], the logits "background" of all anchors, then the logits "object".
       deltas: [h, w, 4 A], see `decode`.
-      size, cells: int [2], rows and columns of the image without padding: pixels, and cells of the map.
-      scale: im_scale, network pixels an original pixel.
-      candidates: at most so many, those of highest score, are compared.
+      size, cells: int [2], rows and columns of the image without padding, in pixels and in cells of the map.
+      scale: im_scale, network pixels per original pixel.
+      candidates: how many boxes, those with the highest scores, are compared.
       proposals: rows of the result.
-      threshold: overlap from which the better of two excludes the other.
+      threshold: if two boxes overlap by at least this much, the better one excludes the other.
 
-    Returns: boxes [proposals, 4] in network pixels, scores [proposals] in (0, 1), the count [] int32 of real rows.
+    Returns:
+      Boxes [proposals, 4] in network pixels, scores [proposals] in (0, 1), and the count [] int32 of real rows.
     """
     h, w = logits.shape[:2]
     logits, deltas = logits.astype(jnp.float32), deltas.astype(jnp.float32)
@@ -95,10 +96,10 @@ def propose(
     real = (y < cells[0]) & (x < cells[1]) & ((sides > 0) & (sides + 1 > SMALLEST * scale)).all(-1)
     scores = jnp.where(real, scores, -1).ravel()
 
-    scores, order = jax.lax.top_k(scores, min(candidates, scores.size))  # of equals the first comes first
+    scores, order = jax.lax.top_k(scores, min(candidates, scores.size))  # of equal scores, the first comes first
     boxes = boxes.reshape(-1, 4)[order]
 
-    def step(alive, _):  # one box that stays and all that it excludes; most candidates never get a turn
+    def step(alive, _):  # a box that stays excludes others; most candidates never get a turn
         best = jnp.argmax(alive)
         return alive & (overlaps(boxes[best], boxes) < threshold), (best, alive[best])
 
@@ -108,18 +109,19 @@ def propose(
 
 
 def pool(features: jax.Array, boxes: jax.Array, cells: jax.Array) -> jax.Array:
-    """RoIPool: the largest value of each bin of each region, 0 in a bin without a cell.
+    """RoIPool: takes the largest value of each bin of each region; a bin without a cell gets 0.
 
     Args:
       features: [h, w, channels], one image's map.
       boxes: [R, 4] in network pixels, inside the image.
       cells: int [2], rows and columns of the map that belong to the image.
 
-    Returns: [R, SIDE, SIDE, channels].
+    Returns:
+      [R, SIDE, SIDE, channels].
     """
     h, w, channels = features.shape
-    # An interval's maximum is that of two intervals of 2^k cells which cover it together, so with the maxima of all
-    # squares of 2^k x 2^l cells at hand a bin reads four vectors, whatever its size.
+    # Two intervals of 2^k cells cover any interval. So if the maxima of all squares of 2^k x 2^l cells are known, a bin
+    # reads four vectors, whatever its size.
     squares = _doubled(_doubled(features, 0, h), 2, w)  # [K, h, L, w, channels]
     wide = squares.shape[2]
     squares = squares.reshape(-1, channels)
@@ -134,10 +136,11 @@ def pool(features: jax.Array, boxes: jax.Array, cells: jax.Array) -> jax.Array:
 
 @lru_cache
 def bins(side: int) -> tuple[np.ndarray, np.ndarray]:
-    """First cell of each of SIDE bins and the one after the last, both [side + 2, SIDE] int32, counted from a region's
-    first cell: row n is for regions of n cells (row 0 for none), on a map of `side` cells.
+    """Returns the first cell of each of SIDE bins and the one after the last, both [side + 2, SIDE] int32.
 
-    The original divides in float32. Under jit XLA would multiply by the reciprocal: some bins would grow by a cell.
+    They are counted from a region's first cell. Row n is for regions of n cells (row 0 for none), on a map of `side`
+    cells. The original divides in float32. Under jit, XLA would multiply by the reciprocal, and some bins would grow by
+    a cell.
     """
     size = np.arange(side + 2, dtype=np.float32)[:, None] / np.float32(SIDE)
     p = np.arange(SIDE, dtype=np.float32)
@@ -145,22 +148,22 @@ def bins(side: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _levels(side: int) -> int:
-    """How many powers of two the bins of a map of `side` cells need."""
+    """Returns how many powers of two the bins of a map of `side` cells need."""
     start, end = bins(side)
     return int(min((end - start).max(), side)).bit_length()
 
 
 def _doubled(values: jax.Array, axis: int, side: int) -> jax.Array:
-    """The maxima of 1, 2, 4, ... values along an axis, from each on; stacked before that axis."""
+    """Returns the maxima of the next 1, 2, 4, ... values along an axis, stacked before that axis."""
     levels = [values]
-    for k in range(_levels(side) - 1):  # what rolls over the end is part of no region
+    for k in range(_levels(side) - 1):  # no region reads what rolls over the end
         levels.append(jnp.maximum(levels[-1], jnp.roll(levels[-1], -(2**k), axis)))
     return jnp.stack(levels, axis)
 
 
 def _covers(first: jax.Array, last: jax.Array, side: int, valid: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Cells [R] where regions begin and end -> for each bin the starts [2, R, SIDE] of two intervals that cover it,
-    the logarithm [R, SIDE] of their length, and whether there is a cell in it [R, SIDE]."""
+    """Cells [R] where regions begin and end -> for each bin the starts [2, R, SIDE] of two intervals that cover it, the
+    logarithm [R, SIDE] of their length, and whether the bin has a cell [R, SIDE]."""
     size = jnp.clip(last - first + 1, 1, side + 1)
     start, end = (jnp.clip(first[:, None] + jnp.asarray(table)[size], 0, valid) for table in bins(side))
     powers = np.array([max(n, 1).bit_length() - 1 for n in range(side + 2)], np.int32)
@@ -169,15 +172,16 @@ def _covers(first: jax.Array, last: jax.Array, side: int, valid: jax.Array) -> t
 
 
 def confidence(boxes: jax.Array, probabilities: jax.Array, count: jax.Array, threshold: float = 0.3) -> jax.Array:
-    """The largest probability of each box among the classes in which no better box excludes it; -1 past `count`.
+    """Returns each box's largest probability among the classes in which no better box excludes it.
 
     Args:
       boxes: [R, 4] in pixels of the original photo.
       probabilities: [R, C], without the background's.
-      count: int [], the boxes that are real.
-      threshold: overlap from which the more probable of two boxes excludes the other in a class.
+      count: int [], how many boxes are real.
+      threshold: if two boxes overlap by at least this much, the more probable one excludes the other in a class.
 
-    Returns: [R] float32.
+    Returns:
+      [R] float32, -1 from `count` on.
     """
     number = jnp.arange(len(boxes))
     real = number < count
@@ -196,12 +200,20 @@ def confidence(boxes: jax.Array, probabilities: jax.Array, count: jax.Array, thr
 def choose(
     confidence: jax.Array, count: jax.Array, min_boxes: int = 10, max_boxes: int = 100, threshold: float = 0.2
 ) -> tuple[jax.Array, jax.Array]:
-    """The boxes of an image, by the released extractor's rule, from `confidence` [R], -1 past `count`.
+    """Chooses the boxes of an image by the released extractor's rule.
 
-    Those of at least `threshold`, in the order in which they came; if these are fewer than `min_boxes` or more than
-    `max_boxes`, that many of the largest, by descending confidence. Raises ValueError for min_boxes > max_boxes.
+    The rule takes the boxes with a confidence of at least `threshold`, in the order in which they come. If these are
+    fewer than `min_boxes` or more than `max_boxes`, it takes that many by descending confidence.
 
-    Returns: their numbers [min(R, max_boxes)] int32, and the count [] int32 of rows that are real.
+    Args:
+      confidence: [R], -1 from `count` on.
+      count: int [], how many boxes are real.
+
+    Returns:
+      The indices [min(R, max_boxes)] int32, and the count [] int32 of rows that are real.
+
+    Raises:
+      ValueError: min_boxes > max_boxes.
     """
     if min_boxes > max_boxes:
         raise ValueError(f"choose: min_boxes {min_boxes} is more than max_boxes {max_boxes}")

@@ -1,7 +1,7 @@
-"""What DEKR sees of a photo: an isotropic resize onto a canvas with black bands, and the way back.
+"""Puts photos on canvases for DEKR, resized with equal factors and with black bands, and converts points back.
 
-Behaviour of HRNet/DEKR (MIT; "Bottom-Up Human Pose Estimation Via Disentangled Keypoint Regression", CVPR 2021), in
-closed form. Runs in reading processes: numpy alone.
+Follows HRNet/DEKR (MIT; "Bottom-Up Human Pose Estimation Via Disentangled Keypoint Regression", CVPR 2021), in closed
+form. Loads NumPy only, because the processes that read photos import it.
 """
 
 from dataclasses import dataclass
@@ -9,23 +9,23 @@ from functools import cached_property
 
 import numpy as np
 
-MULTIPLE = 32  # the branch at 1/32 must come back to the size of the others exactly
+MULTIPLE = 32  # px: the branch at 1/32 must upsample exactly to the others' size
 
 
 class AspectError(ValueError):
-    """A photo so long that its canvas would be out of bounds: store nobody, with the message as the reason."""
+    """The photo is too long for a canvas. Store it without people."""
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """Sizes and maps between a photo and its canvases.
+    """The sizes of a photo and its canvases, and the maps between them.
 
-    A canvas pixel (x', y') of scale s is x' = k (x - c_x) + W_s / 2, y' = k (y - c_y) + H_s / 2 of the photo's (x, y):
-    pixel indices, no half-pixel shift, no rotation.
+    The photo's pixel (x, y) is at x' = k (x - c_x) + W_s / 2, y' = k (y - c_y) + H_s / 2 on the canvas of scale s.
+    These are pixel indices, without half-pixel shift or rotation.
 
     Attributes:
-      height, width: of the photo, pixels.
-      side: target of its shorter side, pixels (512 for the W32 network, 640 for the W48).
+      height, width: of the photo, in pixels.
+      side: the wanted shorter side, in pixels (512 for the W32 network, 640 for the W48 one).
     """
 
     height: int
@@ -41,7 +41,7 @@ class Geometry:
 
     @property
     def centre(self) -> tuple[int, int]:
-        """(x, y) that lands in the middle of the canvas: whole pixels, half a pixel past the middle of odd sides."""
+        """(x, y) of the photo that is in the middle of the canvas: whole pixels, odd sides rounded up."""
         return int(self.width / 2 + 0.5), int(self.height / 2 + 0.5)
 
     def canvas(self, scale: float = 1.0) -> tuple[int, int]:
@@ -49,47 +49,46 @@ class Geometry:
         return int(self.base[0] * scale), int(self.base[1] * scale)
 
     def extent(self, scale: float = 1.0) -> tuple[float, float]:
-        """(x, y) size of the part of the plane that the canvas shows, in the original's unit of 200 pixels."""
+        """(x, y): size of the part of the plane that the canvas shows, in the original's unit of 200 pixels."""
         rows, columns = self.canvas(scale)
         if self.width < self.height:
             return self.width / 200, rows / columns * self.width / 200
         return columns / rows * self.height / 200, self.height / 200
 
     def factor(self, scale: float = 1.0) -> float:
-        """k, canvas pixels per pixel of the photo."""
+        """Returns k, canvas pixels per pixel of the photo."""
         return self.canvas(scale)[1] / (200 * self.extent(scale)[0])
 
     def forward(self, scale: float = 1.0) -> np.ndarray:
-        """float64 [2, 3]: (x, y, 1) of the photo to (x', y') of the canvas."""
+        """Returns float64 [2, 3], which maps (x, y, 1) of the photo to (x', y') of the canvas."""
         (rows, columns), (x, y), k = self.canvas(scale), self.centre, self.factor(scale)
         return np.array([[k, 0, columns / 2 - k * x], [0, k, rows / 2 - k * y]])
 
     def inverse(self, scale: float = 1.0) -> np.ndarray:
-        """float64 [2, 3]: (x', y', 1) of the canvas to (x, y) of the photo."""
+        """Returns float64 [2, 3], which maps (x', y', 1) of the canvas to (x, y) of the photo."""
         (rows, columns), (x, y), k = self.canvas(scale), self.centre, self.factor(scale)
         return np.array([[1 / k, 0, x - columns / 2 / k], [0, 1 / k, y - rows / 2 / k]])
 
     def to_image(self, points: np.ndarray) -> np.ndarray:
-        """Points [..., 2] (x, y) of the base canvas in the photo's pixels, float64; outside points stay outside."""
+        """Converts points [..., 2] (x, y) from the base canvas to the photo's pixels, float64. Nothing is clipped."""
         return np.asarray(points, np.float64) / self.factor() + self.inverse()[:, 2]
 
 
 def canvas(image: np.ndarray, side: int, scale: float = 1.0, *, max_aspect: float = 4.0) -> tuple[np.ndarray, Geometry]:
-    """The canvas of a photo for one test scale.
+    """Draws a photo on its canvas for one test scale.
 
     Args:
       image: uint8 [H, W, 3], RGB, upright.
-      side: target of the shorter side in pixels.
+      side: the wanted shorter side, in pixels.
       scale: test scale.
-      max_aspect: the longest photo that is taken, longer side over shorter.
+      max_aspect: the largest ratio of the longer side to the shorter one.
 
     Returns:
-      uint8 [H_s, W_s, 3] (divide by 255 and normalise for the network), and the geometry that is the same for all
-      scales.
+      uint8 [H_s, W_s, 3] (normalise it for the network), and the geometry, which is the same for all scales.
 
     Raises:
       AspectError: the photo is longer than `max_aspect`.
-      ValueError: the image is no uint8 RGB array, or its canvas has a side that 32 does not divide.
+      ValueError: the image is not a uint8 RGB array, or a side of its canvas is not a multiple of 32.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise ValueError(f"a photo is uint8 [H, W, 3]; got {image.dtype} {image.shape}")
@@ -97,10 +96,7 @@ def canvas(image: np.ndarray, side: int, scale: float = 1.0, *, max_aspect: floa
     geometry = Geometry(height, width, side)
     shorter, longer = sorted((height, width))
     if longer > max_aspect * shorter:
-        raise AspectError(
-            f"a photo of {geometry.width} x {geometry.height} px is longer than {max_aspect:g}:1, "
-            "the bound on what the pose network is given"
-        )
+        raise AspectError(f"a photo of {width} x {height} px is longer than {max_aspect:g}:1, the pose network's limit")
     rows, columns = geometry.canvas(scale)
     if rows % MULTIPLE or columns % MULTIPLE or not rows:
         raise ValueError(
@@ -111,7 +107,7 @@ def canvas(image: np.ndarray, side: int, scale: float = 1.0, *, max_aspect: floa
 
 
 def warp(image: np.ndarray, geometry: Geometry, scale: float = 1.0) -> np.ndarray:
-    """`canvas` without its checks: exact bilinear sampling, 0 outside the photo, no antialiasing, uint8 (nearest).
+    """Does what `canvas` does, without its checks: bilinear sampling, 0 outside the photo, no antialiasing, uint8.
 
     The map does not rotate, so rows and columns are sampled one after the other.
     """
@@ -124,7 +120,7 @@ def warp(image: np.ndarray, geometry: Geometry, scale: float = 1.0) -> np.ndarra
 
 
 def _sampled(image: np.ndarray, positions: np.ndarray, axis: int) -> np.ndarray:
-    """`image` [h, w, c] at fractional positions along one axis, float32; each neighbour outside counts 0."""
+    """Samples `image` [h, w, c] at fractional positions along one axis, float32. Neighbours outside count 0."""
     size = image.shape[axis]
     low = np.floor(positions).astype(int)
     share = positions - low
@@ -137,5 +133,5 @@ def _sampled(image: np.ndarray, positions: np.ndarray, axis: int) -> np.ndarray:
 
 
 def _up64(length: float) -> int:
-    """A multiple of 64 near `length`, as the original rounds: less than 1 above a multiple stays there."""
+    """Rounds up to a multiple of 64 as the original does: less than 1 above a multiple is rounded down to it."""
     return 64 * int((length + 63) // 64)

@@ -1,10 +1,10 @@
 """HRNet (arXiv 1908.07919): branches of several resolutions side by side, ported from HRNet/DEKR (MIT).
 
-Parameter names follow the official checkpoints, but a stage's modules, which are alike, are held as one with a leading
+Parameter names follow the official checkpoints. A stage's modules are alike, so they are held as one with a leading
 axis and run in a loop: unrolled, the network takes five to ten times as long to compile and up to twice as long to run.
-`stage3.1.fuse_layers.2.0.1.0.weight` is params["stage3"]["fuse_layers_2_0_1_0"]["kernel"][1] (STACKED is for KeyMaps),
-the running statistics are in batch_stats as `mean` and `var`.
-Shapes: N images, H W their sides, C = width; branch i has C * 2 ** i channels at 1 / (4 * 2 ** i) of the sides.
+`stage3.1.fuse_layers.2.0.1.0.weight` is params["stage3"]["fuse_layers_2_0_1_0"]["kernel"][1] (KeyMaps use STACKED). The
+running statistics are in batch_stats as `mean` and `var`.
+Shapes: N images, H W their sides, C = width. Branch i has C * 2 ** i channels at 1 / (4 * 2 ** i) of the sides.
 """
 
 from typing import Any
@@ -17,17 +17,17 @@ from third_party_ports.layers.batch_norm import BatchNorm
 from third_party_ports.layers.linear import Linear
 from third_party_ports.resnet import Bottleneck
 
-STACKED = r"stage\d"  # names with a number after them that are packed on a leading axis
+STACKED = r"stage\d"  # names that stand before a number and are packed on a leading axis
 
 
 class HRNet(nn.Module):
-    """Images to one map for each branch. Inference only: batch norm uses its running statistics.
+    """Computes a map per branch. For inference only: batch norm uses its running statistics.
 
     Attributes:
       width: C of the branch of the highest resolution; 32 and 48 have official weights.
-      modules: of each stage after the first; stage s = 2, 3, ... has s branches.
+      modules: how many each stage after the first has; stage s = 2, 3, ... has s branches.
       blocks: residual blocks of the first stage, and of each branch in a module.
-      stem: channels before the branches; the first stage puts out four times as many.
+      stem: channels before the branches; the first stage returns four times as many.
       dtype: of the computation; parameters and statistics stay float32.
     """
 
@@ -42,7 +42,7 @@ class HRNet(nn.Module):
         """Normalised RGB images [N, H, W, 3] -> the last stage's branches, the highest resolution first, and by name
         `stem`, `layer1` and `stage{s}_branch{i}` (the stage's output), all [N, H', W', C'].
 
-        Raises ValueError where H or W is no multiple of `multiple`.
+        Raises ValueError if H or W is not a multiple of `multiple`.
         """
         height, width = images.shape[1:3]
         if height % self.multiple or width % self.multiple:
@@ -59,7 +59,7 @@ class HRNet(nn.Module):
 
         names = ("transition1_0_0", "transition1_0_1")
         branches = [nn.relu(conv_norm(x, self.width, names, self.dtype))]
-        coarsest = x  # the first new branch starts from layer1 too, each later one from the branch before it
+        coarsest = x  # the first new branch also starts from layer1, each later one from the branch before it
         for s, modules in enumerate(self.modules, start=1):
             names = (f"transition{s}_{s}_0_0", f"transition{s}_{s}_0_1")
             branches.append(nn.relu(conv_norm(coarsest, self.width * 2**s, names, self.dtype, stride=2)))
@@ -76,15 +76,15 @@ class HRNet(nn.Module):
 
 
 class Exchange(nn.Module):
-    """Residual blocks on each branch, then each output is the sum of all branches brought to its resolution."""
+    """Runs residual blocks on each branch. Each output is the sum of all branches at its resolution."""
 
     blocks: int
     dtype: Any
 
     @nn.compact
     def __call__(self, branches: list[jax.Array], _: None) -> tuple[list[jax.Array], None]:
-        """Maps [N, H / 2 ** i, W / 2 ** i, C * 2 ** i] -> as many of the same shapes; nothing else goes in or out of
-        a turn of the loop."""
+        """Maps [N, H / 2 ** i, W / 2 ** i, C * 2 ** i] -> as many of the same shapes. The loop over modules carries
+        nothing else."""
         branches = list(branches)
         for i in range(len(branches)):
             for b in range(self.blocks):
@@ -97,7 +97,7 @@ class Exchange(nn.Module):
         return summed, None
 
     def _brought(self, x: jax.Array, j: int, i: int, widths: list[int]) -> jax.Array:
-        """Branch j at the resolution and width of branch i."""
+        """Brings branch j to the resolution and width of branch i."""
         layer = f"fuse_layers_{i}_{j}"
         if j > i:
             return upsample_nearest(
@@ -112,12 +112,12 @@ class Exchange(nn.Module):
 
 
 def _repeated(modules: int) -> type[nn.Module]:
-    """Exchange, `modules` times in a row, with parameters of its own each time."""
+    """Returns Exchange `modules` times in a row, each time with its own parameters."""
     return nn.scan(Exchange, variable_axes={"params": 0, "batch_stats": 0}, split_rngs={"params": True}, length=modules)
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut: [N, H, W, C] -> [N, H, W, C]."""
+    """Two 3x3 convolutions with a shortcut: [N, H, W, C] -> [N, H, W, C]."""
 
     dtype: Any
 
@@ -131,8 +131,10 @@ class BasicBlock(nn.Module):
 def conv_norm(
     x: jax.Array, width: int, names: tuple[str, str], dtype: Any, *, side: int = 3, stride: int = 1
 ) -> jax.Array:
-    """A convolution without bias and its batch norm, called as `names` in the module whose compact method calls this:
-    [N, H, W, C] -> [N, H / stride, W / stride, width]. `side` is 1 or 3."""
+    """A convolution without bias and its batch norm: [N, H, W, C] -> [N, H / stride, W / stride, width].
+
+    Call it in a module's compact method; the two get the `names` there. `side` is 1 or 3.
+    """
     if side == 1:
         x = Linear(width, use_bias=False, dtype=dtype, name=names[0])(x[:, ::stride, ::stride])
     else:  # the padding is symmetric: "SAME" pads even sizes after the end only

@@ -1,8 +1,8 @@
 """DEKR (arXiv 2104.02300): heatmaps and offsets of all persons' keypoints in one pass, ported from HRNet/DEKR (MIT).
 
-Parameter names follow the official checkpoints; the keypoints' branches, which are alike, are held as one with a
+Parameter names follow the official checkpoints. The keypoints' branches are alike, so they are held as one with a
 leading axis K and run in a loop: `offset_feature_layers.3.0.bn.weight` is
-params["offset_feature_layers_0"]["bn"]["scale"][3]. Poses are made of the two maps by `third_party_ports.dekr.poses`.
+params["offset_feature_layers_0"]["bn"]["scale"][3]. `third_party_ports.dekr.poses` makes poses from the two maps.
 Shapes: N images, H W their sides, h = H / 4, w = W / 4, K keypoints.
 """
 
@@ -25,12 +25,12 @@ KEYS = KeyMap(
     ignored=r"(.*\.)?num_batches_tracked|offset_feature_layers\.\d+\.\d+\.regular_matrix",
     stacked=rf"({hrnet.STACKED}|offset_feature_layers|offset_final_layer)\.(\d+)(\..+)",
 )
-TAPS = np.stack(np.divmod(np.arange(9), 3), -1) - 1  # [9, 2]: (row, column) of a 3x3 kernel's taps about its centre
+TAPS = np.stack(np.divmod(np.arange(9), 3), -1) - 1  # [9, 2]: (row, column) of a 3x3 kernel's taps around its centre
 SHIFT = 3  # pixels; output i lies on input column 4 i, and the mirror of that column on 4 (w - 1 - i) + 3
 
 
 class DEKR(nn.Module):
-    """Images to a heatmap of each keypoint and of the persons' centres, and offsets from pixels to keypoints.
+    """Computes heatmaps of the keypoints and of the persons' centres, and offsets from pixels to keypoints.
 
     Attributes:
       width: C of HRNet; 32 and 48 have official weights.
@@ -38,7 +38,7 @@ class DEKR(nn.Module):
       modules: of HRNet's stages.
       blocks: residual blocks, of HRNet.
       stem: channels of HRNet's stem.
-      offset_width: channels of each keypoint in the offset head.
+      offset_width: channels per keypoint in the offset head.
       dtype: of the computation; parameters, statistics, sampling positions and the final layers stay float32.
     """
 
@@ -54,10 +54,10 @@ class DEKR(nn.Module):
     def __call__(self, canvases: jax.Array) -> tuple[jax.Array, jax.Array, dict[str, jax.Array]]:
         """Normalised RGB images [N, H, W, 3] -> heat [N, h, w, K + 1] float32 (unbounded, the centre last), offset
         [N, h, w, 2 K] float32 (x_0, y_0, x_1, ...: pixel minus keypoint, in map pixels), and by name HRNet's
-        intermediates, `heatmap`, `offset`, and of keypoint 0's first block `adapt0_offsets` [N, h, w, 18] (dy_0, dx_0,
-        dy_1, ...: how far its taps lie from a 3x3 kernel's) and `adapt0_out` [N, h, w, offset_width].
+        intermediates, `heatmap`, `offset`, and for keypoint 0's first block `adapt0_offsets` [N, h, w, 18] (dy_0, dx_0,
+        dy_1, ...: how far its taps are from a 3x3 kernel's) and `adapt0_out` [N, h, w, offset_width].
 
-        Raises ValueError where H or W is no multiple of 32 (of 4 * 2 ** len(modules)).
+        Raises ValueError if H or W is not a multiple of 32 (of 4 * 2 ** len(modules)).
         """
         backbone = HRNet(self.width, self.modules, self.blocks, self.stem, self.dtype)
         nn.share_scope(self, backbone)  # the official names have no prefix
@@ -83,14 +83,14 @@ class DEKR(nn.Module):
 
 
 class AdaptiveBlock(nn.Module):
-    """A 3x3 convolution, beside a shortcut, whose taps are moved at each pixel by an affine map read from the input."""
+    """A 3x3 convolution with a shortcut. At each pixel, an affine map computed from the input moves the taps."""
 
     dtype: Any
 
     @nn.compact
     def __call__(self, _: None, x: jax.Array) -> tuple[None, tuple[jax.Array, jax.Array]]:
-        """[N, h, w, C] -> the same shape, and how far each of TAPS is moved, [N, h, w, 9, 2] float32 (row, column).
-        Nothing else goes in or out of a turn of the loop."""
+        """[N, h, w, C] -> the same shape, and how far each of TAPS is moved, [N, h, w, 9, 2] float32 (row, column). The
+        loop over keypoints carries nothing else."""
         width = x.shape[-1]
         matrix = _Kernel(4, name="transform_matrix_conv")(width)
         translation = _Kernel(2, name="translation_conv")(width)
@@ -135,16 +135,21 @@ class _Final(nn.Module):
 
 
 def _each(module: type[nn.Module]) -> type[nn.Module]:
-    """`module` for each keypoint in turn, each with its own parameters. A turn's samples fit the cache: all keypoints
-    at once took three times as long, and the samples of all of them fill hundreds of megabytes."""
+    """Runs `module` for one keypoint after the other, each with its own parameters.
+
+    The samples of one keypoint fit the cache. All keypoints at once took three times as long, and their samples fill
+    hundreds of megabytes.
+    """
     return nn.scan(module, variable_axes={"params": 0, "batch_stats": 0}, split_rngs={"params": True})
 
 
 def sample(x: jax.Array, rows: jax.Array, columns: jax.Array) -> jax.Array:
-    """Maps [N, h, w, C] sampled bilinearly at `rows` and `columns` [N, h, w] float32 pixels: [N, h, w, C] of x's dtype.
-    Each of a position's four neighbours counts 0 where it lies outside the map."""
+    """Samples maps [N, h, w, C] bilinearly at `rows` and `columns` [N, h, w] float32 pixels: [N, h, w, C] of x's dtype.
+
+    Neighbours outside the map count 0.
+    """
     n, h, w, c = x.shape
-    # Two rings of zeros: a position in or beyond them has zeros on all four sides, so it may be moved to the rim.
+    # Two rings of zeros: a position in or beyond them has zeros on all four sides, so it can be moved to the border.
     framed = jnp.pad(x, ((0, 0), (2, 2), (2, 2), (0, 0))).reshape(-1, c)
     above, left = jnp.floor(rows), jnp.floor(columns)
     fy, fx = ((place - corner).astype(x.dtype)[..., None] for place, corner in ((rows, above), (columns, left)))
@@ -161,7 +166,9 @@ def sample(x: jax.Array, rows: jax.Array, columns: jax.Array) -> jax.Array:
 
 
 def mirrored(canvases: jax.Array) -> jax.Array:
-    """Canvases [N, H, W, 3] for the flip test: mirrored left-right, then moved left by SHIFT pixels, so that the mirror
-    images of the output's pixels lie on output pixels; the last SHIFT columns stay the mirror's."""
+    """Mirrors canvases [N, H, W, 3] for the flip test, and moves them left by SHIFT pixels.
+
+    The mirror images of the output's pixels are then on output pixels. The last SHIFT columns stay as they are.
+    """
     flipped = canvases[:, :, ::-1]
     return jnp.concatenate([flipped[:, :, SHIFT:], flipped[:, :, -SHIFT:]], 2)

@@ -1,18 +1,18 @@
-"""DEKR's pose NMS: candidates that have most keypoints in common are one person. A distance rule; OKS plays no part.
+"""DEKR's pose NMS: candidates that have most keypoints in common are one person.
 
-Behaviour of HRNet/DEKR (MIT).
+Follows HRNet/DEKR (MIT). The rule compares distances; it does not use OKS.
 """
 
 import numpy as np
 
 
 def neighbours(points: np.ndarray, share: float, count: int) -> np.ndarray:
-    """Which candidates lie near which: bool [n, n], row i says who is near i. Not symmetric.
+    """Returns bool [n, n]; row i says which candidates are near i. It is not symmetric.
 
     Args:
       points: [n, 17, 2].
-      share: of the diagonal of i's extent; a keypoint nearer than that is common.
-      count: more than so many keypoints must be common.
+      share: a keypoint is common if it is nearer than this share of the diagonal of i's extent.
+      count: candidates are near if more than this many keypoints are common.
     """
     reach = share * np.linalg.norm(np.ptp(points, axis=1), axis=-1)
     distance = np.linalg.norm(points[:, None] - points[None], axis=-1)
@@ -20,16 +20,16 @@ def neighbours(points: np.ndarray, share: float, count: int) -> np.ndarray:
 
 
 def keep(near: np.ndarray, heat: np.ndarray, most: int) -> list[int]:
-    """The candidates that stay, in the order in which they were kept.
+    """Chooses the candidates that stay, in the order in which they are kept.
 
-    Each candidate not yet gone speaks for all that are near it, gone ones included: the best of them by heat (the
-    first of equals) stays and all are gone; nothing happens where the best is gone. This is the original's rule, which
-    can keep two of a chain and lose what a greedy NMS would keep.
+    Each candidate that is left forms a group with all candidates near it, including those that are gone already. The
+    best of the group by heat (of equals, the first) stays and the group is gone; if the best is gone already, nothing
+    happens. This is the original's rule. It can keep two of a chain, and lose what a greedy NMS would keep.
 
     Args:
-      near: bool [n, n] of `neighbours`.
-      heat: [n], the mean keypoint heat of each.
-      most: of more than this many, the ones of the highest heat stay, descending.
+      near: bool [n, n] from `neighbours`.
+      heat: [n], each candidate's mean keypoint heat.
+      most: if more candidates stay, only this many with the highest heat do, descending.
     """
     gone = np.zeros(len(heat), bool)
     kept = []
@@ -38,7 +38,7 @@ def keep(near: np.ndarray, heat: np.ndarray, most: int) -> list[int]:
             continue
         group = np.flatnonzero(near[i])
         if len(group) == 0:
-            group = np.array([i])  # all its points are one: not even near itself
+            group = np.array([i])  # all its points coincide, so it is not even near itself
         best = group[np.argmax(heat[group])]
         if not gone[best]:
             kept.append(int(best))

@@ -1,6 +1,6 @@
-"""DEKR's scoring net: how good a pose looks, from its 17 keypoints alone (HRNet/DEKR, MIT).
+"""DEKR's scoring net: how good a pose looks, judged from its 17 keypoints (HRNet/DEKR, MIT).
 
-It changes only a person's score, which its output multiplies. File: rescore/final_rescore_coco_kpt.pth.
+Its output multiplies a person's score and changes nothing else. The file is rescore/final_rescore_coco_kpt.pth.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,13 +19,13 @@ KEYS = KeyMap(wrappers=("best_state_dict", "state_dict"))
 # Pairs of keypoints, (a, b): the vector from b to a.
 LIMBS = np.array([(0, 1), (0, 2), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 6), (5, 7), (5, 11), (6, 8), (6, 12),
                   (7, 9), (8, 10), (11, 12), (11, 13), (12, 14), (13, 15), (14, 16)])  # fmt: skip
-TORSO = [9, 11]  # limbs from shoulder to hip: their mean length is the unit
+TORSO = [9, 11]  # limbs from shoulder to hip; their mean length is the unit
 FEATURES = 3 * len(LIMBS) + KEYPOINTS
-BATCH = 32  # people scored at once: one shape to compile
+BATCH = 32  # people scored at once, so that one shape is compiled
 
 
 class Rescorer(nn.Module):
-    """Three layers; the output estimates a pose's OKS, is not bounded and can be negative.
+    """Three layers. The output estimates a pose's OKS. It is not bounded and can be negative.
 
     Attributes:
       widths: of the hidden layers.
@@ -37,7 +37,7 @@ class Rescorer(nn.Module):
 
     @nn.compact
     def __call__(self, features: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """[N, 74] of `pose_features` -> [N] float32, 0 for a NaN, and by name the hidden layers `l1`, `l2`."""
+        """[N, 74] from `pose_features` -> [N] float32, 0 instead of NaN, and by name the hidden layers `l1`, `l2`."""
         x, out = features, {}
         for i, width in enumerate(self.widths, start=1):
             x = out[f"l{i}"] = nn.relu(Linear(width, dtype=self.dtype, name=f"l{i}")(x))
@@ -46,14 +46,14 @@ class Rescorer(nn.Module):
 
 
 def pose_features(keypoints: np.ndarray) -> np.ndarray:
-    """What the net sees of people.
+    """Computes the net's input.
 
     Args:
-      keypoints: [N, 17, 3], x and y in pixels of the image, score.
+      keypoints: [N, 17, 3], x and y in pixels of the image, and score.
 
     Returns:
-      float32 [N, 74]: vectors of the 19 limbs (dx, dy of each), their lengths, both in units of the torso (at least 1
-      pixel), and the keypoints' scores.
+      float32 [N, 74]: vectors of the 19 limbs (dx, dy of each) and their lengths, both in units of the torso (at least
+      1 pixel), and the keypoints' scores.
     """
     keypoints = np.asarray(keypoints, np.float32)
     vectors = keypoints[:, LIMBS[:, 0], :2] - keypoints[:, LIMBS[:, 1], :2]
@@ -63,7 +63,7 @@ def pose_features(keypoints: np.ndarray) -> np.ndarray:
 
 
 def rescorer(variables: Mapping[str, Any], network: Rescorer | None = None) -> Callable[[np.ndarray], np.ndarray]:
-    """The net as `poses.people` takes it: keypoints [N, 17, 3] in pixels of the image -> factors float32 [N]."""
+    """Returns the net as `poses.people` takes it: keypoints [N, 17, 3] in image pixels -> factors float32 [N]."""
     apply = jax.jit((network or Rescorer()).apply)
 
     def factors(keypoints: np.ndarray) -> np.ndarray:
