@@ -21,6 +21,7 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
+    "rank": Command("ipa_jax.rank", "your own photos in order, with reasons and a track record"),
     "demo": Command("ipa_jax.experiments.demo", "the whole job on a drawn world, from photos to a report"),
     "fetch": Command("third_party_ports.fetch", "download and convert the networks' published weights"),
     "extract": Command("data_builders.extract", "photos to features: poses, backgrounds, captions, depth"),
