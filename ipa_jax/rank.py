@@ -22,11 +22,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--photos", type=Path, nargs="+", help="photos, or folders of photos, to rank")
     parser.add_argument("--account", help="whose history, if it holds several accounts")
     parser.add_argument("--out", type=output_folder, default="ranking", help="folder to write (default: ranking)")
-    parser.add_argument("--scorer", default="auto", choices=("auto", "model", "retrieval", "probe", "mean"),
-                        help="what ranks (default: auto, the one that was right most often on the account's past)")  # fmt: skip
-    parser.add_argument("--export", type=Path, help="the export/ folder of a trained model, for --scorer=model and auto")
-    parser.add_argument("--profile", default="light", choices=("light", "paper"), help="networks that describe photos: "
-                        "light comes with pip, paper needs the downloads of `ipa-jax fetch` (default: light)")  # fmt: skip
+    scorers, profiles = ("auto", "model", "retrieval", "probe", "mean"), ("light", "paper")
+    text = "what ranks (default: auto, the one that was right most often on the account's past)"
+    parser.add_argument("--scorer", default="auto", choices=scorers, help=text)
+    parser.add_argument("--export", type=Path, help="the export/ folder of a trained model, for model and auto")
+    text = "what describes photos: networks that come with pip, or those of `ipa-jax fetch` (default: light)"
+    parser.add_argument("--profile", default="light", choices=profiles, help=text)
     parser.add_argument("--weights", type=Path, default=Path("weights"), help="folder of the paper profile's weights")
     parser.add_argument("--pick", help="mark the best N photos, or N%% of them, as picked")
     parser.add_argument("--ratings", action="store_true", help="write stars beside the photos, as XMP sidecars")

@@ -1,19 +1,18 @@
 """The whole of `ipa-jax rank`: opens a history, describes its photos and the new ones, ranks, writes the files."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from configs import full, light
-from ml_collections import ConfigDict
-
 from data_builders.features.photo_store import PhotoFeatures, features_of, store_beside
-from data_builders.photos import PhotoError
 from data_builders.posts.hidden_likes import hidden_likes
 from data_builders.posts.history import History, open_history
+from ml_collections import ConfigDict
+
+from configs import full, light
+from data_builders.photos import PhotoError
 from ipa_jax.applications import rank_page, ranking_files, ratings
 from ipa_jax.applications.export_model import ExportModel
 from ipa_jax.applications.history_bank import HistoryBank, history_bank
@@ -87,9 +86,8 @@ def run(asked: Asked, out: Path, *, made_up: bool = False) -> Ranking:
     bank, digests = _bank(history, config, store)
     photos = _photos(files, config, store)
     notes = _notes(photos, others, set(digests))
-    ranking = rank(
-        bank, photos.described, config.data.to_dict(), scorer=asked.scorer, pick=asked.pick, model=model, seed=config.seed
-    )
+    options = config.data.to_dict()
+    ranking = rank(bank, photos.described, options, scorer=asked.scorer, pick=asked.pick, model=model, seed=config.seed)
     for line in (*_table(ranking), *notes, "", ranking.verdict):
         print(line)
     _write(ranking, history, bank, photos, digests, asked, out, store, notes, made_up)
