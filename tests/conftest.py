@@ -9,6 +9,20 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"  # most of the time is compilation: little is computed
 
 
+# The files that take longest, which start first, so that the workers end together.
+FIRST = (
+    "cli/test_extract.py", "third_party_ports/test_verify.py", "cli/test_demo.py", "cli/test_make_tables.py",
+    "cli/test_choice_runs.py", "cli/test_devices.py", "ipa_jax/training/test_steps.py", "cli/test_peer_runs.py",
+    "cli/test_protocols.py", "cli/test_resume.py", "ipa_jax/peers/test_peers.py", "cli/test_train.py",
+    "third_party_ports/adabins/test_network.py", "third_party_ports/bottom_up/test_detector.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items):
+    place = {Path(__file__).parent / file: number for number, file in enumerate(FIRST)}
+    items.sort(key=lambda item: place.get(item.path, len(FIRST)))  # stable: the others keep their order
+
+
 def pytest_configure(config):
     # jax writes entries in place. Who reads one that is half-written, or left by a killed process, compiles again.
     config.addinivalue_line("filterwarnings", "ignore:Error reading persistent compilation cache entry")

@@ -27,7 +27,6 @@ def build(world, *more):
     )
 
 
-@pytest.mark.xdist_group("commands")
 def test_build_then_inspect(world):
     refused = build(world)
     assert refused.returncode == 1 and "config.data.depth.side is 48" in refused.stderr
@@ -63,12 +62,10 @@ def test_build_then_inspect(world):
     assert 'src="http' not in html
 
 
-@pytest.mark.xdist_group("commands")
 def test_inspect_without_a_data_set_says_how_to_make_one(tmp_path):
     assert "build" in fail("inspect", f"--data_dir={tmp_path}").stderr
 
 
-@pytest.mark.xdist_group("commands")
 @pytest.mark.parametrize(
     ("module", "flags", "said"),
     [

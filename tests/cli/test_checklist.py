@@ -14,8 +14,6 @@ from ipa_jax.leakage.checks import FEATURE_SELECTION, ILLEGITIMATE, NO_TEST_SET
 from ipa_jax.leakage.run_checks import check
 from tests.helpers.commands import succeed
 
-pytestmark = pytest.mark.xdist_group("devices")
-
 
 @pytest.fixture
 def run(trained, tmp_path):

@@ -1,11 +1,7 @@
 """`ipa-jax choices`: from a world to the page, and again from the records alone."""
 
-import pytest
-
 from data_builders.dataset import GroupDataset
 from tests.helpers.commands import fail, succeed, succeed_here
-
-pytestmark = pytest.mark.xdist_group("tables")
 
 SIZE = ("--posts=40", "--size=tiny", "--seeds=0")
 

@@ -6,8 +6,6 @@ import pytest
 
 from tests.helpers.commands import succeed
 
-pytestmark = pytest.mark.xdist_group("devices")
-
 FIGURES = {"accuracy", "accuracy_interval", "plcc", "srcc", "ratio_mse", "pairs", "groups"}
 BASELINES = {"bayes", "universal_only", "retrieval_only", "pixel_knn", "chance"}
 

@@ -8,7 +8,6 @@ import socket
 import subprocess
 
 import numpy as np
-import pytest
 
 from benchmarks.kill_resume import logged
 from tests.helpers.commands import ROOT, SMALLER, command, environment, run, succeed, train_flags
@@ -21,7 +20,6 @@ def losses(workdir):
     return [row["train/loss"] for _, row in logged(workdir) if "train/loss" in row]
 
 
-@pytest.mark.xdist_group("devices")
 def test_devices_and_processes_do_not_change_the_run(demo_world, tmp_path):
     data = demo_world / "data"
     succeed("train", *train_flags("full", data, tmp_path / "one", *MORE))
@@ -56,7 +54,6 @@ def test_devices_and_processes_do_not_change_the_run(demo_world, tmp_path):
     assert "test pairwise accuracy" in printed[1]
 
 
-@pytest.mark.xdist_group("devices")
 def test_devices_that_do_not_divide_a_step_are_refused(demo_world, tmp_path):
     done = run("train", *train_flags("full", demo_world / "data", tmp_path / "w"), devices=4)
     assert done.returncode == 1 and "config.batch.packs is 1" in done.stderr and "multiple of 4" in done.stderr

@@ -9,8 +9,6 @@ import pytest
 
 from tests.helpers.commands import fail, succeed, succeed_here
 
-pytestmark = pytest.mark.xdist_group("train")
-
 
 @pytest.mark.parametrize(("images", "devices"), [(7, 1), (96, 4)])
 def test_scores_depend_on_neither_batch_nor_devices(trained, tmp_path, images, devices):

@@ -15,8 +15,6 @@ from data_builders.features.store import FeatureReader
 from data_builders.posts.read import read_posts
 from tests.helpers.commands import ROOT, SMALLER, command, environment, fail, succeed, train_flags
 
-pytestmark = pytest.mark.xdist_group("extract")  # one process makes the store for all
-
 TINY = ("--config=configs/full.py:tiny", "--random_weights", "--config.extract.shard_rows=300")
 
 

@@ -7,8 +7,6 @@ import pytest
 
 from tests.helpers.commands import fail, succeed, succeed_here
 
-pytestmark = pytest.mark.xdist_group("tables")
-
 WORLD = ("--accounts=20", "--posts=40", "--size=tiny", "--seeds=0")
 
 

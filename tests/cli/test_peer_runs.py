@@ -7,8 +7,6 @@ import pytest
 from ipa_jax.training.export import load_export
 from tests.helpers.commands import fail, succeed, succeed_here, train_flags
 
-pytestmark = pytest.mark.xdist_group("peers")
-
 
 @pytest.mark.parametrize(
     ("config", "files"), [("uhan", {"vocabulary.json", "accounts.json"}), ("xu_comments", {"vocabulary.json"})]

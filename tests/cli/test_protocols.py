@@ -2,11 +2,7 @@
 
 import json
 
-import pytest
-
 from tests.helpers.commands import fail, succeed, succeed_here
-
-pytestmark = pytest.mark.xdist_group("tables")
 
 WORLD = ("--seeds=0", "--accounts=20", "--posts=40", "--size=tiny")
 

@@ -2,13 +2,9 @@
 
 import json
 
-import pytest
-
 from benchmarks import kill_resume
 from benchmarks.kill_resume import Moment
 from tests.helpers.commands import command, environment, train_flags
-
-pytestmark = pytest.mark.xdist_group("train")
 
 
 def test_a_killed_run_ends_like_an_undisturbed_one(trained, demo_world, tmp_path):

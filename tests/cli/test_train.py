@@ -6,14 +6,11 @@ import re
 
 import numpy as np
 import polars as pl
-import pytest
 
 from benchmarks.kill_resume import logged
 from data_builders.dataset import GroupDataset
 from ipa_jax.training.export import load_export
 from tests.helpers.commands import SMALLER, fail, run, succeed, succeed_here, train_flags
-
-pytestmark = pytest.mark.xdist_group("train")
 
 FIGURES = {"accuracy", "accuracy_interval", "plcc", "srcc", "ratio_mse", "ratio_mse_rescaled", "group_accuracy",
            "pairs", "groups", "images", "accounts", "by_ratio", "by_group_size", "interval_over"}  # fmt: skip

@@ -16,8 +16,6 @@ from data_builders.groups import split_of
 from tests.helpers.built import build_quietly, config
 from tests.helpers.paths import ROOT
 
-pytestmark = pytest.mark.xdist_group("built")
-
 
 @pytest.fixture(scope="module")
 def data_dir(world):

@@ -3,13 +3,9 @@
 import re
 from collections import Counter
 
-import pytest
-
 from data_builders import inspect
 from data_builders.dataset import SPLITS, GroupDataset
 from tests.helpers.built import build_quietly, config
-
-pytestmark = pytest.mark.xdist_group("built")
 
 
 def test_the_page_shows_retrieved_posts_of_other_accounts(world, tmp_path):

@@ -23,8 +23,6 @@ from tests.helpers.built import build_quietly, config
 from tests.helpers.paths import ROOT
 from third_party_ports.files import lock
 
-pytestmark = pytest.mark.xdist_group("built")
-
 
 @pytest.fixture(scope="module")
 def folder(world):

@@ -9,8 +9,6 @@ import pytest
 from ipa_jax.human_study import answers as store
 from tests.helpers.participants import PAIRS, enter
 
-pytestmark = pytest.mark.xdist_group("human_study")
-
 
 def test_the_first_answer_counts_and_pairs_come_in_order(answers, dataset):
     who = enter(answers, dataset, "Ada")

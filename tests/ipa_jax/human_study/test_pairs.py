@@ -8,8 +8,6 @@ import pytest
 from data_builders.dataset import GroupDataset
 from ipa_jax.human_study import pairs
 
-pytestmark = pytest.mark.xdist_group("human_study")
-
 
 def test_pairs_are_valid_ones_of_the_split_each_once(dataset):
     drawn = pairs.draw(dataset, 60, 0, 1)

@@ -13,8 +13,6 @@ from ipa_jax.human_study import __main__ as command
 from ipa_jax.human_study.score import lines, score, summary, trimmed_mean
 from tests.helpers.participants import PAIRS, enter
 
-pytestmark = pytest.mark.xdist_group("human_study")
-
 
 def test_trimmed_mean_by_hand():
     accuracy = np.array([0.9, 0.5, 0.6, 0.4, 0.9])

@@ -10,8 +10,6 @@ from ipa_jax.human_study.web import COOKIE, create_app
 from ipa_jax.local_page import HEADERS
 from tests.helpers.participants import PAIRS
 
-pytestmark = pytest.mark.xdist_group("human_study")
-
 
 @pytest.fixture
 def app(dataset, answers):

@@ -13,8 +13,6 @@ from tests.helpers.group_stand_in import StandIn
 from tests.helpers.tiny_models import tiny_config
 from third_party_ports.peers import musiq_patches
 
-pytestmark = pytest.mark.xdist_group("peers")
-
 
 def test_quantiles_by_hand():
     accounts, likes = np.array(["b", "a", "b", "b", "a", "b"], object), np.array([5, 1, 9, 5, 2, 1])

@@ -20,8 +20,6 @@ from ipa_jax.leakage.checks import FAIL, NOT_APPLICABLE, NOTE, PASS
 from tests.helpers import tiny_world
 from tests.helpers.built import build_quietly, config
 
-pytestmark = pytest.mark.xdist_group("built")
-
 TEMPORAL = "3.1"
 FAILING = {  # plant: lines that fail
     "no_test": {"1.1", "3.3"},  # the copies are not where their hash puts them

@@ -11,7 +11,6 @@ from ipa_jax.training.steps import flatten_packs
 from tests.helpers.tiny_models import random_packs, random_variables, tiny_config
 
 IMAGES = 6
-pytestmark = pytest.mark.xdist_group("popularity")  # one process compiles the model for all
 
 
 def scorer(config):

@@ -15,8 +15,6 @@ from ipa_jax.training import initial, preflight, steps
 from tests.helpers.group_stand_in import StandIn
 from tests.helpers.tiny_models import random_packs, random_variables, tiny_config, train
 
-pytestmark = pytest.mark.xdist_group("peers")
-
 STEPS = {  # every peer's file of configs/, and the other ways to train it
     "nima": ("nima_tuned", {}),
     "nima_pairs": ("nima_tuned", {"loss__name": "ratio_share", "nima__padding": "same"}),

@@ -9,8 +9,6 @@ from ipa_jax.models import registry
 from ipa_jax.training import steps
 from tests.helpers.tiny_models import random_packs, random_variables, tiny_config
 
-pytestmark = pytest.mark.xdist_group("peers")
-
 
 @pytest.fixture(scope="module")
 def made():

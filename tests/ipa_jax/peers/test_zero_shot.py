@@ -8,9 +8,6 @@ from ipa_jax.peers import zero_shot
 from tests.helpers.group_stand_in import StandIn
 from third_party_ports import imagenet
 
-pytestmark = pytest.mark.xdist_group("peers")
-
-
 TINY = {
     "nima": {"stem": 4, "blocks": ((8, 2),)},
     "i2pa": {"stage_sizes": (1,), "width": 4},

@@ -19,8 +19,6 @@ from ipa_jax.training.step_metrics import TrainMetrics
 from tests.helpers.paths import ROOT
 from tests.helpers.tiny_models import random_packs, random_variables, tiny_config, train
 
-pytestmark = pytest.mark.xdist_group("steps")  # one process compiles each step for all
-
 VARIANTS = {  # every file of configs/, and the kinds of ResNet
     "full": ("full", {}),
     "basic": ("basic", {}),
