@@ -43,12 +43,12 @@ def main(argv: list[str] | None = None) -> int:
 
     from absl import logging
 
-    from ipa_jax.applications import rank_job
+    from ipa_jax.applications import rank_demo, rank_job
 
     logging.set_verbosity("warning")
     try:
         if args.demo:
-            rank_job.demo(args.out)
+            rank_demo.demo(args.out)
             return DONE
         asked = rank_job.Asked(
             args.history, args.photos, args.account, args.scorer, args.export, args.profile, args.weights, args.pick,
