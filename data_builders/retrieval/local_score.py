@@ -46,6 +46,19 @@ def local_scores(
     return np.where(seen, local, 0.0), np.where(seen, count, 0).astype(np.int32)
 
 
+def similarity_weighted(similarity: np.ndarray, local: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The mean log local score by similarity, float64 [N].
+
+    Args:
+      similarity, local: S and local score of each slot, float [N, K].
+      mask: bool [N, K], slots that hold an image.
+    """
+    weight = np.where(mask, similarity, 0)
+    total = weight.sum(axis=1)
+    logs = (weight * np.log(np.where(mask, local, 1))).sum(axis=1)
+    return np.divide(logs, total, out=np.zeros(len(total)), where=total > 0)
+
+
 def _between(values: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Sums of values[:, low:high] for each column, [V, M], by one cumulative sum."""
     sums = np.pad(np.cumsum(values, axis=1), ((0, 0), (1, 0)))

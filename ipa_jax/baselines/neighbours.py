@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from data_builders.dataset import GroupDataset
 from data_builders.groups import TEST, TRAIN
-from data_builders.retrieval.local_score import local_scores
+from data_builders.retrieval.local_score import local_scores, similarity_weighted
 from data_builders.retrieval.memory_bank import AccountImages, visible
 from ipa_jax.input.photos import decode
 from ipa_jax.metrics.scored_pairs import score_table
@@ -34,19 +34,6 @@ def retrieval_only(dataset: GroupDataset) -> pl.DataFrame:
         for example in _examples(dataset, "retrieval-only")
     ]
     return score_table(dataset.images, np.concatenate(z))
-
-
-def similarity_weighted(similarity: np.ndarray, local: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The mean log local score by similarity, float64 [N].
-
-    Args:
-      similarity, local: S and local score of each slot, float [N, K].
-      mask: bool [N, K], slots that hold an image.
-    """
-    weight = np.where(mask, similarity, 0)
-    total = weight.sum(axis=1)
-    logs = (weight * np.log(np.where(mask, local, 1))).sum(axis=1)
-    return np.divide(logs, total, out=np.zeros(len(total)), where=total > 0)
 
 
 def _examples(dataset: GroupDataset, what: str) -> Iterator[dict[str, Any]]:
