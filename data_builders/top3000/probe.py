@@ -15,6 +15,7 @@ from pathlib import Path
 import imagehash
 import numpy as np
 import polars as pl
+from PIL import Image
 from tqdm import tqdm
 
 from data_builders import photos
@@ -75,9 +76,14 @@ def probe_bytes(data: bytes) -> Probed:
         image = photos.stored(data, "L", near=DRAFT_SIDE)
     except photos.PhotoError:
         return None
+    return phash(image), hashlib.sha256(data).digest()
+
+
+def phash(image: Image.Image) -> int:
+    """The 64-bit pHash of an image, which is best at least DRAFT_SIDE px wide and high."""
     with photos.quiet():
         bits = imagehash.phash(image).hash
-    return int.from_bytes(np.packbits(bits.ravel()).tobytes(), "big"), hashlib.sha256(data).digest()
+    return int.from_bytes(np.packbits(bits.ravel()).tobytes(), "big")
 
 
 def _results(function: partial, slices: list[list[str]], workers: int) -> Iterator[list[Probed]]:

@@ -32,7 +32,6 @@ class OwnPast:
     Attributes:
       pairs: the pairs to test on, rows of the bank; post e of this class is row `pairs.first + e`.
       cut: i32 [E], the cut in time that each post belongs to, of C.
-      earlier: bool [C + 1, E], the posts that are known at each cut; at the last one, now, all are.
       retrieved: of the E posts.
       scores: scorer -> f64 [E], NaN where a post was not scored; "auto": by the scorer chosen at the post's cut.
       correct: scorer -> f64 [N], per pair 1 where the post with more likes has the higher score, 1/2 for equal
@@ -44,7 +43,6 @@ class OwnPast:
 
     pairs: PastPairs
     cut: np.ndarray
-    earlier: np.ndarray
     retrieved: Retrieved
     scores: dict[str, np.ndarray]
     correct: dict[str, np.ndarray]
@@ -100,7 +98,7 @@ def own_past(
     chosen = _choose(correct, pairs.valid & (pairs.settled(images.time) < horizon[:, None]))
     scores[AUTO], correct[AUTO] = _follow(chosen, scores, correct, cut, pairs)
     spread_now = {name: float(values[-1]) for name, values in asked.spread.items()}
-    return OwnPast(pairs, cut, earlier, asked.retrieved, scores, correct, chosen, variant, spread_now)
+    return OwnPast(pairs, cut, asked.retrieved, scores, correct, chosen, variant, spread_now)
 
 
 def score_new(
