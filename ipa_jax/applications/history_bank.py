@@ -73,40 +73,48 @@ def history_bank(
     if posts and rows.max() >= len(features):
         raise ValueError(f"a post has row {rows.max()} of the features, which have only {len(features)} rows")
 
+    marked = _marked(table, rows, hidden, as_of)
+    kept = marked.filter(pl.col("reason").is_null())
+    left_out = {
+        name: tuple(marked.filter(reason=name)["post_id"])
+        for name in (HIDDEN, UNRIPE, NO_FEATURES)
+        if (marked["reason"] == name).any()
+    }
+    return HistoryBank(
+        account=accounts[0] if accounts else "",
+        as_of=int(as_of),
+        images=_images(kept),
+        features=features.rows(kept["row"].to_numpy()),
+        paths=tuple(kept["path"].to_list()),
+        left_out=left_out,
+    )
+
+
+def _marked(table: pl.DataFrame, rows: np.ndarray, hidden: np.ndarray, as_of: int) -> pl.DataFrame:
+    """The posts in order, with columns row, image_id, path and reason: why a post is left out, null if it is not."""
     columns = {
         "row": rows,
         "hidden": hidden,
         "image_id": table["image_ids"].list.first(),
         "path": table["image_paths"].list.first(),
     }
-    kept = table.select("account", "post_id", "time", "likes").with_columns(**columns).sort("time", "post_id")
     reason = (
         pl.when("hidden").then(pl.lit(HIDDEN))
         .when(as_of - pl.col("time") < RIPE_DAYS * DAY).then(pl.lit(UNRIPE))
         .when(pl.col("row") < 0).then(pl.lit(NO_FEATURES))
     )  # fmt: skip
-    kept = kept.with_columns(reason.alias("reason"))
-    left_out = {
-        name: tuple(kept.filter(reason=name)["post_id"])
-        for name in (HIDDEN, UNRIPE, NO_FEATURES)
-        if (kept["reason"] == name).any()
-    }
-    kept = kept.filter(pl.col("reason").is_null())
-    count = len(kept)
-    images = AccountImages(
+    posts = table.select("post_id", "time", "likes").with_columns(**columns).sort("time", "post_id")
+    return posts.with_columns(reason.alias("reason"))
+
+
+def _images(posts: pl.DataFrame) -> AccountImages:
+    count = len(posts)
+    return AccountImages(
         post=np.arange(count, dtype=np.int32),
-        time=kept["time"].to_numpy().astype(np.int64),
-        likes=kept["likes"].to_numpy().astype(np.int64),
+        time=posts["time"].to_numpy().astype(np.int64),
+        likes=posts["likes"].to_numpy().astype(np.int64),
         group=np.arange(count, dtype=np.int32),
         split=np.full(count, TRAIN, np.int8),
-        image_id=np.array(kept["image_id"].to_list(), dtype=str),
-        post_id=np.array(kept["post_id"].to_list(), dtype=str),
-    )
-    return HistoryBank(
-        account=accounts[0] if accounts else "",
-        as_of=int(as_of),
-        images=images,
-        features=features.rows(kept["row"].to_numpy()),
-        paths=tuple(kept["path"].to_list()),
-        left_out=left_out,
+        image_id=np.array(posts["image_id"].to_list(), dtype=str),
+        post_id=np.array(posts["post_id"].to_list(), dtype=str),
     )

@@ -4,7 +4,7 @@ The score of a photo does not depend on the other photos; its unit, rank and pic
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +19,7 @@ from ipa_jax.applications.own_past import AUTO, OwnPast, own_past, score_new
 from ipa_jax.applications.scorers import Model, available
 from ipa_jax.applications.shots import Shot
 from ipa_jax.applications.track_record import TrackRecord, track_record
-from ipa_jax.applications.units import WHOLE, Unit, find_units, to_pick
+from ipa_jax.applications.units import PHOTO, WHOLE, Unit, find_units, to_pick
 
 SCHEMA_VERSION = 1  # of ranking.json; a field that goes or changes its meaning raises it
 UNFAMILIAR = 0.05  # the share of posts of the past that were less like anything before them
@@ -152,32 +152,16 @@ def rank(
     _check(photos, scorer, model)
     past = past or own_past(bank, options, model)
     scores, found = score_new(bank, past, photos.names, photos.features, options, model)
-    z = scores[scorer]
-    if not np.isfinite(z).all():
-        raise FloatingPointError(f"{photos.names[int(np.isfinite(z).argmin())]}: its score by {scorer} is not a number")
-    record = track_record(bank, past, options["pairs"]["min_ratio"], scorer, seed)
     expected = expected_likes(bank, past, scorer)
-    units = _in_order(find_units(photos.names, photos.shots), photos.names, z)
+    alone = _explained(bank, past, photos.names, scores, scorer, found, expected)
+    units = _in_order(find_units(photos.names, photos.shots), alone)
     count = 0 if pick is None else to_pick(pick, len(units))
-    familiar = _familiar(past, found)
-    ranked = []
-    for number, (unit, members) in enumerate(units, start=1):
-        for place, i in enumerate(members):
-            similar = _similar(bank, found, i)
-            ranked.append(
-                RankedPhoto(
-                    name=photos.names[i],
-                    rank=number,
-                    unit=unit.kind,
-                    leads=place == 0,
-                    picked=number <= count and (place == 0 or unit.kind in WHOLE),
-                    score=float(z[i]),
-                    scores={name: float(values[i]) for name, values in scores.items() if name != AUTO},
-                    expected=expected.range(float(z[i])),
-                    similar=similar,
-                    reason=reasons.photo_reason([post.local_score for post in similar], bool(familiar[i])),
-                )
-            )
+    ranked = [
+        replace(photo, rank=number, unit=unit.kind, leads=place == 0, picked=number <= count and _picks(unit, place))
+        for number, (unit, members) in enumerate(units, start=1)
+        for place, photo in enumerate(members)
+    ]
+    record = track_record(bank, past, options["pairs"]["min_ratio"], scorer, seed)
     return Ranking(
         schema_version=SCHEMA_VERSION,
         account=bank.account,
@@ -210,14 +194,52 @@ def _check(photos: NewPhotos, scorer: str, model: Model | None) -> None:
         raise ValueError(f"--scorer {scorer}: set it to one of {', '.join(known)}")
 
 
-def _in_order(units: Sequence[Unit], names: Sequence[str], z: np.ndarray) -> list[tuple[Unit, list[int]]]:
+def _explained(
+    bank: HistoryBank,
+    past: OwnPast,
+    names: Sequence[str],
+    scores: Mapping[str, np.ndarray],
+    scorer: str,
+    found: Retrieved,
+    expected: ExpectedLikes,
+) -> list[RankedPhoto]:
+    """Each photo as if it were alone: nothing here depends on the others. `rank` puts it in its place."""
+    z = scores[scorer]
+    if not np.isfinite(z).all():
+        raise FloatingPointError(f"{names[int(np.isfinite(z).argmin())]}: its score by {scorer} is not a number")
+    explained, familiar = [], _familiar(past, found)
+    for i, name in enumerate(names):
+        similar = _similar(bank, found, i)
+        explained.append(
+            RankedPhoto(
+                name=name,
+                rank=1,
+                unit=PHOTO,
+                leads=True,
+                picked=False,
+                score=float(z[i]),
+                scores={other: float(values[i]) for other, values in scores.items() if other != AUTO},
+                expected=expected.range(float(z[i])),
+                similar=similar,
+                reason=reasons.photo_reason([post.local_score for post in similar], bool(familiar[i])),
+            )
+        )
+    return explained
+
+
+def _in_order(units: Sequence[Unit], photos: Sequence[RankedPhoto]) -> list[tuple[Unit, list[RankedPhoto]]]:
     """Units by their best photo, and the photos of each unit, best first; by name where scores tie."""
 
-    def key(i: int) -> tuple[float, str]:
-        return -round(float(z[i]), TIE), names[i]
+    def key(photo: RankedPhoto) -> tuple[float, str]:
+        return -round(photo.score, TIE), photo.name
 
-    ordered = [(unit, sorted(unit.members, key=key)) for unit in units]
+    ordered = [(unit, sorted((photos[i] for i in unit.members), key=key)) for unit in units]
     return sorted(ordered, key=lambda entry: key(entry[1][0]))
+
+
+def _picks(unit: Unit, place: int) -> bool:
+    """Whether the photo at a place of a picked unit is picked: the best one, or all of a set."""
+    return place == 0 or unit.kind in WHOLE
 
 
 def _familiar(past: OwnPast, found: Retrieved) -> np.ndarray:

@@ -86,10 +86,9 @@ def _taken(shot: Mapping[int, Any]) -> float | None:
 
 def _number(value: Any) -> float | None:
     """A finite number from what EXIF holds, the first of several; None for anything else."""
-    if isinstance(value, tuple) and value:
-        value = value[0]
+    first: Any = value[0] if isinstance(value, tuple) and value else value
     try:
-        number = float(value)
+        number = float(first)
     except (TypeError, ValueError, ZeroDivisionError):
         return None
     return number if math.isfinite(number) else None

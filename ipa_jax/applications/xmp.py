@@ -111,7 +111,7 @@ def _decoded(document: bytes) -> tuple[bytes, bytes, str]:
     mark, encoding = next(((m, e) for m, e in _BOMS if document.startswith(m)), (b"", "utf-8"))
     try:
         text = document[len(mark) :].decode(encoding).encode()
-    except UnicodeError as error:
+    except UnicodeDecodeError as error:
         raise XmpError(f"it is not {encoding.upper()} text ({error.reason})") from error
     if re.search(rb"<!\s*(DOCTYPE|ENTITY)", text, re.IGNORECASE):
         raise XmpError("it declares a document type or entities, which XMP does not need")
