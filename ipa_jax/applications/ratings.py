@@ -40,7 +40,7 @@ def sidecars(photo: Path, alone: bool = True) -> list[Path]:
     named = [photo.with_name(f"{photo.name}.xmp")]
     if alone:
         named.append(photo.with_suffix(".xmp"))
-    return [path for path in named if path.is_file()]
+    return [path for path in dict.fromkeys(named) if path.is_file()]
 
 
 def write_ratings(photos: Sequence[Path], ranks: Sequence[int], units: int, overwrite: bool = False) -> list[Rated]:

@@ -42,6 +42,8 @@ def verdict(record: TrackRecord) -> str:
         )
     figure = record.scorers[record.scorer]
     if figure.accuracy is None or record.newer_wins is None or record.older_wins is None:
+        if any(other.pairs for other in record.scorers.values()):
+            return "The export may have been trained on these posts, so they cannot tell how often its order is right."
         return "No two of your posts are close enough in time and far enough apart in likes to test this order on."
     tested = (
         f"of {figure.pairs} pairs of your own posts within {record.window_days} days whose likes differ by more than "

@@ -13,6 +13,7 @@ from ipa_jax.applications import reasons
 from ipa_jax.applications.own_past import own_past
 from ipa_jax.applications.ranking import NewPhotos, rank
 from ipa_jax.applications.ranking_files import to_csv, to_json
+from ipa_jax.applications.scorers import SCORERS, Scorer
 from ipa_jax.applications.shots import Shot
 from ipa_jax.applications.track_record import track_record
 from tests.helpers.made_history import drawn_features, light_options, made_history
@@ -147,6 +148,31 @@ def test_verdicts_in_words(history):
     assert reasons.verdict(track_record(dense, own_past(dense, options), 2.0)).startswith("Too few weeks")
     equal = made_history(3, posts=60, per_day=1.0, effect=0, noise=0)
     assert reasons.verdict(track_record(equal, own_past(equal, options), 2.0)).startswith("No two of your posts")
+
+
+def test_an_export_that_may_know_every_post_is_not_judged(history):
+    bank, _ = history
+
+    def model(asked):
+        return np.where(asked.rows < 0, 1.0, np.nan)
+
+    ranking = rank(bank, new_photos(2), light_options(), scorer="model", model=model)
+    assert ranking.verdict.startswith("The export may have been trained on these posts")
+    assert [photo.score for photo in ranking.photos] == [1, 1] and ranking.photos[0].expected is None
+    record = json.loads(to_json(ranking))["track_record"]
+    assert (
+        record["scorers"]["model"]["accuracy"] is None and "model" not in own_past(bank, light_options(), model).chosen
+    )
+
+
+def test_a_new_scorer_is_one_function_and_one_row(history, monkeypatch):
+    bank, _ = history
+    monkeypatch.setitem(
+        SCORERS, "brightness", Scorer("Brightness", lambda asked: asked.features.background[:, 0][None])
+    )
+    ranking = rank(bank, new_photos(3), light_options(), scorer="brightness")
+    assert ranking.ranked_by == "brightness" and set(ranking.photos[0].scores) == {*SCORERS} - {"model"}
+    assert ranking.track_record.scorers["brightness"].heading == "Brightness"
 
 
 def test_nothing_loads_jax():
