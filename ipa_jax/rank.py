@@ -9,6 +9,7 @@ the photos with reasons, and how often such an order was right on this account's
 OUT/ranking.json hold the same for programs. Nothing leaves this computer.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -41,6 +42,8 @@ def main(argv: list[str] | None = None) -> int:
     if args.scorer == "model" and not args.export:
         parser.error("--scorer=model needs --export=DIR")
 
+    # Before numpy loads: on a busy machine several threads make its small matrix products slower, not faster.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from absl import logging
 
     from ipa_jax.applications import rank_demo, rank_job

@@ -115,7 +115,7 @@ def _record(record: TrackRecord, sentence: str, ranking: Ranking) -> dict[str, A
     if record.newer_wins is not None and record.older_wins is not None:
         name, share = max(("newer wins", record.newer_wins), ("older wins", record.older_wins), key=lambda one: one[1])
         at = 100 * share
-        rule = {"name": f"{name} {at:.0f} %", "at": _percent(at), "label_at": _percent(max(at, 68))}
+        rule = {"name": f"{name} {at:.0f} %", "at": _percent(at), "label_at": _percent(min(at, 70))}
     expected = ranking.expected_likes
     detail = ""
     if expected.low is not None and expected.coverage is not None:

@@ -36,10 +36,13 @@ def posts_table(time, likes, account: str = "anna") -> pl.DataFrame:
     return pl.DataFrame(filled | empty, schema=SCHEMA)
 
 
-def made_history(seed: int, posts: int, per_day: float, effect: float = 0.5, noise: float = 0.4) -> HistoryBank:
+def made_history(
+    seed: int, posts: int, per_day: float, effect: float = 0.5, noise: float = 0.4, whole_days: bool = False
+) -> HistoryBank:
     """A bank of `posts` posts of 6 kinds of photos; `effect`, `noise`: standard deviations of log likes."""
     rng = np.random.default_rng(seed)
-    time = np.sort(rng.integers(0, max(1, int(posts / per_day * DAY)), posts)) + START
+    unit = DAY if whole_days else 1  # then posts share times, and gaps are exactly a window
+    time = np.sort(rng.integers(0, max(1, int(posts / per_day * DAY / unit)), posts)) * unit + START
     kinds = rng.integers(0, 6, posts)
     logs = 5 + effect * np.random.default_rng(3).normal(size=6)[kinds] + noise * rng.normal(size=posts)
     likes = np.maximum(1, np.exp(logs)).astype(np.int64)

@@ -55,20 +55,20 @@ def slow_probe(bank, query: np.ndarray, visible, strength: float) -> float:
 
 
 def test_scores_of_the_past_are_those_of_the_slow_reference():
-    bank, options = made_history(1, posts=70, per_day=0.8), light_options()
+    bank, options = made_history(1, posts=55, per_day=0.8), light_options()
     past = own_past(bank, options, window_days=7)
     time = bank.images.time
     first, edges = past.pairs.first, np.flatnonzero(np.diff(past.cut, prepend=-1))
-    assert len(past.cut) == 70 - first > 30
+    assert len(past.cut) == 55 - first > 30
     predictions = np.zeros((len(STRENGTHS), len(past.cut)))
     for e, cut in enumerate(past.cut):
-        visible = [m for m in range(70) if time[first + e] - time[m] > 7 * DAY]
+        visible = [m for m in range(55) if time[first + e] - time[m] > 7 * DAY]
         query = bank.features.rows(np.array([first + e]))
         want = slow_retrieval(bank, query.background[0], query.caption[0], visible)
         assert past.scores["retrieval"][e] == pytest.approx(want, abs=1e-9)
 
         at_cut = time[first + edges[cut]] - 7 * DAY
-        visible = [m for m in range(70) if time[m] < at_cut]
+        visible = [m for m in range(55) if time[m] < at_cut]
         for v, strength in enumerate(STRENGTHS):
             predictions[v, e] = slow_probe(bank, columns(query)[0], visible, strength)
         local = slow_local(bank, visible)
@@ -83,10 +83,10 @@ def test_scores_of_the_past_are_those_of_the_slow_reference():
         assert past.scores["mean"][e] == pytest.approx(want, abs=1e-9)
 
 
-@given(st.integers(0, 10**6), st.sampled_from([0.3, 1.0, 3.0]), st.sampled_from([7, 14]), st.data())
-@settings(max_examples=15, deadline=None)
-def test_neither_the_partner_nor_anything_later_moves_a_score(seed, per_day, window, data):
-    bank, options = made_history(seed, posts=60, per_day=per_day), light_options()
+@given(st.integers(0, 10**6), st.sampled_from([0.3, 1.0, 3.0]), st.sampled_from([7, 14]), st.booleans(), st.data())
+@settings(max_examples=25, deadline=None)
+def test_neither_the_partner_nor_anything_later_moves_a_score(seed, per_day, window, whole_days, data):
+    bank, options = made_history(seed, posts=60, per_day=per_day, whole_days=whole_days), light_options()
     past = own_past(bank, options, window_days=window)
     if len(past.cut) == 0:
         return
