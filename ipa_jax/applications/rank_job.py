@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_builders.features.photo_store import PhotoFeatures, features_of, store_beside
-from data_builders.posts.hidden_likes import hidden_likes
-from data_builders.posts.history import History, open_history
 from ml_collections import ConfigDict
 
 from configs import full, light
+from data_builders.features.photo_store import PhotoFeatures, features_of, store_beside
 from data_builders.photos import PhotoError
+from data_builders.posts.hidden_likes import hidden_likes
+from data_builders.posts.history import History, open_history
 from ipa_jax.applications import rank_page, ranking_files, ratings
 from ipa_jax.applications.export_model import ExportModel
 from ipa_jax.applications.history_bank import HistoryBank, history_bank
@@ -83,7 +83,7 @@ def run(asked: Asked, out: Path, *, made_up: bool = False) -> Ranking:
     model = None if asked.export is None else ExportModel(asked.export, history.root)
     config = _config(asked) if model is None else model.config
     store = store_beside(history.root)
-    bank, digests = _bank(history, config, store)
+    bank, digests = bank_of(history, config, store)
     photos = _photos(files, config, store)
     notes = _notes(photos, others, set(digests))
     options = config.data.to_dict()
@@ -102,7 +102,7 @@ def _config(asked: Asked) -> ConfigDict:
     return config
 
 
-def _bank(history: History, config: ConfigDict, store: Path) -> tuple[HistoryBank, dict[str, str]]:
+def bank_of(history: History, config: ConfigDict, store: Path) -> tuple[HistoryBank, dict[str, str]]:
     """The bank, and path -> sha256 of its posts' photos."""
     paths = [paths[0] for paths in history.table["image_paths"].to_list()]
     found = features_of([history.root / path for path in paths], config, store, "history")

@@ -29,7 +29,11 @@ class TrainedOn:
 
     def holds(self, photo: bytes) -> bool:
         """Whether a photo file, as it is, was among the train images."""
-        return _hash(self.salt, photo) in self.hashes
+        return self.hash_of(photo) in self.hashes
+
+    def hash_of(self, photo: bytes) -> str:
+        """The entry of `hashes` for a photo file."""
+        return _hash(self.salt, photo)
 
     def to_json(self) -> str:
         """The file's content, the same whenever the same data set is listed."""
