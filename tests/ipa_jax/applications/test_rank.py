@@ -63,11 +63,16 @@ def call(folder, photos, *flags, out):
 
 
 def scores(out):
-    return {row["photo"]: float(row["score"]) for row in csv.DictReader((out / "ranking.csv").open(newline=""))}
+    return {row["photo"]: float(row["score"]) for row in rows_of(out)}
+
+
+def rows_of(out):
+    with (out / "ranking.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def test_what_resembles_liked_posts_comes_first(ranked):
-    rows = list(csv.DictReader((ranked / "ranking.csv").open(newline="")))
+    rows = rows_of(ranked)
     assert [row["rank"] for row in rows] == ["1", "2", "3", "4"]
     assert ["red" in row["photo"].rsplit("/", 1)[1] for row in rows] == [True, True, False, False]
     assert [row["picked"] for row in rows] == ["yes", "yes", "no", "no"]
