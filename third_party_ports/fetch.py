@@ -5,8 +5,9 @@
 A file with a direct link is downloaded into the folder under its published name, checked against its published size
 and sha256, and converted to NAME.safetensors (NAME.json for m2_vocab). If the download is cut, run the command again:
 it resumes. For a file without a direct link, the command names the page, the file and what to run next. If you put such
-a file into the folder under its published name, the command converts it. Files that are converted already stay as they
-are. If the first server's name cannot be looked up, there is no network, and no other server is asked.
+a file into the folder under its published name, the command converts it. A file that an installed package brings is
+taken from there. Files that are converted already stay as they are. If the first server's name cannot be looked up,
+there is no network, and no other server is asked.
 
 The output always ends with a summary, also after Ctrl-C. The exit status is 1 if a file with a direct link could not be
 downloaded or a file could not be converted.
@@ -16,6 +17,7 @@ import sys
 from pathlib import Path
 
 from third_party_ports.checkpoints import zoo
+from third_party_ports.checkpoints.checkpoint import Checkpoint
 from third_party_ports.cli import DONE, FAILED, Parser
 
 INTERRUPTED = 130  # the shell's exit status for Ctrl-C
@@ -24,7 +26,7 @@ INTERRUPTED = 130  # the shell's exit status for Ctrl-C
 def main(argv: list[str] | None = None) -> int:
     """Runs the command and returns its exit status."""
     rows = zoo.CHECKPOINTS.values()
-    lines = [f"  {row.name:<23} {row.file}, {row.size}{'' if row.url else ', no direct link'}" for row in rows]
+    lines = [f"  {row.name:<23} {row.file}, {row.size}{_how(row)}" for row in rows]
     parser = Parser("fetch", __doc__, epilog="\n".join(["names:", *lines]))
     parser.add_argument(
         "names", nargs="+", metavar="NAME", choices=("all", *zoo.CHECKPOINTS), help="a name of the list below, or all"
@@ -59,6 +61,13 @@ def main(argv: list[str] | None = None) -> int:
         if left := names[len(outcomes) :]:
             print(f"{len(left)} not tried: {', '.join(left)}")
     return FAILED if any(outcome.state == "failed" for outcome in outcomes) else DONE
+
+
+def _how(row: Checkpoint) -> str:
+    """Where a file comes from that has no direct link, for the list of names."""
+    if row.package:
+        return f", in the package {row.package}"
+    return "" if row.url else ", no direct link"
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ At the bottom of the house, so that everything may use it.
 
 import hashlib
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +14,15 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 LOCK = ".lock"
+
+
+def cache_folder() -> Path:
+    """The user's folder for what can be made again: $XDG_CACHE_HOME/ipa_jax or ~/.cache/ipa_jax, and on a Mac
+    ~/Library/Caches/ipa_jax. It may not exist."""
+    home = os.environ.get("XDG_CACHE_HOME")
+    if home and Path(home).is_absolute():  # as the XDG specification says
+        return Path(home) / "ipa_jax"
+    return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "ipa_jax"
 
 
 @contextmanager

@@ -4,6 +4,8 @@ This module needs NumPy and Pillow but no jax, because it runs in processes that
 Shapes: H W sides in pixels. Channels are R, G, B.
 """
 
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,3 +38,9 @@ def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """[H, W, 3] uint8 -> [*size, 3] uint8, bilinear and antialiased. Values are rounded after each of the two axes."""
     height, width = size
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+
+
+@cache
+def class_names() -> tuple[str, ...]:
+    """The names of ImageNet's 1000 classes, in the order of the scores of the networks trained on them."""
+    return tuple((Path(__file__).parent / "imagenet_classes.txt").read_text().splitlines())

@@ -184,7 +184,7 @@ def test_links_are_https_and_end_in_the_file():
 def test_the_readme_has_every_checkpoint():
     readme = (ROOT / "third_party_ports/README.md").read_text()
     for row in zoo.CHECKPOINTS.values():
-        licence, how = row.licence.split(" (")[0], "fetched" if row.url else "by hand"
+        licence, how = row.licence.split(" (")[0], "fetched" if row.url else "by pip" if row.package else "by hand"
         assert f"| `{row.name}` | [`{row.file}`]({row.page}) | {row.size} | {licence} | {how} |" in readme
 
 

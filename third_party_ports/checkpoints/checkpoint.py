@@ -40,6 +40,7 @@ class Checkpoint:
       layouts: a function (tensors) -> (tensors by official name, layout), for files that others publish again.
       check: a function (tensors by official name) that raises WeightsError for values that the port cannot use, and
         otherwise returns a remark or None.
+      package: the package of the registry that brings the file, in its folder `models`; "": none does.
       writer: for a file without tensors, a function (published file, file to write) -> what it wrote, in words.
     """
 
@@ -61,6 +62,7 @@ class Checkpoint:
     optional: tuple[str, ...] = ()
     layouts: str | None = None
     check: str | None = None
+    package: str = ""
     writer: str | None = None
 
     @property

