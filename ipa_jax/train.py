@@ -183,7 +183,7 @@ def _finish(job: Job, seconds: float) -> dict:
     assert restored is not None, "the last step is evaluated and saved, so a best one exists"
     best, _ = restored
     results = {
-        "config": job.workdir.name, "init": "random" if config.init.random else "pretrained", "seed": config.seed,
+        "config": job.workdir.name, "init": _start(config), "seed": config.seed,
         "steps": job.total, "best_step": int(best.step), "parameters": optimizer.parameter_count(params),
         "seconds": seconds,
     }  # fmt: skip
@@ -201,6 +201,13 @@ def _finish(job: Job, seconds: float) -> dict:
     job.writer.write_scalars(job.total, figures)
     job.writer.close()
     return results
+
+
+def _start(config: ConfigDict) -> str:
+    """What the run started from, in a word."""
+    if config.init.export:
+        return "export"
+    return "random" if config.init.random else "pretrained"
 
 
 class Meter:

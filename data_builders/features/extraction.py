@@ -30,7 +30,8 @@ def extract(
       config: `extract` says what runs and how; `data` says which posts and parts are needed.
       raw: raw posts, as posts.read.read_posts takes them.
       out: the feature store, new or to be resumed.
-      names: extractors to run; None runs those that `data` needs: a part with similarity weight 0 is not extracted.
+      names: extractors to run; None runs those of config.extract.profile that `data` needs: a part with similarity
+        weight 0 is not extracted.
       random_weights: runs without the official weights, for tests and timing.
       beam_pipeline_options: extracts through Apache Beam, with these options of its pipeline.
 
@@ -42,7 +43,7 @@ def extract(
     """
     options = config.extract.to_dict() | {"keypoint_threshold": config.data.pose.keypoint_threshold}
     check_extract(config.extract.to_dict())
-    names = extractors.checked(extractors.that_fill(_needed(config.data)) if names is None else names)
+    names = extractors.checked(default_extractors(config) if names is None else names)
     if not random_weights:
         require_weights(names, options)
     table, skips = read_posts(raw, config.data.to_dict())
@@ -66,7 +67,11 @@ def extract(
     return report
 
 
-def _needed(data: ConfigDict) -> list[str]:
-    """The parts of the store that a build with this config.data reads."""
-    parts = [part for part, weight in data.similarity.items() if weight > 0]
-    return parts + ["depth"] * bool(data.depth.side)
+def default_extractors(config: ConfigDict) -> tuple[str, ...]:
+    """The extractors of config.extract.profile that fill the parts which a build with this config.data reads.
+
+    Raises:
+      ValueError: the profile has no extractor of a part.
+    """
+    parts = [part for part, weight in config.data.similarity.items() if weight > 0]
+    return extractors.that_fill(parts + ["depth"] * bool(config.data.depth.side), config.extract.profile)

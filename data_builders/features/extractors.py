@@ -74,10 +74,12 @@ class Row(NamedTuple):
     Attributes:
       parts: the parts of the store that the extractor fills in one pass, of rows.PARTS.
       code: "module:Class", a subclass of Extractor.
+      profile: of config.extract.profile: which extractors run together by default.
     """
 
     parts: tuple[str, ...]
     code: str
+    profile: str = "paper"
 
 
 EXTRACTORS = {
@@ -85,6 +87,7 @@ EXTRACTORS = {
     "background": Row(("background",), "data_builders.features.background:Background"),
     "caption": Row(("caption",), "data_builders.features.caption:Caption"),
     "depth": Row(("depth",), "data_builders.features.depth:Depth"),
+    "light": Row(("background", "caption"), "data_builders.features.light:Light", "light"),
 }
 
 
@@ -93,13 +96,23 @@ def extractor(name: str) -> type[Extractor]:
     return attribute(EXTRACTORS[name].code)
 
 
-def that_fill(parts: Iterable[str]) -> tuple[str, ...]:
-    """Names of the extractors that fill these parts of the store: the first row of EXTRACTORS for each part."""
+def that_fill(parts: Iterable[str], profile: str = "paper") -> tuple[str, ...]:
+    """Names of a profile's extractors that fill these parts of the store: its first row of EXTRACTORS for each part.
+
+    Raises:
+      ValueError: the profile has no extractor of a part; names the field that asks for it.
+    """
     lacking, chosen = set(parts), []
     for name, row in EXTRACTORS.items():
-        if lacking & set(row.parts):
+        if row.profile == profile and lacking & set(row.parts):
             chosen.append(name)
             lacking -= set(row.parts)
+    if lacking:
+        part = min(lacking)
+        field = "config.data.depth.side" if part == "depth" else f"config.data.similarity.{part}"
+        raise ValueError(
+            f"config.extract.profile is {profile!r}, which has no {part}: set {field} to 0, as --config={profile} does"
+        )
     return tuple(chosen)
 
 

@@ -8,18 +8,30 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from data_builders.features.extractors import extractor
-from third_party_ports.checkpoints import zoo
+from third_party_ports.checkpoints import packaged, zoo
 from third_party_ports.checkpoints.weights import WeightsError
 
 
 def weights_path(folder: str, name: str) -> Path:
-    """The file in `folder` with the converted weights of `name`, a row of third_party_ports.checkpoints.zoo."""
-    return Path(folder) / zoo.checkpoint(name).converted
+    """The file with the converted weights of `name`, a row of third_party_ports.checkpoints.zoo.
+
+    It is in `folder`, or in the user's cache if it is not there and an installed package brings the weights: then the
+    first call converts them.
+
+    Raises:
+      WeightsError: `folder` lacks weights that a package brings, and the package is not installed.
+      OSError: the cache folder cannot be written.
+    """
+    row = zoo.checkpoint(name)
+    path = Path(folder) / row.converted
+    return packaged.converted_file(row) if row.package and not path.is_file() else path
 
 
 def how_to_get(folder: str, name: str) -> str:
     """The command that puts a missing file into `folder`."""
     row = zoo.checkpoint(name)
+    if row.package:
+        return f"{name}: {packaged.install(row)}"
     if row.url:
         return f"{name}: ipa-jax fetch {name} --out {folder}"
     convert = f"ipa-jax convert {name} {row.file} --out {weights_path(folder, name)}"
@@ -30,7 +42,7 @@ def require_weights(names: Sequence[str], options: Mapping[str, Any]) -> None:
     """Checks that the weights of these extractors are in the folder config.extract.weights.
 
     Raises:
-      ValueError: files are missing; says for each one how to get it.
+      ValueError: files are missing; says for each one how to get it. A package is missing; says how to install it.
     """
     folder = options["weights"]
     needed = [network for name in names for network in extractor(name).networks(options)]

@@ -11,6 +11,8 @@ from ml_collections import ConfigDict
 from ipa_jax.models.aggregation import AggregationEncoder, Concatenation
 from ipa_jax.models.depth_branch import DepthBranch, cut_depth
 from ipa_jax.models.retrieval_tokens import RetrievalTokens
+from third_party_ports.efficientnet_lite import EfficientNetLite
+from third_party_ports.efficientnet_lite_input import scaled
 from third_party_ports.imagenet import MEAN, STD
 from third_party_ports.layers.linear import Linear
 from third_party_ports.swin import Swin
@@ -24,12 +26,14 @@ def normalise(pixels: jax.Array) -> jax.Array:
 class PopularityModel(nn.Module):
     """Scores images; only differences of scores within one account mean anything.
 
-    Attributes: the fields of config.model by their names (swin, retrieval and depth as plain dicts).
+    Attributes: the fields of config.model by their names (its sections as plain dicts).
     """
 
     swin: Mapping[str, Any]
+    efficientnet_lite: Mapping[str, Any]
     retrieval: Mapping[str, Any]
     depth: Mapping[str, Any]
+    backbone: str = "swin"
     fusion: str = "aggregation"
     width: int = 512
     blocks: int = 4
@@ -58,10 +62,8 @@ class PopularityModel(nn.Module):
         """
         out = {}
         pixels = inputs["image"].astype(jnp.float32) / 255.0  # [N, c, c, 3]
-        backbone, out["swin"] = Swin(**self.swin, dtype=self.dtype, name="swin")(
-            normalise(pixels).astype(self.dtype), keys=keys
-        )
-        tokens = [self._project(backbone, "image_project", "image_type")]  # [N, T, D]
+        regions, out[self.backbone] = self._regions(inputs, pixels, train=train, keys=keys, axis_name=axis_name)
+        tokens = [self._project(regions, "image_project", "image_type")]  # [N, T, D]
         masks = [jnp.ones(tokens[0].shape[:2], bool)]
 
         if self.retrieval["enabled"]:
@@ -93,6 +95,20 @@ class PopularityModel(nn.Module):
         out |= {"tokens": jnp.concatenate(tokens, 1), "mask": jnp.concatenate(masks, 1), "embedding": embedding}
         z = nn.Dense(1, dtype=jnp.float32, name="head")(embedding.astype(jnp.float32))[:, 0]
         return z, out
+
+    def _regions(self, inputs, pixels, *, train, keys, axis_name):
+        """The backbone's features of the regions of each image [N, T, F], and its taps."""
+        if self.backbone == "swin":
+            return Swin(**self.swin, dtype=self.dtype, name="swin")(normalise(pixels).astype(self.dtype), keys=keys)
+        if self.backbone != "efficientnet_lite":
+            raise ValueError(f"model.backbone is {self.backbone!r}: swin or efficientnet_lite")
+        fields = {name: value for name, value in self.efficientnet_lite.items() if name != "training"}
+        frozen = self.efficientnet_lite["training"] == "frozen"
+        network = EfficientNetLite(**fields, classes=0, dtype=self.dtype, name="efficientnet_lite")
+        images = scaled(inputs["image"]).astype(self.dtype)
+        _, out = network(images, train=train and not frozen, mask=inputs["slot_mask"], axis_name=axis_name)
+        regions = out["map"].reshape(len(images), -1, out["map"].shape[-1])  # [N, h, w, F] -> [N, T, F]
+        return (jax.lax.stop_gradient(regions) if frozen else regions), out
 
     def _depth_vectors(self, inputs, pixels, *, train, axis_name):
         if self.depth["resnet"] == "cached":

@@ -26,12 +26,15 @@ class Start:
       path: of the network that it fills, within the variables.
       keys: "package.module:KEYS".
       fresh: modules of that network, by their first name, which the file does not give: they start at random.
+      packaged: the row of third_party_ports.checkpoints.zoo whose package brings the file, if config.init names none;
+        "": none does.
     """
 
     field: str
     path: tuple[str, ...]
     keys: str
     fresh: tuple[str, ...] = ()
+    packaged: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,9 @@ class Loss:
 
 
 SWIN = Start("swin", ("swin",), "third_party_ports.swin:KEYS")
+LITE = Start("efficientnet_lite", ("efficientnet_lite",), "third_party_ports.efficientnet_lite:TRUNK_KEYS",
+             packaged="efficientnet_lite2")  # fmt: skip
+BACKBONES = {"swin": SWIN, "efficientnet_lite": LITE}  # of model.backbone
 RESNET = Start("resnet", ("resnet",), "third_party_ports.resnet:KEYS")
 DEPTH_RESNET = Start("resnet", ("depth_branch", "resnet"), "third_party_ports.resnet:KEYS")
 I2PA_RESNET = Start("resnet", ("i2pa", "resnet"), "third_party_ports.resnet:KEYS")
@@ -95,16 +101,25 @@ def _popularity_reads(config: ConfigDict) -> tuple[str, ...]:
     return ("photo", *["retrieval"] * config.model.retrieval.enabled, *[depth] * config.model.depth.enabled)
 
 
+def _popularity_frozen(config: ConfigDict) -> tuple[str, ...]:
+    depth, lite = config.model.depth, config.model.efficientnet_lite
+    frozen = {
+        "depth_branch/resnet/": depth.enabled and depth.resnet != "train",
+        "efficientnet_lite/": config.model.backbone == "efficientnet_lite" and lite.training == "frozen",
+    }
+    return tuple(prefix for prefix, holds in frozen.items() if holds)
+
+
 NETWORKS = {
     "popularity": Network(
         build="ipa_jax.models.popularity:build",
         bias="head/bias",
         reads=_popularity_reads,
-        starts=lambda config: (SWIN, *[DEPTH_RESNET] * config.model.depth.enabled),
-        frozen=lambda config: (
-            ("depth_branch/resnet/",) if config.model.depth.enabled and config.model.depth.resnet != "train" else ()
-        ),
+        starts=lambda config: (BACKBONES[config.model.backbone], *[DEPTH_RESNET] * config.model.depth.enabled),
+        frozen=_popularity_frozen,
         allowed={
+            "model.backbone": tuple(BACKBONES),
+            "model.efficientnet_lite.training": ("frozen", "train"),
             "model.retrieval.tokens": ("vector", "per_image"),
             "model.depth.resnet": ("train", "frozen", "cached"),
             "model.depth.views": ("tokens", "channels"),

@@ -1,4 +1,4 @@
-"""What a network starts from: random parameters, converted checkpoints, word vectors."""
+"""What a network starts from: random parameters, converted checkpoints, another run's export, word vectors."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from ipa_jax.input import word_vectors
 from ipa_jax.input.fields import PARTS
 from ipa_jax.input.texts import Vocabulary
 from ipa_jax.models import registry
-from third_party_ports.checkpoints import weights
+from ipa_jax.training.export import ExportError, load_export
+from third_party_ports.checkpoints import packaged, weights, zoo
 from third_party_ports.checkpoints.checkpoint import attribute
 
 
@@ -35,17 +36,27 @@ def example_inputs(config: ConfigDict) -> dict[str, np.ndarray]:
 
 
 def initial_variables(config: ConfigDict, head_bias: float = 0.0) -> dict:
-    """{"params", "batch_stats"}: random from config.seed alone, then pretrained networks where config.init says.
-    head_bias: where the output starts, if the network has a bias there.
+    """{"params", "batch_stats"}: random from config.seed alone, then pretrained networks where config.init says. With
+    config.init.export all of them are that export's.
+    head_bias: where the output starts, if the network has a bias there and starts at random.
 
     A cached ResNet's parameters are there too: scoring new photos needs them.
+
+    Raises:
+      ExportError: config.init.export is no export, or one of another network; names what does not fit.
+      WeightsError: a converted file does not fit.
     """
     config = with_resnet(config)
     model, example = registry.build(config, dtype="float32"), example_inputs(config)
-    variables = jax.jit(lambda key: model.init(key, example, train=False))(jax.random.key(config.seed))
-    variables = {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
+
+    def draw(key: jax.Array) -> dict:
+        return {"batch_stats": {}} | dict(model.init(key, example, train=False))
+
+    if config.init.export:
+        return exported(Path(config.init.export), jax.eval_shape(draw, jax.random.key(0)))
+    variables = jax.jit(draw)(jax.random.key(config.seed))
     for start in registry.for_config(config).starts(config):
-        if file := config.init[start.field]:
+        if file := start_file(config, start):
             variables = _load(variables, start, file)
     if head_bias and (path := registry.for_config(config).bias):
         params: dict[str, Any] = traverse_util.flatten_dict(variables["params"], sep="/")
@@ -54,7 +65,42 @@ def initial_variables(config: ConfigDict, head_bias: float = 0.0) -> dict:
     return variables
 
 
-def _load(variables: dict, start: registry.Start, file: str) -> dict:
+def start_file(config: ConfigDict, start: registry.Start) -> Path | None:
+    """The converted file that a network starts from: config.init names it, or a package brings it. None: at random.
+
+    Raises:
+      WeightsError: the package is not installed; says how to install it.
+    """
+    if file := config.init[start.field]:
+        return Path(file)
+    if start.packaged and not config.init.random:
+        return packaged.converted_file(zoo.checkpoint(start.packaged))
+    return None
+
+
+def exported(export: Path, shapes: dict) -> dict:
+    """The variables of an export, which must be those of the network whose `shapes` are given.
+
+    Raises:
+      ExportError: there is no export, or it lacks a leaf, has another one, or one of another shape; names them.
+    """
+    variables, _, _ = load_export(export)
+    given, own = (traverse_util.flatten_dict(tree, sep="/") for tree in (variables, shapes))
+    problems = {
+        "missing": [name for name in own if name not in given],
+        "extra": [name for name in given if name not in own],
+        "misshapen": [
+            f"{name} (is {given[name].shape}, {leaf.shape} is needed)"
+            for name, leaf in own.items()
+            if name in given and given[name].shape != leaf.shape
+        ],
+    }
+    if lines := [f"  {len(names)} {kind}: {weights.some(names)}" for kind, names in problems.items() if names]:
+        raise ExportError("\n".join([f"config.init.export: {export} is of another network or of other sizes:", *lines]))
+    return variables
+
+
+def _load(variables: dict, start: registry.Start, file: Path) -> dict:
     """Replaces the variables of the network at a path by those of a converted file."""
     at, keys = start.path, attribute(start.keys)
     flat = {kind: traverse_util.flatten_dict(tree) for kind, tree in variables.items()}

@@ -7,7 +7,12 @@ from ml_collections import ConfigDict
 from ipa_jax.input import texts
 from ipa_jax.models import registry
 
-STARTS = {"swin": "Swin-B", "resnet": "ResNet50", "peer": "published weights of the network"}  # by field of config.init
+STARTS = {  # by field of config.init
+    "swin": "Swin-B",
+    "efficientnet_lite": "EfficientNet-Lite",
+    "resnet": "ResNet50",
+    "peer": "published weights of the network",
+}
 
 
 def model_card(config: ConfigDict, results: dict, data: dict, seconds: float) -> str:
@@ -15,7 +20,9 @@ def model_card(config: ConfigDict, results: dict, data: dict, seconds: float) ->
     test = results["test"]
     started = [STARTS[start.field] for start in registry.for_config(config).starts(config)]
     start = "random weights" if config.init.random else f"pretrained {' and '.join(started)}"
-    marks = ["trained from a random start: for tests and demonstrations"] if config.init.random else []
+    if config.init.export:
+        start = f"fine-tuned from the export {config.init.export}, whose card says what that one started from"
+    marks = ["trained from a random start: for tests and demonstrations"] if start == "random weights" else []
     if config.init.words:
         start += f", word vectors of {Path(config.init.words).name}"
     if "texts" in registry.for_config(config).reads(config) and "comment" in texts.text_fields(config)[0].values():

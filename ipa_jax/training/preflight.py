@@ -9,8 +9,11 @@ from data_builders import photos
 from data_builders.dataset import GroupDataset
 from data_builders.options import check_fields, require_equal
 from ipa_jax.models import registry
+from ipa_jax.training.export import ExportError, load_export
+from ipa_jax.training.initial import start_file
 from ipa_jax.training.metric_writers import import_clu_writers
 from third_party_ports.checkpoints.checkpoint import attribute
+from third_party_ports.checkpoints.weights import WeightsError
 
 
 class PreflightError(ValueError):
@@ -133,15 +136,41 @@ def check_data(config: ConfigDict) -> None:
 
 
 def check_weights(config: ConfigDict) -> None:
-    for name in (start.field for start in registry.for_config(config).starts(config)):
-        file = config.init[name]
-        if file and not Path(file).is_file():
+    if config.init.export:
+        _check_export(config)
+        return
+    for start in registry.for_config(config).starts(config):
+        name = start.field
+        try:
+            file = start_file(config, start)
+        except (WeightsError, OSError) as error:
+            raise PreflightError(f"config.init.{name} is not set, and {error}") from error
+        if file and not file.is_file():
             raise PreflightError(f"config.init.{name}: {file} is not there; convert the official checkpoint to it")
         if not file and not config.init.random:
             raise PreflightError(
                 f"config.init.{name} is not set: name a converted .safetensors file, or allow a random start by "
                 "--config.init.random=True"
             )
+
+
+def _check_export(config: ConfigDict) -> None:
+    """An export to start from exists, and its network is this one; `initial` compares the parameters."""
+    export, name = Path(config.init.export), config.model.network
+    try:
+        _, stored, _ = load_export(export)
+    except ExportError as error:
+        raise PreflightError(f"config.init.export: {error}") from error
+    if stored.model.network != name:
+        raise PreflightError(
+            f"config.init.export: {export} holds the network {stored.model.network!r}, but config.model.network is "
+            f"{name!r}: name an export of that network"
+        )
+    if {"texts", "account"} & set(registry.for_config(config).reads(config)):
+        raise PreflightError(
+            f"config.init.export: {name!r} has tables of the words or accounts of its own data set, which mean nothing "
+            "in another one: leave it unset"
+        )
 
 
 def check_words(config: ConfigDict) -> None:

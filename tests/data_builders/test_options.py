@@ -25,6 +25,16 @@ def test_each_differing_field_is_named_with_both_values():
         options.require_equal(stored, wanted, "/d", "Build again.")
 
 
+def test_a_field_that_a_data_set_lacks_counts_as_todays_default():
+    wanted, stored = (full.get_config().data.to_dict() for _ in range(2))
+    del stored["memory"]["fallback"], stored["duplicates"]
+    options.require_equal(stored, wanted, "here", "nothing")
+    assert options.with_defaults(stored) == wanted
+    wanted["memory"]["fallback"] = "cross_account"
+    with pytest.raises(ValueError, match=r"config.data.memory.fallback is 'none' in the data set and 'cross_account'"):
+        options.require_equal(stored, wanted, "here", "nothing")
+
+
 @pytest.mark.parametrize(
     "section, field, value",
     [

@@ -57,8 +57,21 @@ def test_a_variant_is_full_but_for_its_subject(name, size):
     if name in CHANGES:
         assert changed == CHANGES[name]
     assert changed and config["data_dir"] is None
-    if name != "ours":  # every row of the paper's trains on the same data set
+    if name not in ("ours", "light"):  # every row of the paper's trains on the same data set
         assert not any(field.startswith("data.") for field in changed)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_light_is_another_backbone_and_profile(size):
+    base, config = workdir.flat(full.get_config(size)), workdir.flat(load("light", size))
+    changed = {field for field, value in config.items() if value != base.get(field) and "optim.groups" not in field}
+    assert changed - {"input.resize", "input.crop"} == {
+        "extract.profile", "model.backbone", "model.depth.enabled", "data.depth.side", "data.similarity.pose",
+        "data.similarity.background", "data.similarity.caption",
+    }  # fmt: skip
+    assert (config["input.resize"], config["input.crop"]) == ((292, 260) if size == "full" else (48, 48))
+    assert sum(config[f"data.similarity.{part}"] for part in ("pose", "background", "caption")) == 1
+    assert config["model.efficientnet_lite.training"] == ("frozen" if size == "full" else "train")
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -129,7 +142,7 @@ def names_read() -> set[str]:
 def test_every_field_is_read():
     """A field that nothing reads is a lie. Group names and weights' names are keys, read by iterating."""
     read = names_read()
-    by_iteration = {"swin", "resnet", "peer", "pose", "background", "caption"}
+    by_iteration = {"swin", "efficientnet_lite", "resnet", "peer", "pose", "background", "caption"}
     fields = [field.split(".") for field in workdir.flat(full.get_config())]
     unread = {".".join(field) for field in fields if field[-1] not in read | by_iteration}
     assert unread == set()
