@@ -47,7 +47,7 @@ BELOW = {  # package: the packages that it may import
 }
 # Packages that are not always installed, or that only one way of running needs: imported where they are used.
 OPTIONAL = {"apache_beam", "tensorflow", "tensorflow_datasets", "clu", "torch", "jax"}
-LAZY = {f"data_builders.features.{part}" for part in ("pose", "background", "caption", "depth")}
+LAZY = {f"data_builders.features.{part}" for part in ("pose", "background", "caption", "depth", "light")}
 HEAVY = {"jax", "flax", "optax", "orbax", "grain", "clu", "polars", "tensorflow_datasets", "tensorflow", "matplotlib"}
 LONGEST = 60  # lines of a function
 

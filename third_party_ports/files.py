@@ -70,13 +70,17 @@ def sha256(path: Path) -> str:
 
 
 @contextmanager
-def lock(folder: Path) -> Iterator[None]:
+def lock(folder: Path, wait: float = 0) -> Iterator[None]:
     """Holds an existing folder while the block runs; the lock ends with the process, however that ends.
+
+    Args:
+      folder: to hold.
+      wait: seconds to wait for another holder.
 
     Raises:
       BlockingIOError: another process, or another block of this one, holds the folder.
     """
-    held = FileLock(Path(folder) / LOCK, timeout=0)
+    held = FileLock(Path(folder) / LOCK, timeout=wait)
     try:
         held.acquire()
     except Timeout as error:

@@ -41,23 +41,12 @@ def extract(
         gets each), or the store has another header.
       BlockingIOError: another process writes to the store.
     """
-    options = config.extract.to_dict() | {"keypoint_threshold": config.data.pose.keypoint_threshold}
-    check_extract(config.extract.to_dict())
-    names = extractors.checked(default_extractors(config) if names is None else names)
-    if not random_weights:
-        require_weights(names, options)
+    work = job_of(config, raw.parent if raw.is_file() else raw, names, random_weights)
     table, skips = read_posts(raw, config.data.to_dict())
     for warning in skips.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     images = table.select("account", "image_ids", "image_paths").explode("image_ids", "image_paths")
     images = [Image(*row) for row in images.iter_rows()]
-    work = job.Job(
-        root=str(raw.parent if raw.is_file() else raw),
-        options=json.dumps(options),
-        extractors=names,
-        depth_side=config.data.depth.side if "depth" in extractors.parts_of(names) else 0,
-        random_weights=random_weights,
-    )
     if beam_pipeline_options:
         report = beam.extract(work, images, out, beam_pipeline_options)
     else:
@@ -65,6 +54,26 @@ def extract(
     report.posts = {reason: count for reason, count in skips.counts.items() if count}
     write_report(report, out)
     return report
+
+
+def job_of(config: ConfigDict, root: Path, names: Sequence[str] | None, random_weights: bool) -> job.Job:
+    """The job that a config asks for, on photos below `root`; the other arguments are those of `extract`.
+
+    Raises:
+      ValueError: an extractor is unknown, an option is out of its range, or weights are missing.
+    """
+    options = config.extract.to_dict() | {"keypoint_threshold": config.data.pose.keypoint_threshold}
+    check_extract(config.extract.to_dict())
+    names = extractors.checked(default_extractors(config) if names is None else names)
+    if not random_weights:
+        require_weights(names, options)
+    return job.Job(
+        root=str(root),
+        options=json.dumps(options),
+        extractors=names,
+        depth_side=config.data.depth.side if "depth" in extractors.parts_of(names) else 0,
+        random_weights=random_weights,
+    )
 
 
 def default_extractors(config: ConfigDict) -> tuple[str, ...]:

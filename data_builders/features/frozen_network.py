@@ -72,12 +72,13 @@ class OnDevices:
     Args:
       function: takes the variables and a tree of arrays [n, ...]; returns a tree of arrays [n, ...].
       variables: are copied to each device once.
+      least: images that a device runs at least, copies of the last one included.
     """
 
-    def __init__(self, function: Callable[[Any, Any], Any], variables: Any):
+    def __init__(self, function: Callable[[Any, Any], Any], variables: Any, least: int = 1):
         devices = jax.local_devices()
         mesh = Mesh(np.array(devices), ("devices",))
-        self._devices = len(devices)
+        self._devices, self._least = len(devices), least
         self._split = NamedSharding(mesh, PartitionSpec("devices"))
         self._variables = jax.device_put(variables, NamedSharding(mesh, PartitionSpec()))
         self._function = jax.jit(
@@ -93,14 +94,15 @@ class OnDevices:
     def __call__(self, batch: Any) -> Any:
         """Starts the computation and returns at once; `fetch` waits for the results.
 
-        Each device's share is filled up to a power of two with copies of the last image, so that only a few shapes are
-        compiled.
+        Each device's share is filled up to `least` or a power of two with copies of the last image, so that only a few
+        shapes are compiled.
 
         Args:
           batch: a tree of numpy arrays [n, ...].
         """
         n = len(jax.tree.leaves(batch)[0])
-        share = 1 << (-(-n // self._devices) - 1).bit_length()
+        needed = -(-n // self._devices)
+        share = self._least if needed <= self._least else 1 << (needed - 1).bit_length()
         filled = np.minimum(np.arange(share * self._devices), n - 1)
         batch = jax.tree.map(lambda array: jax.device_put(array[filled], self._split), batch)
         return n, self._function(self._variables, batch)

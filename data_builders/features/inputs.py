@@ -32,6 +32,7 @@ class Inputs:
       width, height: pixels of the upright photo.
       prepared: by extractor, what its `prepare` returned.
       reason: why the photo is left out; "" for one that can be used.
+      detail: more about the reason, such as what the decoder said.
     """
 
     image: Image
@@ -39,6 +40,7 @@ class Inputs:
     height: int = 0
     prepared: dict[str, Any] = field(default_factory=dict)
     reason: str = ""
+    detail: str = ""
 
 
 class Prepare:
@@ -61,8 +63,8 @@ class Prepare:
             return Inputs(image, reason=photos.MISSING)
         try:
             photo = photos.read(path)
-        except photos.PhotoError:
-            return Inputs(image, reason=photos.UNREADABLE)
+        except photos.PhotoError as error:
+            return Inputs(image, reason=photos.UNREADABLE, detail=str(error))
         height, width = photo.shape[:2]
         if max(height, width) > MAX_ASPECT * min(height, width):
             return Inputs(image, reason=photos.TOO_NARROW)

@@ -1,7 +1,7 @@
 """One extraction: images, the extractors, and the store for the rows. On this host, or for one chunk of Beam's."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -41,8 +41,25 @@ class Job:
     random_weights: bool
 
 
-def run(job: Job, images: Sequence[Image], out: Path, *, progress: bool = True) -> Report:
+def run(
+    job: Job,
+    images: Sequence[Image],
+    out: Path,
+    *,
+    progress: bool = True,
+    what: str = "extract",
+    wait: float = 0,
+    left_out: Callable[[Inputs], None] | None = None,
+) -> Report:
     """Extracts those of `images` that the store at `out` lacks. If the process is killed, no finished row is lost.
+
+    Args:
+      job: what runs.
+      images: to extract.
+      out: the store.
+      progress: shows a progress bar, called `what`.
+      wait: seconds to wait for another process that writes to the store.
+      left_out: is told of each image that cannot be used.
 
     Raises:
       ValueError: the store has another header, or a network returned numbers that are not finite.
@@ -50,12 +67,12 @@ def run(job: Job, images: Sequence[Image], out: Path, *, progress: bool = True) 
       BlockingIOError: another process writes to the store.
     """
     options, report = json.loads(job.options), Report()
-    with open_store(job, out) as writer:
+    with open_store(job, out, wait) as writer:
         lacking = [image for image in images if (image.account, image.image_id) not in writer]
         report.already = len(images) - len(lacking)
         batch = options["batch"] * jax.local_device_count()
         schedule = Schedule(load(job) if lacking else {}, batch, waiting=4 * batch)
-        with tqdm(total=len(lacking), unit="image", desc="extract", disable=not progress, smoothing=0.05) as bar:
+        with tqdm(total=len(lacking), unit="image", desc=what, disable=not progress, smoothing=0.05) as bar:
 
             def write(rows: Iterator[Complete]) -> None:
                 for inputs, values in rows:
@@ -67,6 +84,8 @@ def run(job: Job, images: Sequence[Image], out: Path, *, progress: bool = True) 
             for inputs in read(lacking, Prepare(Path(job.root), options, job.extractors), options["workers"]):
                 if inputs.reason:
                     report.skip(inputs.image, inputs.reason)
+                    if left_out:
+                        left_out(inputs)
                     bar.update()
                 else:
                     write(schedule.add(inputs))
@@ -74,17 +93,23 @@ def run(job: Job, images: Sequence[Image], out: Path, *, progress: bool = True) 
     return report
 
 
-def open_store(job: Job, out: Path) -> FeatureWriter:
-    """Opens the store at `out`, new or existing. Raises as FeatureWriter, and WeightsError for a broken file."""
+def described(job: Job) -> dict[str, dict[str, str]]:
+    """What the store's header says of each part. Raises WeightsError for a broken file of weights."""
     options = json.loads(job.options)
-    described = {name: header(name, options, job.random_weights) for name in job.extractors}
+    found = {name: header(name, options, job.random_weights) for name in job.extractors}
+    return {part: found[name] for name in job.extractors for part in EXTRACTORS[name].parts}
+
+
+def open_store(job: Job, out: Path, wait: float = 0) -> FeatureWriter:
+    """Opens the store at `out`, new or existing. Raises as FeatureWriter, and WeightsError for a broken file."""
     return FeatureWriter(
         out,
-        extractors={part: described[name] for name in job.extractors for part in EXTRACTORS[name].parts},
+        extractors=described(job),
         depth_side=job.depth_side,
         random_weights=job.random_weights,
-        shard_rows=options["shard_rows"],
+        shard_rows=json.loads(job.options)["shard_rows"],
         journal=True,
+        wait=wait,
         decoded_with=photos.versions(),
     )
 

@@ -39,7 +39,8 @@ class Light(Extractor):
             pooled, out = network.apply(variables, scaled(images), train=False)
             return pooled, jnp.sqrt(jax.nn.softmax(out["logits"].astype(jnp.float32)))
 
-        self._features = OnDevices(features, variables)
+        # One shape for all batches: to compile another one takes as long as to describe a hundred photos.
+        self._features = OnDevices(features, variables, least=options["batch"])
 
     @staticmethod
     def prepare(photo: np.ndarray, options: Mapping[str, Any]) -> np.ndarray:

@@ -55,6 +55,7 @@ class FeatureWriter:
       random_weights: an extractor has random weights. Training refuses such features unless told otherwise.
       shard_rows: rows of a shard, which are what a killed process can lose.
       journal: writes each row to disk at once, until its shard is full. Use it if a row takes seconds to make.
+      wait: seconds to wait for another process that writes to the folder.
       decoded_with: versions of the libraries that decode the photos here, as photos.versions gives them; None if the
         features do not come from photo files. The header lists them when the first row is written.
 
@@ -72,6 +73,7 @@ class FeatureWriter:
         random_weights: bool = False,
         shard_rows: int = 1024,
         journal: bool = False,
+        wait: float = 0,
         decoded_with: Mapping[str, str] | None = None,
     ):
         self.path = Path(path)
@@ -90,7 +92,7 @@ class FeatureWriter:
         self._decoded_with = None if decoded_with is None else dict(decoded_with)  # None: nothing left to note
         self.path.mkdir(parents=True, exist_ok=True)
         self._held = ExitStack()
-        self._held.enter_context(lock(self.path))
+        self._held.enter_context(lock(self.path, wait))
         try:
             for torn in self.path.glob(".*.tmp*"):  # temporary files of a writer that was killed
                 torn.unlink()
