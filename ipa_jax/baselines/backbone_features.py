@@ -47,9 +47,7 @@ def backbone_features(export: Path, dataset: GroupDataset) -> np.ndarray:
     variables, config, _ = load_export(export)
     name = config.model.backbone
     if name not in variables["params"]:
-        raise ExportError(
-            f"{export} has no backbone (params/{name}); give an export of full, basic or light"
-        )
+        raise ExportError(f"{export} has no backbone (params/{name}); give an export of full, basic or light")
     own = {kind: tree[name] for kind, tree in variables.items() if name in tree}
     pooled, features = jax.jit(_pooled(config)), []
     with tqdm(total=len(dataset.images), desc=f"backbone {dataset.split}", unit="image", disable=None) as bar:
