@@ -113,6 +113,19 @@ def read(photo: bytes | Path, *, most_pixels: int = MOST_PIXELS) -> np.ndarray:
     return np.asarray(upright(photo, most_pixels=most_pixels))
 
 
+def read_near(photo: bytes | Path, near: int) -> tuple[np.ndarray, tuple[int, int]]:
+    """The photo as `read` gives it, and (width, height) of the whole photo, upright. Raises PhotoError as `stored` does.
+
+    A JPEG is decoded at 1/2, 1/4 or 1/8 of its size, as long as both sides stay at least `near` pixels long.
+    """
+    pixels = np.asarray(upright(photo, near=near))
+    with _named(photo), quiet(), Image.open(_source(photo), formats=FORMATS) as image:
+        if not near or image.format != "JPEG":  # other formats are decoded whole
+            return pixels, (pixels.shape[1], pixels.shape[0])
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+        return pixels, image.size[::-1] if turned else image.size
+
+
 def _rgb(image: Image.Image) -> Image.Image:
     if image.mode == "P":  # a palette with transparency warns unless it goes through RGBA
         image = image.convert("RGBA")
