@@ -114,7 +114,7 @@ def read(photo: bytes | Path, *, most_pixels: int = MOST_PIXELS) -> np.ndarray:
 
 
 def read_near(photo: bytes | Path, near: int) -> tuple[np.ndarray, tuple[int, int]]:
-    """The photo as `read` gives it, and (width, height) of the whole photo, upright. Raises PhotoError as `stored` does.
+    """The photo as `read` gives it, and (width, height) of the whole photo, upright. Raises PhotoError as `stored`.
 
     A JPEG is decoded at 1/2, 1/4 or 1/8 of its size, as long as both sides stay at least `near` pixels long.
     """
