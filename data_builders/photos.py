@@ -59,6 +59,7 @@ _BEGINNINGS = {  # of files in other formats
     b"<": "text, such as a web page,",
     b"{": "text, such as JSON,",
 }
+_SIDEWAYS = (_TURNS[5], _TURNS[6], _TURNS[7], _TURNS[8])  # width and height change places
 _FILTERS = threading.Lock()  # Python's warning filters belong to the whole process, and photos are read in threads
 
 
@@ -145,6 +146,18 @@ def upright(photo: bytes | Path, *, near: int = 0, most_pixels: int = MOST_PIXEL
 def read(photo: bytes | Path, *, most_pixels: int = MOST_PIXELS) -> np.ndarray:
     """The whole photo, `upright`, as uint8 [H, W, 3]. Raises PhotoError as `stored` does."""
     return np.asarray(upright(photo, most_pixels=most_pixels))
+
+
+def read_near(photo: bytes | Path, near: int) -> tuple[np.ndarray, tuple[int, int]]:
+    """The photo as `read` gives it, and (width, height) of the whole photo, upright. Raises PhotoError as `stored`.
+
+    A JPEG is decoded at 1/2, 1/4 or 1/8 of its size, as long as both sides stay at least `near` pixels long.
+    """
+    pixels = np.asarray(upright(photo, near=near))
+    with _named(photo), quiet(), Image.open(_source(photo), formats=FORMATS) as image:
+        if not near or image.format != "JPEG":  # other formats are decoded whole
+            return pixels, (pixels.shape[1], pixels.shape[0])
+        return pixels, image.size[::-1] if _turn(image) in _SIDEWAYS else image.size
 
 
 def other_format(head: bytes) -> str:

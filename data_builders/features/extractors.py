@@ -42,6 +42,12 @@ class Extractor(ABC):
         """The options that change the features. They are part of the store's header."""
         return {**options[cls.name], "dtype": options["dtype"]}
 
+    @classmethod
+    def near(cls, options: Mapping[str, Any]) -> int:
+        """Pixels that a photo's shorter side must keep, so that large JPEGs are decoded at a fraction of their size;
+        0: the whole photo. It acts where all extractors that run together allow it."""
+        return 0
+
     @staticmethod
     @abstractmethod
     def prepare(photo: np.ndarray, options: Mapping[str, Any]) -> Any:

@@ -54,6 +54,7 @@ class Prepare:
 
     def __init__(self, root: Path, options: Mapping[str, Any], extractors: Sequence[str]):
         self._root, self._options, self._extractors = root, options, tuple(extractors)
+        self._near = min((extractor(name).near(options) for name in self._extractors), default=0)
 
     def __call__(self, image: Image) -> Inputs:
         """Prepares one photo. A photo that is missing, unreadable or too narrow gets a reason; nothing is raised."""
@@ -62,10 +63,9 @@ class Prepare:
         if not path.is_file():
             return Inputs(image, reason=photos.MISSING)
         try:
-            photo = photos.read(path)
+            photo, (width, height) = photos.read_near(path, self._near)
         except photos.PhotoError as error:
             return Inputs(image, reason=photos.UNREADABLE, detail=str(error))
-        height, width = photo.shape[:2]
         if max(height, width) > MAX_ASPECT * min(height, width):
             return Inputs(image, reason=photos.TOO_NARROW)
         prepared = {name: extractor(name).prepare(photo, self._options) for name in self._extractors}

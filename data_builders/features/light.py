@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from data_builders.features.extractors import Extractor
-from third_party_ports.efficientnet_lite_input import centre_square, scaled
+from third_party_ports.efficientnet_lite_input import BORDER, centre_square, scaled
 from third_party_ports.imagenet import class_names
 
 NAMED = 3  # classes that the caption's text names
@@ -41,6 +41,10 @@ class Light(Extractor):
 
         # One shape for all batches: to compile another one takes as long as to describe a hundred photos.
         self._features = OnDevices(features, variables, least=options["batch"])
+
+    @classmethod
+    def near(cls, options: Mapping[str, Any]) -> int:
+        return 2 * (options["light"]["side"] + BORDER)  # twice what the network sees: the grid does not show
 
     @staticmethod
     def prepare(photo: np.ndarray, options: Mapping[str, Any]) -> np.ndarray:

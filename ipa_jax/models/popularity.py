@@ -23,6 +23,11 @@ def normalise(pixels: jax.Array) -> jax.Array:
     return (pixels - MEAN) / STD
 
 
+def lite_fields(section: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of EfficientNetLite that config.model.efficientnet_lite stands for: without its classifier."""
+    return {name: value for name, value in section.items() if name != "training"} | {"classes": 0}
+
+
 class PopularityModel(nn.Module):
     """Scores images; only differences of scores within one account mean anything.
 
@@ -102,9 +107,9 @@ class PopularityModel(nn.Module):
             return Swin(**self.swin, dtype=self.dtype, name="swin")(normalise(pixels).astype(self.dtype), keys=keys)
         if self.backbone != "efficientnet_lite":
             raise ValueError(f"model.backbone is {self.backbone!r}: swin or efficientnet_lite")
-        fields = {name: value for name, value in self.efficientnet_lite.items() if name != "training"}
         frozen = self.efficientnet_lite["training"] == "frozen"
-        network = EfficientNetLite(**fields, classes=0, dtype=self.dtype, name="efficientnet_lite")
+        fields = lite_fields(self.efficientnet_lite)
+        network = EfficientNetLite(**fields, dtype=self.dtype, name="efficientnet_lite")
         images = scaled(inputs["image"]).astype(self.dtype)
         _, out = network(images, train=train and not frozen, mask=inputs["slot_mask"], axis_name=axis_name)
         regions = out["map"].reshape(len(images), -1, out["map"].shape[-1])  # [N, h, w, F] -> [N, T, F]

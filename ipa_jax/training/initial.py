@@ -85,7 +85,8 @@ def exported(export: Path, shapes: dict) -> dict:
       ExportError: there is no export, or it lacks a leaf, has another one, or one of another shape; names them.
     """
     variables, _, _ = load_export(export)
-    given, own = (traverse_util.flatten_dict(tree, sep="/") for tree in (variables, shapes))
+    given: dict[str, Any] = traverse_util.flatten_dict(variables, sep="/")
+    own: dict[str, Any] = traverse_util.flatten_dict(shapes, sep="/")
     problems = {
         "missing": [name for name in own if name not in given],
         "extra": [name for name in given if name not in own],

@@ -9,7 +9,10 @@ from PIL import Image
 from configs import light
 from data_builders import photos
 from data_builders.features import job, photo_store
+from data_builders.features.extractors import extractor
 from data_builders.features.frozen_network import OnDevices, fetch
+from data_builders.features.inputs import Image as Photo
+from data_builders.features.inputs import Prepare
 from data_builders.features.photo_store import ACCOUNT, features_of, store_beside
 from data_builders.features.reader import FeatureReader
 
@@ -61,6 +64,21 @@ def test_only_what_the_store_lacks_is_computed(files, tmp_path, monkeypatch):
     assert [image.path for image in ran[0]] == [str(files[1])]
     assert not np.allclose(edited.features.background[0], first.features.background[1])
     np.testing.assert_array_equal(edited.features.background[1], first.features.background[2])
+
+
+def test_a_large_jpeg_is_decoded_small_and_keeps_its_size(tmp_path):
+    """600 x 400 px, lying on its side: at tiny size its shorter side has to keep 128 px."""
+    coarse = Image.fromarray(np.random.default_rng(2).integers(0, 256, (6, 4, 3), dtype=np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    coarse.resize((600, 400), Image.Resampling.BICUBIC).save(tmp_path / "a.jpg", exif=exif, quality=95)
+    options = light.get_config("tiny").extract.to_dict()
+    inputs = Prepare(tmp_path, options, ("light",))(Photo("ann", "a", "a.jpg"))
+    assert (inputs.width, inputs.height) == (400, 600)
+    whole = extractor("light").prepare(photos.read(tmp_path / "a.jpg"), options)
+    small, _ = photos.read_near(tmp_path / "a.jpg", extractor("light").near(options))
+    assert small.shape == (300, 200, 3)
+    assert np.abs(inputs.prepared["light"].astype(int) - whole).mean() < 1
 
 
 def test_company_does_not_matter(files, tmp_path):

@@ -1,0 +1,57 @@
+"""Photos per second of the light profile, decoding included: the goal is 15 of 1080 px on two free cores.
+
+Run: python -m benchmarks.light_photos [--photos FOLDER] [--count 160]
+
+Without --photos it draws JPEGs of 1080 px. Loading and compiling are timed by themselves. On a busy machine look at the
+CPU seconds.
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+SIDE, QUALITY = 1080, 85
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=Path, help="a folder of JPEGs (default: drawn ones)")
+    parser.add_argument("--count", type=int, default=160, help="photos to describe (default 160)")
+    args = parser.parse_args()
+
+    from configs import light
+    from data_builders.features.photo_store import features_of
+
+    with tempfile.TemporaryDirectory() as name:
+        folder, store = args.photos or Path(name) / "photos", Path(name) / "store"
+        if args.photos is None:
+            draw(folder, args.count)
+        files = sorted(file for file in folder.iterdir() if file.suffix.lower() in (".jpg", ".jpeg"))[: args.count]
+        weight = sum(file.stat().st_size for file in files) / len(files)
+        print(f"{len(files)} JPEGs of {weight / 1e3:.0f} KB on average")
+        for what, paths in (("load, compile, one photo", files[:1]), ("the others", files[1:]), ("all again", files)):
+            wall, cpu = time.perf_counter(), time.process_time()
+            features_of(paths, light.get_config(), store, progress=False)
+            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+            each = f"{len(paths) / wall:.1f} photos per second, {cpu / len(paths):.4f} CPU seconds per photo"
+            print(f"{what}: {wall:.2f} s, {cpu:.2f} CPU seconds; {each}")
+
+
+def draw(folder: Path, count: int) -> None:
+    """JPEGs of about the size and detail of photos: smooth colours with edges, and grain."""
+    import numpy as np
+    from PIL import Image
+
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        coarse = Image.fromarray(rng.integers(0, 256, (24, 24, 3), dtype=np.uint8))
+        smooth = np.asarray(coarse.resize((SIDE, SIDE), Image.Resampling.BICUBIC), np.float32)
+        grain = rng.normal(0, 4, (SIDE, SIDE, 1))
+        photo = Image.fromarray((smooth + grain).clip(0, 255).astype(np.uint8))
+        photo.save(folder / f"{number:04d}.jpg", quality=QUALITY)
+
+
+if __name__ == "__main__":
+    main()
