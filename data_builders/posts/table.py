@@ -5,11 +5,11 @@ columns before the next one is read.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import polars as pl
 
-from data_builders.posts.post import SCHEMA, Post, Skips
+from data_builders.posts.post import SCHEMA, Post, Skips, check
 
 CHUNK_POSTS = 16_384  # posts that are held as Python objects at a time
 
@@ -82,6 +82,32 @@ class PostTable:
     def _flush(self) -> None:
         self._chunks.append(pl.DataFrame(self._columns, schema=SCHEMA))
         self._columns = {name: [] for name in SCHEMA}
+
+
+def table_of(
+    accounts: Mapping[str, Iterable[Post]], exists: Callable[[str], bool], carousel: str, skips: Skips
+) -> pl.DataFrame:
+    """The table of accounts whose posts are all in memory.
+
+    Args:
+      accounts: each account's posts in the order of the raw data, not checked yet.
+      exists, carousel: as those of `post.check`.
+      skips: counts what is left out.
+
+    Returns:
+      The posts table (columns post.SCHEMA); followers are 0, categories empty.
+    """
+    table = PostTable(skips)
+    for account in sorted(accounts):
+        kept = []
+        for listed in accounts[account]:
+            post, left_out = check(listed, exists, carousel)
+            for reason, record in left_out:
+                skips.add(reason, record)
+            if post is not None:
+                kept.append(post)
+        table.add_account(account, 0, "", kept)
+    return table.finish()
 
 
 def hashtags(caption: str) -> list[str]:

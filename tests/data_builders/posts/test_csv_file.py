@@ -1,12 +1,10 @@
 """Your own posts.csv: what is read, what is left out, and what is refused."""
 
-from datetime import UTC, datetime
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_builders.posts.csv_file import parse_likes, parse_time, relative_path
+from data_builders.posts.csv_file import relative_path
 from data_builders.posts.post import SCHEMA, RawDataError
 from data_builders.posts.read import read_posts
 from tests.helpers.raw_layout import OPTIONS, save_image, with_options
@@ -53,7 +51,7 @@ def test_the_plain_form(own):
 
 
 def test_all_accounts_are_kept_whatever_top_n(own):
-    table, _ = own(f"{HEADER}\na.jpg,x,1,5\nb.jpg,y,1,5\nc.jpg,z,1,5\n", top_n=1)
+    table, _ = own(f"{HEADER}\na.jpg,x,1,1500000005\nb.jpg,y,1,1500000005\nc.jpg,z,1,1500000005\n", top_n=1)
     assert table["account"].to_list() == ["x", "y", "z"]
 
 
@@ -70,7 +68,7 @@ def test_bom_semicolons_and_line_ends(own, start, separator, end):
 
 
 def test_rows_that_share_a_post_are_one_carousel(own):
-    text = f"{HEADER},post,caption\na.jpg,me,9,100,P,hello\nb.jpg,me,9,100,P,\nc.jpg,me,4,200,,\n"
+    text = f"{HEADER},post,caption\na.jpg,me,9,1500000100,P,hello\nb.jpg,me,9,1500000100,P,\nc.jpg,me,4,1500000200,,\n"
     table, _ = own(text, carousel="all")
     assert table["post_id"].to_list() == ["P", "c.jpg"]
     assert table["image_ids"].to_list() == [["a.jpg", "b.jpg"], ["c.jpg"]]
@@ -83,25 +81,25 @@ def test_rows_that_share_a_post_are_one_carousel(own):
 def test_bad_records_are_skipped_by_name(own):
     table, skips = own(
         f"{HEADER},post\n"
-        "a.jpg,me,5,100,P\n"
-        "b.jpg,me,6,100,P\n"  # not the likes of its post
-        "../out.jpg,me,5,100,\n"
-        "/etc/passwd,me,5,100,\n"
-        "C:\\x.jpg,me,5,100,\n"
-        ",me,5,100,\n"
-        "b.jpg,,5,100,\n"
-        "b.jpg,a/b,5,100,\n"
-        "b.jpg,me,many,100,\n"
+        "a.jpg,me,5,1500000100,P\n"
+        "b.jpg,me,6,1500000100,P\n"  # not the likes of its post
+        "../out.jpg,me,5,1500000100,\n"
+        "/etc/passwd,me,5,1500000100,\n"
+        "C:\\x.jpg,me,5,1500000100,\n"
+        ",me,5,1500000100,\n"
+        "b.jpg,,5,1500000100,\n"
+        "b.jpg,a/b,5,1500000100,\n"
+        "b.jpg,me,many,1500000100,\n"
         "b.jpg,me,5\n"
         "\n"
-        "b.jpg,me,,100,e\n"
-        "b.jpg,me,--,100,f\n"
-        "b.jpg,me,-1,100,g\n"
-        "b.jpg,me,0,100,h\n"
+        "b.jpg,me,,1500000100,e\n"
+        "b.jpg,me,--,1500000100,f\n"
+        "b.jpg,me,-1,1500000100,g\n"
+        "b.jpg,me,0,1500000100,h\n"
         "b.jpg,me,5,soon,i\n"
-        "gone.jpg,me,5,100,\n"
-        "a.jpg,me,5,100,P\n"  # the row again
-        "./a.jpg,me,5,100,Q\n"  # the same file as another post
+        "gone.jpg,me,5,1500000100,\n"
+        "a.jpg,me,5,1500000100,P\n"  # the row again
+        "./a.jpg,me,5,1500000100,Q\n"  # the same file as another post
     )
     assert table["post_id"].to_list() == ["P"]
     assert skips.counts == {
@@ -124,7 +122,7 @@ def test_times_without_a_zone_are_utc_and_warned_of_once(own):
 
 
 def test_columns_that_are_not_read_are_named(own):
-    _, skips = own(f"{HEADER},captions\na.jpg,me,5,100,hello\n")
+    _, skips = own(f"{HEADER},captions\na.jpg,me,5,1500000100,hello\n")
     assert len(skips.warnings) == 1 and "captions" in skips.warnings[0]
 
 
@@ -132,11 +130,11 @@ def test_columns_that_are_not_read_are_named(own):
     ("text", "message"),
     [
         ("image,account,timestamp\n", "lacks the column likes"),
-        ("a.jpg,me,5,100\n", "lacks the column image, account, likes, timestamp"),
+        ("a.jpg,me,5,1500000100\n", "lacks the column image, account, likes, timestamp"),
         ("", "lacks the column image"),
         (f"{HEADER},likes\n", "names the column likes twice"),
         (f"{HEADER}\n", "no usable post"),
-        (f"{HEADER},caption\na.jpg,me,5,100,café\n".encode("latin-1"), "not UTF-8.*UTF-8"),
+        (f"{HEADER},caption\na.jpg,me,5,1500000100,café\n".encode("latin-1"), "not UTF-8.*UTF-8"),
         (f"{HEADER}\n".encode("utf-16"), "not UTF-8"),
     ],
 )
@@ -180,27 +178,126 @@ def test_no_path_leaves_the_folder(image):
     assert where is None or not (where.startswith("/") or ".." in where.split("/"))
 
 
-@pytest.mark.parametrize(("text", "likes"), [("12", 12), ("12.0", 12), ("-1", -1), ("", None), ("--", None)])
-def test_likes(text, likes):
-    assert parse_likes(text) == likes
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_separators_and_what_comes_before_the_header(own, separator):
+    rows = ["image,account,likes,timestamp", "a.jpg,me,3,1500000000", "b.jpg,me,4,1500000001"]
+    plain = "\n".join(rows).replace(",", separator)
+    for text in (
+        plain,
+        f"sep={separator}\n{plain}",
+        f"# my posts, all\n\n{plain}",
+        f"\ufeffSEP={separator}\r\n{plain}",
+    ):
+        table, skips = own(text)
+        assert table["likes"].to_list() == [3, 4] and not skips.counts and not skips.warnings
 
 
-@pytest.mark.parametrize("text", ["1.5", "1_000", "1,000", "nan", "inf", "x", str(2**63), "9" * 5000])
-def test_no_likes(text):
-    with pytest.raises(ValueError):
-        parse_likes(text)
+def test_cells_that_a_spreadsheet_adds_or_leaves_out(own):
+    text = f"{HEADER},caption\na.jpg,me,3,1500000000\nb.jpg,me,3,1500000001,hello,,\nc.jpg,me,3,1500000002,one,two\n"
+    table, skips = own(text)
+    assert table["caption"].to_list() == ["", "hello"]
+    assert skips.counts == {"bad row": 1} and "posts.csv:4: 6 cells" in skips.examples["bad row"][0]
 
 
-@settings(deadline=None)
-@given(st.datetimes(min_value=datetime(1980, 1, 1), max_value=datetime(2100, 1, 1)))
-def test_both_forms_of_a_time_agree(moment):
-    seconds = int(moment.replace(tzinfo=UTC, microsecond=0).timestamp())
-    assert parse_time(moment.isoformat()) == (seconds, True)
-    assert parse_time(moment.replace(tzinfo=UTC).isoformat()) == (seconds, False)
-    assert parse_time(str(seconds)) == (seconds, False)
-    assert parse_time(f"{seconds}.9") == (seconds, False)
+def rows_with(captions: dict[int, str]) -> str:
+    lines = [f"b{i}.jpg,me,{i + 3},{1_500_000_000 + i},{captions.get(i, 'nice day')}" for i in range(40)]
+    return "\n".join([f"{HEADER},caption", *lines]) + "\n"
 
 
-@pytest.mark.parametrize("text", ["", "soon", "nan", "inf", "0001-01-01T00:00:00+23:00x", "2020-13-01"])
-def test_no_time(text):
-    assert parse_time(text) == (None, False)
+@pytest.mark.parametrize(
+    "captions",
+    [
+        {10: '"golden hour', 25: 'they call it "summer"'},
+        {10: '"golden hour', 25: '"golden hour'},
+        {10: '"golden hour', 25: 'a lens of 5"'},  # would close it
+        {10: '"golden hour'},  # to the end of the file
+        {39: '"golden hour'},
+    ],
+)
+def test_an_open_quote_names_its_line(own, captions):
+    with pytest.raises(RawDataError, match=rf"posts\.csv: line {min(captions) + 2}: a quote"):
+        own(rows_with(captions))
+
+
+def test_quotes_that_do_no_harm(own):
+    captions = {0: '"first line\nsecond, line\n\n""quoted"""', 1: '"Summer" is here', 2: 'a 5" lens', 3: '"a, b"'}
+    text = rows_with(captions).replace("b0.jpg", "a.jpg").replace("b1.jpg", "b.jpg").replace("b2.jpg", "c.jpg")
+    table, skips = own(text.replace("b3.jpg", "more/d.jpg"))
+    assert table["caption"].to_list() == ['first line\nsecond, line\n\n"quoted"', "Summer is here", 'a 5" lens', "a, b"]
+    assert skips.counts == {"image missing": 36}
+
+
+def test_lines_and_captions_are_bounded(own, monkeypatch):
+    with pytest.raises(RawDataError, match="line 2: a quote"):
+        own(f'{HEADER},caption\na.jpg,me,3,1500000000,"' + "x\n" * 600 + '"\n')
+    with pytest.raises(RawDataError, match="line 2 is longer"):
+        own(f"{HEADER},caption\na.jpg,me,3,1500000000," + "x" * (1 << 20) + "\n")
+    with pytest.raises(RawDataError, match="line 2: a quote"):
+        own(f'{HEADER},caption\na.jpg,me,3,1500000000,"' + "x" * 200_000 + '"\n')
+
+
+@pytest.mark.parametrize(
+    ("cells", "likes"),
+    [
+        (["1,234", "12,345", "999"], [1234, 12345, 999]),
+        (["12,000", "3,000"], [12000, 3000]),
+        (["12.345", "12.000", "999"], [12345, 12000, 999]),
+        (["12.000", "7.00"], [12, 7]),
+        (["1 234", "1\u202f234", "1'234"], [1234] * 3),
+        (["1.2K", "3,4k", "1M"], [1200, 3400, 1_000_000]),
+    ],
+)
+def test_the_likes_of_a_list(own, cells, likes):
+    names = ["a.jpg", "b.jpg", "c.jpg"]
+    rows = [f"{name};me;{cell};{1_500_000_000 + i}" for i, (name, cell) in enumerate(zip(names, cells, strict=False))]
+    table, skips = own("\n".join([HEADER.replace(",", ";"), *rows]))
+    assert table["likes"].to_list() == likes and not skips.counts
+    assert len(skips.warnings) == ("K" in cells[0])
+
+
+def test_likes_in_doubt_stop_the_reading(own):
+    text = f"{HEADER}\na.jpg,me,999,1500000000\nb.jpg,me,12.000,1500000001\n"
+    with pytest.raises(RawDataError, match=r"posts\.csv: line 3: the likes '12\.000'.*12000"):
+        own(text)
+
+
+@pytest.mark.parametrize(
+    ("cells", "days"),
+    [
+        (["20200131", "20200201"], [18292, 18293]),
+        (["43861", "43862,5"], [18292, 18293]),
+        (["1580428800000", "1580515200000"], [18292, 18293]),
+        (["31/01/2020", "01/02/2020"], [18292, 18293]),
+        (["01/31/2020 2:05 PM", "02/01/2020 2:05 PM"], [18292, 18293]),
+        (["31.01.2020 14:05", "01.02.2020"], [18292, 18293]),
+        (["Jan 31, 2020, 2:05 PM", "1 February 2020 10:00"], [18292, 18293]),
+    ],
+)
+def test_the_times_of_a_list(own, cells, days):
+    rows = [f'{name},me,5,"{cell}"' for name, cell in zip(["a.jpg", "b.jpg"], cells, strict=True)]
+    table, skips = own("\n".join([HEADER, *rows]))
+    assert [time // 86_400 for time in table["time"]] == days and not skips.counts
+    assert "2 are" in skips.warnings[0] or "1 are" in skips.warnings[0]
+
+
+def test_a_time_in_doubt_stops_the_reading(own):
+    text = f"{HEADER}\na.jpg,me,999,05/05/2020\nb.jpg,me,12,03/04/2020\n"
+    with pytest.raises(RawDataError, match=r"posts\.csv: line 3: timestamp '03/04/2020'.*2020-04-03"):
+        own(text)
+
+
+def test_times_that_cannot_be_read_are_shown(own):
+    _, skips = own(f"{HEADER}\na.jpg,me,999,1500000000\nb.jpg,me,12,202001\nc.jpg,me,12,1.58E+09\n")
+    assert skips.counts == {"no timestamp": 2}
+    assert any("2 timestamps cannot be read, such as posts.csv:3: '202001'" in text for text in skips.warnings)
+
+
+def test_paths_as_people_write_them(own, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "more" / "d.jpg").rename(tmp_path / "more" / "e f.jpg")
+    cells = [f"{tmp_path}/a.jpg", "~/b.jpg", f"file://{tmp_path}/more/e%20f.jpg", "/etc/passwd", "~/../x.jpg"]
+    table, skips = own("\n".join([HEADER, *(f"{cell},me,5,{1_500_000_000 + i}" for i, cell in enumerate(cells))]))
+    assert table["image_paths"].to_list() == [["a.jpg"], ["b.jpg"], ["more/e f.jpg"]]
+    assert table["image_ids"].to_list() == table["image_paths"].to_list()
+    assert skips.counts == {"bad row": 2} and "below the folder" in skips.examples["bad row"][0]
+    assert own(f"{HEADER}\nmore\\e f.jpg,me,5,1500000000\n")[0]["image_paths"].to_list() == [["more/e f.jpg"]]

@@ -1,0 +1,88 @@
+"""A column of times: every form, and the dates that only the column can settle."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data_builders.posts.post import RawDataError
+from data_builders.posts.times import Times, parse
+
+MOMENT = datetime(2020, 1, 31, 14, 5, 9, tzinfo=UTC)
+SECONDS = int(MOMENT.timestamp())
+
+
+def column(*cells: str) -> list[int | None]:
+    times = Times(Path("posts.csv"), "timestamp")
+    for number, cell in enumerate(cells, 2):
+        times.see(cell, number)
+    times.settle()
+    return [times.read(cell) for cell in cells]
+
+
+@settings(deadline=None)
+@given(st.datetimes(min_value=datetime(1980, 1, 1), max_value=datetime(2098, 1, 1)))
+def test_all_forms_of_a_time_agree(moment):
+    moment = moment.replace(microsecond=0)
+    seconds = int(moment.replace(tzinfo=UTC).timestamp())
+    for text, zoned in [
+        (moment.isoformat(), False),
+        (f"{moment}", False),
+        (f"{moment}.9", False),
+        (f"{moment:%Y/%m/%d %H:%M:%S}", False),
+        (f"{moment:%Y%m%d%H%M%S}", False),
+        (f"{moment:%Y%m%dT%H%M%S}", False),
+        (f"{moment:%d/%m/%Y %H:%M:%S}", False),
+        (f"{moment:%d %b %Y, %I:%M:%S %p}", False),
+        (f"{moment:%A, %B %d, %Y %H:%M:%S}", False),
+        (f"{moment}Z", True),
+        (f"{moment} UTC", True),
+        (moment.replace(tzinfo=UTC).isoformat(), True),
+        (f"{moment:%a, %d %b %Y %H:%M:%S} +0000", True),
+        (f"{moment + timedelta(hours=5, minutes=30)}+05:30", True),
+        (f"{moment - timedelta(hours=8)} -08", True),
+    ]:
+        time = parse(text)
+        assert time is not None and (time.seconds, time.zoned) == (seconds, zoned), text
+    excel = (moment - datetime(1899, 12, 30)) / timedelta(days=1)
+    assert parse(f"{excel:.6f}").seconds == pytest.approx(seconds, abs=1)
+
+
+@settings(deadline=None)
+@given(st.integers(6 * 10**8, 4 * 10**9))
+def test_counts_since_1970(seconds):
+    for text in (f"{seconds}", f"{seconds}.9", f"{seconds}123", f"{seconds}123456", f"{seconds}123456789"):
+        assert parse(text).seconds == seconds and parse(text).zoned
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "soon", "nan", "inf", "-5", "5", "2020", "202001", "1.58E+09", "2020-13-01", "20201301", "31/31/2020",
+     "0001-01-01T00:00:00+23:00x", "31 Foo 2020", "2020-01-31 14:61", "2020-01-31 13:05 PM", "9" * 30, "1/2/20",
+     "2020-01-31T14:05:09+99:00"],
+)  # fmt: skip
+def test_no_time(text):
+    assert parse(text) is None
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (["31/01/2020", "03/04/2020"], "2020-04-03"),
+        (["01/31/2020", "03/04/2020"], "2020-03-04"),
+        (["03.04.2020"], "2020-04-03"),
+        (["31-1-2020", "3-4-2020"], "2020-04-03"),
+    ],
+)
+def test_the_column_tells_days_from_months(cells, expected):
+    assert column(*cells)[-1] == datetime.fromisoformat(f"{expected}+00:00").timestamp()
+
+
+@pytest.mark.parametrize(
+    ("cells", "line"), [(["01/01/2020", "03/04/2020"], 3), (["31/01/2020", "01/31/2020"], 2), (["3-4-2020"], 2)]
+)
+def test_doubt_is_refused_by_line(cells, line):
+    with pytest.raises(RawDataError, match=rf"line {line}: timestamp .*year first"):
+        column(*cells)
