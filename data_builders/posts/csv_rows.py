@@ -95,6 +95,13 @@ class CsvRows:
             if '"' not in line:
                 yield number, line.rstrip("\r\n").split(self._separator)
                 continue
+            try:
+                cells = next(csv.reader([line], delimiter=self._separator, strict=True))
+            except csv.Error:  # a cell of several lines, or a quote that is no quote
+                cells = []
+            if cells:
+                yield number, cells
+                continue
             parts = [line]
             while _is_open(parts, self._separator):
                 line = lines.readline(LONGEST_LINE)

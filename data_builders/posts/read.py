@@ -4,12 +4,14 @@ To read another layout, write a module with a function like `csv_file.read`, and
 """
 
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
 
 from data_builders.options import ALLOWED
+from data_builders.posts.hidden_likes import warn_hidden_likes
 from data_builders.posts.post import RawDataError, Skips, refuse_empty
 from third_party_ports.checkpoints.checkpoint import attribute
 
@@ -21,14 +23,19 @@ class Reader(NamedTuple):
       layout: what the user has to give, in words.
       code: "module:function" of (raw: Path, options: config.data, skips: Skips) that returns the posts table. The
         function fills a `table.PostTable`, and raises RawDataError for data that it cannot read.
-      holds: a folder of this layout holds a file that matches one of these patterns.
-      suffix: a file of this layout ends so; "" if the layout is always a folder.
+      holds: a folder of this layout holds a file or folder that matches one of these patterns.
+      suffixes: a file of this layout ends in one of these; none if the layout is always a folder.
+      fits: "module:function" of (file: Path) that tells whether a file is of this layout, where `holds` and `suffixes`
+        do not tell.
+      name: what the layout is called, in words.
     """
 
     layout: str
     code: str
     holds: tuple[str, ...]
-    suffix: str = ""
+    suffixes: tuple[str, ...] = ()
+    fits: str = ""
+    name: str = ""
 
 
 READERS = {  # the first row that recognises the raw data reads it
@@ -36,13 +43,53 @@ READERS = {  # the first row that recognises the raw data reads it
         "the folder of the Instagram Influencer Dataset (ask its authors with the request form on the data set's page)",
         "data_builders.posts.influencer_dataset:read",
         ("influencers.txt", "JSON-Image_files_mapping.txt", "post_info.txt", "Post_metadata"),
+        name="the Instagram Influencer Dataset",
+    ),
+    "flickr_user": Reader(
+        "FlickrUser.csv with the folder images/ beside it (ipa-jax fetch-images downloads the photos)",
+        "data_builders.posts.flickr_user:read",
+        ("FlickrUser*.csv",),
+        (".csv",),
+        "data_builders.posts.flickr_user:fits",
+        "FlickrUser",
     ),
     "csv_file": Reader(
-        "a .csv file, or a folder with posts.csv, whose first line reads image,account,likes,timestamp",
+        "a .csv or .tsv file, or a folder with posts.csv, whose first line reads image,account,likes,timestamp",
         "data_builders.posts.csv_file:read",
-        ("posts.csv",),
-        ".csv",
+        ("posts.csv", "posts.tsv"),
+        (".csv", ".tsv"),
+        name="a list of your posts",
     ),
+    "instagram_export": Reader(
+        "the unpacked export of a professional Instagram account, as JSON",
+        "data_builders.posts.instagram_export:read",
+        tuple(f"{'*/' * depth}{name}" for depth in range(3) for name in (
+            "past_instagram_insights", "your_instagram_activity", "content/posts_1.json"
+        )),
+        name="an export of Instagram",
+    ),
+    "instaloader": Reader(
+        "a profile folder of Instaloader, or a folder with several of them",
+        "data_builders.posts.instaloader:read",
+        tuple(f"{place}{name}" for name in ("*_UTC.json.xz", "*_UTC.json", "*.json.xz", "*_UTC.jpg", "*_UTC_1.jpg")
+              for place in ("", "*/")),
+        name="profile folders of Instaloader",
+    ),
+    "graph_api": Reader(
+        "media of the Instagram Graph API as a .json file, with the photos beside it named by their id",
+        "data_builders.posts.graph_api:read",
+        ("*.json",),
+        (".json",),
+        "data_builders.posts.graph_api:fits",
+        "media of the Instagram Graph API",
+    ),
+}  # fmt: skip
+MOST_TRIED = 20  # files of a folder that `Reader.fits` looks into
+NO_LISTS = {  # what people give in place of a list of posts, by the file's suffix
+    (".zip", ".7z", ".rar", ".gz", ".bz2", ".xz", ".tar", ".tgz"): "this file is packed. Unpack it first",
+    (".xlsx", ".xls", ".ods", ".numbers"): "this is a spreadsheet. Save it as CSV in UTF-8",
+    (".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".avif", ".gif", ".tif", ".tiff"): "this is a photo, and not "
+    "a list of posts with their likes",
 }
 
 
@@ -68,36 +115,38 @@ def read_posts(raw: Path, options: Mapping[str, Any]) -> tuple[pl.DataFrame, Ski
     skips = Skips()
     table = attribute(reader_of(raw).code)(raw, options, skips)
     refuse_empty(table, raw, skips)
-    warn_constant_likes(table, skips)
+    warn_hidden_likes(table, skips)
     return table, skips
 
 
 def reader_of(raw: Path) -> Reader:
     """The first row of READERS that recognises the raw data. Raises RawDataError if none does."""
     for reader in READERS.values():
-        if raw.is_dir():
-            if any(next(raw.glob(pattern), None) for pattern in reader.holds):
-                return reader
-        elif reader.suffix and raw.is_file() and raw.suffix.lower() == reader.suffix:
+        if _recognises(reader, raw):
             return reader
-    problem = "no posts were found in this folder" if raw.is_dir() else "this path does not exist"
+    raise RawDataError(raw, _problem(raw), f"Give {'; or '.join(reader.layout for reader in READERS.values())}")
+
+
+def _recognises(reader: Reader, raw: Path) -> bool:
+    candidates = (file for pattern in reader.holds for file in raw.glob(pattern)) if raw.is_dir() else iter([raw])
+    if not raw.is_dir() and not (raw.is_file() and raw.suffix.lower() in reader.suffixes):
+        return False
+    if not reader.fits:
+        return next(candidates, None) is not None
+    return any(attribute(reader.fits)(file) for file in islice(candidates, MOST_TRIED))
+
+
+def _problem(raw: Path) -> str:
+    """What is wrong with raw data that no reader recognises."""
+    photos = next(suffixes for suffixes in NO_LISTS if ".jpg" in suffixes)
     if raw.is_file():
-        problem = "this file holds no posts that can be read"
-    raise RawDataError(raw, problem, f"Give {'; or '.join(reader.layout for reader in READERS.values())}")
-
-
-def warn_constant_likes(table: pl.DataFrame, skips: Skips) -> None:
-    """Warns of accounts with many equal low counts: hidden likes often read as 3.
-
-    An account is named if it has 10 posts or more, and over 20 % of them share one count below 10.
-    """
-    numbered = table.select(pl.col("account").rle_id().alias("number"), "account", "likes")  # one run per account
-    few = numbered.filter(pl.col("likes") < 10).group_by("number", "account", "likes").agg(pl.len().alias("same"))
-    suspicious = (
-        few.join(numbered.group_by("number").agg(pl.len().alias("posts")), on="number")
-        .filter((pl.col("posts") >= 10) & (pl.col("same") * 5 > pl.col("posts")))
-        .select("account", "likes", "same", "posts")
-        .sort("account", "likes")
-    )
-    for account, likes, same, posts in suspicious.iter_rows():
-        skips.warn(f"account {account}: {same} of {posts} posts have exactly {likes} likes; these may be hidden counts")
+        found = (text for suffixes, text in NO_LISTS.items() if raw.suffix.lower() in suffixes)
+        return next(found, "this file holds no posts that can be read")
+    if not raw.is_dir():
+        near = sorted(raw.parent.glob("*.csv")) if raw.parent.is_dir() else []
+        beside = f"; beside it there is {near[0].name}" if near else ""
+        return f"there is no such folder, and no such file{beside}"
+    if any(file.suffix.lower() in photos for file in islice(raw.iterdir(), 1000)):
+        return "this folder holds photos, and no list of their posts and likes: write one as posts.csv beside them"
+    lists = sorted([*raw.glob("*.csv"), *raw.glob("*.zip")])
+    return f"no posts were found in this folder{f'; give {lists[0].name} itself' if lists else ''}"

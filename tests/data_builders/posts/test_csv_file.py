@@ -115,7 +115,7 @@ def test_bad_records_are_skipped_by_name(own):
 
 
 def test_times_without_a_zone_are_utc_and_warned_of_once(own):
-    rows = ["a.jpg,me,5,2020-01-02", "b.jpg,me,5,2020-01-02T00:00:01", "c.jpg,me,5,2020-01-02T00:00:02Z"]
+    rows = ["a.jpg,me,5,2020-01-02", "b.jpg,me,6,2020-01-02T00:00:01", "c.jpg,me,7,2020-01-02T00:00:02Z"]
     table, skips = own("\n".join([HEADER, *rows]))
     assert table["time"].to_list() == [1_577_923_200, 1_577_923_201, 1_577_923_202]
     assert len(skips.warnings) == 1 and "2 timestamps have no time zone" in skips.warnings[0]
