@@ -59,7 +59,8 @@ def read(raw: Path, options: Mapping[str, Any], skips: Skips) -> pl.DataFrame:
 
     Args:
       raw: the folder that holds influencers.txt.
-      options: config.data; `top_n` (accounts) and `posts.carousel` are read.
+      options: config.data; `top_n` (accounts) and `posts.carousel` are read. `accounts`, if there are any, are the only
+        ones of them to read.
       skips: counts what is left out.
 
     Returns:
@@ -70,6 +71,8 @@ def read(raw: Path, options: Mapping[str, Any], skips: Skips) -> pl.DataFrame:
     """
     _refuse_broken_root(raw)
     chosen = top_accounts(read_influencers(raw / INFLUENCERS, skips), options["top_n"])
+    if wanted := options.get("accounts"):
+        chosen = [account for account in chosen if account.name in wanted]
     if not chosen:
         raise RawDataError(
             raw / INFLUENCERS,
