@@ -1,7 +1,8 @@
 """Opens photos that nobody has checked: the one place that does. Pillow and NumPy only, as reading processes import it.
 
-Only JPEG, PNG and WebP files are opened, whatever a file is called. A file that is broken, cut short or too large is
-refused with a PhotoError before its pixels can fill the memory.
+Only JPEG, PNG, WebP and AVIF files are opened, and HEIC files where pillow-heif is installed, whatever a file is
+called. A file that is broken, cut short or too large is refused with a PhotoError before its pixels can fill the
+memory, and a file of another format with its name.
 """
 
 import io
@@ -12,9 +13,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, features
+from PIL import ExifTags, Image, PngImagePlugin, features
 
-FORMATS = ("JPEG", "PNG", "WEBP")
+try:
+    import pillow_heif
+except ImportError:  # the extra `photos` brings it
+    pillow_heif = None
+else:
+    pillow_heif.register_heif_opener()
+
+FORMATS = ("JPEG", "PNG", "WEBP", *["AVIF"] * bool(features.check("avif")), *["HEIF"] * bool(pillow_heif))
 MOST_PIXELS = Image.MAX_IMAGE_PIXELS or 0  # 89 million: above it Pillow warns of a decompression bomb
 MISSING, UNREADABLE, TOO_NARROW = "image missing", "image unreadable", "image too narrow"  # reasons to leave one out
 
@@ -27,7 +35,34 @@ _TURNS = {  # by the EXIF tag Orientation
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_REMEDIES = {
+    "HEIC": "pip install pillow-heif opens it",
+    "AVIF": "a newer Pillow opens it",
+    "video": "give a photo",
+}
+_BRANDS = {  # of files that are a container, by the first brand
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "HEIC"),
+    **dict.fromkeys((b"avif", b"avis"), "AVIF"),
+    **dict.fromkeys((b"isom", b"iso2", b"mp41", b"mp42", b"avc1", b"M4V ", b"qt  "), "video"),
+    b"crx ": "camera raw",
+}
+_BEGINNINGS = {  # of files in other formats
+    b"GIF8": "GIF",
+    b"II*\0": "TIFF or camera raw",
+    b"MM\0*": "TIFF or camera raw",
+    b"BM": "BMP",
+    b"\xff\x0a": "JPEG XL",
+    b"\0\0\0\x0cJXL ": "JPEG XL",
+    b"8BPS": "Photoshop",
+    b"FUJIFILM": "camera raw",
+    b"%PDF": "PDF",
+    b"<": "text, such as a web page,",
+    b"{": "text, such as JSON,",
+}
 _FILTERS = threading.Lock()  # Python's warning filters belong to the whole process, and photos are read in threads
+
+
+PngImagePlugin.MAX_TEXT_CHUNK = 16 << 20  # bytes: editors write long texts, which Pillow alone refuses above 1 MB
 
 
 class PhotoError(ValueError):
@@ -103,14 +138,35 @@ def upright(photo: bytes | Path, *, near: int = 0, most_pixels: int = MOST_PIXEL
     """
     image = stored(photo, near=near, most_pixels=most_pixels)
     with _named(photo):
-        with quiet():
-            turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+        turn = _turn(image)
         return _rgb(image.copy() if turn is None else image.transpose(turn))
 
 
 def read(photo: bytes | Path, *, most_pixels: int = MOST_PIXELS) -> np.ndarray:
     """The whole photo, `upright`, as uint8 [H, W, 3]. Raises PhotoError as `stored` does."""
     return np.asarray(upright(photo, most_pixels=most_pixels))
+
+
+def other_format(head: bytes) -> str:
+    """The format of a file that is not opened here, such as "GIF" or "HEIC"; "" if it is opened or is not known.
+
+    Args:
+      head: the file's first bytes, 64 of them or more.
+    """
+    if head[4:8] == b"ftyp":
+        found = "AVIF" if b"avif" in head[8:64] else _BRANDS.get(head[8:12], "")
+        return "" if found.replace("HEIC", "HEIF") in FORMATS else found
+    start = head.lstrip(b"\xef\xbb\xbf \r\n")
+    return next((name for beginning, name in _BEGINNINGS.items() if start.startswith(beginning)), "")
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """How to turn an image; None if its EXIF does not say, or is so odd that viewers pass over it."""
+    try:
+        with quiet():
+            return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # Pillow answers odd EXIF with SyntaxError, ValueError, struct.error, ...
+        return None
 
 
 def _rgb(image: Image.Image) -> Image.Image:
@@ -127,9 +183,22 @@ def _source(photo: bytes | Path) -> io.BytesIO | Path:
 
 @contextmanager
 def _named(photo: bytes | Path) -> Iterator[None]:
-    """Turns what Pillow raises into a PhotoError."""
+    """Turns what Pillow raises into a PhotoError that names the photo, and its format if that is the reason."""
     try:
         yield
     except Exception as error:  # Pillow answers a broken file with OSError, SyntaxError, ValueError, struct.error, ...
         what = f"image of {len(photo)} bytes" if isinstance(photo, bytes) else f"image: {photo}"
-        raise PhotoError(f"not a readable JPEG, PNG or WebP {what} ({error})") from error
+        if name := other_format(_head(photo)):
+            remedy = _REMEDIES.get(name, "save it as JPEG")
+            raise PhotoError(f"{name} is not supported here; {remedy} ({what})") from error
+        raise PhotoError(f"not a readable JPEG, PNG, WebP, AVIF or HEIC {what} ({error})") from error
+
+
+def _head(photo: bytes | Path) -> bytes:
+    if isinstance(photo, bytes):
+        return photo[:64]
+    try:
+        with open(photo, "rb") as file:
+            return file.read(64)
+    except OSError:
+        return b""

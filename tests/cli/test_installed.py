@@ -68,7 +68,7 @@ def test_the_wheel_names_its_licence_and_extras(wheel):
     [folder] = {name.split("/")[0] for name in archive.namelist() if name.startswith("ipa_jax-")}
     metadata = archive.read(f"{folder}/METADATA").decode()
     assert "License-Expression: Apache-2.0" in metadata and "Author: ipa_jax developers" in metadata
-    for extra in ("cuda12", "cuda13", "beam", "bench", "dev", "docs"):
+    for extra in ("cuda12", "cuda13", "beam", "bench", "dev", "docs", "photos"):
         assert f"Provides-Extra: {extra}\n" in metadata
     assert {f"{folder}/licenses/{name}" for name in ("LICENSE", "NOTICE")} <= set(archive.namelist())
 

@@ -2,6 +2,8 @@
 
 import io
 import struct
+import subprocess
+import sys
 import warnings
 import zlib
 
@@ -10,6 +12,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from data_builders import photos
+from tests.helpers.paths import ROOT
 
 
 def ramp(height=60, width=90):
@@ -78,15 +81,86 @@ WHOLE = encoded((255 * ramp()).astype(np.uint8), "JPEG")
 
 @pytest.mark.parametrize(
     "photo",
-    [b"", b"<html>", WHOLE[: len(WHOLE) // 2], WHOLE[:30], encoded(Image.new("L", (9, 9)), "GIF"),
-     encoded(Image.new("L", (9, 9)), "TIFF"), png_of_size(10_000, 10_000), png_of_size(100_000, 100_000)],
-)  # fmt: skip
+    [b"", WHOLE[: len(WHOLE) // 2], WHOLE[:30], png_of_size(10_000, 10_000), png_of_size(100_000, 100_000)],
+)
 def test_what_is_no_photo_is_refused(photo, tmp_path):
     (tmp_path / "a.jpg").write_bytes(photo)
-    with pytest.raises(photos.PhotoError, match=f"not a readable JPEG, PNG or WebP image of {len(photo)} bytes"):
+    with pytest.raises(photos.PhotoError, match=rf"not a readable JPEG, PNG.* image of {len(photo)} bytes"):
         photos.read(photo)
     with pytest.raises(photos.PhotoError, match=r"a\.jpg"):
         photos.upright(tmp_path / "a.jpg", near=16)
+
+
+HEIC = struct.pack(">I", 24) + b"ftypheic\0\0\0\0mif1heic" + bytes(400)
+
+
+@pytest.mark.parametrize(
+    ("photo", "message"),
+    [
+        (encoded(Image.new("L", (9, 9)), "GIF"), "GIF is not supported here; save it as JPEG"),
+        (encoded(Image.new("L", (9, 9)), "TIFF"), "TIFF or camera raw is not supported"),
+        (encoded(Image.new("L", (9, 9)), "BMP"), "BMP is not supported"),
+        (b"\n <html>", "text, such as a web page, is not supported"),
+        (struct.pack(">I", 24) + b"ftypmp42" + bytes(99), "video is not supported here; give a photo"),
+        (struct.pack(">I", 24) + b"ftypcrx " + bytes(99), "camera raw is not supported"),
+        pytest.param(HEIC, "HEIC is not supported here; pip install pillow-heif",
+                     marks=pytest.mark.skipif("HEIF" in photos.FORMATS, reason="pillow-heif is installed")),
+    ],
+)  # fmt: skip
+def test_other_formats_are_refused_by_name(photo, message, tmp_path):
+    (tmp_path / "a.jpg").write_bytes(photo)
+    for given, name in ((photo, f"image of {len(photo)} bytes"), (tmp_path / "a.jpg", r"a\.jpg")):
+        for opened in (photos.read, photos.size):
+            with pytest.raises(photos.PhotoError, match=rf"{message}.*{name}"):
+                opened(given)
+
+
+def test_a_format_that_can_be_opened_has_no_other_name(monkeypatch):
+    assert photos.other_format(WHOLE[:64]) == photos.other_format(b"") == ""
+    avif = struct.pack(">I", 24) + b"ftypmif1\0\0\0\0avifmif1"
+    for formats, names in ((("JPEG", "AVIF", "HEIF"), ("", "")), (("JPEG",), ("AVIF", "HEIC"))):
+        monkeypatch.setattr(photos, "FORMATS", formats)
+        assert (photos.other_format(avif), photos.other_format(HEIC)) == names
+
+
+def test_pillow_heif_is_used_where_it_is_installed():
+    """A stand-in for the package: it is registered once, and its format is among those that are opened."""
+    program = """
+import sys, types
+sys.modules["pillow_heif"] = types.SimpleNamespace(register_heif_opener=lambda: print("registered"))
+from data_builders import photos
+print(photos.FORMATS[-1])
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.split() == ["registered", "HEIF"], done.stderr
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        (b"eXIf", b"\0\x08\0\x02\x01\x12\0\x03"),
+        (b"tEXt", b"Raw profile type exif\0\nexif\n      10\nzzzznothex\n"),
+        (b"zTXt", b"Comment\0\0" + zlib.compress(b"a" * 3_000_000)),
+    ],
+)
+def test_odd_metadata_do_not_spoil_a_photo(extra):
+    """Every viewer shows such photos, so both ways to open them do."""
+    kind, data = extra
+    photo = encoded((255 * ramp()).astype(np.uint8))
+    at = photo.index(b"IDAT") - 4
+    chunk = struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    odd = photo[:at] + chunk + photo[at:]
+    assert photos.stored(odd).size == (90, 60)
+    np.testing.assert_array_equal(photos.read(odd), photos.read(photo))
+
+
+def test_texts_of_a_png_are_bounded():
+    photo = encoded((255 * ramp()).astype(np.uint8))
+    at = photo.index(b"IDAT") - 4
+    data = b"Comment\0\0" + zlib.compress(b"a" * 20_000_000)
+    chunk = struct.pack(">I", len(data)) + b"zTXt" + data + struct.pack(">I", zlib.crc32(b"zTXt" + data))
+    with pytest.raises(photos.PhotoError, match="too large"):
+        photos.read(photo[:at] + chunk + photo[at:])
 
 
 def test_a_missing_file_is_refused(tmp_path):

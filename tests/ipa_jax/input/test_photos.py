@@ -82,12 +82,12 @@ WHOLE = stored(Image.fromarray(LEFT_RED))
 
 @pytest.mark.parametrize("photo", [b"", b"GIF89a", WHOLE[: len(WHOLE) // 2], b"\xff\xd8\xff" + bytes(200)])
 def test_broken_files_are_refused(photo):
-    with pytest.raises(ValueError, match=rf"not a readable JPEG, PNG or WebP image of {len(photo)} bytes"):
+    with pytest.raises(ValueError, match=rf"image of {len(photo)} bytes"):
         photos.decode(photo, 16)
 
 
 def test_a_format_not_allowed_is_refused():
-    with pytest.raises(ValueError, match="not a readable"):
+    with pytest.raises(ValueError, match="BMP is not supported"):
         photos.decode(stored(Image.fromarray(LEFT_RED), "BMP"), 16)
 
 
