@@ -23,6 +23,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "demo": Command("ipa_jax.experiments.demo", "the whole job on a drawn world, from photos to a report"),
     "fetch": Command("third_party_ports.fetch", "download and convert the networks' published weights"),
+    "fetch-images": Command("data_builders.fetch_images", "download the photos that a list of posts has addresses for"),
     "extract": Command("data_builders.extract", "photos to features: poses, backgrounds, captions, depth"),
     "build": Command("data_builders.build", "posts and features to a data set of groups and pairs"),
     "inspect": Command("data_builders.inspect", "look at a data set: its groups, pairs and retrieved posts"),

@@ -48,12 +48,15 @@ class CsvRows:
             if self.columns.count(name) > 1:
                 raise RawDataError(path, f"the header names the column {name} twice", form)
 
-    def rows(self, fits: Callable[[dict[str, str]], bool], skips: Skips) -> Iterator[tuple[int, dict[str, str]]]:
+    def rows(
+        self, fits: Callable[[dict[str, str]], bool], skips: Skips, *, bar: bool = True
+    ) -> Iterator[tuple[int, dict[str, str]]]:
         """The rows, each time from the start.
 
         Args:
           fits: whether cells look like a row of this list. It finds rows that an open quote swallowed.
           skips: counts rows of a wrong length as "bad row".
+          bar: whether to show progress.
 
         Yields:
           (line number from 1, cell by column, without blanks around it). An optional column that is absent is empty.
@@ -63,7 +66,7 @@ class CsvRows:
         """
         width = len(self.columns)
         fill = [name in self._optional for name in self.columns]
-        with _text(self.path) as lines, tqdm(unit="row", desc=f"read {self.path.name}") as progress:
+        with _text(self.path) as lines, tqdm(unit="row", desc=f"read {self.path.name}", disable=not bar) as progress:
             for _ in range(self._header_line):
                 lines.readline()
             for number, cells in self._records(lines, fits):
