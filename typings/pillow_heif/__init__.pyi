@@ -1,0 +1,3 @@
+"""The one function that is called; the package is an extra and may not be installed."""
+
+def register_heif_opener() -> None: ...
