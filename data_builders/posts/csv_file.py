@@ -8,6 +8,7 @@ in the order of the rows. A CSV file knows no followers, so every account is kep
 import os
 import posixpath
 import sys
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,14 @@ def relative_path(image: str, roots: tuple[str, ...] = ()) -> str | None:
     return image if where == image else where  # one string object, not two: there may be a million rows
 
 
+def _as_stored(root: str, where: str | None) -> str | None:
+    """The path with its accents as the disk has them: Macs write e and an accent where others write é."""
+    if where and not where.isascii() and not os.path.isfile(f"{root}/{where}"):
+        forms = (unicodedata.normalize(form, where) for form in ("NFC", "NFD"))
+        return next((form for form in forms if os.path.isfile(f"{root}/{form}")), where)
+    return where
+
+
 def _is_row(row: dict[str, str]) -> bool:
     likes = row["likes"].replace(".", "").replace(",", "")
     return bool(row["image"]) and likes.isdigit() and parse(row["timestamp"]) is not None
@@ -105,7 +114,7 @@ def _is_row(row: dict[str, str]) -> bool:
 def _post(row: dict[str, str], name: str, roots: tuple[str, ...], column: LikeCounts, skips: Skips) -> Post | None:
     """The post of a row without its time, or None if its image, account or likes cannot be read."""
     image, account = row["image"], sys.intern(row["account"])  # one string object per account
-    where = relative_path(image, roots)
+    where = _as_stored(roots[0], relative_path(image, roots))
     if where is None or not is_plain_name(account):
         why = "; the image must lie below the folder of this file" if image and where is None else ""
         skips.add("bad row", f"{name}: image {image!r} of account {account!r}{why}")

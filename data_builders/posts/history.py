@@ -30,7 +30,7 @@ class History:
       layout: what the history was taken for, in words.
       account: whose posts these are.
       table: the posts of that account (columns post.SCHEMA, sorted by time), carousels with all their photos.
-      skips: what was left out of the whole raw data, other accounts included.
+      skips: what was left out of the whole raw data, other accounts included; warnings about other accounts are not.
       accounts: the names of all accounts, ascending.
       as_of: Unix seconds of the time at which the likes were counted: what the layout states, else the newest post's.
     """
@@ -84,6 +84,8 @@ def open_history(path: Path, account: str | None, cache: Path) -> History:
         accounts = list(counts)
         account = _chosen(path, account, accounts, counts)
         table = table.filter(pl.col("account") == account)
+        own = f"account {account}:"
+        skips.warnings = [text for text in skips.warnings if text.startswith(own) or not text.startswith("account ")]
     root = raw.parent if raw.is_file() else raw
     newest = int(table["time"][-1])
     stated = _date(path, root, table) if reader is READERS["instagram_export"] else 0

@@ -282,9 +282,10 @@ def _without_images(table: pl.DataFrame, bad: pl.DataFrame, carousel: str, reaso
 
 
 def refuse_empty(table: pl.DataFrame, path: Path | str, skips: Skips) -> None:
-    """Raises RawDataError if no post is left, with the counts of what was left out."""
+    """Raises RawDataError if no post is left, with the counts of what was left out, an example and the warnings."""
     if table.is_empty():
         counts = ", ".join(f"{reason}: {n}" for reason, n in skips.to_json()["counts"].items()) or "no record found"
-        raise RawDataError(
-            path, f"no usable post is left ({counts})", "Start with the reason that has the highest count"
-        )
+        remedy = "Start with the reason that has the highest count"
+        for reason, _ in skips.counts.most_common(1):
+            remedy += f", such as {skips.examples[reason][0]}"
+        raise RawDataError(path, f"no usable post is left ({counts})", "; ".join([remedy, *skips.warnings[:2]]))

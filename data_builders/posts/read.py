@@ -145,7 +145,7 @@ def _problem(raw: Path) -> str:
     if not raw.is_dir():
         near = sorted(raw.parent.glob("*.csv")) if raw.parent.is_dir() else []
         beside = f"; beside it there is {near[0].name}" if near else ""
-        return f"there is no such folder, and no such file{beside}"
+        return f"this path does not exist{beside}"
     if any(file.suffix.lower() in photos for file in islice(raw.iterdir(), 1000)):
         return "this folder holds photos, and no list of their posts and likes: write one as posts.csv beside them"
     lists = sorted([*raw.glob("*.csv"), *raw.glob("*.zip")])

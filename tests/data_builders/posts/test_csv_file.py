@@ -1,5 +1,7 @@
 """Your own posts.csv: what is read, what is left out, and what is refused."""
 
+import unicodedata
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -289,6 +291,8 @@ def test_a_time_in_doubt_stops_the_reading(own):
 def test_times_that_cannot_be_read_are_shown(own):
     _, skips = own(f"{HEADER}\na.jpg,me,999,1500000000\nb.jpg,me,12,202001\nc.jpg,me,12,1.58E+09\n")
     assert skips.counts == {"no timestamp": 2}
+    with pytest.raises(RawDataError, match=r"no usable post.*no timestamp: 1.*such as me/a\.jpg.*posts\.csv:2: 'soon'"):
+        own(f"{HEADER}\na.jpg,me,999,soon\n")
     assert any("2 timestamps cannot be read, such as posts.csv:3: '202001'" in text for text in skips.warnings)
 
 
@@ -301,3 +305,29 @@ def test_paths_as_people_write_them(own, tmp_path, monkeypatch):
     assert table["image_ids"].to_list() == table["image_paths"].to_list()
     assert skips.counts == {"bad row": 2} and "below the folder" in skips.examples["bad row"][0]
     assert own(f"{HEADER}\nmore\\e f.jpg,me,5,1500000000\n")[0]["image_paths"].to_list() == [["more/e f.jpg"]]
+
+
+@pytest.mark.parametrize(("stored", "written"), [("NFC", "NFD"), ("NFD", "NFC"), ("NFC", "NFC")])
+def test_accents_may_be_stored_in_another_form(own, tmp_path, stored, written):
+    save_image(tmp_path / unicodedata.normalize(stored, "été.jpg"))
+    table, skips = own(f"{HEADER}\n{unicodedata.normalize(written, 'été.jpg')},me,5,1500000000\n")
+    assert table["image_paths"].to_list() == [[unicodedata.normalize(stored, "été.jpg")]] and not skips.counts
+
+
+CELL = st.one_of(
+    st.text(max_size=8), st.sampled_from(["a.jpg", "me", "5", "1500000000", '"', "12.000", "03/04/2020", ""])
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.lists(CELL, max_size=6).map(",".join), max_size=8), st.binary(max_size=30))
+def test_any_file_is_read_or_refused(tmp_path_factory, lines, tail):
+    folder = tmp_path_factory.getbasetemp() / "any"
+    save_image(folder / "a.jpg")
+    (folder / "posts.csv").write_bytes("\n".join([HEADER, *lines]).encode("utf-8", "replace") + tail)
+    try:
+        table, _ = read_posts(folder, with_options(carousel="all"))
+    except RawDataError as error:
+        assert str(folder) in str(error)
+    else:
+        assert table["image_paths"].explode().unique().to_list() == ["a.jpg"]

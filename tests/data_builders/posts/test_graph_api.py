@@ -3,6 +3,8 @@
 import json
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from data_builders.posts.post import RawDataError
 from data_builders.posts.read import READERS, read_posts, reader_of
@@ -94,3 +96,22 @@ def test_other_json_is_not_taken_for_media(tmp_path):
             reader_of(raw)
     (tmp_path / "media.json").write_text(json.dumps([media(1)]))
     assert reader_of(tmp_path) is reader_of(tmp_path / "media.json") is READERS["graph_api"]
+
+
+KEYS = ["data", "media", "id", "like_count", "timestamp", "media_type", "children", "username", "owner", "caption"]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(["IMAGE", "17841"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=6),
+    max_leaves=20,
+)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(JSON, st.lists(st.dictionaries(st.sampled_from(KEYS), JSON), max_size=4))
+def test_any_answer_is_read_or_refused(read, answer, listed):
+    for value in (answer, {"data": [media(1) | each for each in listed]}):
+        try:
+            table, _ = read(value, carousel="all")
+        except RawDataError:
+            continue
+        assert {path.rpartition("/")[0] for path in table["image_paths"].explode()} <= {"", "images"}

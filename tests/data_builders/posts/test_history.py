@@ -185,7 +185,7 @@ def test_a_zip_that_lies_or_is_broken_leaves_nothing(tmp_path):
 
 
 def test_nothing_there(tmp_path):
-    with pytest.raises(RawDataError, match=r"gone\.zip: there is no such folder, and no such file"):
+    with pytest.raises(RawDataError, match=r"gone\.zip: this path does not exist"):
         open_history(tmp_path / "gone.zip", None, tmp_path)
     with pytest.raises(RawDataError, match="no photos and no lists"):
         open_history(write_zip(tmp_path / "a.zip", {"run.sh": b"x"}), None, tmp_path)

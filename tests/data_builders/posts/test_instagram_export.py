@@ -4,12 +4,16 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from data_builders.posts import instagram_export
 from data_builders.posts.post import RawDataError
 from data_builders.posts.read import READERS, read_posts, reader_of
 from tests.helpers.raw_layout import save_image, with_options
 
+KEYS = ["media_map_data", "string_map_data", "Media Thumbnail", "Likes", "value", "timestamp", "uri", "title", "media",
+        "creation_timestamp", "Username"]  # fmt: skip
 TIME = 1_580_479_509
 
 
@@ -186,3 +190,25 @@ def test_a_text_that_is_whole_stays_as_it_is():
     for text in ("été", "日本", "plain", "„Gefällt mir“", "\ud83d"):
         assert instagram_export.repaired(text) == text.encode("utf-8", "replace").decode()
     assert instagram_export.repaired(5) == ""
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just("media/posts/202001/1.jpg"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5),
+    max_leaves=20,
+)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(JSON, max_size=4), st.lists(JSON, max_size=3), JSON)
+def test_any_insights_are_read_or_refused(tmp_path, listed, whole, users):
+    export = Export(tmp_path / "any")
+    export.insights(insight(1))
+    export.write("logged_information/past_instagram_insights/posts.json", {"organic_insights_posts": listed})
+    export.write("your_instagram_activity/media/posts_1.json", whole)
+    export.write("personal_information/personal_information.json", {"profile_user": users})
+    try:
+        table, _ = read_posts(export.root, with_options(carousel="all"))
+    except RawDataError:
+        return
+    assert set(table["image_paths"].explode()) == {"media/posts/202001/1.jpg"}

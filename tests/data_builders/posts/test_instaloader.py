@@ -5,12 +5,28 @@ import lzma
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from data_builders.posts import instaloader, json_file
 from data_builders.posts.post import RawDataError
 from data_builders.posts.read import READERS, read_posts, reader_of
 from tests.helpers.raw_layout import save_image, with_options
 
+KEYS = [
+    *(
+        "node",
+        "edges",
+        "is_video",
+        "iphone_struct",
+        "carousel_media",
+        "media_type",
+        "edge_sidecar_to_children",
+        "owner",
+    ),
+    *("edge_media_preview_like", "edge_liked_by", "count", "like_count", "like_and_view_counts_disabled", "shortcode"),
+    *("code", "caption", "text", "taken_at_timestamp", "date", "taken_at", "edge_media_to_caption"),
+]
 TIME = 1_580_479_509  # 2020-01-31 14:05:09 UTC
 STEM = "2020-01-31_14-05-09_UTC"
 
@@ -188,3 +204,21 @@ def test_another_naming_pattern(tmp_path):
     profile.post("CODE1")
     assert reader_of(profile.folder) is READERS["instaloader"]
     assert read_posts(profile.folder, with_options())[0]["image_ids"].to_list() == [["CODE1"]]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5),
+    max_leaves=20,
+)
+
+
+@settings(deadline=None)
+@given(st.dictionaries(st.sampled_from(KEYS), JSON))
+def test_any_metadata_give_a_typed_post_or_none(node):
+    post = instaloader.parse({"node": node}, STEM, "ann/", {f"{STEM}.jpg", f"{STEM}_1.jpg"})
+    assert type(post.caption) is str and type(post.shortcode) is str and post.video in (True, False)
+    for number in (post.time, post.likes):
+        assert number is None or (type(number) is int and abs(number) < 2**63)
+    assert all(path.startswith(f"ann/{STEM}") for _, path in post.images)
+    assert instaloader.parse(node, STEM, "", set()) is None or "node" in node
