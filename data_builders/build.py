@@ -3,8 +3,9 @@
     ipa-jax build --config=full --raw=RAW --features=STORE --data_dir=DATA
         [--config.data.memory.exclude=post ...] [--overwrite] [--beam_pipeline_options=runner=FnApiRunner]
 
-RAW is a folder in the layout of the Instagram Influencer Dataset, a folder with posts.csv, or a .csv file. The data set
-appears as DATA/top3000/VERSION when it is complete. A data set that exists with the same options and sources is kept.
+RAW is a folder or a list of posts in one of the layouts that docs/data.md describes: posts.csv, Instaloader's folders,
+Instagram's export, FlickrUser, the Instagram Influencer Dataset, ... The data set appears as DATA/top3000/VERSION when
+it is complete. A data set that exists with the same options and sources is kept.
 """
 
 import argparse
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 def build_parser(name: str, doc: str | None) -> ConfigParser:
     """The parser of a command that builds a data set."""
     parser = ConfigParser(name, doc, acts="; config.data acts here")
-    parser.add_argument("--raw", type=Path, required=True, help="raw posts: a folder or a .csv file")
+    parser.add_argument("--raw", type=Path, required=True, help="raw posts: a folder or a list, as docs/data.md says")
     parser.add_argument("--features", type=Path, required=True, help="the feature store of their images")
     parser.add_argument("--data_dir", type=Path, required=True, help="where to put the data set")
     parser.add_argument("--overwrite", action="store_true", help="replace a data set that exists")

@@ -3,10 +3,9 @@
     ipa-jax extract --raw=RAW --out=FEATURES [--config=full] [--config.extract.batch=2 ...]
         [--extractors=pose,background,caption,depth] [--random_weights] [--beam_pipeline_options=runner=FnApiRunner]
 
-RAW is what `ipa-jax build` takes: the folder of the Instagram Influencer Dataset, a folder with posts.csv, or a .csv
-file. The networks' weights are read from the folder config.extract.weights; `ipa-jax fetch` puts them there. If the
-command is stopped, run it again: it resumes. By default it runs the extractors that config.data needs: a part with
-similarity weight 0 is not extracted.
+RAW is a folder or a list of posts, as for `ipa-jax build`. The networks' weights are read from the folder
+config.extract.weights; `ipa-jax fetch` puts them there. If the command is stopped, run it again: it resumes. By default
+it runs the extractors that config.data needs: a part with similarity weight 0 is not extracted.
 """
 
 import sys
@@ -19,7 +18,7 @@ from third_party_ports.cli import DONE, fail, words
 def main(argv: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     parser = ConfigParser("extract", __doc__, default="full", acts="; config.extract and config.data act here")
-    parser.add_argument("--raw", type=Path, required=True, help="raw posts: a folder or a .csv file")
+    parser.add_argument("--raw", type=Path, required=True, help="raw posts: a folder or a list, as docs/data.md says")
     parser.add_argument("--out", type=Path, required=True, help="the feature store to write, or to resume")
     parser.add_argument("--extractors", type=words, help="extractors to run (default: those that config.data needs)")
     parser.add_argument("--random_weights", action="store_true", help="for tests and timing: random weights")
