@@ -154,23 +154,40 @@ def read_near(photo: bytes | Path, near: int) -> tuple[np.ndarray, tuple[int, in
     A JPEG is decoded at 1/2, 1/4 or 1/8 of its size, as long as both sides stay at least `near` pixels long.
     """
     pixels = np.asarray(upright(photo, near=near))
-    with _named(photo), quiet(), Image.open(_source(photo), formats=FORMATS) as image:
-        if not near or image.format != "JPEG":  # other formats are decoded whole
-            return pixels, (pixels.shape[1], pixels.shape[0])
-        return pixels, image.size[::-1] if _turn(image) in _SIDEWAYS else image.size
+    with _named(photo):
+        with quiet():
+            header = Image.open(_source(photo), formats=FORMATS)
+        with header:
+            if not near or header.format != "JPEG":  # other formats are decoded whole
+                return pixels, (pixels.shape[1], pixels.shape[0])
+            return pixels, header.size[::-1] if _turn(header) in _SIDEWAYS else header.size
 
 
-def other_format(head: bytes) -> str:
+def other_format(start: bytes) -> str:
     """The format of a file that is not opened here, such as "GIF" or "HEIC"; "" if it is opened or is not known.
 
     Args:
-      head: the file's first bytes, 64 of them or more.
+      start: the file's first bytes, 64 of them or more.
     """
-    if head[4:8] == b"ftyp":
-        found = "AVIF" if b"avif" in head[8:64] else _BRANDS.get(head[8:12], "")
+    if start[4:8] == b"ftyp":
+        found = "AVIF" if b"avif" in start[8:64] else _BRANDS.get(start[8:12], "")
         return "" if found.replace("HEIC", "HEIF") in FORMATS else found
-    start = head.lstrip(b"\xef\xbb\xbf \r\n")
+    start = start.lstrip(b"\xef\xbb\xbf \r\n")
     return next((name for beginning, name in _BEGINNINGS.items() if start.startswith(beginning)), "")
+
+
+def head(path: Path) -> bytes:
+    """The first 64 bytes of a file; b"" if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(64)
+    except OSError:
+        return b""
+
+
+def remedy(name: str) -> str:
+    """What to do about a photo in a format that `other_format` names."""
+    return _REMEDIES.get(name, "save it as JPEG")
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
@@ -201,17 +218,6 @@ def _named(photo: bytes | Path) -> Iterator[None]:
         yield
     except Exception as error:  # Pillow answers a broken file with OSError, SyntaxError, ValueError, struct.error, ...
         what = f"image of {len(photo)} bytes" if isinstance(photo, bytes) else f"image: {photo}"
-        if name := other_format(_head(photo)):
-            remedy = _REMEDIES.get(name, "save it as JPEG")
-            raise PhotoError(f"{name} is not supported here; {remedy} ({what})") from error
+        if name := other_format(photo[:64] if isinstance(photo, bytes) else head(photo)):
+            raise PhotoError(f"{name} is not supported here; {remedy(name)} ({what})") from error
         raise PhotoError(f"not a readable JPEG, PNG, WebP, AVIF or HEIC {what} ({error})") from error
-
-
-def _head(photo: bytes | Path) -> bytes:
-    if isinstance(photo, bytes):
-        return photo[:64]
-    try:
-        with open(photo, "rb") as file:
-            return file.read(64)
-    except OSError:
-        return b""

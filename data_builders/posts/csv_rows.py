@@ -105,12 +105,15 @@ class CsvRows:
             if cells:
                 yield number, cells
                 continue
-            parts = [line]
-            while _is_open(parts, self._separator):
+            parts, length = [line], len(line)
+            quoted = _is_open(line, False, self._separator)
+            while quoted:
                 line = lines.readline(LONGEST_LINE)
-                if not line or len(parts) == MOST_LINES or self._swallowed(line, fits):
+                length += len(line)
+                if not line or len(parts) == MOST_LINES or length > LONGEST_LINE or self._swallowed(line, fits):
                     raise self._open_quote(number)
                 parts.append(line)
+                quoted = _is_open(line, True, self._separator)
             try:
                 yield number, next(csv.reader(parts, delimiter=self._separator, strict=len(parts) > 1))
             except csv.Error as error:
@@ -164,20 +167,19 @@ def _columns(text: str, separator: str) -> list[str]:
     return [name.strip().lower() for name in columns]
 
 
-def _is_open(parts: Sequence[str], separator: str) -> bool:
-    """Whether a quoted cell is still open after these lines."""
-    quoted, start = False, True  # within quotes; at the beginning of a cell
-    for part in parts:
-        position = 0
-        while position < len(part):
-            character = part[position]
-            if quoted and character == '"':
-                if part[position + 1 : position + 2] == '"':
-                    position += 1
-                else:
-                    quoted = False
-            elif not quoted:
-                quoted = start and character == '"'
-                start = character == separator
-            position += 1
+def _is_open(line: str, quoted: bool, separator: str) -> bool:
+    """Whether a quoted cell is open after a line, if one was (`quoted`) or was not before it."""
+    start = True  # at the beginning of a cell
+    position = 0
+    while position < len(line):
+        character = line[position]
+        if quoted and character == '"':
+            if line[position + 1 : position + 2] == '"':
+                position += 1
+            else:
+                quoted = start = False
+        elif not quoted:
+            quoted = start and character == '"'
+            start = character == separator
+        position += 1
     return quoted

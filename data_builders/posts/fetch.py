@@ -115,13 +115,22 @@ def fetch(source: Path, folder: Path, *, rate: float = 5.0, limit: int | None = 
     """
     outcome = Outcome()
     listed = islice(wanted(source, outcome.skips), limit)
+    window = list(islice(listed, WINDOW))
+    if not window:
+        raise RawDataError(source, "this list names no photo to download", FORM)
     (folder / IMAGES).mkdir(parents=True, exist_ok=True)
     with files.lock(folder):
-        fetcher = _Fetcher(folder / IMAGES, rate)
+        if source.absolute().parent != folder.absolute():
+            with files.replacing(folder / source.name) as temporary:
+                shutil.copyfile(source, temporary)
         ledger = folder / GONE_LIST
         gone = set(ledger.read_text().split()) if ledger.exists() else set()
-        with ledger.open("a") as record, tqdm(unit="photo", desc="fetch") as progress, fetcher:
-            while window := list(islice(listed, WINDOW)):
+        with (
+            ledger.open("a") as record,
+            tqdm(unit="photo", desc="fetch") as progress,
+            _Fetcher(folder, rate) as fetcher,
+        ):
+            while window:
                 for photo, state, example in fetcher.states(window, gone):
                     outcome.add(state, example)
                     progress.update()
@@ -129,11 +138,7 @@ def fetch(source: Path, folder: Path, *, rate: float = 5.0, limit: int | None = 
                         gone.add(photo.number)
                         record.write(f"{photo.number}\n")
                         record.flush()
-        if not outcome.counts:
-            raise RawDataError(source, "this list names no photo to download", FORM)
-        if source.absolute().parent != folder.absolute():
-            with files.replacing(folder / source.name) as temporary:
-                shutil.copyfile(source, temporary)
+                window = list(islice(listed, WINDOW))
     return outcome
 
 
@@ -164,10 +169,10 @@ def _of_media(source: Path) -> Iterator[tuple[str, str, str]]:
 
 
 class _Fetcher:
-    """Downloads photos into a folder with several threads that keep one rate. A context manager."""
+    """Downloads photos into folder/images with several threads that keep one rate. A context manager."""
 
-    def __init__(self, images: Path, rate: float) -> None:
-        self._images, self._interval = images, 1 / rate
+    def __init__(self, folder: Path, rate: float) -> None:
+        self._images, self._interval = folder / IMAGES, 1 / rate
         self._pool = ThreadPoolExecutor(THREADS)
         self._sessions = threading.local()
         self._turn, self._next = threading.Lock(), 0.0

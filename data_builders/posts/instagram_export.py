@@ -128,7 +128,8 @@ def _posts(file: Path, account: str, raw: Path, bases: tuple[Path, ...], skips: 
         listed = items(json_file.read(file), "organic_insights_posts")
     except JsonError as error:
         raise RawDataError(file, f"this file cannot be read: {error}", "Unpack the export again") from error
-    labels = {repaired(label) for post in listed for label in at(post, "string_map_data") or ()}
+    maps = (at(post, "string_map_data") for post in listed)
+    labels = {repaired(label) for entries in maps if isinstance(entries, dict) for label in entries}
     if labels and not {_plain(label) for label in labels} & _LIKE_LABELS:
         raise RawDataError(
             file,

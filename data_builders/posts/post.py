@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from data_builders.photos import MISSING, UNREADABLE
+from data_builders import photos
 
 REASONS = (
     "bad row",
@@ -28,8 +28,8 @@ REASONS = (
     "likes below 1",
     "no timestamp",
     "carousel skipped",
-    MISSING,
-    UNREADABLE,
+    photos.MISSING,
+    photos.UNREADABLE,
     "too many images",
     "no features",
 )
@@ -171,10 +171,10 @@ def check(post: Post, exists: Callable[[str], bool], carousel: str) -> tuple[Pos
         return None, [(reason, name)]
     looked_for = post.images if carousel == "all" else post.images[:1]
     there = [exists(path) for _, path in looked_for]
-    left_out = [(MISSING, f"{name}: {path}") for (_, path), ok in zip(looked_for, there, strict=True) if not ok]
+    left_out = [(photos.MISSING, f"{name}: {path}") for (_, path), ok in zip(looked_for, there, strict=True) if not ok]
     post.images = [image for image, ok in zip(looked_for, there, strict=True) if ok]
     if not post.images and not left_out:
-        left_out = [(MISSING, f"{name}: no image listed")]
+        left_out = [(photos.MISSING, f"{name}: no image listed")]
     return (post if post.images else None), left_out
 
 
@@ -192,8 +192,8 @@ def drop_unreadable(
     Args:
       table: the posts table.
       probes: what `top3000.probe.probe` found: columns `path` and `readable`, a row for every image path.
-      skips: counts each unreadable image.
-      where: path for error messages.
+      skips: counts each unreadable image, and warns of formats that are not supported.
+      where: path for error messages, and the folder that the image paths are relative to.
       carousel: config.data.posts.carousel. With "all" the other images of a post stay, otherwise the whole post goes.
       max_images: config.data.groups.max_images. A post that still has more images is dropped as "too many images".
 
@@ -210,7 +210,8 @@ def drop_unreadable(
         raise ValueError(f"{len(unprobed)} image paths were not probed, such as {unprobed['image_paths'][0]}")
     unreadable = probes.filter(~pl.col("readable"))["path"]
     bad = images.filter(pl.col("image_paths").is_in(unreadable.implode()))
-    table = _without_images(table, bad, carousel, UNREADABLE, skips)
+    _warn_of_formats(Path(where), bad["image_paths"].to_list(), skips)
+    table = _without_images(table, bad, carousel, photos.UNREADABLE, skips)
     too_many = pl.col("image_ids").list.len() > max_images
     large = table.filter(too_many).select("account", "post_id").rows()
     for account, post_id in large:
@@ -219,6 +220,13 @@ def drop_unreadable(
         table = table.filter(~too_many)
     refuse_empty(table, where, skips)
     return table
+
+
+def _warn_of_formats(root: Path, paths: Sequence[str], skips: Skips) -> None:
+    formats = Counter(photos.other_format(photos.head(root / path)) for path in paths)
+    for name in sorted(formats.keys() - {""}):
+        found = f"{formats[name]} of the unreadable images are {name}, which is not supported here"
+        skips.warn(f"{found}; {photos.remedy(name)}")
 
 
 def drop_without_features(
@@ -285,7 +293,6 @@ def refuse_empty(table: pl.DataFrame, path: Path | str, skips: Skips) -> None:
     """Raises RawDataError if no post is left, with the counts of what was left out, an example and the warnings."""
     if table.is_empty():
         counts = ", ".join(f"{reason}: {n}" for reason, n in skips.to_json()["counts"].items()) or "no record found"
-        remedy = "Start with the reason that has the highest count"
-        for reason, _ in skips.counts.most_common(1):
-            remedy += f", such as {skips.examples[reason][0]}"
-        raise RawDataError(path, f"no usable post is left ({counts})", "; ".join([remedy, *skips.warnings[:2]]))
+        such = [f", such as {skips.examples[reason][0]}" for reason, _ in skips.counts.most_common(1)]
+        remedy = "".join(["Start with the reason that has the highest count", *such])
+        raise RawDataError(path, f"no usable post is left ({counts})", "; ".join([remedy, *skips.warnings[-2:]]))

@@ -84,12 +84,14 @@ READERS = {  # the first row that recognises the raw data reads it
         "media of the Instagram Graph API",
     ),
 }  # fmt: skip
+MOST_LOOKED_AT = 1000  # files of a folder that no reader recognises
 MOST_TRIED = 20  # files of a folder that `Reader.fits` looks into
-NO_LISTS = {  # what people give in place of a list of posts, by the file's suffix
-    (".zip", ".7z", ".rar", ".gz", ".bz2", ".xz", ".tar", ".tgz"): "this file is packed. Unpack it first",
-    (".xlsx", ".xls", ".ods", ".numbers"): "this is a spreadsheet. Save it as CSV in UTF-8",
-    (".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".avif", ".gif", ".tif", ".tiff"): "this is a photo, and not "
-    "a list of posts with their likes",
+PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".avif", ".gif", ".tif", ".tiff")
+FORM = "as posts.csv, whose first line reads image,account,likes,timestamp"
+NO_LISTS = {  # what people give in place of a list of posts, by the file's suffix: what it is, and what to do
+    (".zip", ".7z", ".rar", ".gz", ".bz2", ".xz", ".tar", ".tgz"): ("this file is packed", "Unpack it first"),
+    (".xlsx", ".xls", ".ods", ".numbers"): ("this is a spreadsheet", f"Save it in UTF-8 {FORM}"),
+    PHOTOS: ("this is a photo, and no list of posts with their likes", f"Write such a list beside it {FORM}"),
 }
 
 
@@ -124,7 +126,7 @@ def reader_of(raw: Path) -> Reader:
     for reader in READERS.values():
         if _recognises(reader, raw):
             return reader
-    raise RawDataError(raw, _problem(raw), f"Give {'; or '.join(reader.layout for reader in READERS.values())}")
+    raise RawDataError(raw, *_problem(raw))
 
 
 def _recognises(reader: Reader, raw: Path) -> bool:
@@ -136,17 +138,17 @@ def _recognises(reader: Reader, raw: Path) -> bool:
     return any(attribute(reader.fits)(file) for file in islice(candidates, MOST_TRIED))
 
 
-def _problem(raw: Path) -> str:
-    """What is wrong with raw data that no reader recognises."""
-    photos = next(suffixes for suffixes in NO_LISTS if ".jpg" in suffixes)
+def _problem(raw: Path) -> tuple[str, str]:
+    """What is wrong with raw data that no reader recognises, and what to do."""
+    layouts = f"Give {'; or '.join(reader.layout for reader in READERS.values())}"
     if raw.is_file():
         found = (text for suffixes, text in NO_LISTS.items() if raw.suffix.lower() in suffixes)
-        return next(found, "this file holds no posts that can be read")
+        return next(found, ("this file holds no posts that can be read", layouts))
     if not raw.is_dir():
         near = sorted(raw.parent.glob("*.csv")) if raw.parent.is_dir() else []
-        beside = f"; beside it there is {near[0].name}" if near else ""
-        return f"this path does not exist{beside}"
-    if any(file.suffix.lower() in photos for file in islice(raw.iterdir(), 1000)):
-        return "this folder holds photos, and no list of their posts and likes: write one as posts.csv beside them"
+        return f"this path does not exist{f'; beside it there is {near[0].name}' if near else ''}", layouts
+    files = islice((file for pattern in ("*", "*/*") for file in raw.glob(pattern)), MOST_LOOKED_AT)
+    if any(file.suffix.lower() in PHOTOS for file in files):
+        return "this folder holds photos, and no list of their posts and likes", f"Write one {FORM}"
     lists = sorted([*raw.glob("*.csv"), *raw.glob("*.zip")])
-    return f"no posts were found in this folder{f'; give {lists[0].name} itself' if lists else ''}"
+    return f"no posts were found in this folder{f'; give {lists[0].name} itself' if lists else ''}", layouts

@@ -26,12 +26,14 @@ _CLOCK = (
     r"\s*(?P<half>[AaPp]\.?[Mm]\.?)?\s*(?P<zone>Z|UTC|GMT|[+-]\d\d:?(?:\d\d)?)?)?"
 )
 _YEAR_FIRST = re.compile(rf"(?P<year>\d{{4}})([-/.])(?P<month>\d{{1,2}})\2(?P<day>\d{{1,2}}){_CLOCK}")
-_YEAR_LAST = re.compile(rf"(?P<one>\d{{1,2}})(?P<mark>[-/.])(?P<two>\d{{1,2}})(?P=mark)(?P<year>\d{{4}}){_CLOCK}")
+_YEAR_LAST = re.compile(rf"(?P<one>\d{{1,2}})(?P<mark>[-/.])(?P<two>\d{{1,2}})(?P=mark)(?P<year>\d{{4}}|\d\d){_CLOCK}")
 _DAY_NAME = re.compile(
-    rf"(?:[A-Za-z]{{3,9}}\.?,? )?(?P<day>\d{{1,2}})[ -](?P<name>[A-Za-z]{{3,9}})\.?,?[ -](?P<year>\d{{4}}){_CLOCK}"
+    rf"(?:[A-Za-z]{{3,9}}\.?,? )?(?P<day>\d{{1,2}})(?:st|nd|rd|th)?[ -](?P<name>[A-Za-z]{{3,9}})\.?,?[ -]"
+    rf"(?P<year>\d{{4}}|\d\d){_CLOCK}"
 )
 _NAME_DAY = re.compile(
-    rf"(?:[A-Za-z]{{3,9}}\.?,? )?(?P<name>[A-Za-z]{{3,9}})\.? (?P<day>\d{{1,2}}),? (?P<year>\d{{4}}){_CLOCK}"
+    r"(?:[A-Za-z]{3,9}\.?,? )?(?P<name>[A-Za-z]{3,9})\.? (?P<day>\d{1,2})(?:st|nd|rd|th)?,? "
+    rf"(?P<year>\d{{4}}){_CLOCK}"
 )
 _NUMBER = re.compile(r"(\d{1,20})(?:[.,](\d{1,20}))?")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -69,7 +71,9 @@ class Times:
         match = _YEAR_LAST.fullmatch(text)
         if match and match["one"] != match["two"]:
             where = f"line {number}: {self._column} {text!r}"
-            if int(match["one"]) > 12 or match["mark"] == ".":  # with dots, the day comes first in every country
+            # With dots, the day comes first in every country. 20/01/15 may begin with its year, and 31/01/15 cannot.
+            no_month = 12 if len(match["year"]) == 4 else 30
+            if int(match["one"]) > no_month or match["mark"] == ".":
                 self._proof.setdefault(True, where)
             elif int(match["two"]) > 12:
                 self._proof.setdefault(False, where)
@@ -140,7 +144,8 @@ def _time(match: re.Match[str], month: int, day: int, form: str) -> Time:
             raise ValueError(f"{hour} {half} is not an hour")
         hour = hour % 12 + 12 * (half[0] in "Pp")
     zone = match["zone"] and _zone(match["zone"])
-    moment = datetime(int(match["year"]), month, day, hour, int(match["minute"] or 0), int(match["second"] or 0))
+    year = int(match["year"]) + 2000 * (len(match["year"]) == 2)
+    moment = datetime(year, month, day, hour, int(match["minute"] or 0), int(match["second"] or 0))
     return _of(moment.replace(tzinfo=zone or None), form)
 
 

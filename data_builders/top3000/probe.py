@@ -1,7 +1,7 @@
 """Opens every image once before a build: can it be decoded, and what are its pHash and its file hash?
 
-The two hashes find near-duplicates and equal files between test and train, for the build report. Only JPEG, PNG and
-WebP files are opened, whatever their names say. An image with too many pixels counts as unreadable (`photos`).
+The two hashes find near-duplicates and equal files between test and train, for the build report. A file
+that data_builders/photos.py does not open counts as unreadable.
 """
 
 import hashlib

@@ -9,7 +9,7 @@ QUALITY = 90
 
 
 def plain(photo: bytes) -> bytes:
-    """Encodes a JPEG, PNG or WebP file again, as an upright JPEG without EXIF, profile, comment or name.
+    """Encodes a photo again, as an upright JPEG without EXIF, profile, comment or name.
 
     Raises:
       PhotoError: the file has another format, or is broken.

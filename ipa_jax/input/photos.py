@@ -28,7 +28,7 @@ class Cut(NamedTuple):
 
 
 def decode(photo: bytes, resize: int) -> np.ndarray:
-    """Decodes a JPEG, PNG or WebP file to u8 [resize, resize, 3] RGB: EXIF-upright, squeezed whatever its aspect ratio.
+    """Decodes a photo to u8 [resize, resize, 3] RGB: EXIF-upright, squeezed whatever its aspect ratio.
 
     Raises PhotoError, a ValueError, for a file that is broken, cut short, too large or of another format.
     """
@@ -37,7 +37,7 @@ def decode(photo: bytes, resize: int) -> np.ndarray:
 
 
 def decode_whole(photo: bytes) -> np.ndarray:
-    """Decodes a JPEG, PNG or WebP file to u8 [H, W, 3] RGB of its own size, EXIF-upright. Raises as `decode`."""
+    """Decodes a photo to u8 [H, W, 3] RGB of its own size, EXIF-upright. Raises as `decode`."""
     return read(photo, most_pixels=MOST)
 
 

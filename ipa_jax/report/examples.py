@@ -21,7 +21,7 @@ def data_uri(photo: bytes) -> str:
     """A stored photo as the data URI of an upright JPEG, at most THUMBNAIL pixels a side.
 
     Raises:
-      ValueError: the photo is not a readable JPEG, PNG or WebP image.
+      ValueError: the photo cannot be read.
     """
     try:
         small = upright(photo, near=THUMBNAIL)

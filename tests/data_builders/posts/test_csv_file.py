@@ -232,6 +232,8 @@ def test_quotes_that_do_no_harm(own):
 def test_lines_and_captions_are_bounded(own, monkeypatch):
     with pytest.raises(RawDataError, match="line 2: a quote"):
         own(f'{HEADER},caption\na.jpg,me,3,1500000000,"' + "x\n" * 600 + '"\n')
+    with pytest.raises(RawDataError, match="line 2: a quote"):
+        own(f'{HEADER},caption\na.jpg,me,3,1500000000,"' + ("x" * 1_000_000 + "\n") * 9 + '"\n')
     with pytest.raises(RawDataError, match="line 2 is longer"):
         own(f"{HEADER},caption\na.jpg,me,3,1500000000," + "x" * (1 << 20) + "\n")
     with pytest.raises(RawDataError, match="line 2: a quote"):

@@ -168,6 +168,20 @@ def test_an_unreadable_image_takes_its_post_along_unless_all_are_kept():
         assert skips.examples["image unreadable"] == ["u/1: b.jpg", "u/2: c.jpg"]
 
 
+def test_formats_that_are_not_supported_are_warned_of_by_name(tmp_path):
+    """Also in the error, where no post is left."""
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.jpg").write_bytes(b"GIF89a" if name != "c" else b"broken")
+    skips = Skips()
+    table = table_of(*(post(name, images=(name,)) for name in "abcd"))
+    posts.drop_unreadable(
+        table, probes(a=False, b=False, c=False, d=True), skips, tmp_path, carousel="all", max_images=9
+    )
+    assert skips.warnings == ["2 of the unreadable images are GIF, which is not supported here; save it as JPEG"]
+    with pytest.raises(RawDataError, match=r"image unreadable: 1\).*such as u/a: a\.jpg; 1 of .* are GIF"):
+        posts.drop_unreadable(table_of(post("a")), probes(a=False), Skips(), tmp_path, carousel="all", max_images=9)
+
+
 def test_nothing_unreadable_changes_nothing():
     table = table_of(post("1", images=("a", "b")))
     skips = Skips()

@@ -1,5 +1,7 @@
 """Which reader reads what, and what it takes to add one."""
 
+import re
+
 import pytest
 
 from data_builders.posts import read
@@ -39,6 +41,34 @@ def test_what_no_reader_knows_is_an_error_that_lists_the_layouts(tmp_path, name)
     with pytest.raises(RawDataError) as error:
         read_posts(tmp_path / name, OPTIONS)
     assert name in str(error.value) and all(reader.layout in str(error.value) for reader in READERS.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("posts.xlsx", "this is a spreadsheet. Save it in UTF-8 as posts.csv"),
+        ("posts.csv.gz", "this file is packed. Unpack it first"),
+        ("export.zip", "this file is packed. Unpack it first"),
+        ("a.JPG", "this is a photo, and no list"),
+        ("photos", "this folder holds photos, and no list"),
+        (".", "this folder holds photos, and no list"),
+        ("lists", "no posts were found in this folder; give 2020.csv itself"),
+        ("lists/2021.csv", "this path does not exist; beside it there is 2020.csv"),
+    ],
+)
+def test_what_is_no_list_is_named(tmp_path, name, message):
+    for file in ("posts.xlsx", "posts.csv.gz", "export.zip", "a.JPG", "photos/b.jpg", "lists/2020.csv"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_bytes(b"x")
+    with pytest.raises(RawDataError, match=re.escape(message)):
+        read_posts(tmp_path / name, OPTIONS)
+
+
+def test_a_list_with_tabs(tmp_path):
+    save_image(tmp_path / "a.jpg")
+    (tmp_path / "posts.tsv").write_text("image\taccount\tlikes\ttimestamp\na.jpg\tme\t3\t1500000000\n")
+    for raw in (tmp_path, tmp_path / "posts.tsv"):
+        assert read_posts(raw, OPTIONS)[0]["account"].to_list() == ["me"]
 
 
 def read_lines(raw, options, skips):
