@@ -24,7 +24,7 @@ FLOORS = {
         {"models", "metrics", "losses", "paper"},
     ],
     "data_builders": [
-        {"build", "extract", "inspect"},
+        {"build", "extract", "inspect", "fetch_images"},
         {"top3000", "demo_world"},
         {"retrieval"},
         {"features"},
