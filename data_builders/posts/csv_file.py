@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import polars as pl
 
@@ -82,8 +82,10 @@ def relative_path(image: str, roots: tuple[str, ...] = ()) -> str | None:
       The path below the folder, with `/` in it; None if it is empty or leads out of the folder.
     """
     if image[:7].lower() == "file://":
-        address = urlsplit(image)
-        image = unquote(address.path) if address.netloc in ("", "localhost") else ""
+        host, _, path = image[7:].partition("/")
+        image = unquote(f"/{path}") if host in ("", "localhost") else ""
+    elif "://" in image:
+        return None
     path = image.replace("\\", "/")
     if path.startswith("~/"):
         path = os.path.expanduser(path)
@@ -116,7 +118,9 @@ def _post(row: dict[str, str], name: str, roots: tuple[str, ...], column: LikeCo
     image, account = row["image"], sys.intern(row["account"])  # one string object per account
     where = _as_stored(roots[0], relative_path(image, roots))
     if where is None or not is_plain_name(account):
-        why = "; the image must lie below the folder of this file" if image and where is None else ""
+        why = ""
+        if image and where is None:
+            why = "; download it first" if "://" in image else "; the image must lie below the folder of this file"
         skips.add("bad row", f"{name}: image {image!r} of account {account!r}{why}")
         return None
     try:

@@ -306,6 +306,10 @@ def test_paths_as_people_write_them(own, tmp_path, monkeypatch):
     assert table["image_paths"].to_list() == [["a.jpg"], ["b.jpg"], ["more/e f.jpg"]]
     assert table["image_ids"].to_list() == table["image_paths"].to_list()
     assert skips.counts == {"bad row": 2} and "below the folder" in skips.examples["bad row"][0]
+    _, skips = own(
+        f"{HEADER}\na.jpg,me,5,1500000000\nhttps://x.org/a.jpg,me,5,1500000000\nfile://x/a.jpg,me,5,1500000000\n"
+    )
+    assert skips.counts == {"bad row": 2} and "download it first" in skips.examples["bad row"][0]
     assert own(f"{HEADER}\nmore\\e f.jpg,me,5,1500000000\n")[0]["image_paths"].to_list() == [["more/e f.jpg"]]
 
 

@@ -73,6 +73,54 @@ def test_one_account_needs_no_choice(tmp_path, monkeypatch):
     assert not (tmp_path / "cache").exists()
 
 
+def instaloader(folder) -> None:
+    node = {"edge_media_preview_like": {"count": 5}, "taken_at_timestamp": TIME, "owner": {"username": "ann"}}
+    value = {"node": node, "instaloader": {"node_type": "Post"}}
+    (folder / "2020-01-31_14-05-09_UTC.json").write_text(json.dumps(value))
+    save_image(folder / "2020-01-31_14-05-09_UTC.jpg")
+
+
+def graph_api(folder) -> None:
+    media = {"id": "1", "username": "ann", "like_count": 5, "timestamp": "2020-01-31T14:05:09+0000"}
+    (folder / "media.json").write_text(json.dumps({"data": [media]}))
+    save_image(folder / "1.jpg")
+
+
+def flickr_user(folder) -> None:
+    header = "user,img_id,img_url,views,favorites,comments,upload_date"
+    (folder / "FlickrUser.csv").write_text(f"{header}\nann,1,https://x/1.jpg,9,5,0,{TIME}\n")
+    save_image(folder / "images" / "1.jpg")
+
+
+def instagram_export(folder) -> None:
+    for name, data in export().items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize(
+    ("write", "layout"),
+    [
+        (instaloader, "profile folders of Instaloader"),
+        (graph_api, "media of the Instagram Graph API"),
+        (flickr_user, "FlickrUser"),
+        (instagram_export, "an export of Instagram"),
+    ],
+)
+def test_every_layout_is_told_by_its_name(tmp_path, write, layout, zipped):
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    write(raw)
+    if zipped:
+        members = {f"raw/{f.relative_to(raw)}": f.read_bytes() for f in raw.rglob("*") if f.is_file()}
+        raw = write_zip(tmp_path / "raw.zip", members)
+    history = open_history(raw, None, tmp_path / "cache")
+    assert (history.layout, history.account) == (layout, "ann")
+    assert history.table["likes"][0] == 5 and history.table["time"][0] == TIME
+    assert all((history.root / path).is_file() for path in history.table["image_paths"].explode())
+
+
 def test_several_accounts_are_listed_and_one_is_chosen(tmp_path):
     posts_csv(tmp_path, ann=2, Bob=3)
     with pytest.raises(RawDataError, match=r"2 accounts here\. Choose one with --account: Bob \(3 posts\), ann \(2"):
