@@ -7,6 +7,7 @@ in the order of the rows. A CSV file knows no followers, so every account is kep
 
 import os
 import posixpath
+import re
 import sys
 import unicodedata
 from collections.abc import Mapping
@@ -26,6 +27,8 @@ NAMES = ("posts.csv", "posts.tsv")  # of the list in a folder
 REQUIRED = ("image", "account", "likes", "timestamp")
 OPTIONAL = ("post", "caption")
 FORM = "Let the first line read image,account,likes,timestamp; the columns post and caption are optional"
+
+_LIKES = re.compile(r"[\d.,\s'-]*[KkMm]?")  # roughly
 
 
 def read(raw: Path, options: Mapping[str, Any], skips: Skips) -> pl.DataFrame:
@@ -109,8 +112,8 @@ def _as_stored(root: str, where: str | None) -> str | None:
 
 
 def _is_row(row: dict[str, str]) -> bool:
-    likes = row["likes"].replace(".", "").replace(",", "")
-    return bool(row["image"]) and likes.isdigit() and parse(row["timestamp"]) is not None
+    time = parse(row["timestamp"]) or parse(row["timestamp"], day_first=False)
+    return bool(row["image"]) and time is not None and _LIKES.fullmatch(row["likes"]) is not None
 
 
 def _post(row: dict[str, str], name: str, roots: tuple[str, ...], column: LikeCounts, skips: Skips) -> Post | None:
@@ -128,7 +131,7 @@ def _post(row: dict[str, str], name: str, roots: tuple[str, ...], column: LikeCo
     except ValueError:
         skips.add("bad row", f"{name}: likes {row['likes']!r}")
         return None
-    image_id = where if image.startswith(("/", "~", "file:", "FILE:")) else image
+    image_id = where if image.lower().startswith(("/", "~", "file:")) else image
     return Post(account, row["post"] or image_id, None, likes, [(image_id, where)], caption=row["caption"])
 
 

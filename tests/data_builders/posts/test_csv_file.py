@@ -221,6 +221,16 @@ def test_an_open_quote_names_its_line(own, captions):
         own(rows_with(captions))
 
 
+@pytest.mark.parametrize("likes", ["", "1.2K", "1 234", "-1"])
+@pytest.mark.parametrize("time", ["01/31/2020 2:05 PM", "31.01.2020", "43861.5"])
+def test_swallowed_rows_are_known_in_every_form(own, likes, time):
+    lines = [f"b{i}.jpg,me,{likes},{time},nice" for i in range(9)]
+    lines[3] += "\n" + f'c.jpg,me,{likes},{time},"open'
+    lines[7] += ' at 5"'
+    with pytest.raises(RawDataError, match="line 6: a quote"):
+        own("\n".join([f"{HEADER},caption", *lines]))
+
+
 def test_quotes_that_do_no_harm(own):
     captions = {0: '"first line\nsecond, line\n\n""quoted"""', 1: '"Summer" is here', 2: 'a 5" lens', 3: '"a, b"'}
     text = rows_with(captions).replace("b0.jpg", "a.jpg").replace("b1.jpg", "b.jpg").replace("b2.jpg", "c.jpg")
