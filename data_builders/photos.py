@@ -122,7 +122,7 @@ def read_near(photo: bytes | Path, near: int) -> tuple[np.ndarray, tuple[int, in
     whole = size(photo)
     # A square one may be turned or not. One that is square only when it is small is off by 7 pixels at most.
     turned = (pixels.shape[1] - pixels.shape[0]) * (whole[0] - whole[1]) < 0
-    return pixels, whole[::-1] if turned else whole
+    return pixels, (whole[1], whole[0]) if turned else whole
 
 
 def _rgb(image: Image.Image) -> Image.Image:
