@@ -108,11 +108,6 @@ def upright(photo: bytes | Path, *, near: int = 0, most_pixels: int = MOST_PIXEL
         return _rgb(image.copy() if turn is None else image.transpose(turn))
 
 
-def read(photo: bytes | Path, *, most_pixels: int = MOST_PIXELS) -> np.ndarray:
-    """The whole photo, `upright`, as uint8 [H, W, 3]. Raises PhotoError as `stored` does."""
-    return np.asarray(upright(photo, most_pixels=most_pixels))
-
-
 def read_near(photo: bytes | Path, near: int) -> tuple[np.ndarray, tuple[int, int]]:
     """The photo as `read` gives it, and (width, height) of the whole photo, upright. Raises PhotoError as `stored`.
 
@@ -123,6 +118,11 @@ def read_near(photo: bytes | Path, near: int) -> tuple[np.ndarray, tuple[int, in
     # A square one may be turned or not. One that is square only when it is small is off by 7 pixels at most.
     turned = (pixels.shape[1] - pixels.shape[0]) * (whole[0] - whole[1]) < 0
     return pixels, (whole[1], whole[0]) if turned else whole
+
+
+def read(photo: bytes | Path, *, most_pixels: int = MOST_PIXELS) -> np.ndarray:
+    """The whole photo, `upright`, as uint8 [H, W, 3]. Raises PhotoError as `stored` does."""
+    return np.asarray(upright(photo, most_pixels=most_pixels))
 
 
 def _rgb(image: Image.Image) -> Image.Image:
