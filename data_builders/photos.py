@@ -108,21 +108,22 @@ def upright(photo: bytes | Path, *, near: int = 0, most_pixels: int = MOST_PIXEL
         return _rgb(image.copy() if turn is None else image.transpose(turn))
 
 
-def read_near(photo: bytes | Path, near: int) -> tuple[np.ndarray, tuple[int, int]]:
-    """The photo as `read` gives it, and (width, height) of the whole photo, upright. Raises PhotoError as `stored`.
-
-    A JPEG is decoded at 1/2, 1/4 or 1/8 of its size, as long as both sides stay at least `near` pixels long; 0: whole.
-    """
-    pixels = np.asarray(upright(photo, near=near))
-    whole = size(photo)
-    # A square one may be turned or not. One that is square only when it is small is off by 7 pixels at most.
-    turned = (pixels.shape[1] - pixels.shape[0]) * (whole[0] - whole[1]) < 0
-    return pixels, (whole[1], whole[0]) if turned else whole
-
-
 def read(photo: bytes | Path, *, most_pixels: int = MOST_PIXELS) -> np.ndarray:
     """The whole photo, `upright`, as uint8 [H, W, 3]. Raises PhotoError as `stored` does."""
     return np.asarray(upright(photo, most_pixels=most_pixels))
+
+
+def read_near(photo: bytes | Path, near: int) -> tuple[np.ndarray, tuple[int, int]]:
+    """The photo as `read` gives it, and (width, height) of the whole photo, upright. Raises PhotoError as `stored`.
+
+    A JPEG is decoded at 1/2, 1/4 or 1/8 of its size, as long as both sides stay at least `near` pixels long.
+    """
+    pixels = np.asarray(upright(photo, near=near))
+    with _named(photo), quiet(), Image.open(_source(photo), formats=FORMATS) as image:
+        if not near or image.format != "JPEG":  # other formats are decoded whole
+            return pixels, (pixels.shape[1], pixels.shape[0])
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+        return pixels, image.size[::-1] if turned else image.size
 
 
 def _rgb(image: Image.Image) -> Image.Image:
