@@ -139,6 +139,7 @@ def check_weights(config: ConfigDict) -> None:
     if config.init.export:
         _check_export(config)
         return
+    frozen = registry.for_config(config).frozen(config)
     for start in registry.for_config(config).starts(config):
         name = start.field
         try:
@@ -152,6 +153,8 @@ def check_weights(config: ConfigDict) -> None:
                 f"config.init.{name} is not set: name a converted .safetensors file, or allow a random start by "
                 "--config.init.random=True"
             )
+        if not file and f"{'/'.join(start.path)}/" in frozen:
+            logging.warning("config.init.%s is not set, and its network is frozen: it stays random", name)
 
 
 def _check_export(config: ConfigDict) -> None:

@@ -69,7 +69,7 @@ def test_an_unknown_backbone_is_named():
         preflight.check_model(config)
 
 
-def test_the_package_brings_the_start_unless_a_file_is_named(tmp_path, monkeypatch):
+def test_the_package_brings_the_start_unless_a_file_is_named(tmp_path, monkeypatch, caplog):
     config = light.get_config()
     (start,) = registry.for_config(config).starts(config)
     assert initial.start_file(config, start).name == "efficientnet_lite2.safetensors"
@@ -83,6 +83,8 @@ def test_the_package_brings_the_start_unless_a_file_is_named(tmp_path, monkeypat
         preflight.check_weights(config)
     config.init.random = True
     assert initial.start_file(config, start) is None
+    preflight.check_weights(config)
+    assert "config.init.efficientnet_lite is not set, and its network is frozen: it stays random" in caplog.text
 
 
 @pytest.fixture(scope="module")
