@@ -160,7 +160,8 @@ def read_near(photo: bytes | Path, near: int) -> tuple[np.ndarray, tuple[int, in
         with header:
             if not near or header.format != "JPEG":  # other formats are decoded whole
                 return pixels, (pixels.shape[1], pixels.shape[0])
-            return pixels, header.size[::-1] if _turn(header) in _SIDEWAYS else header.size
+            width, height = header.size
+            return pixels, (height, width) if _turn(header) in _SIDEWAYS else (width, height)
 
 
 def other_format(start: bytes) -> str:

@@ -4,11 +4,11 @@ import shutil
 from pathlib import Path
 
 import polars as pl
-from data_builders.posts.history import open_history
 
 from data_builders.demo_world.account import Arguments
 from data_builders.demo_world.parameters import Parameters
 from data_builders.demo_world.write import write_world
+from data_builders.posts.history import open_history
 from ipa_jax.applications.rank_job import Asked, run
 from third_party_ports.files import write_bytes
 

@@ -86,7 +86,7 @@ def test_loss_outputs_by_hand():
     """Two packs of two slots; the second pack's pair is not valid."""
     z = jnp.array([[1.0, 3.0], [5.0, 5.0]])
     batch = {"log_likes": jnp.array([[6.0, 5.0], [0.0, 0.0]]), "pair_weight": jnp.zeros((2, 2, 2)).at[0, 0, 1].set(0.5)}
-    outputs = steps.loss_outputs(z, batch, "ratio_log")
+    outputs = steps.loss_outputs(z, {}, batch, "ratio_log")
     assert outputs["d"][0].tolist() == [[0, -2], [2, 0]] and outputs["t"][0].tolist() == [[0, 1], [-1, 0]]
     assert float(outputs["pair_loss"][0, 0, 1]) == pytest.approx((3 / np.log(2)) ** 2)
     metrics = TrainMetrics.single_from_model_output(**outputs)
@@ -100,7 +100,7 @@ def test_empty_slots_have_finite_losses_and_no_gradient(name):
     batch = {"log_likes": jnp.array([[6.0, 5.0, 0.0]]), "pair_weight": jnp.zeros((1, 3, 3)).at[0, 0, 1].set(1)}
 
     def loss(z):
-        outputs = steps.loss_outputs(z, batch, name)
+        outputs = steps.loss_outputs(z, {}, batch, name)
         return (outputs["pair_weight"] * outputs["pair_loss"]).sum()
 
     value, gradient = jax.value_and_grad(loss)(jnp.array([[1.0, 2.0, 500.0]]))
