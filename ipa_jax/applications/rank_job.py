@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import jax
 from ml_collections import ConfigDict
 
 from configs import full, light
@@ -20,6 +21,7 @@ from ipa_jax.applications.photo_files import find_photos
 from ipa_jax.applications.ranking import NewPhotos, Ranking, rank
 from ipa_jax.applications.shots import Shot, read_shot
 from ipa_jax.applications.thumbnails import thumbnails
+from ipa_jax.applications.units import to_pick
 from third_party_ports.files import cache_folder, write_text
 
 SHOWN = 20  # photos of the table on the screen; the files hold all
@@ -74,14 +76,18 @@ def run(asked: Asked, out: Path, *, made_up: bool = False) -> Ranking:
     """
     try:
         files, others = find_photos(asked.photos)
+        if asked.pick is not None:
+            to_pick(asked.pick, len(files))
     except ValueError as error:
         raise WrongUse(str(error)) from error
+    if not jax.config.jax_compilation_cache_dir:  # the next run starts at once
+        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled"))
     history = open_history(asked.history, asked.account, cache_folder() / "histories")
     print(f"history: {history.summary()}")
     for warning in history.skips.warnings:
         print(f"warning: {warning}")
     model = None if asked.export is None else ExportModel(asked.export, history.root)
-    config = _config(asked) if model is None else model.config
+    config = _config(asked, model)
     store = store_beside(history.root)
     bank, digests = bank_of(history, config, store)
     photos = _photos(files, config, store)
@@ -90,16 +96,16 @@ def run(asked: Asked, out: Path, *, made_up: bool = False) -> Ranking:
     ranking = rank(bank, photos.described, options, scorer=asked.scorer, pick=asked.pick, model=model, seed=config.seed)
     for line in (*_table(ranking), *notes, "", ranking.verdict):
         print(line)
-    _write(ranking, history, bank, photos, digests, asked, out, store, notes, made_up)
+    _write(ranking, history, config, photos, digests, asked, out, store, notes, made_up)
     return ranking
 
 
-def _config(asked: Asked) -> ConfigDict:
-    if asked.profile == "light":
-        return light.get_config()
-    config = full.get_config()
+def _config(asked: Asked, model: ExportModel | None) -> ConfigDict:
+    """What describes photos and retrieves posts: as the export was trained with, else as --profile says."""
+    chosen = light.get_config() if asked.profile == "light" else full.get_config()
+    config = (chosen if model is None else model.config).copy_and_resolve_references()
     config.extract.weights = str(asked.weights)
-    return config
+    return config.lock()
 
 
 def bank_of(history: History, config: ConfigDict, store: Path) -> tuple[HistoryBank, dict[str, str]]:
@@ -177,7 +183,7 @@ def _table(ranking: Ranking) -> list[str]:
 def _write(
     ranking: Ranking,
     history: History,
-    bank: HistoryBank,
+    config: ConfigDict,
     photos: Photos,
     digests: dict[str, str],
     asked: Asked,
@@ -203,7 +209,7 @@ def _write(
         ranking,
         dict(zip(photos.described.names, small, strict=True)),
         dict(zip(shown, posts, strict=True)),
-        profile=asked.profile,
+        profile=config.extract.profile,
         rated=asked.ratings,
         made_up=made_up,
         notes=notes,
