@@ -22,7 +22,7 @@ def needed(fixture: Fixture) -> set[str]:
 
 
 def compare(fixture: Fixture) -> Iterator[Comparison]:
-    """Yields a row per array of io.npz and of the manifest's other files; a row of those starts with the file's name."""
+    """Yields a row per array of io.npz and of the manifest's other files, whose rows begin with the file's name."""
     manifest = fixture.manifest
     tensors = fixture.state_dict()
     network = network_of(tensors)
