@@ -1,11 +1,11 @@
-"""Kills a training with SIGKILL at random moments, restarts it each time, and compares it with an undisturbed one.
+"""Kills a training run with SIGKILL at random moments, restarts it each time, and compares it with an undisturbed run.
 
 Run: python -m benchmarks.kill_resume --config=configs/full.py:demo --data_dir=DATA --out=runs/kills [--kills 10]
      [more flags of ipa_jax.main, such as --config.train.log_every=10]
 
-A moment is drawn as a step and a delay: once the console tells of that step (0: once the process is started), the
-process is killed `delay` seconds later. The steps are spread evenly at random over the whole run, in order, so that
-every part of it is hit: start, compilation, steps, evaluations, saves, export.
+A moment is a step and a delay: the process is killed `delay` seconds after the console shows that step (step 0: after
+the process starts). The steps are drawn from the whole run, one from each of as many equal parts as there are kills, so
+that every phase is hit: start, compilation, steps, evaluations, saves, export.
 """
 
 import argparse
@@ -23,7 +23,7 @@ COMPARED = ("steps", "best_step", "validation", "test")  # of results.json
 
 @dataclass(frozen=True)
 class Moment:
-    """Kill `delay` seconds after the console tells of `step` or a later one; step 0: after the start."""
+    """When to kill: `delay` seconds after the console shows `step` or a later one; step 0: after the start."""
 
     step: int
     delay: float
@@ -31,16 +31,16 @@ class Moment:
 
 @dataclass(frozen=True)
 class Kill:
-    """What a kill met: the last step that the console told of (0: none), and the checkpoint to go on from (or None)."""
+    """What a kill met: the last step on the console (0: none), and the checkpoint to resume from (or None)."""
 
     moment: Moment
     told: int
     checkpoint: int | None
-    ended: bool  # the process had ended by itself before the moment came
+    ended: bool  # the run was over before the moment came
 
 
 def draw_moments(kills: int, steps: int, delay: float, seed: int) -> list[Moment]:
-    """Moments of a run of `steps` steps: one in each of `kills` equal parts, delays uniform in [0, delay) seconds."""
+    """Draws a moment in each of `kills` equal parts of a run of `steps` steps, with delays in [0, delay) seconds."""
     import numpy as np
 
     rng = np.random.default_rng(seed)
@@ -51,9 +51,9 @@ def draw_moments(kills: int, steps: int, delay: float, seed: int) -> list[Moment
 def killed_run(
     command: list[str], workdir: Path, moments: list[Moment], env: dict[str, str] | None = None
 ) -> list[Kill]:
-    """Starts `command` once a moment and kills it there, then lets it end.
+    """Starts `command` and kills it, once per moment, then runs it to its end.
 
-    Raises CalledProcessError where it ends with an error of its own.
+    Raises CalledProcessError if it fails by itself.
     """
     kills = []
     for number, moment in enumerate(moments, 1):
@@ -72,7 +72,7 @@ def _kill(command: list[str], workdir: Path, moment: Moment, env: dict[str, str]
         if moment.step == 0:
             timer.start()
         tail = []
-        for line in process.stderr:  # to its end, so that the process never waits for its reader
+        for line in process.stderr:  # read to the end, or the process would wait for a full pipe
             tail = [*tail[-20:], line]
             if found := _LINE.search(line):
                 told = int(found[1])
@@ -87,7 +87,7 @@ def _kill(command: list[str], workdir: Path, moment: Moment, env: dict[str, str]
 
 
 def differences(undisturbed: Path, killed: Path) -> list[str]:
-    """What differs between two finished workdirs: metrics, scores, exported parameters, metrics.jsonl. Exact."""
+    """Names what is not exactly equal in two finished workdirs: metrics, scores, exported parameters, metrics.jsonl."""
     import numpy as np
     import polars as pl
     from safetensors.numpy import load_file
@@ -107,7 +107,7 @@ def differences(undisturbed: Path, killed: Path) -> list[str]:
 
 
 def logged(workdir: Path) -> list[tuple[int, dict]]:
-    """(step, scalars) of metrics.jsonl, line by line, without times and rates."""
+    """Returns (step, scalars) of each line of metrics.jsonl, without times and rates."""
     rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     return [
         (row["step"], {k: v for k, v in row["scalars"].items() if not k.endswith("per_second")})
@@ -120,10 +120,10 @@ def _table(kills: list[Kill], steps: int) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    columns = ["kill", "after the console told of step", "delay s", "told when killed", "checkpoint to go on from"]
+    columns = ["kill", "after the console shows step", "delay s", "last step shown", "checkpoint to resume from"]
     table = Table(*columns, title=f"SIGKILL in a run of {steps} steps")
     for number, kill in enumerate(kills, 1):
-        told = "had ended" if kill.ended else str(kill.told)
+        told = "was over" if kill.ended else str(kill.told)
         table.add_row(str(number), str(kill.moment.step), f"{kill.moment.delay:.1f}", told, str(kill.checkpoint))
     Console().print(table)
 
@@ -131,11 +131,11 @@ def _table(kills: list[Kill], steps: int) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", required=True, help="FILE:SIZE")
-    parser.add_argument("--data_dir", required=True, help="what data_builders.build wrote")
-    parser.add_argument("--out", required=True, type=Path, help="gets the workdirs undisturbed/ and killed/")
+    parser.add_argument("--data_dir", required=True, help="the data set that `ipa-jax build` wrote")
+    parser.add_argument("--out", required=True, type=Path, help="folder for the workdirs undisturbed/ and killed/")
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--delay", type=float, default=5.0, help="longest delay after the step, seconds")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the moments")
     args, more = parser.parse_known_args()
 
     def command(workdir: Path) -> list[str]:
@@ -144,9 +144,9 @@ def main() -> int:
 
     undisturbed, killed = args.out / "undisturbed", args.out / "killed"
     if killed.exists():
-        print(f"error: {killed} is there already: delete it, or take a new --out", file=sys.stderr)
+        print(f"error: {killed} already exists: delete it, or choose another --out", file=sys.stderr)
         return 1
-    subprocess.run(command(undisturbed), check=True)  # kept where it has ended
+    subprocess.run(command(undisturbed), check=True)  # does nothing if it is finished
     results = json.loads((undisturbed / "results.json").read_text())
     moments = draw_moments(args.kills, results["steps"], args.delay, args.seed)
     kills = killed_run(command(killed), killed, moments)

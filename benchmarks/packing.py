@@ -1,9 +1,9 @@
-"""Image forwards per valid pair for both ways of batching, and how full the packs are.
+"""Counts image forwards per valid pair for both ways of batching, and how full the packs are.
 
 Run: python -m benchmarks.packing [--data_dir DATA] [--split train] [--slots 32 48]
 
-By pairs (the paper) a valid pair costs two image forwards; by groups every image is scored once an epoch. Empty slots
-are computed as well: "computed a pair" counts them.
+By pairs (the paper), a valid pair costs two image forwards. By groups, every image is scored once per epoch. Empty
+slots are computed too: "computed per pair" counts them.
 """
 
 import argparse
@@ -14,9 +14,11 @@ IMAGES, GROUPS, PAIRS = 569_151, 115_496, 521_195  # of the paper's training spl
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data_dir", type=Path, help="what data_builders.build wrote (else the paper's counts only)")
+    parser.add_argument(
+        "--data_dir", type=Path, help="a data set that `ipa-jax build` wrote; the paper's counts alone without it"
+    )
     parser.add_argument("--split", default="train", choices=["train", "validation", "test"])
-    parser.add_argument("--slots", type=int, nargs="+", default=[32, 48], help="images a pack holds, by groups")
+    parser.add_argument("--slots", type=int, nargs="+", default=[32, 48], help="images per pack, by groups")
     args = parser.parse_args()
 
     from rich.console import Console
@@ -24,7 +26,7 @@ def main() -> None:
     console = Console()
     if args.data_dir is not None:
         console.print(_table(f"{args.data_dir}, {args.split}", _index(args.data_dir, args.split), args.slots))
-    console.print(_table("The paper's counts, group sizes drawn to their mean", _paper_like(), args.slots))
+    console.print(_table("The paper's counts, with random group sizes of its mean", _paper_like(), args.slots))
     ratio = 2 * PAIRS / IMAGES
     console.print(f"The paper's counts: {PAIRS:,} pairs of 2 images against {IMAGES:,} images: {ratio:.2f}x.")
 
@@ -35,7 +37,7 @@ def _table(title: str, index, slots: list[int]):
 
     from ipa_jax.input import packing
 
-    columns = ["batch.by", "slots", "images", "valid pairs", "forwards a pair", "computed a pair", "slots used"]
+    columns = ["batch.by", "slots", "images", "valid pairs", "forwards per pair", "computed per pair", "slots used"]
     table = Table(*columns, title=title)
     for by, size in [("pairs", 2), *(("groups", size) for size in slots)]:
         batch = ConfigDict({"by": by, "pairs": 12, "slots": size, "packs": 1})
@@ -56,14 +58,14 @@ def _index(data_dir: Path, split: str):
 
 
 def _paper_like():
-    """Groups of 2 to 30 images with the paper's number of groups and pairs and its 4.93 images a group."""
+    """Draws groups of 2 to 30 images: the paper's number of groups and pairs, and its 4.93 images per group."""
     import numpy as np
 
     from ipa_jax.input import packing
 
     sizes = np.clip(1 + np.random.default_rng(0).geometric(GROUPS / (IMAGES - GROUPS), GROUPS), 2, 30)
     first = np.concatenate([[0], np.cumsum(sizes)])
-    # Which pairs are valid does not matter to packing: the first two images of a group stand for all.
+    # Packing does not care which pairs are valid, so each pair is the first two images of a group.
     pairs = np.resize(np.stack([first[:-1], first[:-1] + 1], axis=1), (PAIRS, 2))
     return packing.GroupIndex(first, pairs.astype(np.int32), np.ones(PAIRS))
 

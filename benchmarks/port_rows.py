@@ -1,8 +1,8 @@
 """The networks that benchmarks.ports measures: each port at extraction's sizes, and the same network in PyTorch.
 
-Counterparts are torchvision's and timm's own modules. Where they hold more than the port (a classifier, an upsampling)
-or another variant (strides of the Caffe kind), that is cut off or set, so that both compute the same numbers; that they
-do is checked. Importing this loads neither jax nor torch.
+The counterparts are modules of torchvision and timm. Parts that the port lacks (a classifier, an upsampling) are cut
+off, and Caffe's strides are set, so that both compute the same numbers, which is checked. Importing this loads neither
+jax nor torch.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,11 +14,17 @@ from third_party_ports.checkpoints import zoo
 from third_party_ports.checkpoints.weights import KeyMap
 
 EXTRACT = get_config().extract
-CANVAS = 640  # px, square: a square photo's 600 px on a canvas of multiples of 128 px, as extraction lays it
+CANVAS = 640  # px per side: extraction puts a square photo of 600 px on a canvas of a multiple of 128 px
 
 
 class Port(NamedTuple):
-    """`function`: (variables, inputs [N, ...]) -> a tree of arrays; `shapes`: of the variables; `keys`: their names."""
+    """Our network.
+
+    Attributes:
+      function: (variables, inputs [N, ...]) -> a tree of arrays.
+      shapes: of the variables.
+      keys: of the variables; None if there is no counterpart.
+    """
 
     function: Callable[[Any, Any], Any]
     shapes: Any
@@ -26,8 +32,13 @@ class Port(NamedTuple):
 
 
 class Counterpart(NamedTuple):
-    """A torch module that holds the network's tensors and no others, `function`: images NCHW -> a tree of tensors that
-    match the port's (maps NCHW), and `official`: its tensors by name -> as the port's KeyMap expects them."""
+    """The same network in PyTorch.
+
+    Attributes:
+      module: holds the network's tensors and no others.
+      function: images NCHW -> a tree of tensors that match the port's (maps NCHW).
+      official: turns the module's tensors by name into those that the port's KeyMap expects.
+    """
 
     module: Any
     function: Callable[[Any], Any]
@@ -39,13 +50,14 @@ class Row:
     """What is measured.
 
     Attributes:
-      what: for people.
+      name: on the command line.
+      what: in the table.
       shape: of one input, without the batch.
-      batches: inputs a call, on a CPU and on a GPU.
+      batches: inputs per call, on a CPU and on a GPU.
       port: dtype -> Port.
-      torch: -> Counterpart, or None.
+      torch: () -> Counterpart, or None if there is none.
       alone: why there is none.
-      gain: of the random kernels that both get; keeps deep networks within float32.
+      gain: of the random kernels of both; it keeps the values of deep networks within float32.
     """
 
     name: str
@@ -223,7 +235,7 @@ def _bottom_up(dtype: Any) -> Port:
     network, side = row.network(dtype=dtype), EXTRACT.caption.short_side
 
     def found(variables, images):
-        # Of the scale of pixels. All of the work is of static shapes: what is found does not change it.
+        # 60 makes values as large as pixels. All shapes are static, so the work does not depend on what is found.
         sizes = jnp.full((len(images), 2), side)
         return region_features(network, variables, 60 * images, sizes, jnp.ones(len(images)))
 
@@ -256,8 +268,10 @@ def _timm() -> Any:
 
 
 def _torchvision() -> Any:
-    """torchvision, also PyPI's beside a CPU build of torch: it cannot register its operators there, which no network
-    here needs but its import does."""
+    """Imports torchvision, even PyPI's build with a CPU build of torch.
+
+    There, torchvision cannot register its operators. No network here needs them, but its import does.
+    """
     import torch
 
     try:
@@ -277,7 +291,7 @@ _ROWS = (
     Row("efficientnet", "AdaBins' encoder", (*_DEPTH, 3), (2, 16), _efficientnet, _torch_efficientnet, gain=1.31),
     Row("hrnet", "DEKR's HRNet-W32", (_POSE, _POSE, 3), (2, 16), _hrnet, _torch_hrnet, gain=0.7),
     Row("trunk", "detector's trunk", (CANVAS, CANVAS, 3), (1, 8), _trunk, _torch_trunk, gain=0.6),
-    Row("regions", "detector's res5, a region", (14, 14, 1024), (50, 50), _regions, _torch_regions, gain=0.6),
+    Row("regions", "detector's res5, one region", (14, 14, 1024), (50, 50), _regions, _torch_regions, gain=0.6),
     Row("dekr", "DEKR-W32 and mirrored", (_POSE, _POSE, 3), (2, 16), _dekr,
         alone="its adaptive convolutions are in no package"),
     Row("adabins", "AdaBins and mirrored", (*_DEPTH, 3), (1, 8), _adabins, alone="it is in no package"),

@@ -1,4 +1,4 @@
-"""Runs one row of `port_rows` in this process: JAX and PyTorch in turns, or one of them alone for its memory."""
+"""Measures one row of `port_rows` in this process: JAX and PyTorch in turns, or one of them alone for its memory."""
 
 import os
 import resource
@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.port_rows import ROWS, Counterpart, Port, Row
 
-BFLOAT16_PEAKS = {  # TFLOP/s, dense, by a part of jax's device_kind; the first that fits
+BFLOAT16_PEAKS = {  # TFLOP/s, dense, by a part of jax's device_kind; the first match counts
     "B200": 2250,
     "H200": 989,
     "H100 PCIe": 756,
@@ -29,18 +29,19 @@ BFLOAT16_PEAKS = {  # TFLOP/s, dense, by a part of jax's device_kind; the first 
 def measure(
     name: str, frameworks: Sequence[str], batch: int | None, repeats: int, dtype: str, layout: str | None = None
 ) -> dict[str, Any]:
-    """Times and peak memory of a row, in a process that did nothing else before.
+    """Measures times and peak memory of a row. Call it first in a new process.
 
     Args:
-      frameworks: "jax", "torch" or both. Both get the same tensors; their calls alternate.
-      batch: inputs a call; None is the row's own for the device.
-      repeats: timed calls of each, after those that warm up.
-      layout: of PyTorch's maps, "contiguous" or "channels_last"; None tries both and keeps the faster.
+      frameworks: "jax", "torch" or both. Both get the same tensors, and their calls alternate.
+      batch: inputs per call; None: the row's own for the device.
+      repeats: timed calls of each, after warming up.
+      layout: of PyTorch's maps, "contiguous" or "channels_last"; None tries both and keeps the faster one.
 
-    Returns: `platform`, `device`, `threads`, `batch`, `seconds` (a list for each framework), `first` (seconds that
-    compiling and the first call took), `peak_bytes` (of the process; of the device where that is a GPU), `layout`,
-    `flop` (of an input's matrix products and convolutions), `peak_flops` (None where not known), and with both
-    frameworks `error`: ||jax - torch|| / ||torch||, the largest over the outputs.
+    Returns:
+      `platform`, `device`, `threads`, `batch`, `seconds` (a list per framework), `first` (seconds of compiling and the
+      first call), `peak_bytes` (of the process, or of a GPU), `layout`, `flop` (of an input's matrix products and
+      convolutions), `peak_flops` (None if unknown), and with both frameworks `error`: ||jax - torch|| / ||torch||, the
+      largest of all outputs.
     """
     import jax
 
@@ -73,7 +74,9 @@ def measure(
     outputs.clear()
     found["seconds"] = {framework: [] for framework in steps}
     for n in range(repeats):
-        for framework in sorted(steps, reverse=bool(n % 2)):  # neither always follows the other's heat
+        for framework in sorted(
+            steps, reverse=bool(n % 2)
+        ):  # take turns, because the first warms up the machine for the second
             begun = time.perf_counter()
             steps[framework]()
             found["seconds"][framework].append(time.perf_counter() - begun)
@@ -82,7 +85,7 @@ def measure(
 
 
 def _jax_step(row: Row, inputs: np.ndarray, dtype: str, tensors: Any) -> tuple[Callable[[], Any], float]:
-    """A call that waits for its results, compiled; and the floating point operations of one input."""
+    """Returns a compiled call that waits for its results, and the floating point operations of one input."""
     import jax
     import jax.numpy as jnp
 
@@ -99,10 +102,10 @@ def _jax_step(row: Row, inputs: np.ndarray, dtype: str, tensors: Any) -> tuple[C
 
 
 def flop(jaxpr: Any) -> float:
-    """Floating point operations of the matrix products and convolutions of a jaxpr.
+    """Counts the floating point operations of the matrix products and convolutions of a jaxpr.
 
-    Counted here, because XLA's cost_analysis counts a loop's body once, however often it runs. A `while` is still
-    counted once: how often it runs is not known.
+    XLA's cost_analysis counts a loop's body once, however often it runs. This counts each turn of a `scan`; a `while`
+    still counts once, because its number of turns is unknown.
     """
     total = 0.0
     for equation in jaxpr.eqns:
@@ -124,7 +127,7 @@ def flop(jaxpr: Any) -> float:
 
 
 def _counterpart(row: Row) -> Counterpart:
-    """PyTorch's network with tensors that both frameworks can rebuild."""
+    """Returns PyTorch's network with tensors that both frameworks can make again."""
     import torch
 
     from third_party_ports.parity import recipe
@@ -139,13 +142,15 @@ def _counterpart(row: Row) -> Counterpart:
 def _torch_step(
     counterpart: Counterpart, inputs: np.ndarray, dtype: str, gpu: bool, threads: int, layout: str | None
 ) -> tuple[Callable[[], Any], str]:
-    """A call that waits for its results, warm; and the memory layout that it uses."""
+    """Returns a warm call that waits for its results, and the memory layout that it uses."""
     import torch
 
     if gpu and not torch.cuda.is_available():
-        raise RuntimeError("jax sees a GPU and torch does not: install a CUDA build of torch, or set JAX_PLATFORMS=cpu")
+        raise RuntimeError(
+            "jax sees a GPU, but torch does not: install a CUDA build of torch, or set JAX_PLATFORMS=cpu"
+        )
     torch.set_num_threads(threads)
-    torch.backends.cudnn.allow_tf32 = False  # as for JAX, float32 is float32
+    torch.backends.cudnn.allow_tf32 = False  # float32 means float32, as in JAX
     torch.backends.cudnn.benchmark = True
     place = {"device": "cuda" if gpu else "cpu", "dtype": getattr(torch, dtype)}
     counterpart.module.to(**place)
@@ -179,7 +184,7 @@ def _arrange(counterpart: Counterpart, images: Any, layout: str) -> Any:
 
 
 def _error(ours: list[Any], theirs: list[Any]) -> float:
-    """The largest relative difference of the outputs; maps are NHWC here, NCHW there."""
+    """Returns the largest relative difference of the outputs. Our maps are NHWC, PyTorch's NCHW."""
     errors = []
     for one, other in zip(ours, theirs, strict=True):
         other = other.float().cpu().numpy().astype(np.float64)

@@ -1,14 +1,14 @@
-"""Images per second and peak memory of each port, against the same network in PyTorch where there is one.
+"""Measures images per second and peak memory of each port, and of the same network in PyTorch if there is one.
 
 Run: python -m benchmarks.ports [NAME ...] [--repeats 5] [--batch N] [--json FILE] [--markdown]
 
-PyTorch's side needs the extra `bench`: pip install -e '.[bench]', for PyTorch's CPU build alone with --extra-index-url
-https://download.pytorch.org/whl/cpu. Without it the ports are measured alone. Both sides run in one process, on the
-same threads, inputs and random weights, call by call in turns; what compiles and warms up is not counted. PyTorch runs
-eagerly, in the faster of its two memory layouts. Memory is the peak of a process that runs one side only: of its
-resident set, imports and compilation included, or of the GPU. Outputs that differ by more than 1e-3 fail.
-On a GPU float32 means float32 (no TF32), and everything is measured in bfloat16 too, with the share of the device's
-peak that the matrix products and convolutions reach.
+PyTorch's side needs the extra `bench`: pip install -e '.[bench]'. Add --extra-index-url
+https://download.pytorch.org/whl/cpu to get PyTorch's CPU build. Without PyTorch, the ports are measured alone.
+Both sides run in one process, with the same threads, inputs and random weights, and their calls alternate. Compiling
+and warming up are not counted. PyTorch runs eagerly, in the faster of its two memory layouts. Memory is the peak of a
+process that runs one side only: of its resident set, with imports and compilation, or of the GPU. Outputs that differ
+by more than 1e-3 are a failure. On a GPU, float32 means float32 (no TF32), and everything is measured in bfloat16 too,
+with the share of the device's peak that the matrix products and convolutions reach.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from benchmarks.port_rows import ROWS
 from third_party_ports.cli import new_file
 from third_party_ports.files import write_text
 
-LIMIT = 1e-3  # relative error of float32 outputs; another network differs by far more
+LIMIT = 1e-3  # relative error of float32 outputs; different networks differ by far more
 PACKAGES = ("torch", "torchvision", "timm")
 COLUMNS = (
     "network",
@@ -45,27 +45,27 @@ COLUMNS = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(ROWS)}; all by default")
-    parser.add_argument("--repeats", type=int, default=5, help="timed calls of each side")
-    parser.add_argument("--batch", type=int, help="inputs a call (else a few, by network and device)")
-    parser.add_argument("--json", type=new_file, help="write everything that was measured")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(ROWS)}; default: all")
+    parser.add_argument("--repeats", type=int, default=5, help="timed calls per side")
+    parser.add_argument("--batch", type=int, help="inputs per call; default: a few, by network and device")
+    parser.add_argument("--json", type=new_file, help="file for everything that was measured")
     parser.add_argument("--markdown", action="store_true", help="print the table as markdown")
     args = parser.parse_args()
     unknown = [name for name in args.names if name not in ROWS]
     if unknown:
-        parser.error(f"no network is called {', '.join(unknown)}; there are {', '.join(ROWS)}")
+        parser.error(f"no network is called {', '.join(unknown)}; choose from {', '.join(ROWS)}")
     if args.repeats < 1 or (args.batch or 1) < 1:
-        parser.error("--repeats and --batch are numbers from 1")
+        parser.error("--repeats and --batch must be at least 1")
 
     from tqdm import tqdm
 
     lacking = [package for package in PACKAGES if find_spec(package) is None]
     if lacking:
-        print(f"{', '.join(lacking)} not installed, so JAX alone is measured. "
+        print(f"Not installed: {', '.join(lacking)}. Only JAX is measured. "
               "For PyTorch's side: pip install -e '.[bench]'", file=sys.stderr)  # fmt: skip
-    if hasattr(os, "getloadavg") and os.getloadavg()[0] > 0.5:  # PyTorch's threads spin, and suffer more than JAX's
-        print(f"Load average {os.getloadavg()[0]:.1f}: others use this machine, and the ratios will be theirs too. "
-              "Measure when it is quiet.", file=sys.stderr)  # fmt: skip
+    if hasattr(os, "getloadavg") and os.getloadavg()[0] > 0.5:  # it slows PyTorch's spinning threads more than JAX's
+        print(f"Load average {os.getloadavg()[0]:.1f}: other processes use this machine and change the ratios. "
+              "Measure when it is idle.", file=sys.stderr)  # fmt: skip
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # both sides share a GPU
     results = []
     for name in tqdm(args.names or list(ROWS), unit="network", leave=False, disable=None):
@@ -81,7 +81,7 @@ def main() -> None:
 
 
 def _measured(name: str, batch: int | None, repeats: int, with_torch: bool) -> list[dict[str, Any]]:
-    """A result for each dtype: bfloat16 too where float32 turned out to run on a GPU."""
+    """Returns a result per dtype: float32, and on a GPU bfloat16."""
     results = []
     for dtype in ("float32", "bfloat16"):
         result = {"name": name, "dtype": dtype, "alone": ROWS[name].alone}
@@ -95,7 +95,7 @@ def _measured(name: str, batch: int | None, repeats: int, with_torch: bool) -> l
                     alone = _in_own_process(name, (side,), result["batch"], 1, dtype, result["layout"])
                     result["memory"][side] = alone["peak_bytes"]
         except BrokenProcessPool:
-            result["failed"] = "its process was killed; if for its memory, give a smaller --batch"
+            result["failed"] = "its process was killed; if it ran out of memory, give a smaller --batch"
         except Exception as error:
             result["failed"] = f"{type(error).__name__}: {error}"
         if dtype == "float32" and not result.get("error", 0) <= LIMIT:
@@ -106,7 +106,7 @@ def _measured(name: str, batch: int | None, repeats: int, with_torch: bool) -> l
 
 
 def _in_own_process(*arguments: Any) -> dict[str, Any]:
-    """`port_timing.measure` in a fresh interpreter: nothing of another network is compiled, cached or resident."""
+    """Runs `port_timing.measure` in a new process, where no other network is compiled, cached or in memory."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(_measure, *arguments).result()
 
@@ -118,8 +118,11 @@ def _measure(*arguments: Any) -> dict[str, Any]:
 
 
 def cells(result: dict[str, Any]) -> dict[str, str]:
-    """A result as cells by column. A rate is the median call's, with the slowest and the fastest one's; the ratio is
-    the median of the turns', above 1 where JAX is faster."""
+    """Formats a result as cells by column.
+
+    A rate is that of the median call, with those of the slowest and the fastest one. The ratio is the median over the
+    turns, above 1 if JAX is faster.
+    """
     row = ROWS[result["name"]]
     found = {"network": row.what, "dtype": result["dtype"]}
     if "failed" in result:
@@ -149,7 +152,7 @@ def _rate(batch: int, seconds: list[float]) -> str:
 
 
 def _print(results: list[dict[str, Any]], markdown: bool) -> None:
-    """The table without columns that would be empty, then what there is to say of its rows."""
+    """Prints the table without empty columns, then the rows' remarks."""
     rows = [cells(result) for result in results]
     filled = [column for column in COLUMNS if any(row.get(column) for row in rows)]
     if markdown:

@@ -1,4 +1,4 @@
-"""benchmarks.ports without PyTorch: what it counts, times and prints, on a tiny network."""
+"""Tests of benchmarks.ports without PyTorch: what it counts, times and prints for a tiny network."""
 
 import subprocess
 import sys
@@ -55,7 +55,7 @@ def test_cells_of_a_row(rows):
     assert set(cells) == set(ports.COLUMNS)
 
 
-def test_prints_a_failure_and_a_lack_of_counterpart(rows, capsys):
+def test_prints_failures_and_missing_counterparts(rows, capsys):
     result = {"name": "tiny", "dtype": "float32", "failed": "RuntimeError: out of memory"}
     ports._print([result], markdown=True)
     out = capsys.readouterr().out
@@ -77,7 +77,7 @@ def test_every_row_has_a_counterpart_or_a_reason(name):
     assert bool(row.torch) != bool(row.alone)
 
 
-def test_the_command_loads_no_framework_and_names_what_is_unknown():
+def test_importing_the_command_loads_no_framework():
     code = "import sys, benchmarks.ports; sys.exit(bool({'jax', 'torch', 'flax'} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
@@ -86,4 +86,4 @@ def test_unknown_names_are_an_error(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["ports", "swim"])
     with pytest.raises(SystemExit):
         ports.main()
-    assert "no network is called swim; there are swin, " in capsys.readouterr().err
+    assert "no network is called swim; choose from swin, " in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Values of flags: what is refused, how it is said, and that it is said with the flag's name."""
+"""Tests of flags' values: what is refused, with which message, and that the message names the flag."""
 
 import argparse
 
@@ -8,7 +8,7 @@ from third_party_ports.cli import new_file, output_folder, whole_number, whole_n
 
 
 def parse(kind, text, capsys):
-    """The value of --it=text, or what is said of it."""
+    """Returns the value of --it=text, or the error."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--it", type=kind)
     try:
@@ -36,7 +36,7 @@ def test_numbers(kind, text, value, capsys):
     assert parse(kind, text, capsys) == value
 
 
-def test_the_folder_of_a_new_file_is_made(tmp_path, capsys):
+def test_a_new_files_folder_is_created(tmp_path, capsys):
     file = tmp_path / "a/b/x.json"
     assert parse(new_file, file, capsys) == file
     assert file.parent.is_dir() and not file.exists()
@@ -45,7 +45,7 @@ def test_the_folder_of_a_new_file_is_made(tmp_path, capsys):
     assert parse(output_folder, tmp_path / "c/d", capsys).is_dir()
 
 
-def test_what_cannot_be_written_is_refused(tmp_path, capsys):
+def test_paths_that_cannot_be_written_are_refused(tmp_path, capsys):
     (tmp_path / "file").touch()
     assert f"--it: {tmp_path} is a folder: name a file in it" in parse(new_file, tmp_path, capsys)
     for kind, place in ((new_file, "file/x.json"), (output_folder, "file"), (output_folder, "file/x")):

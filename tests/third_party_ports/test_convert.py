@@ -1,4 +1,4 @@
-"""The command convert: what it prints, writes and refuses."""
+"""Tests of the command convert: what it prints, writes and refuses."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ def command(*arguments) -> int:
 
 
 def test_the_command(tmp_path, capsys):
-    """A whole published network, the smallest one, at its real size."""
+    """Converts the smallest published network at its real size."""
     command("dekr_rescore", rescorer(tmp_path), "--out", tmp_path / "r.safetensors")
     assert capsys.readouterr().out.startswith("dekr_rescore: 6 tensors, 85,249 numbers, 0 not needed, sha256")
     assert load_file(tmp_path / "r.safetensors").keys() == RESCORE.keys()
@@ -54,7 +54,7 @@ def test_the_command_ends_with_a_sentence(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("out", ["file/a.safetensors", "folder.safetensors", f"{'a' * 300}.safetensors"])
-def test_a_place_that_cannot_be_written(tmp_path, capsys, out):
+def test_an_output_that_cannot_be_written(tmp_path, capsys, out):
     (tmp_path / "file").touch()
     (tmp_path / "folder.safetensors").mkdir()
     checkpoint = rescorer(tmp_path)

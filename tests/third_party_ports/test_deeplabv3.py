@@ -1,4 +1,4 @@
-"""DeepLabV3 and its background vectors: batches, dilations, precision, and what the golden fixtures do not show."""
+"""Tests of DeepLabV3 and its background vectors: batches, dilations, precision (parity: test_verify.py)."""
 
 import json
 import re
@@ -28,7 +28,7 @@ def shapes_of(network: DeepLabV3):
 
 
 def official(path: tuple[str, ...], shape: tuple[int, ...]) -> tuple[str, tuple[int, ...]]:
-    """The checkpoint's name and shape of one of our leaves."""
+    """Returns the checkpoint's name and shape for one of our leaves."""
     leaf = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}.get(path[-1], path[-1])
     name = ".".join([*(re.sub(r"_(?=\d)", ".", part) for part in path[1:-1]), leaf])
     if path[-1] == "kernel":
@@ -37,7 +37,7 @@ def official(path: tuple[str, ...], shape: tuple[int, ...]) -> tuple[str, tuple[
 
 
 def manifest() -> dict:
-    """Of a tiny network in the format of tests/golden/deeplabv3: two images of one size, one of another."""
+    """The fixture of a tiny network, like tests/golden/deeplabv3: two images of one size, one of another."""
     leaves = flatten_dict(shapes_of(DeepLabV3(**TINY)))
     return {
         "model": "deeplabv3_resnet101",
@@ -53,7 +53,7 @@ def manifest() -> dict:
 
 @pytest.fixture(scope="module")
 def tiny():
-    """Images -> everything by name, for a tiny network; without auxiliary head and counters, which may be absent."""
+    """Images -> all outputs of a tiny network by name. Its file has no auxiliary head and no counters."""
     network = DeepLabV3(**TINY)
     variables = weights.from_state_dict(KEYS, recipe.state_dict(manifest()), shapes_of(network))
 
@@ -109,7 +109,7 @@ def test_an_image_does_not_depend_on_its_batch(tiny):
 
 
 def test_upsampling_is_bilinear_between_half_pixel_centres(tiny):
-    """Sample positions (i + 0.5) / 8 - 0.5, clamped to the map; and it is there on demand only."""
+    """It samples at (i + 0.5) / 8 - 0.5, clamped to the map, and only if asked to."""
     variables, answers = tiny
     out = answers(images(1, *SIZE))
     rows, columns = (np.clip((np.arange(8 * n) + 0.5) / 8 - 0.5, 0, n - 1) for n in (3, 5))
@@ -168,7 +168,7 @@ def test_bfloat16_computes_in_bfloat16_but_for_the_last_layer(tiny):
 
 
 def test_parity_takes_all_sizes_from_the_fixture_and_sees_what_differs(tiny, tmp_path):
-    """A fixture of our own answers, all equal but one class and one vector of the second file."""
+    """The fixture holds our own answers, except for one class and one vector of the second file."""
     given = manifest()
     for file, source in (("io.npz", given["input"]), ("odd.npz", given["extra"][0]["input"])):
         image = recipe.image(source["name"], tuple(source["shape"]), source["seed"])
@@ -196,7 +196,7 @@ def test_parity_takes_all_sizes_from_the_fixture_and_sees_what_differs(tiny, tmp
 @pytest.mark.parametrize("size", [(5, 7), (9, 4)])
 @pytest.mark.parametrize("rate", [1, 3, 6, 12])
 def test_a_wide_convolution_is_a_dilated_one(size, rate):
-    """Also where rows or columns of taps lie beyond the map everywhere."""
+    """Also if whole rows or columns of taps lie outside the map."""
     x = np.random.default_rng(0).normal(size=(2, *size, 3)).astype(np.float32)
     kernel = np.random.default_rng(1).normal(size=(3, 3, 3, 4)).astype(np.float32)
     out = WideConv(4, rate, jnp.float32).apply({"params": {"kernel": kernel}}, x)

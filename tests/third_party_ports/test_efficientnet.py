@@ -15,7 +15,7 @@ def images(count: int, height: int, width: int, channels: int = 3) -> jax.Array:
 
 
 def filled(module, *inputs) -> dict:
-    """Variables of random numbers everywhere, positive variances; to compile init would cost seconds."""
+    """Variables of random numbers, with positive variances. (Compiling init would take seconds.)"""
     rng = np.random.default_rng(0)
     shapes = jax.eval_shape(module.init, jax.random.key(0), *inputs)
     return jax.tree.map(lambda leaf: rng.uniform(0.1, 0.5, leaf.shape).astype(leaf.dtype), shapes)
@@ -56,7 +56,7 @@ def test_stride_two_pads_even_sizes_after_the_end_only():
     [(1, "bn2", 1, 8, True), (3, "bn3", 1, 8, True), (3, "bn3", 2, 8, False), (3, "bn3", 1, 6, False)],
 )
 def test_a_block_adds_its_input_where_the_shape_stays(expansion, last, stride, width, adds):
-    """With a last norm that answers 0 nothing but the input is left. On a map of one pixel no stride shows."""
+    """The last norm returns 0, so that only the input is left. On a map of one pixel, the stride does not show."""
     block = Block(3, stride, expansion, width, jnp.float32)
     x = images(2, 1, 1, 8)
     variables = filled(block, x)

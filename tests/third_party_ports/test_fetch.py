@@ -29,7 +29,7 @@ def scoring_net() -> dict[str, np.ndarray]:
 
 @pytest.fixture
 def mirror(tmp_path):
-    """A folder and its address."""
+    """Serves a folder; returns it and its address."""
     folder = tmp_path / "mirror"
     folder.mkdir()
 
@@ -47,7 +47,7 @@ def mirror(tmp_path):
 
 @pytest.fixture
 def row(monkeypatch):
-    """The one row of the zoo: the smallest network."""
+    """Leaves one row in the zoo, that of the smallest network."""
     row = zoo.CHECKPOINTS["dekr_rescore"]
     monkeypatch.setattr(zoo, "CHECKPOINTS", {row.name: row})
     return row
@@ -66,12 +66,12 @@ def test_download_and_conversion(row, mirror, tmp_path, capsys):
     with safe_open(to / "dekr_rescore.safetensors", "np") as file:
         assert file.metadata()["source_sha256"] == digest
     (folder / row.file).unlink()
-    assert fetch.main([row.name, "--out", str(to), "--base_url", url]) == 0  # nothing is asked for
+    assert fetch.main([row.name, "--out", str(to), "--base_url", url]) == 0  # without a request
     assert "exists already" in capsys.readouterr().out
 
 
 def test_by_hand(row, tmp_path, capsys):
-    """No direct link: page, file and command; the file put into the folder is converted."""
+    """Without a direct link, it prints page, file and command. A file in the folder is converted."""
     assert fetch.main([row.name, "--out", str(tmp_path)]) == 0
     shown = capsys.readouterr().out
     command = f"ipa-jax convert dekr_rescore {tmp_path / row.file} --out {tmp_path / row.name}.safetensors"
@@ -108,7 +108,7 @@ def test_a_folder_that_cannot_be_written(row, tmp_path, mirror, capsys):
 
 
 def without_network(monkeypatch) -> list[str]:
-    """No name but this machine's has an address; the other hosts that are asked for."""
+    """Only this machine's name has an address. Returns the other hosts that are looked up."""
     asked, known = [], socket.getaddrinfo
 
     def fails(host, *arguments, **named):
@@ -122,8 +122,8 @@ def without_network(monkeypatch) -> list[str]:
     return asked
 
 
-def test_without_network_one_file_is_tried_alone(row, tmp_path, monkeypatch, capsys):
-    """The others fail with its reason; what needs no network is done all the same."""
+def test_without_network_only_one_file_is_tried(row, tmp_path, monkeypatch, capsys):
+    """The others fail with the same reason. What needs no network is still done."""
     rows = [replace(row, name=name, file=f"{name}.pth", url=f"https://{name}.invalid/{name}.pth") for name in "abc"]
     monkeypatch.setattr(zoo, "CHECKPOINTS", {each.name: each for each in (*rows, row)})
     asked = without_network(monkeypatch)
@@ -136,7 +136,7 @@ def test_without_network_one_file_is_tried_alone(row, tmp_path, monkeypatch, cap
     assert "1 ready: c\n1 by hand: dekr_rescore\n2 failed: a, b\n" in shown.out
 
 
-def test_one_unknown_name_among_others_is_that_servers(row, mirror, tmp_path, monkeypatch, capsys):
+def test_if_one_host_answers_every_file_is_tried(row, mirror, tmp_path, monkeypatch, capsys):
     folder, url = mirror
     save_file(scoring_net(), folder / "a.pth")
     rows = [replace(row, name=name, file=f"{name}.pth", url=f"https://{name}.invalid/{name}.pth") for name in "abc"]
@@ -148,7 +148,7 @@ def test_one_unknown_name_among_others_is_that_servers(row, mirror, tmp_path, mo
     assert set(asked) == {"b.invalid", "c.invalid"}
 
 
-def test_a_summary_ends_an_interrupted_run(row, tmp_path, monkeypatch, capsys):
+def test_an_interrupted_run_ends_with_a_summary(row, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(zoo, "CHECKPOINTS", {name: replace(row, name=name) for name in "abc"})
     monkeypatch.setattr(fetching, "by_hand", lambda each, *_: interrupt() if each.name == "b" else "")
 
@@ -175,7 +175,7 @@ def test_a_name_that_leaves_the_folder(row, file, tmp_path):
         fetching.fetch(replace(row, file=file), tmp_path)
 
 
-def test_links_are_https_and_end_in_the_file():
+def test_links_are_https_and_end_with_the_files_name():
     for row in zoo.CHECKPOINTS.values():
         assert row.page.startswith("https://")
         assert row.url is None or (row.url.startswith("https://") and row.url.endswith(f"/{row.file}"))

@@ -1,4 +1,4 @@
-"""Writing files whole, and holding folders."""
+"""Tests of writing whole files and of locking folders."""
 
 import os
 import signal
@@ -31,12 +31,12 @@ def test_a_file_has_the_mode_of_the_umask(tmp_path):
     assert (tmp_path / "x").stat().st_mode & 0o777 == 0o640
 
 
-def test_a_folder_that_cannot_be_written_is_an_error_with_its_name(tmp_path):
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(OSError, match="nowhere"):
         files.write_text(tmp_path / "nowhere/x", "")
 
 
-def test_a_held_folder_is_refused_to_others_and_free_after_a_kill(tmp_path):
+def test_a_lock_keeps_others_out_and_ends_with_its_process(tmp_path):
     program = f"from third_party_ports.files import lock\nwith lock('{tmp_path}'): print(1, flush=True); input()"
     holder = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     holder.stdout.readline()

@@ -41,14 +41,14 @@ def test_the_same_under_jax(image):
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint16, bool])
-def test_a_range_that_nobody_knows(dtype):
+def test_images_of_unknown_range_are_refused(dtype):
     with pytest.raises(TypeError, match="give uint8, or floating numbers"):
         normalise(np.zeros((2, 2, 3), dtype))
 
 
 def test_resize_is_antialiased():
-    """Half the side: each pixel is the mean of what a triangle of four pixels covers, not of the two nearest."""
-    row = np.array([0, 0, 0, 0, 240, 0, 0, 0], np.uint8)  # pixel 4, seen by output pixels 1 and 2
+    """At half the side, each pixel is a weighted mean of four pixels (a triangle), not of the two nearest."""
+    row = np.array([0, 0, 0, 0, 240, 0, 0, 0], np.uint8)  # pixel 4, which output pixels 1 and 2 see
     image = np.repeat(np.repeat(row[None, :, None], 8, 0), 3, 2)
     result = resize(image, (4, 4))
     assert result.shape == (4, 4, 3)
@@ -57,7 +57,7 @@ def test_resize_is_antialiased():
 
 @pytest.mark.parametrize(("size", "target"), [((11, 7), (5, 4)), ((5, 8), (9, 13)), ((12, 6), (7, 9))])
 def test_resize_stays_close_to_a_float_resize(size, target):
-    """JAX's antialiased resize does not round between the axes: one level apart."""
+    """JAX's antialiased resize does not round between the axes, so it is up to one level apart."""
     image = noise(*size)
     exact = jax.image.resize(jnp.asarray(image, jnp.float32), (*target, 3), "bilinear", antialias=True)
     assert np.abs(resize(image, target) - np.asarray(exact)).max() <= 1.01

@@ -1,4 +1,4 @@
-"""ResNet: sizes, masks, padded images, dilation, precision (parity: test_verify.py)."""
+"""Tests of ResNet: sizes, masks, padded images, dilation, precision (parity: test_verify.py)."""
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ def images(*shape: int) -> jax.Array:
 
 
 def filled(resnet: ResNet) -> dict:
-    """Variables of random numbers everywhere, positive variances; to compile init would cost seconds."""
+    """Variables of random numbers, with positive variances. (Compiling init would take seconds.)"""
     rng = np.random.default_rng(0)
     shapes = jax.eval_shape(lambda key: resnet.init(key, images(1, 16, 16), train=False), jax.random.key(0))
     return jax.tree.map(lambda leaf: rng.uniform(0.1, 0.5, leaf.shape).astype(leaf.dtype), shapes)
@@ -88,7 +88,7 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_float32_variables(small):
 
 @pytest.mark.parametrize("size", [(13, 8), (9, 15), (4, 3)])
 def test_the_caffe_pool_cuts_its_windows_at_the_end(size):
-    """With a stem that only takes every second pixel: n rows give n // 2 windows of up to three."""
+    """The stem here only takes every second pixel, so n rows give n // 2 windows of up to three."""
     resnet = ResNet((), 3, "caffe")
     variables = jax.tree.map(np.zeros_like, filled(resnet))
     variables["params"]["conv1"]["kernel"][3, 3] = np.eye(3)
@@ -133,11 +133,11 @@ def test_a_padded_image_gives_what_it_gives_alone(resnet):
             np.testing.assert_allclose(out[name][n, :height, :width], taps[name][0], rtol=1e-5, err_msg=name)
         last = taps[f"layer{len(resnet.stage_sizes)}"]
         assert tuple(out["sizes"][n]) == last.shape[1:3]
-        assert np.allclose(blind[n], expected[0], rtol=1e-5) == (n == 0)  # the one that fills its canvas
+        assert np.allclose(blind[n], expected[0], rtol=1e-5) == (n == 0)  # this one fills its canvas
 
 
 def seen(module, rows: int, output) -> np.ndarray:
-    """The input rows on which `output` of a module's result depends, for images of one column of `rows` rows."""
+    """Returns the input rows that row `output` of the result depends on, for images of `rows` rows and one column."""
     x = np.random.default_rng(3).uniform(0.5, 1, (1, rows, 1, 3)).astype(np.float32)
     shapes = jax.eval_shape(lambda key: module.init(key, x, train=False), jax.random.key(0))
     variables = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.5, leaf.dtype), shapes)
@@ -162,7 +162,7 @@ def test_rows_that_a_block_sees(stride_in, stride, dilation, expected):
 
 
 @pytest.mark.parametrize(("dilations", "reach"), [((2, 4), 6), ((4, 4), 8), ((1, 2), 3)])
-def test_the_first_block_has_a_dilation_of_its_own(dilations, reach):
+def test_the_first_block_has_its_own_dilation(dilations, reach):
     """Two blocks see as far as the sum of their dilations; the stem, of stride 2, adds one row."""
     resnet = ResNet((2,), 3, "small", stage_strides=(1,), dilations=(dilations,))
     rows = seen(resnet, 48, lambda result: result[1]["layer1"][0, 12])
@@ -177,7 +177,7 @@ def test_the_first_block_has_a_dilation_of_its_own(dilations, reach):
         ({}, {"train": True, "sizes": np.array([[16, 16]])}, "would include the padding"),
     ],
 )
-def test_what_does_not_fit(fields, options, message):
+def test_fields_that_do_not_fit(fields, options, message):
     with pytest.raises(ValueError, match=message):
         jax.eval_shape(
             lambda key: ResNet(**fields).init(key, images(1, 16, 16), **({"train": False} | options)),

@@ -1,4 +1,4 @@
-"""Swin: batches, windows, stochastic depth, precision (parity: test_verify.py)."""
+"""Tests of Swin: batches, windows, stochastic depth, precision (parity: test_verify.py)."""
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ def images(count: int, side: int = 24) -> jax.Array:
 
 
 def filled(swin: Swin, x: jax.Array) -> dict:
-    """Variables of random numbers everywhere, biases included; to compile init would cost seconds."""
+    """Variables of random numbers, also for biases. (Compiling init would take seconds.)"""
     rng = np.random.default_rng(0)
     shapes = jax.eval_shape(swin.init, jax.random.key(0), x)
     return jax.tree.map(lambda leaf: rng.normal(0.3, 0.3, leaf.shape).astype(leaf.dtype), shapes)
@@ -39,7 +39,7 @@ def test_an_image_does_not_depend_on_its_batch(tiny):
 
 
 def test_window_12_at_384_px():
-    """Stage 3 has a grid of 12 x 12: one window, so its odd block must not shift (the mask would fail to fit)."""
+    """Stage 3 has a grid of 12 x 12, one window, so its odd block must not shift (the mask would not fit)."""
     swin = Swin(4, 4, (1, 1, 2, 2), (1, 1, 1, 1), 12, 0.0)
     x = images(1, 384)
     variables = filled(swin, x)
@@ -51,7 +51,7 @@ def test_window_12_at_384_px():
 
 
 def test_a_window_larger_than_the_grid_is_the_grid():
-    """A larger window changes nothing: not the table's size, and no block shifts."""
+    """A larger window changes nothing: the table has the same size, and no block shifts."""
     swin = Swin(4, 8, (2,), (2,), 12, 0.0)
     x = images(1)  # a grid of 6 x 6
     variables = filled(swin, x)
@@ -75,7 +75,7 @@ def test_sizes_that_do_not_fit(fields, side, message):
 
 
 def test_relative_position_rows():
-    """The check values of the original's index table."""
+    """Some values of the original's index table."""
     index = relative_position_index(7)
     places = {(0, 0): 84, (0, 1): 83, (0, 7): 71, (48, 0): 168, (0, 48): 0}
     assert {place: index[place] for place in places} == places
@@ -87,7 +87,7 @@ def test_mask_counts():
 
 
 def test_mask_hides_what_only_the_roll_made_neighbours():
-    """Cell by cell on the unrolled map: in a shifted window, what lies a window or more apart came over the edge."""
+    """Cell by cell on the unrolled map: cells of a shifted window that are a window or more apart crossed the edge."""
     side, window, shift = 6, 3, 1
     mask = shift_mask(side, window, shift)
     cells = [divmod(c, side) for c in range(side * side)]

@@ -1,4 +1,4 @@
-"""The verifier: every golden fixture, fixtures of other sizes made by slow networks, and what it must not let pass."""
+"""Tests of the verifier on every golden fixture, on other sizes made by slow networks, and on spoilt fixtures."""
 
 import json
 import re
@@ -23,7 +23,7 @@ MEAN_STD = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 
 
 def write(folder: Path, manifest: dict, answers: dict[str, np.ndarray]) -> Path:
-    """A fixture in the published format: 60 values of each answer, `pooled` and `logits` whole."""
+    """Writes a fixture in the published format: 60 values of each answer, `pooled` and `logits` whole."""
     rng, arrays = np.random.default_rng(1), {}
     for name, answer in answers.items():
         if name in ("pooled", "logits"):
@@ -39,7 +39,7 @@ def write(folder: Path, manifest: dict, answers: dict[str, np.ndarray]) -> Path:
 
 
 def inputs(manifest: dict) -> tuple[np.ndarray, np.ndarray]:
-    """The recipe's images [N, 3, H, W], as they are and normalised in float64."""
+    """Returns the recipe's images [N, 3, H, W], unchanged and normalised in float64."""
     images = recipe.image(*manifest["input"].values())
     mean, std = (np.array(MEAN_STD[name])[:, None, None] for name in ("mean", "std"))
     return images, (images - mean) / std
@@ -83,7 +83,7 @@ def change(folder: Path, **fields) -> None:
 
 @pytest.mark.parametrize("folder", GOLDEN, ids=lambda folder: folder.name)
 def test_golden(folder):
-    """All arrays of the original networks' answers; a row for each that is stored, and in the README's table."""
+    """Every stored answer of the original networks has a row that passes, and one in the README's table."""
     rows = check.verify(folder)
     assert not [row for row in rows if not row.passed]
     table = (ROOT / "third_party_ports/README.md").read_text()
@@ -98,7 +98,7 @@ def test_golden(folder):
     ("name", "given"), [("dekr_post", r"scale[\d.]+_\w+"), ("torch_files", "")], ids=lambda value: value
 )
 def test_no_stored_answer_goes_unread(tmp_path, name, given):
-    """All answers of the two cheap fixtures are spoilt, inputs and empty ones excepted: each fails a row."""
+    """All answers of the two cheap fixtures are spoilt, except inputs and empty ones. Each then fails a row."""
     folder, spoilt = shutil.copytree(ROOT / "tests/golden" / name, tmp_path / name), set()
     for file in folder.glob("*.npz"):
         with np.load(file) as stored:
@@ -122,7 +122,7 @@ def test_no_array_of_a_golden_fixture_may_be_absent(folder):
 
 
 def edited(folder: Path, file: str, remove: str = "", **added) -> list[check.Row]:
-    """The fixture's rows once the arrays that match are gone."""
+    """Returns the fixture's rows after removing the arrays that match, and adding others."""
     with np.load(folder / file) as old:
         arrays = {name: array for name, array in old.items() if not (remove and re.fullmatch(remove, name))}
     np.savez(folder / file, **arrays, **added)
@@ -130,7 +130,7 @@ def edited(folder: Path, file: str, remove: str = "", **added) -> list[check.Row
 
 
 def test_removed_arrays_are_named(copy):
-    """All but the logits: their row is there and passes, and the fixture fails."""
+    """All but the logits are removed. The row of the logits passes, and the fixture fails."""
     *rows, last = edited(copy, "io.npz", "(?!logits).*")
     assert [row.comparison.array for row in rows] == ["logits"] and rows[0].passed
     assert last.problem.startswith(f"{copy}: the arrays input, layer1, layer2, pooled, stem are missing. A fix")
@@ -143,15 +143,15 @@ def post(tmp_path):
     return Path(shutil.copytree(ROOT / "tests/golden/dekr_post", tmp_path / "post"))
 
 
-def test_arrays_that_nobody_looks_at_are_named(post):
+def test_arrays_that_are_not_compared_are_named(post):
     (post / "four.npz").write_bytes((post / "two.npz").read_bytes())
     *rows, last = edited(post, "two.npz", scale9_heatmap=np.zeros(3))
     assert all(row.passed for row in rows)
     assert last.problem.startswith(f"{post}: these arrays were not compared: four.npz, two.npz: scale9_heatmap. ")
 
 
-def test_a_case_that_is_gone(post):
-    """From the manifest alone; a single array of it; from the folder alone; all of them."""
+def test_a_missing_case(post):
+    """It is missing in the manifest, then one of its arrays, then its file, then all cases."""
     manifest = json.loads((post / "manifest.json").read_text())
     (post / "manifest.json").write_text(json.dumps({name: manifest[name] for name in manifest if name != "two"}))
     assert "not compared: two.npz." in check.verify(post)[-1].problem
@@ -169,7 +169,7 @@ def test_a_stored_array_that_the_port_does_not_have(copy):
 
 @pytest.mark.parametrize(("window", "side"), [(3, 24), (4, 32), (6, 24)])
 def test_swin_of_other_sizes(tmp_path, window, side):
-    """Odd and even windows; the last leaves the second stage's grid of 6 x 6 one window, without a shift."""
+    """Odd and even windows. In the last case, one window fills the second stage's grid of 6 x 6, so nothing shifts."""
     rows = check.verify(swin_fixture(tmp_path / "swin", window, side))
     assert len(rows) == 10
     assert not [row for row in rows if not row.passed]
@@ -260,7 +260,7 @@ def test_fixtures_that_cannot_be_run(copy, spoil, message):
 
 
 def test_json_from_the_command(resnet, copy):
-    """One folder of two fixtures, the first of which cannot be run: the second is, and stdout is JSON alone."""
+    """Of two fixtures, the first cannot be run. The second still runs, and stdout holds only JSON."""
     spoil_model(copy)
     command = [sys.executable, "-m", "ipa_jax", "verify", str(copy), str(resnet), "--json"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

@@ -1,8 +1,8 @@
 """Captions from a decoder: beam search and greedy decoding as M2 Transformer's released evaluation runs them.
 
-Both are pure, for any `step(state, words [N], t) -> (log-probabilities [N, V], state)` whose state is a tree of arrays
-with N in front; `search_captions` and `greedy_captions` are the compiled ones for an `M2Transformer`.
-Shapes: B images, K beams, N = B * K rows (an image's beams side by side), T steps, V words.
+`search` and `greedy` are pure. They take any `step(state, words [N], t) -> (log-probabilities [N, V], state)` whose
+state is a tree of arrays with N rows. `search_captions` and `greedy_captions` are compiled for an `M2Transformer`.
+Shapes: B images, K beams, N = B * K rows (the beams of an image are next to each other), T steps, V words.
 """
 
 from collections.abc import Callable
@@ -19,10 +19,12 @@ BARRED = -999.0  # the original's score for continuing a finished beam by anythi
 
 
 class Beams(NamedTuple):
-    """The best K of each image, best first. `bos` is not among the words; what follows the first `eos` is filling.
+    """The best K captions of each image, the best first. `bos` is not among their words.
 
-    tokens: [B, K, T] int32. logprobs: [B, K, T] float32, those of `eos` included, 0 after it. scores: [B, K] float32,
-    their running sums.
+    Attributes:
+      tokens: [B, K, T] int32. What follows the first `eos` is filling.
+      logprobs: [B, K, T] float32, of each word up to `eos`, and 0 after it.
+      scores: [B, K] float32, the sums of the log-probabilities.
     """
 
     tokens: jax.Array
@@ -31,10 +33,10 @@ class Beams(NamedTuple):
 
 
 def search(step: Step, state: Any, images: int, *, beams: int, steps: int, bos: int, eos: int) -> Beams:
-    """Beam search from `bos` for `steps` words, without length normalisation, early stop or forbidden words.
+    """Runs beam search from `bos` for `steps` words, without length normalisation, early stop or forbidden words.
 
-    `state` is the initial one of images * beams rows. Ties go to the lower beam, then the lower word. Raises
-    ValueError for more beams than words.
+    `state` is the initial one, with images * beams rows. Ties go to the lower beam, then to the lower word. Raises
+    ValueError if there are more beams than words.
     """
 
     def advance(carry, t):
@@ -70,8 +72,10 @@ def search(step: Step, state: Any, images: int, *, beams: int, steps: int, bos: 
 
 
 def greedy(step: Step, state: Any, images: int, *, steps: int, bos: int, eos: int) -> tuple[jax.Array, jax.Array]:
-    """The likeliest word fed back `steps` times, beyond `eos` too: tokens [B, T] int32 and log-probabilities [B, T]
-    float32, which are 0 from the first `eos` on. `state` has one row an image."""
+    """Feeds the likeliest word back `steps` times, also after `eos`. `state` has one row per image.
+
+    Returns tokens [B, T] int32 and log-probabilities [B, T] float32, which are 0 from the first `eos` on.
+    """
 
     def advance(carry, t):
         state, words, alive = carry
@@ -95,7 +99,7 @@ def search_captions(
     beams: int = 5,
     steps: int = 20,
 ) -> Beams:
-    """Beam search on encoder levels [B, L, R, D]; `valid` [B] as for `M2Transformer.encode`. Defaults as released."""
+    """Runs `search` on encoder levels [B, L, R, D]; `valid` [B] as in `M2Transformer.encode`. Defaults as released."""
     state = network.empty_cache(len(levels) * beams, steps)
     step = _step(network, variables, levels, valid)
     return search(step, state, len(levels), beams=beams, steps=steps, bos=network.bos, eos=network.eos)
@@ -105,7 +109,7 @@ def search_captions(
 def greedy_captions(
     network: M2Transformer, variables: Any, levels: jax.Array, valid: jax.Array | None = None, *, steps: int = 20
 ) -> tuple[jax.Array, jax.Array]:
-    """Greedy decoding on encoder levels [B, L, R, D]: see greedy."""
+    """Runs `greedy` on encoder levels [B, L, R, D]."""
     step = _step(network, variables, levels, valid)
     state = network.empty_cache(len(levels), steps)
     return greedy(step, state, len(levels), steps=steps, bos=network.bos, eos=network.eos)

@@ -1,10 +1,10 @@
-"""M2 Transformer (arXiv 1912.08226), ported from aimagelab/meshed-memory-transformer (BSD-3-Clause): the caption vector
-needs its encoder, the caption text (third_party_ports/m2_transformer/beam_search.py) its decoder too.
+"""M2 Transformer (arXiv 1912.08226), ported from aimagelab/meshed-memory-transformer (BSD-3-Clause).
 
-Parameter names follow the official checkpoint: `encoder.layers.0.mhatt.attention.fc_q.weight` is
+The caption vector needs the encoder; the caption text (`beam_search`) also needs the decoder. Parameter names follow
+the official checkpoint: `encoder.layers.0.mhatt.attention.fc_q.weight` is
 params["encoder"]["layers_0"]["mhatt"]["attention"]["fc_q"]["kernel"]; `checkpoints.weights` loads them.
-Shapes: B images, N rows of words (one or more an image, an image's rows side by side), R regions, T words, S words
-that a cache has room for, L layers and so levels, D width, V words of the vocabulary.
+Shapes: B images, N rows of words (one or more per image; the rows of an image are next to each other), R regions,
+T words, S words that fit into a cache, L layers and so levels, D width, V words of the vocabulary.
 """
 
 from typing import Any, NamedTuple
@@ -17,14 +17,19 @@ from third_party_ports.checkpoints.weights import KeyMap
 from third_party_ports.layers.linear import Linear
 from third_party_ports.m2_transformer.layers import EPSILON, DecoderLayer, EncoderLayer, Pair
 
-KEYS = KeyMap(  # ignored: what a decoding run left behind
+KEYS = KeyMap(  # ignored: what a decoding run leaves in the file
     wrappers=("state_dict",),
     ignored=r"decoder\.(running_(mask_self_attention|seq)|layers\.\d+\.self_att\.running_(keys|values))",
 )
 
 
 class Cache(NamedTuple):
-    """What later words see of the earlier ones: keys, values [N, L, S, heads, D / heads], real [N, S] (not a pad)."""
+    """What later words see of earlier ones.
+
+    Attributes:
+      keys, values: [N, L, S, heads, D / heads].
+      real: [N, S] bool, False for pads.
+    """
 
     keys: jax.Array
     values: jax.Array
@@ -32,15 +37,19 @@ class Cache(NamedTuple):
 
 
 class M2Transformer(nn.Module):
-    """Region features to encoder levels, and words to the log-probabilities of the next ones.
+    """Turns region features into encoder levels, and words into the log-probabilities of the next ones.
 
     Attributes:
-      vocabulary: V. width: D. heads: of every attention. layers: of the encoder and of the decoder.
-      memories: learned keys and values beside the regions. hidden: width inside the feed-forward parts.
+      vocabulary: V.
+      width: D.
+      heads: of every attention.
+      layers: of the encoder, and of the decoder.
+      memories: learned keys and values beside the regions.
+      hidden: width inside the feed-forward parts.
       positions: rows of the position table; sequences have at most one word less.
       pad, bos, eos: indices of the special words.
-      mask_padding: hide the rows beyond the region count from every attention. The published weights were trained,
-        against the authors' intent, with these rows in sight: for them leave it off and always give 50 rows.
+      mask_padding: whether attention ignores the rows beyond the region count. The published weights saw these rows in
+        training, which the authors did not intend. For these weights, leave it off and always give 50 rows.
       dtype: of the computation; parameters, norm statistics, softmax and log-probabilities stay float32.
     """
 
@@ -59,7 +68,7 @@ class M2Transformer(nn.Module):
 
     def setup(self) -> None:
         if self.width % self.heads:
-            raise ValueError(f"M2Transformer: width {self.width} is no multiple of {self.heads} heads")
+            raise ValueError(f"M2Transformer: width {self.width} is not a multiple of {self.heads} heads")
         sizes = {"width": self.width, "heads": self.heads, "hidden": self.hidden, "dtype": self.dtype}
         self.encoder = Encoder(self.layers, self.memories, **sizes)
         self.decoder = Decoder(self.layers, self.vocabulary, self.positions, self.pad, **sizes)
@@ -67,9 +76,9 @@ class M2Transformer(nn.Module):
     def __call__(
         self, regions: jax.Array, tokens: jax.Array | None = None, valid: jax.Array | None = None
     ) -> tuple[jax.Array, jax.Array, dict[str, jax.Array]]:
-        """Regions [B, R, features], words [B, T] int (None: `bos` alone) -> levels [B, L, R, D], log-probabilities
-        [B, T, V] float32 of the words that follow, and by name `projection`, `encoder_layer{l}` [B, R, D],
-        `decoder_layer{l}` [B, T, D]. See encode and decode."""
+        """Regions [B, R, features], words [B, T] int (None: only `bos`) -> levels [B, L, R, D], log-probabilities
+        [B, T, V] float32 of the words that follow, and by name `projection`, `encoder_layer{l}` [B, R, D] and
+        `decoder_layer{l}` [B, T, D]. See `encode` and `decode`."""
         if tokens is None:
             tokens = jnp.full((len(regions), 1), self.bos)
         levels, out = self.encoder(regions, self._visible(regions.shape[1], valid))
@@ -77,22 +86,23 @@ class M2Transformer(nn.Module):
         return levels, logprobs, out | taps
 
     def encode(self, regions: jax.Array, valid: jax.Array | None = None) -> jax.Array:
-        """Region features [B, R, features], zero rows after the real ones -> levels [B, L, R, D], the lowest first.
+        """Region features [B, R, features] with zero rows after the real ones -> levels [B, L, R, D], the lowest first.
 
-        `valid` [B] int counts each image's real rows; only `mask_padding` reads it, and raises ValueError for None.
+        `valid` [B] int, the number of each image's real rows, is read only with `mask_padding`, which raises ValueError
+        if it is None.
         """
         return self.encoder(regions, self._visible(regions.shape[1], valid))[0]
 
     def decode(self, tokens: jax.Array, levels: jax.Array, valid: jax.Array | None = None) -> jax.Array:
         """Words [B, T] int that begin with `bos` -> log-probabilities [B, T, V] float32 of the word after each.
 
-        Pads are seen by no other word; what follows them is uniform. Raises ValueError for more than positions - 1
-        words, or as encode does.
+        No other word sees a pad, and the distribution after a pad is uniform. Raises ValueError for more than
+        positions - 1 words, and where `encode` does.
         """
         return self._decode(tokens, levels, valid)[0]
 
     def context(self, levels: jax.Array) -> list[list[Pair]]:
-        """What `step` reads of the levels [B, L, R, D]: for each layer, for each level, its keys and values."""
+        """Levels [B, L, R, D] -> what `step` reads of them: keys and values of each level, for each layer."""
         return self.decoder.context(levels)
 
     def step(
@@ -103,16 +113,16 @@ class M2Transformer(nn.Module):
         context: list[list[Pair]],
         valid: jax.Array | None = None,
     ) -> tuple[jax.Array, Cache]:
-        """One word [N] int at `position` (0: `bos`) -> log-probabilities [N, V] of the next, and the cache with it.
+        """One word [N] int at `position` (0: `bos`) -> log-probabilities [N, V] of the next one, and the new cache.
 
-        N is a multiple of the B images of the context: rows i * N / B and so on see image i.
+        N is a multiple of B, the number of images of the context. The first N / B rows see image 0, and so on.
         """
         visible = self._visible(context[0][0][0].shape[1], valid)
         logprobs, cache, _ = self.decoder(words[:, None], position, cache, context, visible)
         return logprobs[:, 0], cache
 
     def empty_cache(self, rows: int, length: int) -> Cache:
-        """Room for `length` words in each of `rows` rows. Raises ValueError if there are fewer positions."""
+        """Returns a cache for `length` words in each of `rows` rows. Raises ValueError if there are fewer positions."""
         if length >= self.positions:
             raise ValueError(
                 f"M2Transformer: {length} words, but positions {self.positions} allow {self.positions - 1}"
@@ -126,7 +136,7 @@ class M2Transformer(nn.Module):
         return logprobs, out
 
     def _visible(self, rows: int, valid: jax.Array | None) -> jax.Array | None:
-        """[B, R] bool, or None if every row is to be seen."""
+        """Returns which rows attention sees, [B, R] bool, or None for all."""
         if not self.mask_padding:
             return None
         if valid is None:
@@ -135,9 +145,9 @@ class M2Transformer(nn.Module):
 
 
 def caption_vector(levels: jax.Array, count: jax.Array) -> jax.Array:
-    """Levels [B, L, R, D] -> [B, D] float32: the mean of the first `count` [B] int rows of the last level, of length 1.
+    """Levels [B, L, R, D] -> [B, D] float32: the mean of the last level's first `count` [B] int rows, as a unit vector.
 
-    The dot product of two of them is the caption similarity. An image without regions has no vector and gets zeros.
+    The dot product of two of them is the caption similarity. An image without regions gets zeros.
     """
     real = jnp.arange(levels.shape[2]) < count[:, None]  # [B, R]
     total = jnp.where(real[..., None], levels[:, -1].astype(jnp.float32), 0).sum(1)
@@ -170,7 +180,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Words to log-probabilities. A whole sequence is one call with an empty cache, step by step T calls."""
+    """Turns words into log-probabilities: a whole sequence in one call with an empty cache, or word by word."""
 
     layers: int
     vocabulary: int
@@ -195,7 +205,7 @@ class Decoder(nn.Module):
         """tokens [N, T] at positions `position`, ... -> log-probabilities [N, T, V], the filled cache, and by name
         `decoder_layer{l}` [N, T, D]; visible [B, R] bool or None."""
         place = position + jnp.arange(tokens.shape[1])  # [T]
-        # Pads take their place's row like any word (row 0 in the original): nothing of a pad is seen in the end.
+        # Pads get their place's row like any word (in the original, row 0). It makes no difference: nobody sees a pad.
         x = self.word_emb(tokens) + self.pos_emb(place + 1)[None]
         keys, values, real = cache
         real = jax.lax.dynamic_update_slice(real, tokens != self.pad, (0, position))

@@ -1,6 +1,7 @@
-"""AdaBins: both ranges, the mirror average and the masks, for any image size, batch and seed.
+"""Compares AdaBins with its fixture: both ranges, the average with the mirrored images, and the masks.
 
-The limits are those of maps of the size MAP_SCALE and grow with larger ones (`growth`), as rounding errors do.
+The fixture may have any image size, batch and seed. The limits fit maps of the size MAP_SCALE. For larger maps they
+grow (`growth`), as rounding errors do.
 """
 
 from collections.abc import Iterator
@@ -19,8 +20,8 @@ from third_party_ports.parity.images import nchw, stored_names, unit_images
 
 MODELS = ("adabins",)
 RANGES = {"": (1e-3, 10.0), "_kitti": (1e-3, 80.0)}  # by the ends of the stored names
-# Two float32 implementations differ by less than two thirds of these; the least visible mistake, bins that begin at 0,
-# moves the edges by 1e-3.
+# Two float32 implementations differ by less than two thirds of these. The mistake that is hardest to see, bins that
+# begin at 0, moves the edges by 1e-3.
 MAP_LIMIT = 1e-4
 ATTENTION_LIMIT = 2e-3
 EDGE_LIMIT = {"": 2e-5, "_kitti": 1.6e-4}
@@ -29,6 +30,7 @@ MEAN_DEPTH_LIMIT = {"": 1e-4, "_kitti": 1e-3}
 MASK_LIMIT = 1e-3  # share of the pixels
 INPUT_LIMIT = 1e-6  # the recipe on another machine
 MAP_SCALE = 1.5  # root mean square of the maps that these limits were found with
+MASKS = jax.jit(masks)
 
 
 def needed(fixture: Fixture) -> set[str]:
@@ -39,7 +41,7 @@ def needed(fixture: Fixture) -> set[str]:
 
 
 def compare(fixture: Fixture) -> Iterator[Comparison]:
-    """Maps and tokens, bins, depth and masks of one pass over the images and their mirror images."""
+    """Yields rows for the maps, tokens, bins, depth and masks of one pass over the images and the mirrored images."""
     answers = fixture.answers
     units = unit_images(fixture)
     images = normalise(units.transpose(0, 2, 3, 1))
@@ -52,7 +54,7 @@ def compare(fixture: Fixture) -> Iterator[Comparison]:
             width = int(answers["masks_final_shape"][-1])
             yield differing(name, values["masks_final"], np.unpackbits(answers[name], axis=-1)[..., :width])
         elif name == "masks":
-            recorded = np.asarray(masks(jnp.asarray(answers["pred"][:, 0])))
+            recorded = np.asarray(MASKS(answers["pred"][:, 0]))
             yield compare_arrays("masks (recorded pred)", *alike(recorded, answers[name]), "exact", 0)
             yield differing("masks (own pred)", values["masks"], answers[name])
         else:
@@ -62,17 +64,19 @@ def compare(fixture: Fixture) -> Iterator[Comparison]:
 
 
 def growth(fixture: Fixture) -> float:
-    """How many times larger the stored maps are than those that the limits were found with, at least 1.
+    """Returns how many times larger the stored maps are than those that the limits were found with, at least 1.
 
-    Random weights of some seeds make them 30 times larger, and rounding errors with them.
+    Random weights of some seeds make them, and with them the rounding errors, 30 times larger.
     """
     maps = [fixture.expected(name)[0].astype(np.float64) for name in ("enc_conv_head", "dec_out")]
     return max(1.0, *(float(np.sqrt(np.square(values).mean())) / MAP_SCALE for values in maps))
 
 
 def limits_at(growth: float) -> dict[str, float]:
-    """Limits by stored name, of the others as `maps`. Range attention multiplies maps by tokens that come from them,
-    and the depth follows it: squared."""
+    """Returns the limits by stored name; names that are not listed have the limit of `maps`.
+
+    Range attention multiplies maps by tokens that come from them, and depth follows from it, so both grow as a square.
+    """
     limits = {"input": INPUT_LIMIT, "maps": MAP_LIMIT * growth, "range_attention": ATTENTION_LIMIT * growth**2}
     limits["bin_widths"] = EDGE_LIMIT[""] * growth
     for end in RANGES:
@@ -83,35 +87,50 @@ def limits_at(growth: float) -> dict[str, float]:
 
 
 def outputs(fixture: Fixture, images: np.ndarray) -> dict[str, np.ndarray]:
-    """All values by stored name, in the stored layout; only the range differs between the two checkpoints' kinds."""
-    count, height, width, _ = images.shape
-    both = with_mirrored(jnp.asarray(images))
+    """Returns all values by stored name, in the stored layout. The two kinds of checkpoint differ only in the range."""
+    both = np.asarray(with_mirrored(jnp.asarray(images)))
+    count = len(images)
     network = AdaBins()
     shapes = jax.eval_shape(network.init, jax.random.key(0), both)
     variables = fixture.variables(KEYS, shapes)
     probabilities, widths, out = jax.jit(partial(network.apply, method="probabilities"))(variables, both)
     maps = {f"enc_{name}": out[name] for name in ("blocks0", "blocks2", "blocks4", "conv_head")}
     maps |= {"dec_conv2": out["conv2"], "dec_out": out["decoder"], "range_attention": out["range_attention"]}
-    values: dict[str, Any] = {name: nchw(value[:count]) for name, value in maps.items()}
-    values |= {"tokens": out["tokens"][:count].swapaxes(0, 1), "bin_widths": widths[:count]}
+    values: dict[str, Any] = {name: nchw(np.asarray(value)[:count]) for name, value in maps.items()}
+    values["tokens"] = np.asarray(out["tokens"])[:count].swapaxes(0, 1)
+    values["bin_widths"] = np.asarray(widths)[:count]
     for end, (low, high) in RANGES.items():
-        edges, depth = bins_to_depth(probabilities, widths, low, high)
-        edges = np.asarray(edges[:count])
+        edges, depth, final = map(np.asarray, _depth(probabilities, widths, images.shape[:3], low, high))
+        edges, depth = edges[:count], depth[:count]
         centres = (edges[:, :-1] + edges[:, 1:]) / 2
-        final = full_resolution(depth, (count, height, width), low, high)
         values |= {f"bin_edges{end}": edges, f"centers{end}": centres[(centres > low) & (centres < high)]}
-        values |= {f"pred{end}": depth[:count, None], f"final{end}": final[:, None]}
-        values |= {f"masks{end}": masks(depth[:count]), f"masks_final{end}": masks(final)}
+        values |= {f"pred{end}": depth[:, None], f"final{end}": final[:, None]}
+        values |= {f"masks{end}": MASKS(depth), f"masks_final{end}": MASKS(final)}
     return {name: np.asarray(value) for name, value in values.items()}
 
 
+@partial(jax.jit, static_argnames="shape")
+def _depth(
+    probabilities: jax.Array, widths: jax.Array, shape: tuple[int, int, int], low: float, high: float
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Returns the bins' edges, the depth of all images, and that at the full resolution `shape`."""
+    edges, depth = bins_to_depth(probabilities, widths, low, high)
+    return edges, depth, full_resolution(depth, shape, low, high)
+
+
 def alike(value: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Masks [N, 5, H, W] as a fixture stores them: all, or without the first axis those of the first image."""
+    """Returns masks [N, 5, H, W] as the fixture stores them, and the stored ones.
+
+    A fixture stores the masks of all images, or those of the first image without the first axis.
+    """
     return value[0] if reference.ndim == value.ndim - 1 else value, reference
 
 
 def differing(name: str, value: np.ndarray, reference: np.ndarray) -> Comparison:
-    """The largest share of one mask's pixels that differ; thresholds act on depth that is only equal up to rounding."""
+    """Compares masks by the share of pixels that differ, the largest of any mask.
+
+    The masks need not be equal, because the depth under the thresholds is only equal up to rounding.
+    """
     value, reference = alike(value, reference)
     if value.shape != reference.shape:
         return Comparison(name, float("inf"), "absolute", MASK_LIMIT)
@@ -119,7 +138,7 @@ def differing(name: str, value: np.ndarray, reference: np.ndarray) -> Comparison
 
 
 def mean_error(fixture: Fixture, name: str, value: np.ndarray, limit: float) -> Comparison:
-    """The mean |out - ref| over the stored values."""
+    """Compares by the mean |out - ref| over the stored values."""
     reference, index, shape = fixture.expected(name)
     value = np.asarray(value)
     error = float("inf")

@@ -1,11 +1,13 @@
-"""The bottom-up detector: every stage, from the recorded output of the one before where that was stored whole."""
+"""Compares the bottom-up detector with its fixture, stage by stage.
+
+A stage starts from the recorded output of the one before, if that is stored whole.
+"""
 
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from third_party_ports.bottom_up import regions
@@ -17,9 +19,9 @@ from third_party_ports.parity.fixture import compare as compared
 from third_party_ports.parity.images import nchw
 
 MODELS = ("bottom_up",)
-LIMIT = 2e-5  # of networks; 1e-6 is seen, and an epsilon of 1e-3 gives 6e-4 and more
+LIMIT = 2e-5  # of networks; 1e-6 was seen, and an epsilon of 1e-3 gives 6e-4 and more
 DECODED, RESIZED = 1e-5, 1e-5
-BOXES, SCORES = 2e-3, 1e-6  # px and probability, from recorded maps; 1.2e-4 and 1.2e-7 are seen
+BOXES, SCORES = 2e-3, 1e-6  # px and probability, from recorded maps; 1.2e-4 and 1.2e-7 were seen
 OWN_BOXES, OWN_SCORES = 0.02, 1e-5  # from our own maps
 HEADS = ("roi_pooled", "res5", "roi_feature", "class_logits", "box_deltas", "attribute_probs")
 CASES = (  # how the arrays' names begin, the manifest's list, how they end
@@ -43,7 +45,7 @@ def needed(fixture: Fixture) -> set[str]:
 
 
 def compare(fixture: Fixture) -> Iterator[Comparison]:
-    """A row for each stored array, and one for the proposals from our own maps."""
+    """Yields a row for each stored array, and rows for the proposals from our own maps."""
     tensors = fixture.state_dict()
     network = network_of(tensors)
     given, answers = fixture.manifest["input"], fixture.answers
@@ -80,7 +82,7 @@ def compare(fixture: Fixture) -> Iterator[Comparison]:
 
 
 def network_of(tensors: Mapping[str, np.ndarray]) -> BottomUp:
-    """The network of the sizes that official tensors have."""
+    """Returns the network with the sizes of these official tensors."""
 
     def blocks(stage: str) -> int:
         return len({m[1] for name in tensors if (m := re.match(rf"{stage}\.(\d+)\.", name))})
@@ -99,7 +101,7 @@ def network_of(tensors: Mapping[str, np.ndarray]) -> BottomUp:
 
 
 def _heads(network: BottomUp, variables: Any, features: jax.Array, boxes: jax.Array, cells: jax.Array) -> dict:
-    """All that is computed of some boxes, by the fixture's names."""
+    """Returns all that is computed for the boxes, by the fixture's names."""
     bound, pooled = network.bind(variables), regions.pool(features, boxes, cells)
     feature, logits, out = bound.describe(pooled)
     out["box_deltas"] = bound.box_deltas(feature)
@@ -109,12 +111,13 @@ def _heads(network: BottomUp, variables: Any, features: jax.Array, boxes: jax.Ar
 
 _propose = jax.jit(regions.propose)
 _confidence = jax.jit(regions.confidence)
+_choose = jax.jit(regions.choose, static_argnames=("min_boxes", "max_boxes"))
 
 
 def _proposals(
     fixture: Fixture, name: str, logits, deltas, size, scale, box_limit: float, score_limit: float, note: str = ""
 ) -> Iterator[Comparison]:
-    """Rows of boxes and scores; `name` is "proposals" or a prefix before "_boxes"."""
+    """Yields rows for boxes and scores. `name` is "proposals", or what stands before "_boxes" in an array's name."""
     cells = np.array(logits.shape[:2])
     boxes, scores, count = (np.asarray(v) for v in _propose(logits, deltas, size, cells, scale))
     stored = {"proposals": ("proposals", "proposal_scores")}.get(name, (f"{name}_boxes", f"{name}_scores"))
@@ -127,9 +130,9 @@ def _proposals(
 def in_their_order(
     boxes: np.ndarray, scores: np.ndarray, theirs: np.ndarray, limit: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Our boxes [R, 4] and scores [R], by descending score, with those swapped back that only rounding tells apart.
+    """Returns our boxes [R, 4] and scores [R] by descending score, in their order where only rounding decides it.
 
-    A box that lies within `limit` px of none of theirs stays where it is, and is then the error that it is.
+    A box without one of theirs within `limit` px stays where it is, and counts as an error.
     """
     if boxes.shape != theirs.shape:
         return boxes, scores
@@ -145,7 +148,7 @@ def in_their_order(
 
 
 def _proposal_cases(fixture: Fixture) -> Iterator[Comparison]:
-    """The selection alone, on maps of the manifest's `rpn_formula`."""
+    """Compares the selection alone, on maps made by the manifest's `rpn_formula`."""
     seed, anchors = fixture.manifest["seed"], len(regions.ANCHORS)
     for i, case in enumerate(fixture.manifest["rpn_cases"]):
         h, w = case["map"]
@@ -172,7 +175,7 @@ def _decode_case(fixture: Fixture, boxes: np.ndarray, shape: tuple[int, ...]) ->
 
 
 def _end_to_end(fixture: Fixture, heads, chunk: int, scale: np.float32) -> Iterator[Comparison]:
-    """The recorded proposals through the heads, `chunk` at a time, and the choice among them."""
+    """Runs the recorded proposals through the heads, `chunk` at a time, and compares the choice among them."""
     proposals = fixture.answers["proposals"]
     rows = np.pad(proposals, [(0, -len(proposals) % chunk), (0, 0)]).reshape(-1, chunk, 4)
     wanted = ("roi_feature", "class_logits", "attribute_probs")
@@ -193,15 +196,15 @@ def _end_to_end(fixture: Fixture, heads, chunk: int, scale: np.float32) -> Itera
 
 
 def _keep(boxes: np.ndarray, probabilities: np.ndarray, case: Mapping[str, Any]) -> np.ndarray:
-    """The places of the chosen boxes, in order."""
+    """Returns the indices of the chosen boxes, in order."""
     confidence = _confidence(boxes, probabilities, len(boxes))
-    limits = case.get("min_boxes", 10), case.get("max_boxes", 100)
-    keep, count = regions.choose(confidence, jnp.int32(len(boxes)), *limits)
+    limits = {"min_boxes": case.get("min_boxes", 10), "max_boxes": case.get("max_boxes", 100)}
+    keep, count = _choose(confidence, np.int32(len(boxes)), **limits)
     return np.asarray(keep)[: int(count)]
 
 
 def _selections(fixture: Fixture, classes: int) -> Iterator[Comparison]:
-    """The choice alone, of the recorded proposals with the logits of the manifest's `select_logits_formula`."""
+    """Compares the choice alone, for the recorded proposals and logits made by `select_logits_formula`."""
     proposals = fixture.answers["proposals"]
     for name in ("select", "select_boost"):
         for i, case in enumerate(fixture.manifest[f"{name}_cases"]):
@@ -215,7 +218,7 @@ def _selections(fixture: Fixture, classes: int) -> Iterator[Comparison]:
 
 
 def _inputs(fixture: Fixture) -> Iterator[Comparison]:
-    """The detector's input from 8-bit photos."""
+    """Compares the detector's input, made from 8-bit photos."""
     for i, case in enumerate(fixture.manifest["preprocess_cases"]):
         photo = recipe.image(case["name"], (3, case["h"], case["w"]), case["seed"]).transpose(1, 2, 0)
         values, scale = region_input(np.rint(photo * 255).astype(np.uint8))

@@ -1,4 +1,4 @@
-"""DeepLabV3 against torchvision's, on every image of a fixture, and the background vectors that follow."""
+"""Compares DeepLabV3 with torchvision's on every image of a fixture, and the background vectors that follow."""
 
 from collections.abc import Iterator, Mapping
 
@@ -11,7 +11,7 @@ from third_party_ports.parity.fixture import Comparison, Fixture
 from third_party_ports.parity.images import normalised, recorded, stored_names
 
 MODELS = ("deeplabv3_resnet101",)
-LIMIT = 1e-5  # seen: at most 1.5e-6; a BatchNorm epsilon of 1e-3 gives 1e-2
+LIMIT = 1e-5  # at most 1.5e-6 was seen; a BatchNorm epsilon of 1e-3 gives 1e-2
 EXACT = ("classes", "background_count")
 ALWAYS = ("input", "layer4", "aspp", "logits", "upsampled", "background", *EXACT)
 
@@ -22,7 +22,7 @@ def needed(fixture: Fixture) -> set[str]:
 
 
 def compare(fixture: Fixture) -> Iterator[Comparison]:
-    """One row an array of io.npz and of the other files that the manifest names, whose rows have the file's name."""
+    """Yields a row per array of io.npz and of the manifest's other files, whose rows begin with the file's name."""
     manifest = fixture.manifest
     tensors = fixture.state_dict()
     network = network_of(tensors)
@@ -49,7 +49,7 @@ def compare(fixture: Fixture) -> Iterator[Comparison]:
 
 
 def network_of(tensors: Mapping[str, np.ndarray]) -> DeepLabV3:
-    """The network with the sizes of an official state dict; only its dilations cannot be told from that."""
+    """Returns the network with the sizes of an official state dict, which does not show the dilations."""
     names = [name.split(".")[1:3] for name in tensors if name.startswith("backbone.layer")]
 
     def blocks(stage: int) -> int:

@@ -1,4 +1,4 @@
-"""DEKR against the original's maps and intermediates, for any width, image size, batch and seed."""
+"""Compares DEKR with the original's maps, for a fixture of any width, image size, batch and seed."""
 
 from collections.abc import Iterator, Mapping
 
@@ -13,8 +13,8 @@ from third_party_ports.parity.fixture import compare as compared
 from third_party_ports.parity.images import stored_names
 
 MODELS = ("dekr_w32", "dekr_w48")
-LIMIT = 2e-5  # about 1e-6 is seen; the mildest mistake that is known, a BatchNorm epsilon of 1e-3, gives 7e-3
-LARGEST = 2e-3  # of any one value of the two maps, which go up to about 20; 1e-4 is seen
+LIMIT = 2e-5  # about 1e-6 was seen; the smallest known mistake, a BatchNorm epsilon of 1e-3, gives 7e-3
+LARGEST = 2e-3  # for each value of the two maps, which go up to about 20; 1e-4 was seen
 
 
 def needed(fixture: Fixture) -> set[str]:
@@ -24,7 +24,7 @@ def needed(fixture: Fixture) -> set[str]:
 
 
 def compare(fixture: Fixture) -> Iterator[Comparison]:
-    """A row for each stored array (NCHW), and for the two maps a second one of the largest difference."""
+    """Yields a row for each stored array (NCHW), and for the two maps a second row with the largest difference."""
     name, shape, *seed = fixture.manifest["input"]
     image = recipe.image(name, tuple(shape), *seed)  # CHW or NCHW in [0, 1]
     canvases = imagenet.normalise(np.moveaxis(image.reshape(-1, *shape[-3:]), 1, -1))
@@ -36,7 +36,7 @@ def compare(fixture: Fixture) -> Iterator[Comparison]:
     _, _, out = jax.jit(network.apply)(variables, canvases)
     for stored in stored_names(fixture.answers):
         value = np.moveaxis(np.asarray(out[stored.removesuffix("_stats")]), -1, 1)
-        value = value.reshape(*shape[:-3], *value.shape[1:])  # the original has no batch axis where its input has none
+        value = value.reshape(*shape[:-3], *value.shape[1:])  # without a batch axis if the input has none
         if stored.endswith("_stats"):
             wide = value.astype(np.float64)
             statistics = np.stack([wide.mean(), wide.std(), wide.min(), wide.max()])
@@ -48,7 +48,7 @@ def compare(fixture: Fixture) -> Iterator[Comparison]:
 
 
 def network_of(tensors: Mapping[str, np.ndarray]) -> DEKR:
-    """The network with the sizes of an official state dict."""
+    """Returns the network with the sizes of an official state dict."""
     stages = [name.split(".")[:2] for name in tensors if name.startswith("stage")]
     modules = {stage: len({m for s, m in stages if s == stage}) for stage, _ in stages}
     keypoints = len(tensors["head_heatmap.1.weight"]) - 1

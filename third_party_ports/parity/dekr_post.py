@@ -1,4 +1,4 @@
-"""DEKR around its network against the original: canvases, and post-processing of stored network outputs."""
+"""Compares what surrounds DEKR's network with the original: canvases, and poses from stored network outputs."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
@@ -14,13 +14,13 @@ from third_party_ports.parity.fixture import REMEDY, Comparison, Fixture, Fixtur
 from third_party_ports.parity.fixture import compare as compare_arrays
 
 MODELS = ("dekr_post",)
-LEVELS, LEVELS_DIFFER = 1, 0.005  # of a canvas: largest difference, and share of the values that may differ
+LEVELS, LEVELS_DIFFER = 1, 0.005  # in a canvas: the largest difference, and the share of values that may differ
 MATRIX, HEAT, PIXELS, MATCHED_PIXELS = 1e-6, 1e-5, 1e-3, 1e-2
 EXACT = ("n_candidates_per_scale", "keep")
 
 
 def needed(fixture: Fixture) -> set[str]:
-    """Also FixtureError if there is nothing to hold the canvases or the poses to."""
+    """Also raises FixtureError if the fixture has no case for the canvases or none for the poses."""
     geometry = fixture.document("geometry.json")
     if not (geometry["geometry"] and geometry["warp"] and fixture.manifest):
         raise FixtureError(f"{fixture.folder}: no case in manifest.json, or in a part of geometry.json. {REMEDY}")
@@ -87,7 +87,7 @@ def _case(fixture: Fixture, case: str, given: dict[str, Any]) -> Iterator[Compar
     ours = _answers({scale: _outputs(answers, scale) for scale in given["scales"]}, geometry, _settings(given))
     for name in answers:
         if name.startswith("scale") or name.endswith(("_index", "_shape")):
-            continue  # what goes in, and where heatmap_avg was sampled
+            continue  # inputs, and where heatmap_avg was sampled
         kind, limit = ("exact", 0.0) if name in EXACT else ("absolute", HEAT)
         value, (reference, index, shape) = ours[name], fixture.expected(name, answers)
         if name in ("candidates", "poses_nms", "poses_matched", "final_poses"):
@@ -100,7 +100,7 @@ def _case(fixture: Fixture, case: str, given: dict[str, Any]) -> Iterator[Compar
 
 
 def _answers(maps: dict, geometry: Geometry, settings: poses.PoseSettings) -> dict[str, np.ndarray]:
-    """Every array that a case may store, by its name there."""
+    """Returns every array that a case may store, by its stored name."""
     scales = poses.scale_maps(maps, geometry.base)
     heats, channels = [scale.heat for scale in scales], np.arange(scales[0].heat.shape[-1])
     found = poses.candidates(scales, geometry.base, settings)
@@ -122,7 +122,7 @@ def _answers(maps: dict, geometry: Geometry, settings: poses.PoseSettings) -> di
 
 
 def _outputs(answers: Mapping[str, np.ndarray], scale: float) -> tuple[np.ndarray | None, ...]:
-    """The stored network outputs of a scale, channels last."""
+    """Returns the stored network outputs of a scale, channels last."""
     names = [f"scale{scale:g}_{part}{flip}" for flip in ("", "_flip") for part in ("heatmap", "offset")]
     return tuple(answers[name].transpose(1, 2, 0) if name in answers else None for name in names)
 

@@ -1,4 +1,4 @@
-"""I2PA: torchvision's taps for the released preprocessing, for any photo, depth and width."""
+"""Compares I2PA with torchvision's network and the released preprocessing, for any photo, depth and width."""
 
 from collections.abc import Iterator
 
@@ -11,8 +11,8 @@ from third_party_ports.parity.resnet50 import stage_sizes
 from third_party_ports.peers.i2pa import I2PA, KEYS, scaled
 
 MODELS = ("i2pa",)
-LIMITS = {"pooled": 1e-5, "score": 1e-5}  # 9e-7 and 2e-7 are seen; ImageNet's mean and deviation give 4e-3
-MAP = 5e-5  # of the maps; 4e-6 is seen
+LIMITS = {"pooled": 1e-5, "score": 1e-5}  # 9e-7 and 2e-7 were seen; ImageNet's mean and deviation give 4e-3
+MAP = 5e-5  # of the maps; 4e-6 was seen
 
 
 def needed(fixture: Fixture) -> set[str]:
@@ -22,7 +22,7 @@ def needed(fixture: Fixture) -> set[str]:
 
 
 def compare(fixture: Fixture) -> Iterator[Comparison]:
-    """The photo, the resized one, the maps (NCHW), the pooled vector and the score."""
+    """Yields rows for the photo, the resized one, the maps (NCHW), the pooled vector and the score."""
     tensors, side = fixture.state_dict(), fixture.manifest["config"]["image"]
     original = photo(fixture)
     small = imagenet.resize(original, (side, side))[None]

@@ -1,4 +1,4 @@
-"""The input images of a fixture, by its manifest's `input`, `mean` and `std`, and the arrays it stores."""
+"""The input images of a fixture, made from its manifest's `input`, `mean` and `std`, and the names of its arrays."""
 
 from collections.abc import Iterable
 
@@ -10,13 +10,13 @@ from third_party_ports.parity.fixture import Fixture
 
 
 def unit_images(fixture: Fixture) -> np.ndarray:
-    """The recipe's images [N, 3, H, W] or image [3, H, W], float32 in [0, 1], before mean and std."""
+    """Returns the recipe's images [N, 3, H, W] or image [3, H, W], float32 in [0, 1], before mean and std."""
     given = fixture.manifest["input"]
     return recipe.image(given["name"], tuple(given["shape"]), given["seed"])
 
 
 def photo(fixture: Fixture) -> np.ndarray:
-    """The recipe's one image as a decoded photo, [H, W, 3] uint8."""
+    """Returns the recipe's single image as a decoded photo, [H, W, 3] uint8."""
     return np.round(255 * unit_images(fixture)).astype(np.uint8).transpose(1, 2, 0)
 
 
@@ -27,18 +27,18 @@ def normalised(fixture: Fixture, images: np.ndarray) -> np.ndarray:
 
 
 def nchw(values: ArrayLike) -> np.ndarray:
-    """Maps [N, H, W, C] in the layout that fixtures store, [N, C, H, W]; other arrays as they are."""
+    """Returns maps [N, H, W, C] as fixtures store them, [N, C, H, W], and other arrays unchanged."""
     values = np.asarray(values)
     return values.transpose(0, 3, 1, 2) if values.ndim == 4 else values
 
 
 def stored_names(answers: Iterable[str]) -> list[str]:
-    """The names of the arrays in an .npz file: without `tap_`, and without the sampled positions and shapes."""
+    """Returns the names of the arrays in an .npz file without `tap_`, and without the samples' positions and shapes."""
     names = set(answers)
     samples = {f"{name}{end}" for name in names for end in ("_index", "_shape")}
     return [name.removeprefix("tap_") for name in answers if name not in samples]
 
 
 def recorded(fixture: Fixture) -> list[str]:
-    """The taps whose rounding error the manifest tells, by the names they are stored under."""
+    """Returns the stored names of the taps whose rounding error is in the manifest."""
     return list(fixture.manifest.get("float32_error", ()))

@@ -1,12 +1,13 @@
-"""M2 Transformer against its fixture: encoder, decoder, caption vectors, beam search, greedy decoding and text.
+"""Compares M2 Transformer with its fixture: encoder, decoder, caption vectors, beam search, greedy decoding and text.
 
-A fixture holds answers of up to three models, which share an encoder: the manifest's own ("full"), and two of a tiny
-vocabulary whose searches meet `eos` ("small", "batch").
+A fixture holds the answers of up to three models that share an encoder: the one in the manifest, and two with a tiny
+vocabulary whose searches reach `eos` ("small" and "batch").
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -36,6 +37,7 @@ def _compiled(method: str):
 
 
 CALL, ENCODE, DECODE = map(_compiled, ("__call__", "encode", "decode"))
+VECTOR = jax.jit(caption_vector)
 
 
 def needed(fixture: Fixture) -> set[str]:
@@ -58,8 +60,8 @@ def _searched(name: str) -> set[str]:
 
 
 def compare(fixture: Fixture) -> Iterator[Comparison]:
-    """A row for each stored array and each of its limits; one for the text if the words of its indices are at hand (in
-    the manifest, or in a vocab.pkl beside it)."""
+    """Yields a row for each stored array and each of its limits, and one for the text if its words are known (from the
+    manifest, or from a vocab.pkl beside it)."""
     # The searches of the full model come within 4e-4 of another decision: reduced precision could take it.
     with jax.default_matmul_precision("highest"):
         outputs = _outputs(fixture)
@@ -77,7 +79,7 @@ def compare(fixture: Fixture) -> Iterator[Comparison]:
 
 
 def _outputs(fixture: Fixture) -> dict[str, np.ndarray]:
-    """All of the port's answers, in stored layout, by name."""
+    """Returns all of the port's answers by name, in the stored layout."""
     manifest, answers = fixture.manifest, fixture.answers
     tensors = fixture.state_dict()
     regions, valid = _regions(manifest, tensors, [(manifest["input"]["name"], manifest["input"]["valid"])])
@@ -87,21 +89,21 @@ def _outputs(fixture: Fixture) -> dict[str, np.ndarray]:
     outputs = {name + "_step0" * name.startswith("decoder"): tap for name, tap in taps.items()}
     outputs["attention_mask_any"] = (np.asarray(taps["projection"]).sum(-1) == 0).any()
     outputs["first_step_logprobs"] = logprobs
-    outputs["teacher_logprobs"] = DECODE(network, variables, jnp.array([manifest["teacher_seq"]]), levels)
-    outputs["caption_feature"] = caption_vector(levels, valid)[0]
+    outputs["teacher_logprobs"] = DECODE(network, variables, np.array([manifest["teacher_seq"]]), levels)
+    outputs["caption_feature"] = np.asarray(VECTOR(levels, valid))[0]
     outputs |= _beams(network, variables, levels, "beam", answers["beam_tokens"].shape, 0)
-    outputs["greedy_tokens"] = greedy_captions(network, variables, levels, steps=len(answers["greedy_tokens"]))[0][0]
+    outputs["greedy_tokens"] = _greedy(network, variables, levels, len(answers["greedy_tokens"]))[0]
 
     masking = replace(network, mask_padding=True)
     masked, logprobs, taps = CALL(masking, variables, regions, None, valid)
     outputs |= {f"masked_{name}": tap for name, tap in taps.items()}
     outputs["masked_first_step_logprobs"] = logprobs
-    outputs["masked_caption_feature"] = caption_vector(masked, valid)[0]
+    outputs["masked_caption_feature"] = np.asarray(VECTOR(masked, valid))[0]
 
     if "small_vocab" in manifest:
         given = manifest["small_vocab"]
         network, variables = _model(fixture, _replaced(manifest, tensors, given), given["eos_idx"])
-        start = jnp.full((1, 1), network.bos)
+        start = np.full((1, 1), network.bos)
         outputs["small_first_step_logprobs"] = DECODE(network, variables, start, levels)
         outputs |= _beams(network, variables, levels, "small_beam", answers["small_beam_tokens"].shape, 0)
         steps = len(answers["small_beam3_tokens"])
@@ -112,15 +114,14 @@ def _outputs(fixture: Fixture) -> dict[str, np.ndarray]:
         network, variables = _model(fixture, _replaced(manifest, tensors, given), given["eos_idx"])
         regions, valid = _regions(manifest, tensors, given["inputs"])
         levels = ENCODE(network, variables, regions)
-        outputs["batch_caption_feature"] = caption_vector(levels, valid)
+        outputs["batch_caption_feature"] = VECTOR(levels, valid)
         outputs |= _beams(network, variables, levels, "batch_beam", answers["batch_beam_tokens"].shape[1:], ...)
-        steps = answers["batch_greedy_tokens"].shape[-1]
-        outputs["batch_greedy_tokens"] = greedy_captions(network, variables, levels, steps=steps)[0]
+        outputs["batch_greedy_tokens"] = _greedy(network, variables, levels, answers["batch_greedy_tokens"].shape[-1])
     return {name: np.asarray(value) for name, value in outputs.items()}
 
 
 def _model(fixture: Fixture, tensors: dict[str, np.ndarray], eos: int) -> tuple[M2Transformer, dict[str, Any]]:
-    """The network that these official tensors fit, and its variables on the device."""
+    """Returns the network that these official tensors fit, and its variables on the device."""
     vocabulary, width = tensors["decoder.word_emb.weight"].shape
     network = M2Transformer(
         vocabulary,
@@ -133,14 +134,19 @@ def _model(fixture: Fixture, tensors: dict[str, np.ndarray], eos: int) -> tuple[
         bos=fixture.manifest["bos_idx"],
         eos=eos,
     )
-    sample = jax.ShapeDtypeStruct((1, 1, tensors["encoder.fc.weight"].shape[1]), jnp.float32)
-    shapes = jax.eval_shape(network.init, jax.random.key(0), sample)
+    shapes = _shapes(replace(network, eos=0), tensors["encoder.fc.weight"].shape[1])  # the same for any `eos`
     state = {name: np.zeros((0, width), np.float32) for name in fixture.manifest["computed"]}  # of a decoding run
     return network, jax.device_put(fixture.variables(KEYS, shapes, tensors=tensors, computed=state))
 
 
+@lru_cache
+def _shapes(network: M2Transformer, features: int) -> dict[str, Any]:
+    """Returns the shapes of the network's variables."""
+    return jax.eval_shape(network.init, jax.random.key(0), jax.ShapeDtypeStruct((1, 1, features), jnp.float32))
+
+
 def _replaced(manifest: dict[str, Any], tensors: dict[str, np.ndarray], given: dict[str, Any]) -> dict[str, np.ndarray]:
-    """The tensors of a model with another vocabulary."""
+    """Returns the tensors of a model with another vocabulary."""
     gain = given.get("gain", manifest["gain"])
     changed = {
         name: recipe.tensor(name, (given["vocab_size"], *tensors[name].shape[1:]), "float32", manifest["seed"], gain)
@@ -149,25 +155,30 @@ def _replaced(manifest: dict[str, Any], tensors: dict[str, np.ndarray], given: d
     return tensors | changed
 
 
-def _regions(manifest: dict[str, Any], tensors: dict[str, np.ndarray], inputs: list) -> tuple[np.ndarray, jax.Array]:
-    """Inputs of (name, real rows) -> features [B, R, C] float32 with zero rows at the end, and the numbers [B] int."""
+def _regions(manifest: dict[str, Any], tensors: dict[str, np.ndarray], inputs: list) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs of (name, real rows) -> features [B, R, C] float32 with zero rows at the end, and the counts [B] int32."""
     rows, width = manifest["input"]["regions"], tensors["encoder.fc.weight"].shape[1]
     features = np.zeros((len(inputs), rows, width), np.float32)
     for n, (name, valid) in enumerate(inputs):
         image = recipe.image(name, (1, valid, width), manifest["seed"])[0]
         features[n, :valid] = np.maximum(image - np.float32(0.5), 0) * 8
-    return features, jnp.array([valid for _, valid in inputs], jnp.int32)
+    return features, np.array([valid for _, valid in inputs], np.int32)
 
 
-def _beams(network, variables, levels, name: str, size: tuple[int, ...], part) -> dict[str, jax.Array]:
+def _beams(network, variables, levels, name: str, size: tuple[int, ...], part) -> dict[str, np.ndarray]:
     """Returns one search's results by name. `size` is (beams, steps); `part` indexes the images (and beams)."""
     beams, steps = size
     found = search_captions(network, variables, levels, beams=beams, steps=steps)
-    return {f"{name}_{field}": value[part] for field, value in found._asdict().items()}
+    return {f"{name}_{field}": np.asarray(value)[part] for field, value in found._asdict().items()}
+
+
+def _greedy(network, variables, levels, steps: int) -> np.ndarray:
+    """Returns the greedy words [B, T], which do not depend on `eos`."""
+    return np.asarray(greedy_captions(network, variables, levels, steps=steps)[0])
 
 
 def _texts(fixture: Fixture, tokens: np.ndarray) -> Iterator[Comparison]:
-    """The full model's beams as text, against the manifest's."""
+    """Compares the beams of the manifest's model, as text, with the stored text."""
     expected = fixture.manifest.get("beam_text")
     if expected is None:
         return

@@ -1,4 +1,4 @@
-"""MUSIQ: patches and network for any photos, seed and size fields, through an .npz file as published."""
+"""Compares MUSIQ with its fixture: the patches, and the network with weights from an .npz file as published."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -37,7 +37,7 @@ def needed(fixture: Fixture) -> set[str]:
 
 
 def compare(fixture: Fixture) -> Iterator[Comparison]:
-    """All photos in one batch, padded to the longest."""
+    """Yields a row for each stored array. All photos run in one batch, padded to the longest."""
     given = fixture.manifest["config"]
     layout = Layout(tuple(given["longer_sides"]), given["native"], patch=given["patch"], grid=given["grid"])
     images = {photo["tag"]: decoded(photo) for photo in fixture.manifest["inputs"]}
@@ -54,13 +54,13 @@ def compare(fixture: Fixture) -> Iterator[Comparison]:
 
 
 def decoded(photo: Mapping[str, Any]) -> np.ndarray:
-    """The photo [H, W, 3] uint8 that an image file would have held."""
+    """Returns the photo [H, W, 3] uint8, as if decoded from an image file."""
     image = recipe.image(photo["name"], tuple(photo["shape"]), photo["seed"])
     return np.round(image * 255).astype(np.uint8).transpose(1, 2, 0)
 
 
 def network_values(fixture: Fixture, tokens: Mapping[str, Tokens]) -> dict[str, np.ndarray]:
-    """The network's values by stored name, in the stored layout: without padding to the longest photo's length."""
+    """Returns the network's values by stored name, in the stored layout: without the padding of the batch."""
     given = fixture.manifest["config"]
     tensors = fixture.state_dict()
     network = MUSIQ(
@@ -78,7 +78,7 @@ def network_values(fixture: Fixture, tokens: Mapping[str, Tokens]) -> dict[str, 
     inputs = batch(tokens.values())
     shapes = jax.eval_shape(network.init, jax.random.key(0), *inputs)
     variables = fixture.variables(KEYS, shapes, tensors=tensors, write=write)
-    logits, cls, out = jax.jit(network.apply)(variables, *inputs)
+    logits, cls, out = jax.tree.map(np.asarray, jax.jit(network.apply)(variables, *inputs))
     values = {}
     for i, (tag, own) in enumerate(tokens.items()):
         length = len(own.mask)
@@ -92,7 +92,7 @@ def network_values(fixture: Fixture, tokens: Mapping[str, Tokens]) -> dict[str, 
 
 
 def write(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
-    """An .npz file with an optimizer's state beside the parameters, of types that must not be loaded."""
+    """Writes an .npz file of the parameters and of an optimizer's state, whose types must not be loaded."""
     arrays: dict[str, Any] = {"opt/state/step": np.array(7), "opt/state/param_states/cls": np.array([None])}
     with path.open("wb") as file:
         np.savez(file, **tensors, **arrays)

@@ -1,4 +1,4 @@
-"""NIMA on MobileNet: the released graph's taps, those of today's Keras (other padding), and the loss."""
+"""Compares NIMA on MobileNet with its fixture: the released graph, today's Keras (which pads differently), the loss."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ from third_party_ports.peers import nima_input
 from third_party_ports.peers.nima import KEYS, Nima, deviation, emd, mean_score
 
 MODELS = ("nima",)
-TAP, LOGITS, PROBS, SCORE = 5e-5, 2e-5, 5e-6, 5e-5  # limits; 6e-6, 1e-6, 1e-7 and 1e-6 are seen
+TAP, LOGITS, PROBS, SCORE = 5e-5, 2e-5, 5e-6, 5e-5  # limits; 6e-6, 1e-6, 1e-7 and 1e-6 were seen
 LOSS, SUM = 1e-6, 1e-5
 
 
@@ -27,7 +27,7 @@ def needed(fixture: Fixture) -> set[str]:
 
 
 def compare(fixture: Fixture) -> Iterator[Comparison]:
-    """The photo, the taps under both paddings, votes, their mean and deviation, and the loss of stored votes."""
+    """Yields rows for the photo, the taps and votes under both paddings, and the loss of stored votes."""
     answers, original = fixture.answers, photo(fixture)
     small = nima_input.resized(original, fixture.manifest["config"]["image"])
     images = nima_input.scaled(small[None])
@@ -49,14 +49,14 @@ def compare(fixture: Fixture) -> Iterator[Comparison]:
         elif name == "loss_rms_cdf":
             loss = emd(jnp.asarray(answers["loss_target"]), jnp.asarray(answers["loss_estimate"]))
             yield fixture.absolute(name, loss, LOSS)
-        elif name in ("loss_target", "loss_estimate"):  # what the loss is given: shares, of sum 1
+        elif name in ("loss_target", "loss_estimate"):  # inputs of the loss: shares that sum to 1
             yield compared(name, answers[name].sum(-1), np.ones(len(answers[name])), "absolute", SUM)
         else:
             yield fixture.absolute(name, results[name], limits.get(name.removeprefix("same_"), TAP))
 
 
 def fields(manifest: Mapping) -> dict:
-    """The network's sizes, from the tensors' shapes and the list of the blocks of stride 2."""
+    """Returns the network's fields, from the tensors' shapes and the list of the blocks with stride 2."""
     shapes = {name: shape for name, shape, _ in manifest["tensors"]}
     channels = {int(m[1]): shape[0] for name, shape in shapes.items() if (m := re.match(r"conv_pw_(\d+)\.", name))}
     strides = {block: 2 if block in manifest["config"]["strides2"] else 1 for block in channels}
@@ -68,13 +68,13 @@ def fields(manifest: Mapping) -> dict:
 
 
 def keras_arrays(fixture: Fixture) -> dict[str, np.ndarray]:
-    """The arrays of the official file by their paths in it."""
+    """Returns the arrays of the official file, by their paths in it."""
     tensors = fixture.state_dict()
     return {path: tensors[name].transpose(axes) for path, name, axes in fixture.manifest["file"]}
 
 
 def write_keras(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """A Keras weights file: one group a layer, also for those without weights."""
+    """Writes a Keras weights file: a group per layer, also for a layer without weights."""
     with h5py.File(path, "w") as file:
         file.attrs["keras_version"], file.attrs["backend"] = "2.1.6", "tensorflow"
         file.create_group("conv1_relu")

@@ -1,4 +1,4 @@
-"""ResNet with bottleneck blocks: torchvision's taps, for any depth, width, image size and batch."""
+"""Compares ResNet with torchvision's, for a fixture of any depth, width, image size and batch."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -11,7 +11,7 @@ from third_party_ports.parity.images import nchw, normalised, recorded, stored_n
 from third_party_ports.resnet import KEYS, ResNet
 
 MODELS = ("resnet50",)
-LIMIT = 1e-5  # about 1e-6 is seen; a BatchNorm epsilon of 1e-3 gives 7e-4 and more
+LIMIT = 1e-5  # about 1e-6 was seen; a BatchNorm epsilon of 1e-3 gives 7e-4 and more
 INPUT_LIMIT = 1e-6  # the recipe on another machine
 
 
@@ -22,7 +22,10 @@ def needed(fixture: Fixture) -> set[str]:
 
 
 def compare(fixture: Fixture) -> Iterator[Comparison]:
-    """The image, every tap (NCHW), the pooled vectors, and the logits of the classifier, which the port lacks."""
+    """Yields rows for the image, every tap (NCHW), the pooled vectors, and the logits of the classifier.
+
+    The port has no classifier: its product is computed here.
+    """
     tensors = fixture.state_dict()
     resnet = ResNet(stage_sizes(tensors), len(tensors["conv1.weight"]))
     units = unit_images(fixture)
@@ -40,6 +43,6 @@ def compare(fixture: Fixture) -> Iterator[Comparison]:
 
 
 def stage_sizes(names: Iterable[str]) -> tuple[int, ...]:
-    """The number of blocks of each stage, from the tensors' names."""
+    """Returns the number of blocks of each stage, from the tensors' names."""
     blocks = {(int(m[1]), int(m[2])) for name in names if (m := re.match(r"layer(\d+)\.(\d+)\.", name))}
     return tuple(1 + max(b for s, b in blocks if s == stage) for stage in sorted({s for s, _ in blocks}))

@@ -1,4 +1,4 @@
-"""Swin: the original's taps, for any image side, batch, depth and window that the manifest's `config` tells."""
+"""Compares Swin with a fixture of any image side, batch, depths and window (the manifest's `config`)."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +11,7 @@ from third_party_ports.parity.images import normalised, recorded, stored_names, 
 from third_party_ports.swin import KEYS, Swin, grids, relative_position_index, shift_mask
 
 MODELS = ("swin_b",)
-LIMIT = 5e-6  # about 1e-6 is seen; a LayerNorm epsilon of 1e-6 gives 5e-6 to 2e-5
+LIMIT = 5e-6  # about 1e-6 was seen; a LayerNorm epsilon of 1e-6 gives 5e-6 to 2e-5
 INPUT_LIMIT = 1e-6  # the recipe on another machine
 
 
@@ -21,7 +21,7 @@ def needed(fixture: Fixture) -> set[str]:
 
 
 def compare(fixture: Fixture) -> Iterator[Comparison]:
-    """The image, every tap (tokens [N, T, C]) and the pooled tokens."""
+    """Yields rows for the image, every tap (tokens [N, T, C]) and the pooled tokens."""
     config = fixture.manifest["config"]
     swin = Swin(config["patch"], config["embed"], tuple(config["depths"]), tuple(config["heads"]), config["window"])
     units = unit_images(fixture)
@@ -37,7 +37,7 @@ def compare(fixture: Fixture) -> Iterator[Comparison]:
 
 
 def computed(swin: Swin, size: tuple[int, int], manifest: dict[str, Any]) -> dict[str, np.ndarray]:
-    """The index tables and masks that the official file holds too, by the names in the manifest's `computed`."""
+    """Returns the index tables and masks that the official file also holds, named in the manifest's `computed`."""
     sides = grids(size, swin.patch, swin.window, swin.depths, swin.heads, swin.width)
     tensors = {}
     for name in manifest["computed"]:

@@ -1,4 +1,4 @@
-"""Files that real PyTorch wrote: every tensor as `torch_files` reads it, value and dtype."""
+"""Compares every tensor that `torch_files` reads from files written by PyTorch, in value and dtype."""
 
 from collections.abc import Iterator
 
@@ -17,9 +17,9 @@ def needed(fixture: Fixture) -> set[str]:
 
 
 def compare(fixture: Fixture) -> Iterator[Comparison]:
-    """A row for each file and tensor of expected.npz, "FILE NAME".
+    """Yields a row, "FILE NAME", for each file and each tensor in it.
 
-    Files of parameters hold `p`, and buffers of ones that expected.npz does not list; all others hold the rest.
+    A file of parameters holds `p`, and buffers of ones that expected.npz does not list. Other files hold all the rest.
     """
     expected = fixture.arrays("expected.npz")
     for file in sorted({*fixture.manifest["files"], *(path.name for path in fixture.folder.glob("*.pth"))}):
@@ -30,7 +30,7 @@ def compare(fixture: Fixture) -> Iterator[Comparison]:
         for name in sorted(names | read.keys()):
             reference = expected.get(name)
             if name not in read or (reference is None and not parameters):
-                yield Comparison(f"{file} {name}", float("inf"), "exact", 0.0)  # absent, or nobody knows it
+                yield Comparison(f"{file} {name}", float("inf"), "exact", 0.0)  # missing, or unknown
                 continue
             value = read[name]
             if reference is None:

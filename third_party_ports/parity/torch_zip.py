@@ -1,6 +1,6 @@
 """Writes a state dict as torch.save does, without PyTorch: the zip that `checkpoints.torch_files` reads.
 
-With it a fixture's weights take the way of a real download: file, converter, port.
+With it, a fixture's weights go the way of a real download: file, converter, port.
 """
 
 import struct
@@ -26,10 +26,10 @@ def write(
     prefix: str = "",
     extra: Mapping[str, int | str] | None = None,
 ) -> None:
-    """A .pth file of `tensors`, each under prefix + name.
+    """Writes a .pth file of `tensors`, each under prefix + name.
 
     Args:
-      wrapper: the key under which the file holds the state dict; None: the file is the state dict.
+      wrapper: the key of the state dict in the file; None: the file is the state dict itself.
       extra: more entries beside the wrapper.
     """
     path = Path(path)
@@ -49,7 +49,7 @@ def write(
 
 
 def _entry(archive: zipfile.ZipFile, name: str, content: bytes | memoryview) -> None:
-    """Stored, its bytes aligned by padding in the header's extra field."""
+    """Stores an entry; padding in the header's extra field aligns its bytes."""
     info = zipfile.ZipInfo(name)
     assert archive.fp is not None  # the archive is open
     start = archive.fp.tell() + 30 + len(name.encode()) + 4

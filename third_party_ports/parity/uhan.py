@@ -1,4 +1,6 @@
-"""UHAN: both kinds of gates, for any sizes, batch and seed. There is no file: the key map takes the arrays as named."""
+"""Compares UHAN with its fixture, with both kinds of gates. No official file exists: the weights go straight through
+the key map.
+"""
 
 from collections.abc import Iterator
 
@@ -23,7 +25,7 @@ def needed(fixture: Fixture) -> set[str]:
 
 
 def compare(fixture: Fixture) -> Iterator[Comparison]:
-    """Every array; the two inputs are compared with themselves as the network reads them."""
+    """Yields a row for each stored array. The two inputs are compared with what the network reads."""
     given, answers = fixture.manifest["config"], fixture.answers
     photo = fixture.manifest["input"]
     inputs = [recipe.image(photo["name"], tuple(photo["shape"]), photo["seed"])]

@@ -1,8 +1,8 @@
-"""I2PA, "Intrinsic Image Popularity Assessment" (arXiv 1907.01985): how much of its likes a photo owes to itself.
+"""I2PA, "Intrinsic Image Popularity Assessment" (arXiv 1907.01985): how much a photo's own content adds to its likes.
 
 A ResNet50 with one output, as dingkeyan93/Intrinsic-Image-Popularity released it (MIT by its README). It was trained on
-differences between two photos of one account, so that a score is unbounded and means nothing alone.
-Of a photo it expects `imagenet.resize` to 224 x 224, the aspect ignored, and then `scaled`: no mean, no deviation.
+differences between two photos of one account. So a score has no bounds, and only differences of scores have a meaning.
+To prepare a photo, use `imagenet.resize` to 224 x 224, which ignores the aspect, then `scaled`. Do not subtract a mean.
 Shapes: N images, H W their sides.
 """
 
@@ -22,7 +22,7 @@ SIDE = 224
 
 
 class I2PA(nn.Module):
-    """Images to scores.
+    """Turns images into scores.
 
     Attributes:
       stage_sizes, width: ResNet's.
@@ -40,7 +40,7 @@ class I2PA(nn.Module):
         """RGB images [N, H, W, 3] in [0, 1] -> scores [N] float32, and ResNet's maps and pooled vectors by name.
 
         `train`, `mask` and `axis_name` are BatchNorm's; training updates batch_stats, which must then be mutable.
-        params/resnet and batch_stats/resnet are those of a `ResNet`, whose weights they may start from.
+        params/resnet and batch_stats/resnet are those of a `ResNet`, and you can start from a ResNet's weights.
         """
         resnet = ResNet(self.stage_sizes, self.width, dtype=self.dtype, name="resnet")
         pooled, out = resnet(images, train=train, mask=mask, axis_name=axis_name)
@@ -48,5 +48,5 @@ class I2PA(nn.Module):
 
 
 def scaled(images: Any) -> Any:
-    """[...] uint8, as a NumPy or a JAX array -> float32 in [0, 1] of its kind."""
+    """[...] uint8 -> float32 in [0, 1], NumPy to NumPy and JAX to JAX."""
     return images.astype(np.float32) / np.float32(255)

@@ -1,8 +1,7 @@
-"""MUSIQ: a photo's quality from patches of several sizes of it (arXiv 2108.05997), after google-research/musiq
-(Apache-2.0).
+"""MUSIQ: a photo's quality from patches of copies of it in several sizes (arXiv 2108.05997).
 
-Parameter names follow the official .npz files, which have the parameters under `opt/target/` and an optimizer's state
-beside them; KEYS shortens four names. The input is made by `third_party_ports.peers.musiq_patches`.
+Ported from google-research/musiq (Apache-2.0). Parameter names follow the official .npz files, which hold the
+parameters under `opt/target/` beside an optimizer's state; KEYS shortens four names. `musiq_patches` makes the input.
 Shapes: N images, T tokens, P = patch, D width, K outputs.
 """
 
@@ -23,22 +22,25 @@ RENAMES = (
     (r"\.MlpBlock_3\.", "."),
 )
 KEYS = KeyMap(wrappers=("opt.target",), renames=RENAMES, ignored="", order="flax")
-TRUNK_KEYS = KeyMap(wrappers=("opt.target",), renames=RENAMES, ignored=r"head\..*", order="flax")  # MUSIQ(outputs=0)
+TRUNK_KEYS = KeyMap(
+    wrappers=("opt.target",), renames=RENAMES, ignored=r"head\..*", order="flax"
+)  # for MUSIQ(outputs=0)
 ROOT_EPSILON, BLOCK_EPSILON, LAYER_EPSILON = 1e-6, 1e-4, 1e-6  # the first GroupNorm's, the others', LayerNorm's
 KERNEL_EPSILON = 1e-5  # added to a kernel's standard deviation
 
 
 class MUSIQ(nn.Module):
-    """Patches of a photo's copies to one score or to a distribution over scores.
+    """Turns patches of a photo's copies into one score or a distribution over scores.
 
     Attributes:
-      outputs: K: 10 (AVA: shares of the votes 1 to 10, as logits), 1 (a mean opinion score); 0: no head, for the files
-        of another task's.
-      width: D; layers, heads, hidden: of the transformer.
-      grid: cells of the raster of places, either way.
-      scales: copies of a photo, itself included; 1 fits the single-scale files.
+      outputs: K: 10 (AVA: logits of the shares of the votes 1 to 10), 1 (a mean opinion score), or 0 (no head, to
+        start from the files of another task).
+      width: D.
+      layers, heads, hidden: of the transformer.
+      grid: rows, and columns, of the raster of places.
+      scales: copies of a photo, including itself; 1 fits the single-scale files.
       patch: P.
-      stem: channels of the patches' first convolution; four times as many leave its one residual unit.
+      stem: channels of the first convolution on patches; the residual unit after it returns four times as many.
       groups: of the GroupNorms.
       dtype: of the computation; parameters, norm statistics, softmax, the last norm and the head stay float32.
     """
@@ -61,8 +63,8 @@ class MUSIQ(nn.Module):
     ) -> tuple[jax.Array, jax.Array, dict[str, jax.Array]]:
         """patches [N, T, P * P * 3] in [-1, 1], spatial and scale [N, T] integer, mask [N, T] bool (False: padding) ->
         logits [N, K] float32 (see `score`), cls [N, D] float32, and by name `conv_root`, `root_pool`, `block1`
-        [N, T, h, w, C], `embedding` [N, T, D], and of CLS and the tokens `tokens_in`, `block_0` ..., `encoded`
-        [N, 1 + T, D]. What the names hold of padding has no meaning."""
+        [N, T, h, w, C], `embedding` [N, T, D], and for CLS and the tokens `tokens_in`, `block_0` ..., `encoded`
+        [N, 1 + T, D]. Values of padding have no meaning."""
         n, t, _ = patches.shape
         x = patches.astype(self.dtype).reshape(n * t, self.patch, self.patch, 3)
         norm = partial(nn.GroupNorm, self.groups, dtype=self.dtype)
@@ -81,14 +83,14 @@ class MUSIQ(nn.Module):
 
 
 def score(logits: jax.Array) -> jax.Array:
-    """Logits [..., K] -> the predicted mean score [...] float32: K = 1 holds it, else the mean of 1 to K, weighted."""
+    """Logits [..., K] -> the predicted mean score [...] float32: the logit if K is 1, else the mean vote of 1 to K."""
     if logits.shape[-1] == 1:
         return logits[..., 0]
     return nn.softmax(logits) @ jnp.arange(1, logits.shape[-1] + 1, dtype=jnp.float32)
 
 
 class StandardisedConv(nn.Module):
-    """A convolution without bias, `side` x `side`, "SAME", whose kernel gets mean 0 and deviation 1 for each output."""
+    """A "SAME" convolution of `side` x `side` without bias. Its kernel gets mean 0 and deviation 1 for each output."""
 
     features: int
     side: int
@@ -128,7 +130,7 @@ class Bottleneck(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Tokens [N, T, D] with their places -> CLS [N, D] float32, and the tokens after each step by name."""
+    """Tokens [N, T, D] with their places -> CLS [N, D] float32, and by name the tokens after each step."""
 
     layers: int
     heads: int
@@ -160,7 +162,7 @@ class Encoder(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and a layer of perceptrons, each beside a shortcut and after a norm: [N, 1 + T, D] -> the same."""
+    """Attention, then two linear layers, each with a norm before it and a shortcut: [N, 1 + T, D] -> [N, 1 + T, D]."""
 
     heads: int
     hidden: int

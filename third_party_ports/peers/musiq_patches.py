@@ -1,7 +1,7 @@
-"""What MUSIQ reads of a photo: patches of its resized copies and of itself, with their places and scales.
+"""MUSIQ's input: patches of a photo and of its resized copies, with their places and scales.
 
 Written from a description of the published preprocessing (google-research/musiq, Apache-2.0). Runs in processes that
-only read images: NumPy alone. Shapes: H W sides in pixels, C channels, P = patch, T tokens.
+only read images, so it needs NumPy alone. Shapes: H W sides in pixels, C channels, P = patch, T tokens.
 """
 
 from collections.abc import Iterable
@@ -14,12 +14,13 @@ RADIUS = np.float32(1.5)  # of the resize kernel, a Gaussian of sigma 0.5, both 
 
 
 class Tokens(NamedTuple):
-    """A photo's tokens, or a batch of photos' with a leading axis.
+    """A photo's tokens, or those of a batch of photos with a leading axis.
 
-    patches: [T, P * P * C] float32 in [-1, 1] up to rounding: rows, columns, channels.
-    spatial: [T] int32, the cell of a grid x grid raster in which the patch lies, whatever the image's size.
-    scale: [T] int32, 0 for the smallest resized copy; the photo itself comes last.
-    mask: [T] bool, False for padding, whose other values are 0.
+    Attributes:
+      patches: [T, P * P * C] float32 in [-1, 1] up to rounding: rows, columns, channels.
+      spatial: [T] int32, the patch's cell in a raster of grid x grid cells over the image, whatever its size.
+      scale: [T] int32, 0 for the smallest resized copy; the photo itself comes last.
+      mask: [T] bool, False for padding, whose other values are 0.
     """
 
     patches: np.ndarray
@@ -33,11 +34,11 @@ class Layout:
     """Which copies of a photo become tokens.
 
     Attributes:
-      longer_sides: of the resized copies, pixels; smaller photos are enlarged. Their order does not matter.
-      native: the photo itself is the last scale.
-      native_tokens: most tokens of the photo itself; None keeps all, as evaluation should.
+      longer_sides: of the resized copies, in pixels and in any order; smaller photos are enlarged.
+      native: whether the photo itself is the last scale.
+      native_tokens: how many tokens of the photo itself to keep; None keeps all, as evaluation should.
       patch: P.
-      grid: cells of the raster of places, either way.
+      grid: rows, and columns, of the raster of places.
     """
 
     longer_sides: tuple[int, ...] = (224, 384)
@@ -52,13 +53,13 @@ class Layout:
 
 
 def sequence(image: np.ndarray, layout: Layout = Layout(), rng: np.random.Generator | None = None) -> Tokens:
-    """The tokens of an RGB photo [H, W, C] uint8; `token_count` tells how many.
+    """Makes the tokens of an RGB photo [H, W, C] uint8. `token_count` returns their number.
 
     Args:
-      rng: draws the kept tokens of a photo that has more than `layout.native_tokens`, which stay in raster order;
-        None keeps the first ones, as the published code does.
+      rng: if the photo has more than `layout.native_tokens`, draws which ones are kept, in raster order; None keeps the
+        first ones, as the published code does.
 
-    Raises ValueError for an image that is not [H, W, 3] uint8 or has no pixels, or so oblong that a side would vanish.
+    Raises ValueError for an image that is not [H, W, 3] uint8, has no pixels, or is so long that a side would become 0.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
         raise ValueError(f"MUSIQ: an image is {image.dtype} {list(image.shape)}; convert it to RGB, [H, W, 3] uint8")
@@ -75,9 +76,9 @@ def sequence(image: np.ndarray, layout: Layout = Layout(), rng: np.random.Genera
 
 
 def batch(tokens: Iterable[Tokens], length: int | None = None) -> Tokens:
-    """Photos of any sizes in one array each, [N, T, ...]: padded to `length` or to the longest.
+    """Stacks photos of any sizes to [N, T, ...], padded to `length` or to the longest.
 
-    Padding changes no output of the network. Raises ValueError for a photo of more than `length` tokens.
+    Padding changes no output of the network. Raises ValueError for a photo with more than `length` tokens.
     """
     tokens = list(tokens)
     length = max(len(one.mask) for one in tokens) if length is None else length
@@ -85,7 +86,7 @@ def batch(tokens: Iterable[Tokens], length: int | None = None) -> Tokens:
 
 
 def token_count(size: tuple[int, int], layout: Layout = Layout()) -> int:
-    """The length of the `sequence` of a photo of size (H, W)."""
+    """Returns the length of the `sequence` of a photo of size (H, W)."""
     count = sum((-(-side // layout.patch)) ** 2 for side in layout.longer_sides)
     if not layout.native:
         return count
@@ -94,44 +95,44 @@ def token_count(size: tuple[int, int], layout: Layout = Layout()) -> int:
 
 
 def padded(tokens: Tokens, length: int) -> Tokens:
-    """A photo's tokens [T, ...] -> [length, ...]. Raises ValueError if there are more."""
+    """Pads a photo's tokens [T, ...] to [length, ...]. Raises ValueError if there are more."""
     missing = length - len(tokens.mask)
     if missing < 0:
-        raise ValueError(f"MUSIQ: a photo has {len(tokens.mask)} tokens, more than {length}; give a greater length")
+        raise ValueError(f"MUSIQ: a photo has {len(tokens.mask)} tokens, more than {length}; give a larger `length`")
     return Tokens(*(np.concatenate([value, np.zeros((missing, *value.shape[1:]), value.dtype)]) for value in tokens))
 
 
 def scaled(image: np.ndarray) -> np.ndarray:
-    """uint8 -> float32 in [-1, 1]. It comes before resizing and cutting, so that padding is a middle grey."""
+    """uint8 -> float32 in [-1, 1]. Do this before resizing and cutting, so that padding is a middle grey."""
     return image / np.float32(255) * np.float32(2) - np.float32(1)
 
 
 def resized_size(size: tuple[int, int], longer_side: int) -> tuple[int, int]:
-    """(H, W) in proportion, the longer one `longer_side`, in float32; halves go to the even number.
+    """Scales (H, W) so that the longer side is `longer_side`, in float32; halves are rounded to even.
 
-    Raises ValueError if the shorter one would be 0.
+    Raises ValueError if the shorter side would be 0.
     """
     ratio = np.float32(longer_side) / np.float32(max(size))
     height, width = (int(np.rint(np.float32(side) * ratio)) for side in size)
     if 0 in (height, width):
         raise ValueError(
-            f"MUSIQ: an image of {size[0]} x {size[1]} px (height x width) would become one of {height} x {width} px; "
-            f"cut it to an aspect below {2 * longer_side}:1"
+            f"MUSIQ: an image of {size[0]} x {size[1]} px (height x width) would become {height} x {width} px; "
+            f"crop it to an aspect below {2 * longer_side}:1"
         )
     return height, width
 
 
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """[H, W, C] float32 -> [*size, C] float32 by `resize_matrix`; an image of that size already is blurred."""
+    """[H, W, C] float32 -> [*size, C] float32 by `resize_matrix`. It blurs an image that has this size already."""
     rows, columns = (resize_matrix(old, new) for old, new in zip(image.shape[:2], size, strict=True))
     return np.stack([rows @ channel @ columns.T for channel in np.moveaxis(image, -1, 0)], -1)
 
 
 def resize_matrix(old: int, new: int) -> np.ndarray:
-    """[new, old] float32 with rows of sum 1: a Gaussian that is not widened when the image shrinks, cut at RADIUS.
+    """Returns weights [new, old] float32, rows of sum 1: a Gaussian cut at RADIUS, not wider for an image that shrinks.
 
-    Positions are computed in float32 as the original does: a pixel at the radius, which is common, counts or not by
-    their rounding, and is worth up to 0.01 of the result.
+    Positions are float32, as in the original. Their rounding decides whether a pixel at the radius counts. Such pixels
+    are common, and make up to 0.01 of the result.
     """
     inverse = np.float32(1) / (np.float32(new) / np.float32(old))
     centres = (np.arange(new, dtype=np.float32) + np.float32(0.5)) * inverse
@@ -143,7 +144,7 @@ def resize_matrix(old: int, new: int) -> np.ndarray:
 def patches(image: np.ndarray, side: int) -> tuple[np.ndarray, tuple[int, int]]:
     """[H, W, C] -> patches [rows * columns, side * side * C] in raster order, and (rows, columns).
 
-    Zeros fill the last ones up, the smaller half of them at the top and at the left.
+    The image is padded with zeros to whole patches, the smaller half of them at the top and at the left.
     """
     rows, columns = (-(-length // side) for length in image.shape[:2])
     missing = [count * side - length for count, length in zip((rows, columns), image.shape[:2], strict=True)]
@@ -153,9 +154,9 @@ def patches(image: np.ndarray, side: int) -> tuple[np.ndarray, tuple[int, int]]:
 
 
 def grid_index(shape: tuple[int, int], grid: int) -> np.ndarray:
-    """The cells [rows * columns] int32 of a raster of patches of this shape in one of grid x grid cells.
+    """Returns the cell [rows * columns] int32, in a raster of grid x grid, of each of rows x columns patches.
 
-    In float32 as in the original: from 205 patches a side on some cells differ from those of exact fractions.
+    Computed in float32 as in the original: from 205 patches per side on, some cells differ from the exact ones.
     """
     row, column = (
         np.minimum(np.floor(np.arange(count, dtype=np.float32) * (np.float32(grid) / np.float32(count))), grid - 1)
@@ -165,14 +166,14 @@ def grid_index(shape: tuple[int, int], grid: int) -> np.ndarray:
 
 
 def _part(image: np.ndarray, scale: int, layout: Layout) -> Tokens:
-    """All tokens of one copy [H, W, C] float32."""
+    """Returns all tokens of one copy [H, W, C] float32."""
     cut, shape = patches(image, layout.patch)
     count = len(cut)
     return Tokens(cut, grid_index(shape, layout.grid), np.full(count, scale, np.int32), np.ones(count, bool))
 
 
 def _kept(count: int, most: int | None, rng: np.random.Generator | None) -> np.ndarray | slice:
-    """Which of `count` tokens stay."""
+    """Returns which of `count` tokens are kept."""
     if most is None or count <= most or rng is None:
         return slice(most)
     return np.sort(rng.choice(count, most, replace=False))

@@ -1,11 +1,11 @@
-"""NIMA, "Neural Image Assessment" (arXiv 1709.05424): the votes that a photo would get for each score of 1 to 10.
+"""NIMA, "Neural Image Assessment" (arXiv 1709.05424): which share of votes a photo gets for each score from 1 to 10.
 
-Two networks whose weights are published: `Nima`, a MobileNet, follows idealo/image-quality-assessment (Apache-2.0) and
-its Keras files; `NimaVGG`, a VGG16, follows yunxiaoshi/Neural-IMage-Assessment (MIT). What they expect of a photo:
-`nima_input`, and `imagenet` (shorter side 256, centre crop 224, normalised).
+Weights of two networks are published. `Nima`, a MobileNet, follows idealo/image-quality-assessment (Apache-2.0) and its
+Keras files; its input comes from `nima_input`. `NimaVGG`, a VGG16, follows yunxiaoshi/Neural-IMage-Assessment (MIT);
+its input comes from `imagenet` (shorter side 256, centre crop 224, normalised).
 
-KEYS reads the layers' names alone: Keras files say `conv1/conv1/kernel:0` or less, and the last layer may be called
-anything. Shapes: N images, H W their sides, C channels, B scores.
+KEYS reads only the layers' names, because some Keras files say `conv1/conv1/kernel:0` and others less. The last layer
+may have any name. Shapes: N images, H W their sides, C channels, B scores.
 """
 
 from functools import partial
@@ -21,7 +21,7 @@ from third_party_ports.layers.batch_norm import BatchNorm
 from third_party_ports.layers.linear import Linear
 
 KEYS = KeyMap(
-    wrappers=("model_weights",),  # of a file that holds the whole Keras model
+    wrappers=("model_weights",),  # if a file holds the whole Keras model
     renames=(
         (r":0$", ""),
         (r"^([^.]+)\..*\.([^.]+)$", r"\1.\2"),  # the layer's group, and the variable's name without its scopes
@@ -34,7 +34,9 @@ KEYS = KeyMap(
     ),
     order="flax",
 )
-VGG_KEYS = KeyMap(renames=((r"^module\.", ""), (r"^features\.module\.", "features.")))  # the latter of several GPUs
+VGG_KEYS = KeyMap(
+    renames=((r"^module\.", ""), (r"^features\.module\.", "features."))
+)  # the second after training on several GPUs
 MOBILENET = (
     (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1), (512, 1), (512, 1), (512, 1), (512, 1),
     (1024, 2), (1024, 1),
@@ -44,14 +46,14 @@ EPSILON, MOMENTUM = 1e-3, 0.99  # Keras's
 
 
 class Nima(nn.Module):
-    """MobileNet and one linear layer.
+    """Runs a MobileNet and one linear layer.
 
     Attributes:
       stem: channels of the first convolution, which halves the sides.
       blocks: (channels, stride) of each depthwise separable block; the stride is the depthwise convolution's.
       outputs: B.
-      padding: of the convolutions of stride 2. "symmetric" is one zero on all sides, as in the serving graph that was
-        released with the weights; "same" is TensorFlow's, one zero after the end, as today's Keras builds the network.
+      padding: of the convolutions with stride 2. "symmetric" pads one zero on all sides, like the serving graph that
+        was released with the weights. "same" is TensorFlow's, one zero after the end, like today's Keras.
       dropout: of the pooled vector, in training.
       dtype: of the computation; parameters, statistics, pooled vector and last layer stay float32.
     """
@@ -73,12 +75,12 @@ class Nima(nn.Module):
         axis_name: str | None = None,
         keys: jax.Array | None = None,
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """RGB images [N, H, W, 3] in [-1, 1] -> shares of the votes [N, B] float32, of sum 1, and by name `conv1`,
+        """RGB images [N, H, W, 3] in [-1, 1] -> shares of the votes [N, B] float32 with sum 1, and by name `conv1`,
         `dw{i}` and `pw{i}` (the convolutions of block i = 1, 2, ...), all [N, H', W', C], `pooled` [N, C], `logits`
         and `probs` [N, B].
 
-        `train`, `mask` and `axis_name` are BatchNorm's; training updates batch_stats, and dropout draws from `keys`
-        [N], typed PRNG keys, one an image, or without them from the "dropout" key.
+        `train`, `mask` and `axis_name` are BatchNorm's; training updates batch_stats. Dropout draws from `keys` [N], a
+        typed PRNG key per image, or without them from the "dropout" key.
         Raises ValueError for an unknown padding.
         """
         if self.padding not in ("symmetric", "same"):
@@ -103,10 +105,10 @@ class Nima(nn.Module):
 
 
 class NimaVGG(nn.Module):
-    """VGG16's convolutions and one linear layer over the whole of their last map; it has no norms.
+    """Runs VGG16's convolutions, without norms, and one linear layer on the whole last map.
 
     Attributes:
-      stages: channels of the 3x3 convolutions between which the sides are halved.
+      stages: channels of the 3x3 convolutions of each stage; the sides are halved after a stage.
       outputs: B.
       dropout: of the flattened map, in training.
       dtype: of the computation; parameters and the last layer stay float32.
@@ -119,8 +121,9 @@ class NimaVGG(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """RGB images [N, H, W, 3], normalised as `imagenet` does, all of the size of the first call (the official file
-        fits 224 x 224) -> shares of the votes [N, B] float32, and by name `features` [N, h, w, C], `logits`, `probs`.
+        """RGB images [N, H, W, 3] -> shares of the votes [N, B] float32, and by name `features` [N, h, w, C], `logits`
+        and `probs`. The images are normalised as by `imagenet`, and of the size that the weights fit (the official
+        file: 224 x 224).
         """
         x, layer, out = images, 0, {}
         conv = partial(nn.Conv, kernel_size=(3, 3), padding=1, dtype=self.dtype)
@@ -144,7 +147,7 @@ def _votes(
     name: str,
     keys: jax.Array | None = None,
 ) -> jax.Array:
-    """The last layers of the compact module that calls: [N, C] float32 -> [N, outputs]; adds their taps to `out`."""
+    """Runs the last layers of the calling compact module, [N, C] float32 -> [N, outputs], and adds taps to `out`."""
     if train and keys is not None:
         kept = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - dropout, vectors.shape[1:]))(keys)
         vectors = jnp.where(kept, vectors / (1 - dropout), 0)
@@ -161,7 +164,7 @@ def mean_score(votes: jax.Array) -> jax.Array:
 
 
 def deviation(votes: jax.Array) -> jax.Array:
-    """Shares of the votes [..., B] -> their standard deviation [...], what the original calls the spread."""
+    """Shares of the votes [..., B] -> their standard deviation [...], which the original calls the spread."""
     return jnp.sqrt((votes * (_scores(votes) - mean_score(votes)[..., None]) ** 2).sum(-1))
 
 
@@ -170,12 +173,12 @@ def _scores(votes: jax.Array) -> jax.Array:
 
 
 def emd_squared(target: jax.Array, estimate: jax.Array) -> jax.Array:
-    """The mean square of the difference between the cumulative sums of two distributions [..., B] -> [...]."""
+    """Two distributions [..., B] -> the mean square of the difference of their cumulative sums [...]."""
     return ((jnp.cumsum(target, -1) - jnp.cumsum(estimate, -1)) ** 2).mean(-1)
 
 
 def emd(target: jax.Array, estimate: jax.Array) -> jax.Array:
-    """The paper's earth mover's distance (r = 2) of each image: [..., B] twice -> [...]; a loss is their mean.
+    """Two distributions [..., B] -> the paper's earth mover's distance (r = 2) [...]; the loss is their mean.
 
     1e-12 under the root keeps the gradient finite where the two are equal.
     """

@@ -1,9 +1,10 @@
-"""UHAN: a post's popularity from its photo's regions and its words, attended under its user's guidance (Zhang et al.,
-WWW 2018), written from a description of what the authors' code (Autumn945/UHAN, no licence stated) computes.
+"""UHAN: a post's popularity from regions of its photo and its words, with attention that its user guides.
 
-Nobody published weights; KEYS maps those of the fixture. What the original never meets is our choice: a post without
-words gets its image alone, and its image attention no guide from the text; row 0 of the users' table is meant for
-users who were not seen in training. Their L2 penalty (1e-4 on the word table and on dense biases) is the trainer's.
+Zhang et al., WWW 2018. Written from a description of what the authors' code (Autumn945/UHAN, no licence stated)
+computes. No weights are published; KEYS maps those of the fixture.
+The original never meets two cases, so they are our choice: a post without words uses its image alone, and the text does
+not guide the image's attention; row 0 of the users' table is for users who were not seen in training. The authors' L2
+penalty (1e-4 on the word table and on the biases of dense layers) belongs to the trainer.
 Shapes: N posts, R regions, C their width, L words, K width.
 """
 
@@ -26,18 +27,18 @@ KEYS = KeyMap(
     ignored="",
 )
 GATES = {"sigmoid": nn.sigmoid, "hard_sigmoid": lambda x: jnp.clip(0.2 * x + 0.5, 0, 1)}  # Keras' slope, not JAX's
-OFF = -1e30  # the logit of what is not there: finite, so that a row of nothing else has a gradient of 0, not NaN
+OFF = -1e30  # the logit of a missing entry: finite, so that a row without any entry has a gradient of 0, not NaN
 
 
 class UHAN(nn.Module):
-    """Regions, words and a user to the logarithm of popularity.
+    """Turns regions, words and a user into the logarithm of popularity.
 
     Attributes:
       users: rows of the users' table.
-      words: of the vocabulary; the table has one row more, 0, which is padding.
+      words: size of the vocabulary. The table has one more row, 0, for padding.
       width: K, of all embeddings.
       head: widths of the two layers before the output.
-      gates: of the LSTM; "hard_sigmoid" as in the Keras of the authors.
+      gates: of the LSTM; the authors' Keras used "hard_sigmoid".
       dtype: of the computation; parameters, the LSTM's cell, attention weights and z stay float32.
     """
 
@@ -50,11 +51,19 @@ class UHAN(nn.Module):
 
     @nn.compact
     def __call__(self, regions: jax.Array, words: jax.Array, user: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """regions [N, R, C], the vectors of a frozen network's grid; words [N, L] integer, 0 = padding, which stands
-        in front; user [N] integer -> z [N] float32, and by name `word_states` [N, L, K] (0 at padding), `text_mean`,
-        `image_mean`, `text_attended`, `image_attended`, `merged`, `joint` [N, K], `text_weights` [N, L],
-        `image_weights` [N, R] and `modality_weights` [N, 2] (text, image), float32 of sum 1; without words the text's
-        are 0 and the image's modality weight is 1."""
+        """Computes the logarithm of popularity.
+
+        Args:
+          regions: [N, R, C], vectors of the cells of a frozen network's map.
+          words: [N, L] integer; 0 is padding, which comes first.
+          user: [N] integer.
+
+        Returns:
+          z [N] float32, and by name `word_states` [N, L, K] (0 at padding), `text_mean`, `image_mean`,
+          `text_attended`, `image_attended`, `merged`, `joint` [N, K], and the weights `text_weights` [N, L],
+          `image_weights` [N, R] and `modality_weights` [N, 2] (text, image), float32 with sum 1. Without words, the
+          text's weights are 0 and the image's modality weight is 1.
+        """
         real = words > 0  # [N, L]
         there = real.any(1, keepdims=True)  # [N, 1]
         u = nn.Embed(self.users, self.width, dtype=self.dtype, name="user")(user)
@@ -87,9 +96,9 @@ class UHAN(nn.Module):
 
 
 def lstm(x: jax.Array, real: jax.Array, gate: Any, dtype: Any) -> jax.Array:
-    """Word vectors [N, L, K] -> states [N, L, K]; where `real` [N, L] is False the state is carried on, and 0 is given.
+    """Word vectors [N, L, K] -> states [N, L, K]. Where `real` [N, L] is False, the state is kept and the result is 0.
 
-    To be called within a module's compact method: it adds `lstm_input` and `lstm`.
+    Call it in a module's compact method: it adds `lstm_input` and `lstm`.
     """
     n, _, k = x.shape
     inputs = Linear(4 * k, dtype=dtype, bias_init=forget_at_one, name="lstm_input")(x)  # of all steps at once
@@ -99,8 +108,8 @@ def lstm(x: jax.Array, real: jax.Array, gate: Any, dtype: Any) -> jax.Array:
 
 
 class _Step(nn.Module):
-    """A word of an LSTM: (state, cell) [N, K] and (what the word gives [N, 4 K], whether it is one [N, 1]) -> the next
-    (state, cell), and the state, 0 for padding."""
+    """One step of an LSTM: (state, cell) [N, K], (the word's part of the gates [N, 4 K], whether it is a word [N, 1])
+    -> the next (state, cell), and the state, or 0 for padding."""
 
     gate: Any
     dtype: Any
@@ -119,13 +128,13 @@ class _Step(nn.Module):
 
 
 def forget_at_one(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
-    """A bias of the gates input, forget, cell, output: an untrained LSTM remembers."""
+    """Initialises the bias of the gates input, forget, cell and output, so that an untrained LSTM remembers."""
     k = shape[0] // 4
     return jnp.zeros(shape, dtype).at[k : 2 * k].set(1)
 
 
 class Attention(nn.Module):
-    """Vectors of one modality weighted under the guidance of the other's mean and of the user."""
+    """Weights vectors of one modality, guided by the mean of the other one and by the user."""
 
     dtype: Any
 
@@ -133,7 +142,7 @@ class Attention(nn.Module):
     def __call__(
         self, x: jax.Array, real: jax.Array, other: jax.Array, guided: jax.Array, user: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
-        """x [N, M, K], real [N, M] (False: weight 0), other [N, K], guided [N, 1] (False: no guide from `other`),
+        """x [N, M, K], real [N, M] (False: weight 0), other [N, K], guided [N, 1] (False: `other` does not guide),
         user [N, K] -> the weighted sum [N, K] and the weights [N, M] float32."""
         ours, others, users = (
             nn.tanh(_matrix(y, name, self.dtype)) for y, name in ((x, "wt"), (other, "wa"), (user, "wb"))
@@ -144,7 +153,7 @@ class Attention(nn.Module):
 
 
 class Merge(nn.Module):
-    """Text and image weighted under the user's guidance."""
+    """Weights text and image, guided by the user."""
 
     dtype: Any
 
@@ -160,12 +169,15 @@ class Merge(nn.Module):
 
 
 def _matrix(x: jax.Array, name: str, dtype: Any, features: int | None = None) -> jax.Array:
-    """x [..., K] by a matrix of this name, of the module in whose compact method this is called."""
+    """Multiplies x [..., K] by a matrix of this name in the module whose compact method calls this."""
     glorot = nn.initializers.glorot_normal()
     return Linear(features or x.shape[-1], use_bias=False, dtype=dtype, kernel_init=glorot, name=name)(x)
 
 
 def _weighted(x: jax.Array, scores: jax.Array, real: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The mean of x [N, M, K] under a softmax of scores [N, M] over the real ones, and its weights; 0 without any."""
+    """Returns the mean of x [N, M, K] under a softmax of scores [N, M] over the real ones, and its weights [N, M].
+
+    Both are 0 in a row without real ones.
+    """
     weights = nn.softmax(jnp.where(real, scores.astype(jnp.float32), OFF)) * real
     return jnp.einsum("nm,nmk->nk", weights.astype(x.dtype), x), weights

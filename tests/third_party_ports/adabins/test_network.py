@@ -1,4 +1,4 @@
-"""AdaBins: sizes, transformer, bins, mirror average, resizing, masks, names (parity: test_verify.py)."""
+"""Tests of AdaBins: sizes, transformer, bins, mirror average, resizing, masks, names (parity: test_verify.py)."""
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +30,7 @@ def images(count: int, height: int = 24, width: int = 31) -> jax.Array:
 
 
 def filled(module, *inputs) -> dict:
-    """Variables of random numbers everywhere, positive variances; to compile init would cost seconds."""
+    """Variables of random numbers, with positive variances. (Compiling init would take seconds.)"""
     rng = np.random.default_rng(0)
     shapes = jax.eval_shape(module.init, jax.random.key(0), *inputs)
     return jax.tree.map(lambda leaf: rng.uniform(-0.1, 0.5, leaf.shape).astype(leaf.dtype) ** 2, shapes)
@@ -66,7 +66,7 @@ def test_tokens(size, count):
 
 
 @pytest.mark.parametrize(("size", "count"), [((256, 320), 80), ((256, 512), 128), ((736, 736), 529)])
-def test_sizes_without_an_answer(size, count):
+def test_sizes_that_do_not_fit(size, count):
     with pytest.raises(ValueError, match=f"{size[0]} x {size[1]} px .* give {count} patches .* 129 to 500 are needed"):
         tokens(size)
     with pytest.raises(ValueError, match="480 x 640"):
@@ -87,7 +87,7 @@ def test_the_rim_of_the_decoders_first_map_is_the_bias():
 
 
 def test_transformer_layer_against_loops():
-    """Queries, keys, values in this order in one kernel, heads in blocks of channels, norms after the sums."""
+    """One kernel holds queries, keys and values in this order; heads are blocks of channels; norms follow the sums."""
     layer = TransformerLayer(2, 12, jnp.float32)
     t = np.asarray(images(1, 5, 6)[0, :, :, 0])  # five tokens of width six
     variables = filled(layer, t[None])
@@ -112,7 +112,7 @@ def test_transformer_layer_against_loops():
     np.testing.assert_allclose(jax.jit(layer.apply)(variables, t[None])[0], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_patches_are_in_raster_order_and_what_fills_none_is_dropped():
+def test_patches_are_in_raster_order_and_incomplete_ones_are_dropped():
     transformer = PatchTransformer(8, 2, 0, 16, 4, 12, jnp.float32)
     x = images(1, 11, 14)
     variables = filled(transformer, x)
@@ -162,7 +162,7 @@ def test_a_photo_and_its_mirror_image_get_mirrored_maps(tiny):
 
 
 def test_mirror_average_by_hand():
-    """A network that answers 1, 3, 5 from left to right whatever it sees; two images, four passes."""
+    """The network always returns 1, 3, 5 from left to right. Two images make four passes."""
     seen = []
 
     def apply(x):
@@ -204,7 +204,7 @@ def test_resize_against_loops(size, new):
     np.testing.assert_allclose(jax.jit(resize_align_corners, static_argnums=1)(x, new), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_masks_are_closed_below_and_the_last_of_each_group_at_its_end():
+def test_masks_include_their_lower_ends_and_the_last_its_upper_end():
     """n = 0, just below 1/3, 1/3, 1/2, 2/3, 1 (thirds as float32 numbers)."""
     third, two = np.float32(1 / 3), np.float32(2 / 3)
     depth = jnp.array([[0, np.nextafter(third, np.float32(0)), third, 0.5, two, 1]], jnp.float32)
@@ -212,7 +212,7 @@ def test_masks_are_closed_below_and_the_last_of_each_group_at_its_end():
     assert masks(depth)[:, 0].astype(int).tolist() == expected
 
 
-def test_masks_cover_each_map_by_its_own_range():
+def test_masks_divide_each_maps_own_range():
     depth = jnp.asarray(np.random.default_rng(1).normal(0, [[[[1.0]]], [[[100.0]]]], (2, 3, 7, 5)))
     found = np.asarray(masks(depth))
     assert found.shape == (2, 3, 5, 7, 5)

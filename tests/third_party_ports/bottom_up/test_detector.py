@@ -1,4 +1,4 @@
-"""The bottom-up detector on a tiny instance: padding, batches, order of the stages, modes, official names."""
+"""Tests of a tiny bottom-up detector: padding, batches, order of the stages, modes, official names."""
 
 import json
 from functools import partial
@@ -31,7 +31,7 @@ PADDED = (96, 128)
 
 
 def filled(network: BottomUp) -> dict:
-    """Random numbers everywhere, biases included; variances positive, classes far enough apart to matter."""
+    """Random numbers everywhere, also for biases; positive variances; classes that differ enough to matter."""
     rng = np.random.default_rng(5)
     shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))
 
@@ -67,7 +67,7 @@ def found(tiny):
 
 
 def test_padding_and_batch_leave_an_image_as_it_is(tiny, found):
-    """An image of a padded batch against itself alone without padding, and both in another order."""
+    """An image of a padded batch equals the image alone without padding, in any order."""
     _, variables, apply = tiny
     assert found.features.shape == (2, 9, 128)
     images = photos(SIZES, PADDED)
@@ -80,7 +80,7 @@ def test_padding_and_batch_leave_an_image_as_it_is(tiny, found):
 
 @pytest.fixture(scope="module")
 def described(tiny):
-    """Of each image the proposals in network pixels, with features, logits and all other outputs of the heads."""
+    """Returns each image's proposals in network pixels, with features, logits and all other outputs of the heads."""
     network, variables, _ = tiny
 
     @jax.jit
@@ -109,7 +109,7 @@ def slow_confidence(boxes: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("n", [0, 1])
 def test_regions_step_by_step(found, described, n):
-    """The choice in original pixels, what is told of each region, and zeros after the last."""
+    """The choice in original pixels, each region's outputs, and zeros after the last region."""
     boxes, features, logits, _, attributes = described[n]
     boxes = boxes / SCALES[n]
     probabilities = np.asarray(jax.nn.softmax(logits))
@@ -128,7 +128,7 @@ def test_regions_step_by_step(found, described, n):
 
 
 def test_refined_boxes(tiny, described):
-    """Mode `bboxes`: every proposal moved by its best class, in original pixels; the surest, whatever they reach."""
+    """Mode `bboxes` moves each proposal by its best class, in original pixels, and takes the most confident ones."""
     network, variables, _ = tiny
     apply = jax.jit(partial(region_features, network, **(FEW | {"mode": "bboxes"})))
     found = apply(variables, photos(SIZES, PADDED), SIZES, SCALES)
@@ -151,7 +151,7 @@ def test_refined_boxes(tiny, described):
 
 
 def test_an_image_without_proposals(tiny):
-    """At this im_scale all of the image is below the smallest size; the other image of the batch stays as it is."""
+    """At this im_scale, the whole image is below the smallest size. The other image of the batch does not change."""
     _, variables, apply = tiny
     found = apply(variables, photos(SIZES, PADDED), SIZES, np.array([9, 0.8], np.float32))
     assert found.count[0] == 0
@@ -161,7 +161,7 @@ def test_an_image_without_proposals(tiny):
 
 @pytest.fixture(scope="module")
 def whole(tiny):
-    """The network's answer for an image whose one region is all of it."""
+    """Returns the network's outputs for an image with one region, the whole of it."""
     network, variables, _ = tiny
     return jax.jit(network.apply)(variables, photos(SIZES[:1], (91, 77)))
 
@@ -181,7 +181,7 @@ def test_given_boxes_keep_their_order_and_default_to_the_whole_image(tiny, whole
 
 
 def test_the_background_has_attributes_too(tiny):
-    """The embedding's row is that of the largest of all logits, the first of equals; the feature comes before it."""
+    """The embedding's row is that of the largest logit (of equals, the first), and comes after the feature."""
     network, variables, _ = tiny
     params = variables["params"]
     rng = np.random.default_rng(1)
@@ -228,7 +228,7 @@ def official() -> list[list]:
 
 
 def test_official_names():
-    """Each has its place in the network of the default sizes; converted files' names stay; counters are ignored."""
+    """Each has its place in the default network. Names of converted files do not change. Counters are ignored."""
     network = network_of({name: np.empty(shape, np.uint8) for name, shape, _ in official()})
     assert network == BottomUp()
     shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))
@@ -243,7 +243,7 @@ def test_official_names():
     assert KEYS.canonical("rpn.anchor_generator.cell_anchors.0") is None
 
 
-def test_only_neighbours_of_equal_score_may_change_places():
+def test_only_neighbours_of_equal_score_may_be_swapped():
     boxes = np.array([[0, 0, 9, 9], [50, 0, 59, 9], [0, 50, 9, 59]], np.float32)
     scores = np.array([0.5, 0.499999, 0.4], np.float32)
     swapped, _ = in_their_order(boxes, scores, boxes[[1, 0, 2]], 0.02)

@@ -1,4 +1,4 @@
-"""The detector's input: scales, the resize by the scale itself, the means, padding."""
+"""Tests of the detector's input: scales, resizing, the means, padding."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def test_halves_are_rounded_to_even():
 
 @pytest.mark.parametrize(("size", "shorter"), [((7, 9), 23), ((23, 31), 10), ((5, 5), 5), ((1, 3), 4)])
 def test_resize_value_by_value(size, shorter):
-    """Each value as the definition says: (i + 0.5) / s - 0.5 in the source, clamped, BGR minus the means."""
+    """Each value by definition: sampled at (i + 0.5) / s - 0.5, clamped, BGR minus the means."""
     image = photo(*size)
     values, scale = region_input(image, shorter, 1000)
     source = image[:, :, ::-1].astype(np.float64) - MEANS
@@ -65,7 +65,7 @@ def test_other_images_are_refused(image):
         region_input(image)
 
 
-def test_a_photo_that_would_vanish_is_refused():
+def test_a_photo_whose_side_would_become_0_is_refused():
     with pytest.raises(ValueError, match="1 x 2001 px is too narrow"):
         region_input(photo(1, 2001))
 

@@ -1,4 +1,4 @@
-"""The detector between its convolutions, against slow loops in numpy that follow the definitions."""
+"""Tests of what the detector does between its convolutions, against slow loops in NumPy."""
 
 from fractions import Fraction
 from math import ceil, floor
@@ -38,7 +38,7 @@ def test_anchors():
 
 
 def test_decoding():
-    """A box of 10 x 20: untouched deltas move its ends by 1; a shift counts in sizes; a size is bounded."""
+    """A box of 10 x 20: zero deltas move its ends by 1; a shift is a share of the size; the size is bounded."""
     box = np.array([[10, 20, 19, 39]], np.float32)
     deltas = np.array([[0, 0, 0, 0], [0.5, -0.25, np.log(2), 0], [0, 0, 100, np.log(1000 / 16)]], np.float32)
     expected = [[10, 20, 20, 40], [10, 15, 30, 35], [15 - 312.5, 30 - 625, 15 + 312.5, 30 + 625]]
@@ -88,7 +88,7 @@ def slow_proposals(logits, deltas, size, cells, scale):
 @FEW
 @given(SEEDS, st.sampled_from([1.0, 2.5]), st.booleans())
 def test_proposals(seed, scale, coarse):
-    """Padding cells take no part, whatever their scores; equal scores come in the order of the map."""
+    """Padding cells are left out, whatever their scores; equal scores keep the order of the map."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(0, 2, (H, W, 24)).astype(np.float32)
     logits = np.round(logits) if coarse else logits
@@ -113,7 +113,7 @@ def test_no_proposals():
 
 
 def test_the_smallest_size_is_that_of_the_original_photo():
-    """An image of 17 x 17 px, filled by one anchor in place and width: larger than 16, not larger than 16 x 1.0625."""
+    """One anchor fills an image of 17 x 17 px: larger than 16 px, not larger than 16 x 1.0625 px."""
     deltas = np.full((H, W, 12, 4), -5, np.float32)
     deltas[0, 0, 4] = 0
     arguments = (np.zeros((H, W, 24), np.float32), deltas.reshape(H, W, 48), np.array([17, 17]), np.array([2, 2]))
@@ -124,7 +124,7 @@ def test_the_smallest_size_is_that_of_the_original_photo():
 
 
 def test_bins_of_float32():
-    """Two widths for which float32 differs from fractions, and no other below 114."""
+    """For two widths, float32 differs from exact fractions; below 114, for no others."""
     start, end = regions.bins(112)
     assert end[57, 13] == 58
     assert start[62, 7] == 30
@@ -165,7 +165,7 @@ _pool_row = jax.jit(lambda features, boxes: regions.pool(features, boxes, jnp.ar
 @FEW
 @given(SEEDS, st.integers(1, 9), st.integers(1, 67))
 def test_pooling(seed, rows, columns):
-    """A map of 9 x 67 cells of which fewer belong to the image: the others hold larger values, never to be seen."""
+    """Some of the 9 x 67 cells lie outside the image. They hold larger values, which must not be seen."""
     rng = np.random.default_rng(seed)
     features = rng.normal(0, 1, (9, 67, 2)).astype(np.float32)
     features[rows:] += 100
@@ -187,7 +187,7 @@ def test_pooling_rounds_halves_away_from_zero():
 
 @pytest.mark.parametrize(("width", "bin_", "lost"), [(57, 13, 57), (62, 7, 30)])
 def test_pooling_of_the_widths_where_float32_shows(width, bin_, lost):
-    """The one cell that the fractions would leave out of the bin holds its largest value."""
+    """The largest value of the bin is in the one cell that exact fractions would leave out."""
     features = np.zeros((1, 64, 1), np.float32)
     features[0, lost] = 1
     box = np.array([[0, 0, 16 * (width - 1), 0]], np.float32)
@@ -207,7 +207,7 @@ _confidence = jax.jit(regions.confidence)
 @FEW
 @given(SEEDS, st.integers(0, R), st.booleans())
 def test_confidence(seed, count, coarse):
-    """Class by class; equal probabilities go by place; rows past the count neither exclude nor are chosen."""
+    """Class by class; of equal probabilities the first wins; rows after the count neither exclude others nor count."""
     rng = np.random.default_rng(seed)
     boxes = random_boxes(rng, R, 60, 60)
     probabilities = rng.uniform(0, 1, (R, C)).astype(np.float32)
@@ -224,7 +224,7 @@ def test_confidence(seed, count, coarse):
 @pytest.mark.parametrize(
     ("confidence", "limits", "expected"),
     [
-        ([0.1, 0.3, 0.2, 0.9, 0.15], (1, 4), [1, 2, 3]),  # as they came; 0.2 is enough
+        ([0.1, 0.3, 0.2, 0.9, 0.15], (1, 4), [1, 2, 3]),  # in their order; 0.2 is enough
         ([0.1, 0.3, 0.2, 0.9, 0.15], (4, 5), [3, 1, 2, 4]),  # too few
         ([0.1, 0.3, 0.2, 0.9, 0.15], (1, 2), [3, 1]),  # too many
         ([0.1, 0.3, 0.2, 0.9, 0.15], (3, 3), [1, 2, 3]),  # just right

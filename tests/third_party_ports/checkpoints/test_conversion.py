@@ -1,4 +1,4 @@
-"""Conversion of published files: every layout, format and error."""
+"""Tests of the conversion of published files: every layout, format and error."""
 
 import hashlib
 from dataclasses import replace
@@ -75,7 +75,7 @@ def test_every_layout_gives_the_same_file(tmp_path, tiny_row, make, layout, pref
     np.testing.assert_array_equal(kernel, needed["layers.1.blocks.1.attn.qkv.weight"].T)
 
 
-def test_where_it_came_from_is_written_down(tmp_path, tiny_row):
+def test_the_source_is_recorded(tmp_path, tiny_row):
     checkpoint = pth(tmp_path / "tiny.pth", swin_layouts.official())
     conversion.convert_row(tiny_row, checkpoint, tmp_path / "out.safetensors")
     with safe_open(tmp_path / "out.safetensors", "np") as file:
@@ -126,13 +126,13 @@ def test_every_tensor_is_accounted_for(tmp_path):
 
 
 def test_tables_of_another_window_are_not_resized(tmp_path):
-    """The file of another window is another file; only a network that asks for it resizes, when it loads."""
+    """Conversion refuses them. Only a network that asks for it resizes them, when it loads."""
     message = refused(swin_layouts.official(), tmp_path, shapes=swin_shapes(window=4))
     assert "3 misshapen: layers.0.blocks.0.attn.relative_position_bias_table (gives (9, 1)" in message
 
 
-def test_another_networks_file_is_told_in_a_few_lines(tmp_path):
-    """What it looks like comes first, a few names of each kind follow; nothing is asked about our fields."""
+def test_another_networks_file_is_refused_in_a_few_lines(tmp_path):
+    """What it looks like comes first, then a few names of each kind. Our own fields are not mentioned."""
     tensors = {f"m{n}.weight": np.ones(3, np.float32) for n in range(500)}
     tensors |= {name: recipe.tensor(name, shape) for name, shape in RESCORE.items()}
     message = refused(tensors, tmp_path)
@@ -144,7 +144,7 @@ def test_another_networks_file_is_told_in_a_few_lines(tmp_path):
 
 @pytest.mark.parametrize("wrapper", ["state_dict", "model", None])
 def test_wrappers_that_people_use(tmp_path, wrapper):
-    """Also around a network whose published file has none."""
+    """Also for a network whose published file has none."""
     tensors = {name: recipe.tensor(name, shape) for name, shape in RESCORE.items()}
     shapes = zoo.checkpoint("dekr_rescore").shapes()
     conversion.convert(pth(tmp_path / "a.pth", tensors, wrapper), tmp_path / "a.safetensors", weights.KeyMap(), shapes)
@@ -158,7 +158,7 @@ def test_two_tensors_for_one_place(tmp_path):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_values_that_are_no_numbers(tmp_path, value):
+def test_values_that_are_not_finite(tmp_path, value):
     tensors = swin_layouts.official()
     tensors["norm.bias"][3] = value
     assert "NaN or infinite values in norm.bias" in refused(tensors, tmp_path)
@@ -197,7 +197,7 @@ def test_another_number_of_classes_is_another_file(tmp_path, tiny_row):
         conversion.convert_row(tiny_row, checkpoint, tmp_path / "a.safetensors")
 
 
-def test_an_unpublished_hash_is_remarked_upon(tmp_path, tiny_row):
+def test_an_unpublished_hash_gives_a_remark(tmp_path, tiny_row):
     checkpoint = pth(tmp_path / "a.pth", swin_layouts.official())
     done = conversion.convert_row(replace(tiny_row, sha256="00000000"), checkpoint, tmp_path / "a.safetensors")
     assert len(done.remarks) == 1
@@ -205,6 +205,6 @@ def test_an_unpublished_hash_is_remarked_upon(tmp_path, tiny_row):
 
 
 def test_the_layout_function_and_the_key_map_agree():
-    """What the layout gives is what the key map takes: nothing of it is lost on the way."""
+    """The key map takes everything that the layout returns."""
     tensors, _ = official_swin(swin_layouts.timm())
     assert {swin.KEYS.canonical(name) for name in tensors} - {None} == swin_layouts.needed().keys()

@@ -1,4 +1,4 @@
-"""Downloads from a server on this machine that cuts, forgets, changes, lies and redirects."""
+"""Tests of downloads from a local server that cuts, changes, redirects and misreports files."""
 
 import hashlib
 import socket
@@ -19,7 +19,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 @dataclass
 class Server:
-    """What it serves, and how it behaves; `cuts` are the bytes after which its next answers end."""
+    """What the server serves, and how it behaves. Its next answers end after the numbers of bytes in `cuts`."""
 
     url: str = ""
     content: bytes = CONTENT
@@ -82,7 +82,7 @@ def target(tmp_path):
 
 
 def alone(target) -> bool:
-    """The file is whole, and nothing else was left."""
+    """The file is whole, and no other file is left."""
     return target.read_bytes() == CONTENT and list(target.parent.iterdir()) == [target]
 
 
@@ -92,14 +92,14 @@ def test_a_whole_file(server, target):
     assert server.asked == [None]
 
 
-def test_a_cut_connection_is_gone_on_with(server, target):
+def test_a_cut_connection_is_resumed(server, target):
     server.cuts = [CUT, AGAIN]
     assert download.download(server.url, target, sha256=SHA256) == SHA256
     assert alone(target)
     assert server.asked == [None, f"bytes={CUT}-", f"bytes={CUT + AGAIN}-"]
 
 
-def test_the_next_run_goes_on_too(server, target):
+def test_the_next_run_resumes_too(server, target):
     server.cuts = [CUT, 0]
     with pytest.raises(DownloadError, match=r"weights\.pth: .*Run the command again"):
         download.download(server.url, target, retries=0)
@@ -120,8 +120,8 @@ def test_a_changed_file_is_not_mixed_with_the_old_one(server, target):
 
 
 @pytest.mark.parametrize(("ranges", "etag", "second"), [(False, '"one"', f"bytes={CUT}-"), (True, "", None)])
-def test_a_server_that_cannot_resume_sends_all_again(server, target, ranges, etag, second):
-    """It ignores Range; or it does not name the file's version, and then a part is not asked for."""
+def test_a_server_that_cannot_resume_sends_everything_again(server, target, ranges, etag, second):
+    """The server ignores Range, or does not name the file's version, so that no part is requested."""
     server.ranges, server.etag, server.cuts = ranges, etag, [CUT]
     assert download.download(server.url, target) == SHA256
     assert server.asked == [None, second]
@@ -134,8 +134,8 @@ def test_without_a_length(server, target):
     assert alone(target)
 
 
-def test_a_part_that_is_whole_already(server, target):
-    """Killed between the last byte and the new name."""
+def test_a_part_that_is_already_whole(server, target):
+    """The download was killed after the last byte and before the renaming."""
     target.with_name("weights.pth.part").write_bytes(CONTENT)
     target.with_name("weights.pth.part.validator").write_text(server.etag)
     assert download.download(server.url, target, sha256=SHA256) == SHA256
@@ -160,7 +160,7 @@ def test_a_finished_file_is_only_checked(server, target):
     assert alone(target)
 
 
-def test_a_wrong_hash_removes_what_came(server, target):
+def test_a_wrong_hash_removes_the_file(server, target):
     with pytest.raises(DownloadError, match=rf"weights\.pth: sha256 {SHA256}, 0123abcd expected.*again"):
         download.download(server.url, target, sha256="0123abcd")
     assert not list(target.parent.iterdir())
@@ -168,7 +168,7 @@ def test_a_wrong_hash_removes_what_came(server, target):
 
 @pytest.mark.parametrize("length", [True, False])
 def test_another_size_is_refused(server, target, length):
-    """At once where the server tells it, else when it is passed."""
+    """At once if the server states the size, else as soon as too much has come."""
     server.length = length
     with pytest.raises(DownloadError, match=r"weights\.pth: .*2000000"):
         download.download(server.url, target, size=2_000_000)
@@ -182,7 +182,7 @@ def test_no_file_may_fill_the_disk(server, target, monkeypatch):
     assert not list(target.parent.iterdir())
 
 
-def test_absent_and_busy(server, target):
+def test_missing_files_and_busy_servers(server, target):
     server.statuses = [503, 429]
     assert download.download(server.url, target) == SHA256
     target.unlink()
@@ -199,7 +199,7 @@ def test_busy_for_too_long(server, target):
         download.download(server.url, target, retries=2)
 
 
-def test_retries_are_told(server, target, capsys):
+def test_retries_are_reported(server, target, capsys):
     server.statuses = [503]
     download.download(server.url, target)
     assert "weights.pth: retrying in 1 s (503 Server Error" in capsys.readouterr().err
@@ -217,7 +217,7 @@ def test_a_closed_port_is_tried_twice(target, monkeypatch, capsys):
     assert "HTTP" not in capsys.readouterr().err
 
 
-def test_https_alone(server, target):
+def test_only_https_is_allowed(server, target):
     for url in ("http://example.org/weights.pth", "ftp://127.0.0.1/weights.pth", "file:///etc/passwd"):
         with pytest.raises(DownloadError, match="is not https"):
             download.download(url, target)

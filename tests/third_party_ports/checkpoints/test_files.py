@@ -1,4 +1,4 @@
-"""The same tensors from every format, wrappers, and files that are something else."""
+"""Tests of reading files: the same tensors from every format, wrappers, and files that hold no weights."""
 
 from pathlib import Path
 
@@ -65,7 +65,7 @@ def test_bfloat16_in_safetensors(tmp_path):
 
 @pytest.mark.parametrize("suffix", WRITERS)
 def test_wrappers(tmp_path, suffix):
-    """The first of the network's wrappers that the file has; what lies beside it is left out."""
+    """Takes the first of the network's wrappers that the file has, and nothing beside it."""
     inside = {
         f"{wrapper}.{n}": np.asarray(t + t.dtype.type(k))
         for k, wrapper in enumerate(("state_dict", "best"))
@@ -79,11 +79,11 @@ def test_wrappers(tmp_path, suffix):
     assert len(files.read(path)) == 2 * len(TENSORS) + 1
 
 
-def test_a_bare_file_of_a_network_that_may_be_wrapped(tmp_path):
+def test_a_file_without_the_networks_wrapper(tmp_path):
     assert files.read(written(tmp_path, ".pth", TENSORS), ("model",)).keys() == TENSORS.keys()
 
 
-def test_what_lies_beside_a_wrapper_of_npz_is_not_loaded(tmp_path):
+def test_arrays_beside_a_wrapper_in_npz_are_not_loaded(tmp_path):
     arrays = {"opt/target/a/kernel": np.ones((2, 3)), "opt/state/a": np.array([None]), "opt/targets": np.array([{}])}
     np.savez(tmp_path / "a.npz", **arrays)
     read = files.read(tmp_path / "a.npz", ("absent", "opt.target"))
@@ -115,7 +115,7 @@ def test_files_that_are_cut_short(tmp_path, suffix):
         refused(path, "not a readable")
 
 
-def test_what_holds_no_weights(tmp_path):
+def test_files_without_weights(tmp_path):
     refused(tmp_path / "absent.pth", "does not exist")
     refused(tmp_path, "does not exist")
     (tmp_path / "page.pth").write_text("\n<!DOCTYPE html><html>Sign in to download</html>")

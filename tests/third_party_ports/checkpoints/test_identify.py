@@ -1,4 +1,4 @@
-"""Files are identified by a few names and shapes."""
+"""Tests of identifying files by a few names and shapes."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ def empty(shape) -> np.ndarray:
 
 @pytest.mark.parametrize("row", [row for row in zoo.CHECKPOINTS.values() if row.module])
 def test_each_row_is_identified(row):
-    """Rows of one network that differ in values alone come together."""
+    """Rows of one network that differ only in values are named together."""
     tensors = {f"module.{name}": empty(shape) for name, shape in row.signature.items()}
     rows = identify.looks_like(tensors).split(" or ")
     assert row.name in rows

@@ -1,4 +1,4 @@
-"""Swin's names in timm and transformers, and what is not mistaken for them."""
+"""Tests of Swin's names in timm and transformers, and of names that only look like them."""
 
 import numpy as np
 import pytest
@@ -30,13 +30,13 @@ def test_every_layout_becomes_the_official_one(name, prefix):
         np.testing.assert_array_equal(kept[key], tensor, err_msg=key)
 
 
-def test_the_official_names_come_back_as_they_are():
+def test_official_names_do_not_change():
     tensors = swin_layouts.official()
     assert list(official_swin(tensors)[0]) == list(tensors)
 
 
 def test_the_published_names_of_one_block():
-    """As the libraries spell them, letter by letter."""
+    """Exactly as the libraries spell them."""
     four, five = swin_layouts.transformers(4), swin_layouts.transformers(5)
     assert {"swin.encoder.layers.1.blocks.0.attention.self.query.weight",
             "swin.encoder.layers.1.blocks.0.attention.self.relative_position_bias_table",
@@ -58,7 +58,7 @@ def test_an_encoder_of_another_network_is_left_alone():
 
 
 @pytest.mark.parametrize("part", ["query", "key", "value"])
-def test_triples_must_be_whole(part):
+def test_triples_must_be_complete(part):
     tensors = swin_layouts.transformers(4)
     name = f"swin.encoder.layers.0.blocks.0.attention.self.{part}.bias"
     del tensors[name]

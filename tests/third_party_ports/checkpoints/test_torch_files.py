@@ -1,4 +1,4 @@
-"""Files of real PyTorch, files written opcode by opcode, and everything that a broken or hostile file may hold."""
+"""Tests of PyTorch files: real ones, ones written opcode by opcode, broken and hostile ones."""
 
 import pickle
 import random
@@ -29,7 +29,7 @@ def text(value: str) -> bytes:
 
 
 def value(number) -> bytes:
-    """A number, or a tuple of numbers."""
+    """Returns the opcodes of a number or of a tuple of numbers."""
     return pickle.dumps(number, 2)[2:-1]
 
 
@@ -40,7 +40,7 @@ def tensor(key="0", kind="FloatStorage", numel=6, offset=0, size=(2, 3), stride=
 
 
 def entries(**items: bytes) -> bytes:
-    """The pickle of a dict."""
+    """Returns the pickle of a dict."""
     return b"\x80\x02}(" + b"".join(text(name) + item for name, item in items.items()) + b"u."
 
 
@@ -115,7 +115,7 @@ def test_other_orders_of_axes_are_kept(tmp_path):
 
 
 def test_the_writers_storages_are_aligned(tmp_path):
-    """PyTorch maps such files; a storage begins at a multiple of 64 bytes."""
+    """PyTorch can then map the file: storages begin at multiples of 64 bytes."""
     torch_zip.write(tmp_path / "a.pth", {"a": np.ones(3, np.float32), "bc": np.ones(5)})
     for tensor_ in torch_files.read(tmp_path / "a.pth").values():
         assert tensor_.ctypes.data % 64 == 0
@@ -145,8 +145,8 @@ def test_big_endian_files(tmp_path, kind):
     np.testing.assert_array_equal(torch_files.read(path)["a"].astype(int), np.arange(6).reshape(2, 3))
 
 
-def test_what_is_no_tensor_is_left_out(tmp_path):
-    """The states of generators and optimizers beside the tensors; numpy's own are never built."""
+def test_anything_but_tensors_is_left_out(tmp_path):
+    """Such as the states of generators and optimizers. NumPy objects are never built."""
     content = entries(
         numpy=value(np.random.default_rng(0).normal(size=3)),
         scalar=value(np.float64(3)),
@@ -159,7 +159,7 @@ def test_what_is_no_tensor_is_left_out(tmp_path):
     assert torch_files.read(archive(tmp_path / "a.pth", content)).keys() == {"state_dict.w"}
 
 
-def test_a_dict_that_holds_itself(tmp_path):
+def test_a_dict_that_contains_itself(tmp_path):
     content = b"\x80\x02}q\x00(" + text("again") + b"h\x00" + text("a") + tensor() + b"u."
     assert torch_files.read(archive(tmp_path / "a.pth", content)).keys() == {"a"}
 
@@ -189,8 +189,8 @@ def test_no_other_name_is_looked_up(tmp_path, monkeypatch, call, named):
     assert not (tmp_path / "CANARY").exists()
 
 
-def test_what_a_pickle_does_to_a_stand_in_ends_with_it(tmp_path):
-    """BUILD sets attributes on whatever lies on the stack, such as the defaults of a function."""
+def test_a_pickle_cannot_spoil_the_next_one(tmp_path):
+    """BUILD sets attributes of any object on the stack, such as the defaults of a function."""
     state = b"N}(" + text("__defaults__") + value((1, 2, 3, 4, 5)) + b"u\x86b"
     evil = entries(a=b"ctorch._utils\n_rebuild_tensor_v2\n" + state, b=b"ccollections\nOrderedDict\n)R" + state)
     torch_files.read(archive(tmp_path / "evil.pth", evil))
@@ -224,7 +224,7 @@ def test_views_and_storages_that_do_not_fit(tmp_path, fields, word):
     refused(archive(tmp_path / "a.pth", entries(a=tensor(**fields))), word)
 
 
-def test_an_impossible_place_in_the_memory_of_a_pickle(tmp_path):
+def test_an_impossible_memo_index(tmp_path):
     """The unpickler would reserve 64 GB."""
     put = b"r" + struct.pack("<I", 2**32 - 1)
     refused(archive(tmp_path / "a.pth", entries(a=tensor() + put)), "impossible number")
@@ -245,7 +245,7 @@ def test_zips_that_pytorch_did_not_write(tmp_path):
 
 
 def test_an_entry_of_impossible_size(tmp_path):
-    """The directory says that an entry has 4 GB: nothing of that size is asked for."""
+    """The directory says that an entry has 4 GB. So much memory is never requested."""
     archive(tmp_path / "a.pth", entries(a=tensor()))
     content = bytearray((tmp_path / "a.pth").read_bytes())
     place = content.rindex(b"net/data/0") - 46  # its record in the directory
@@ -264,8 +264,8 @@ def test_files_that_are_cut_short(tmp_path, file):
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.integers(0, len(PLAIN) - 1), byte=st.integers(0, 255))
-def test_a_damaged_byte_is_seen_or_harmless(tmp_path, place, byte):
-    """The checksums guard the numbers; no damage raises anything but WeightsError."""
+def test_a_damaged_byte_is_detected_or_harmless(tmp_path, place, byte):
+    """Checksums protect the numbers, and damage raises nothing but WeightsError."""
     damaged = bytearray(PLAIN)
     damaged[place] = byte
     (tmp_path / "a.pth").write_bytes(damaged)
@@ -287,15 +287,15 @@ def test_old_streams_are_checked(tmp_path):
     refused(tmp_path / "a.pth", "holds 47 numbers and should hold 48")
 
 
-def test_what_is_no_file_of_pytorch(tmp_path):
+def test_files_that_pytorch_did_not_write(tmp_path):
     refused(tmp_path / "absent.pth", "does not exist")
     for content in (b"", b"PK\x03\x04", bytes(range(7, 107)), b"\x80\x02}."):
         (tmp_path / "a.pth").write_bytes(content)
         refused(tmp_path / "a.pth", "not a readable PyTorch file")
 
 
-def test_other_pickles_are_called_so(tmp_path):
-    """Nothing is wrong with the download: it has to be saved in another way."""
+def test_other_pickles_have_their_own_message(tmp_path):
+    """The download is fine, but has to be saved in another way."""
     for protocol in (0, 1, 2, 5):
         (tmp_path / "a.pth").write_bytes(pickle.dumps({"a": [1.0]}, protocol))
         refused(tmp_path / "a.pth", "a pickle that torch.save did not write")

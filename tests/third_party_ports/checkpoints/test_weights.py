@@ -1,4 +1,4 @@
-"""Official checkpoints into our variables: names, axis orders, tables of another window, and every complaint."""
+"""Tests of loading official checkpoints: names, axis orders, tables of another window, every error."""
 
 import re
 from functools import partial
@@ -27,7 +27,7 @@ def both(name: str, weight: tuple[int, ...], bias: tuple[int, ...]) -> dict[str,
 
 
 def official_swin(window: int = 2) -> dict[str, np.ndarray]:
-    """A checkpoint of width 4, two stages of one block, one head and 8 px images, as the original would write it."""
+    """A checkpoint as the original writes it: width 4, two stages of one block, one head, 8 px images."""
     tensors = both("patch_embed.proj", (4, 3, 2, 2), (4,)) | both("patch_embed.norm", (4,), (4,))
     for s, c in enumerate((4, 8)):
         block = f"layers.{s}.blocks.0"
@@ -48,7 +48,7 @@ def swin_shapes(window: int = 2):
 
 
 def official_resnet() -> dict[str, np.ndarray]:
-    """A checkpoint of width 2 and one block, 7x7 stem, as torchvision would write it."""
+    """A checkpoint as torchvision writes it: width 2, one block, 7x7 stem."""
 
     def norm(name: str, c: int) -> dict[str, np.ndarray]:
         rest = {"running_mean": numbers(c), "running_var": numbers(c), "num_batches_tracked": np.array(3)}
@@ -85,7 +85,7 @@ def test_swin_names_and_axes():
 
 @pytest.mark.parametrize("counters", [True, False])
 def test_resnet_names_and_axes(counters):
-    """With and without the counters that old files lack; 1x1 kernels become matrices, statistics batch_stats."""
+    """With the counters, and without them as in old files. 1x1 kernels become matrices, statistics batch_stats."""
     tensors = {name: value for name, value in official_resnet().items() if counters or "num_batches" not in name}
     variables = weights.from_state_dict(resnet.KEYS, tensors, resnet_shapes())
     assert jax.tree.map(np.shape, variables) == jax.tree.map(lambda leaf: leaf.shape, resnet_shapes())
@@ -100,14 +100,14 @@ def test_resnet_names_and_axes(counters):
 
 
 def test_module_prefix_and_other_dtypes():
-    """Files of wrapped or halved networks load too, as float32."""
+    """Files of wrapped and of half precision networks load too, as float32."""
     tensors = {f"module.{name}": value.astype(np.float16) for name, value in official_swin().items()}
     variables = weights.from_state_dict(swin.KEYS, tensors, swin_shapes())
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {np.dtype("float32")}
 
 
 def test_files_in_our_own_axis_order():
-    """Axes of length 1 may be more, fewer or elsewhere; nothing is transposed, whatever would fit then."""
+    """Axes of length 1 may be added, missing or elsewhere. Nothing is transposed, even if it would then fit."""
     shapes = {
         "dense": {"kernel": (3, 2), "bias": (2,)},
         "pointwise": {"kernel": (3, 2)},
@@ -170,8 +170,8 @@ def test_many_names_are_counted():
 
 
 @pytest.mark.parametrize("row", [row for row in zoo.CHECKPOINTS.values() if row.module], ids=lambda row: row.name)
-def test_missing_tensors_have_names_that_the_network_takes(row):
-    """Each leaf's name leads back to it; a number in place of * does for parallel branches."""
+def test_missing_tensors_are_named_as_the_key_map_reads_them(row):
+    """Each leaf's name leads back to it, with a number in place of * for parallel branches."""
     keys, leaves = row.key_map(), flatten_dict(row.shapes())
     for path in leaves:
         name = weights._published(path, keys)
@@ -216,7 +216,7 @@ def test_tables_of_another_window_are_resized():
     np.testing.assert_array_equal(second, tensors[f"layers.1.blocks.0.attn.{weights.TABLE}"])
 
 
-def test_a_table_of_other_heads_is_misshapen():
+def test_a_table_of_other_heads_has_a_wrong_shape():
     tensors = official_swin() | {f"layers.0.blocks.0.attn.{weights.TABLE}": numbers(25, 2)}
     with pytest.raises(weights.WeightsError, match=r"1 misshapen: layers\.0\.blocks\.0\.attn"):
         weights.from_state_dict(swin.KEYS, tensors, swin_shapes())

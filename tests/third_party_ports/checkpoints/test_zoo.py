@@ -1,4 +1,4 @@
-"""The rows against the fixtures' manifests and the published counts."""
+"""Tests of the zoo's rows against the fixtures' manifests and the published numbers of parameters."""
 
 import json
 import re
@@ -25,7 +25,7 @@ def test_names():
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_each_row_is_whole(row):
+def test_each_row_is_complete(row):
     for text in (row.file, row.licence, row.preprocessing, row.size):
         assert text
     for link in (row.page, row.url or row.page):
@@ -45,8 +45,8 @@ def test_each_row_is_whole(row):
 
 
 @pytest.mark.parametrize("name", FIXTURES)
-def test_signatures_are_of_the_original(name):
-    """Names and shapes that the original network's own state dict has, wrapper included."""
+def test_signatures_are_those_of_the_original(name):
+    """The original network's state dict has these names and shapes, and this wrapper."""
     manifest = json.loads((GOLDEN / FIXTURES[name] / "manifest.json").read_text())
     wrapper, prefix = manifest.get("wrapper"), manifest.get("prefix", "module.")
     official = {key.removeprefix(prefix).replace("/", "."): tuple(shape) for key, shape, _ in manifest["tensors"]}
@@ -75,6 +75,6 @@ def test_the_networks_have_the_published_size(name, numbers):
 
 
 def test_fields_can_be_replaced():
-    """Tiny networks for tests and random weights."""
+    """This makes the tiny networks for tests and random weights."""
     assert zoo.checkpoint("dekr_w48").network(width=4).width == 4
     assert zoo.checkpoint("swin_base_384_22k").network(depths=(1,)).window == 12

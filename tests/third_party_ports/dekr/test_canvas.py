@@ -1,4 +1,4 @@
-"""DEKR's canvas: sizes, the map and its inverse, sampling against a slow reference, what is refused."""
+"""Tests of DEKR's canvas: sizes, the map and its inverse, sampling against a slow reference, what is refused."""
 
 import subprocess
 import sys
@@ -60,7 +60,7 @@ def test_the_photo_fills_its_canvas_but_for_narrow_bands(height, width, side, sc
 
 
 def slowly(image: np.ndarray, geometry: Geometry, scale: float) -> np.ndarray:
-    """The map inverted and sampled pixel by pixel."""
+    """Inverts the map and samples pixel by pixel."""
     (rows, columns), (cx, cy), k = geometry.canvas(scale), geometry.centre, geometry.factor(scale)
     height, width, _ = image.shape
     result = np.zeros((rows, columns, 3))
@@ -99,7 +99,7 @@ def test_bands_are_black():
 
 @given(st.integers(30, 120), st.integers(30, 120), st.sampled_from([0.5, 1.0, 2.0]))
 def test_canvas_pixels_show_what_lies_at_their_place_in_the_photo(height, width, scale):
-    """A ramp in x and one in y tell each pixel's position."""
+    """A ramp in x and one in y show each pixel's position."""
     y, x = np.mgrid[:height, :width]
     image = np.stack([2 * x, 2 * y, x + y], axis=-1).astype(np.uint8)
     ours, geometry = canvas(image, 64, scale)
@@ -110,7 +110,7 @@ def test_canvas_pixels_show_what_lies_at_their_place_in_the_photo(height, width,
     assert np.abs(ours[within][:, :2] - 2 * place[within]).max() < 0.501
 
 
-def test_too_long_a_photo_is_named():
+def test_a_photo_that_is_too_long_is_refused():
     strip = np.zeros((10, 41, 3), np.uint8)
     with pytest.raises(AspectError, match="41 x 10 px is longer than 4:1"):
         canvas(strip, 64)
@@ -118,7 +118,7 @@ def test_too_long_a_photo_is_named():
     assert canvas(strip[:, :40], 64)[0].shape == (64, 256, 3)
 
 
-def test_scales_that_the_network_cannot_take():
+def test_scales_that_do_not_fit_the_network():
     with pytest.raises(ValueError, match=r"scale 0\.7 .* gives 44 x 44.*multiples of 32"):
         canvas(np.zeros((64, 64, 3), np.uint8), 64, 0.7)
 
@@ -126,12 +126,12 @@ def test_scales_that_the_network_cannot_take():
 @pytest.mark.parametrize(
     "image", [np.zeros((8, 8, 3), np.float32), np.zeros((8, 8), np.uint8), np.zeros((0, 8, 3), np.uint8)]
 )
-def test_what_is_no_photo(image):
+def test_arrays_that_are_not_photos(image):
     with pytest.raises(ValueError, match=r"uint8 \[H, W, 3\]"):
         canvas(image, 64)
 
 
-def test_reading_processes_load_numpy_alone():
+def test_importing_it_loads_only_numpy():
     program = """
 import sys
 import third_party_ports.dekr.canvas

@@ -1,4 +1,4 @@
-"""HRNet: the exchange between resolutions against a slow one in NumPy, the loop over modules, sizes, precision."""
+"""Tests of HRNet: the exchange between resolutions against slow NumPy, the loop over modules, sizes, precision."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ TINY = {"width": 4, "modules": (2,), "blocks": 1, "stem": 2}
 
 
 def test_exchange_against_a_slow_one():
-    """Without blocks an exchange is its fuse layers: nearest upsampling, chains of stride 2 whose last has no ReLU."""
+    """Without blocks, an exchange is its fuse layers: nearest upsampling, chains of stride 2 without a last ReLU."""
     rng = np.random.default_rng(1)
     branches = [rng.normal(size=(2, 8 // 2**i, 16 // 2**i, 3 * 2**i)).astype(np.float32) for i in range(3)]
     exchange = Exchange(0, jnp.float32)
@@ -49,7 +49,7 @@ def test_basic_block_against_a_slow_one():
 
 
 def test_the_loop_is_the_modules_in_a_row():
-    """A stage's modules in the order of their numbers, each with its own parameters."""
+    """A stage's modules run in the order of their numbers, each with its own parameters."""
     network = HRNet(**TINY)
     variables = filled(network, images(1))
     branches, out = jax.jit(network.apply)(variables, images(1))

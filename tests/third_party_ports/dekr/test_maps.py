@@ -1,4 +1,4 @@
-"""DEKR's maps: flip average, poses, upsampling and centre peaks, against the definitions spelled out slowly."""
+"""Tests of DEKR's maps: flip average, poses, upsampling and centre peaks, against slow definitions."""
 
 import numpy as np
 import pytest
@@ -49,7 +49,7 @@ def test_poses_at_a_few_positions():
 
 
 def enlarged(values: np.ndarray, size: int) -> np.ndarray:
-    """One axis as defined: linear to size - f + 1 samples with the corners aligned, then the last f - 1 times more."""
+    """One axis: linear to size - f + 1 samples with aligned corners, then the last one f - 1 times more."""
     f = size // len(values)
     places = np.linspace(0, len(values) - 1, size - f + 1)
     return np.append(np.interp(places, np.arange(len(values)), values), [values[-1]] * (f - 1))
@@ -76,7 +76,7 @@ def test_a_map_of_one_pixel():
     np.testing.assert_array_equal(ours, np.full((4, 8, 1), 3))
 
 
-def test_a_map_is_not_made_smaller():
+def test_a_map_is_never_made_smaller():
     with pytest.raises(ValueError, match="test scales"):
         maps.whole_mean_heat([draw(3, 5, 1)], (4, 4), np.arange(1))
 
@@ -89,7 +89,7 @@ def test_scales_are_averaged():
 
 
 def test_keypoint_heat_is_the_whole_map_looked_up():
-    """The pixel that holds the point (floor), the border's for a point outside."""
+    """The pixel that holds the point (floor), or the nearest border pixel."""
     heats = [draw(H, W, 18), draw(2 * H, 2 * W, 18, seed=1)]
     size = 4 * H, 4 * W
     whole = maps.whole_mean_heat(heats, size, np.arange(18))

@@ -1,4 +1,4 @@
-"""DEKR: the adaptive block against a slow one in NumPy, the mirrored canvas, names, batches, precision."""
+"""Tests of DEKR: the adaptive block against a slow one in NumPy, the mirrored canvas, names, batches, precision."""
 
 import json
 
@@ -25,7 +25,7 @@ def tiny():
 
 
 def slow_block(x: np.ndarray, variables: dict) -> tuple[np.ndarray, np.ndarray]:
-    """The block's output and its taps' displacements, neighbour by neighbour."""
+    """Returns the block's output and its taps' displacements, neighbour by neighbour."""
     params = variables["params"]
     matrix, translation = (
         slow_conv(x, params[name]["kernel"], 1) + params[name]["bias"]
@@ -91,8 +91,8 @@ def test_samples_fade_out_at_the_border():
     np.testing.assert_allclose(sample(x, rows, columns)[0, 0, :, 0], list(cases.values()), atol=1e-5)
 
 
-def test_a_position_that_is_no_number_gives_no_number():
-    """It must neither read outside the memory nor look like an answer."""
+def test_a_position_that_is_nan_gives_nan():
+    """It must not read outside the memory, and must not look like a result."""
     positions = np.full((1, 1, 1), np.nan, np.float32)
     assert np.isnan(sample(np.ones((1, 2, 3, 4), np.float32), positions, positions)).all()
 
@@ -112,7 +112,7 @@ def test_an_image_does_not_depend_on_its_batch(tiny):
 
 
 def test_each_keypoint_has_its_own_channels(tiny):
-    """Two offset channels, x and y, of keypoint 0, then of keypoint 1, and so on; each from its own slice."""
+    """Two offset channels, x and y, of keypoint 0, then of keypoint 1, and so on, each from its own channels."""
     _, apply, variables = tiny
     offset = apply(variables, images(2))[1]
     changed = jax.tree.map(np.array, variables)
@@ -126,7 +126,7 @@ def test_each_keypoint_has_its_own_channels(tiny):
 
 
 def official(variables: dict) -> dict[str, np.ndarray]:
-    """The tensors of an official file that must give `variables`."""
+    """Returns the tensors of the official file for `variables`."""
     tensors = {}
 
     def put(path, leaf):
@@ -160,7 +160,7 @@ def _dotted(name: str) -> str:
 
 
 def test_official_names(tiny):
-    """Twelve keypoints: number 10 comes after 2, whatever the order of the file; `module.` of a training file."""
+    """With twelve keypoints, 10 comes after 2, whatever the file's order. Training files begin names with `module.`."""
     network, _, variables = tiny
     tensors = official(variables)
     assert {
@@ -178,7 +178,7 @@ def test_official_names(tiny):
 
 
 def test_parity_for_other_sizes_seeds_and_batches(tiny, tmp_path):
-    """A fixture with two images in its batch, answered by the network itself; and one wrong value is seen."""
+    """A batch of two images, with the network's own answers. One wrong value is seen."""
     network, apply, variables = tiny
     tensors = official(variables)
     computed = [name for name in tensors if name.endswith("regular_matrix")]
@@ -205,7 +205,7 @@ def test_parity_for_other_sizes_seeds_and_batches(tiny, tmp_path):
 
 
 def test_another_number_of_keypoints_is_refused(tiny):
-    """As CrowdPose's files have."""
+    """CrowdPose's files have one."""
     _, _, variables = tiny
     other = DEKR(**(TINY | {"keypoints": 11}))
     shapes = jax.eval_shape(other.init, jax.random.key(0), images(1))
@@ -213,7 +213,7 @@ def test_another_number_of_keypoints_is_refused(tiny):
         weights.from_state_dict(KEYS, official(variables), shapes)
 
 
-def test_sides_that_are_no_multiples():
+def test_sides_that_are_not_multiples():
     with pytest.raises(ValueError, match=r"64 x 40 px.* multiples of 32 px"):
         jax.eval_shape(DEKR().init, jax.random.key(0), images(1, 64, 40))
 
@@ -224,7 +224,7 @@ def test_mirrored_by_hand():
 
 
 def test_the_mirrored_canvas_lies_on_the_same_pixels():
-    """A network of stride 4 whose kernels are symmetric sees the same, mirrored, apart from what the borders reach."""
+    """A network of stride 4 with symmetric kernels gives the mirrored result, except near the borders."""
     network = DEKR(**(TINY | {"modules": (), "keypoints": 1}))
     x = images(1, 16, 128)
     variables = filled(network, x)

@@ -1,4 +1,4 @@
-"""DEKR's pose NMS: the cases that the original was asked, and its rule spelled out."""
+"""Tests of DEKR's pose NMS: cases that the original has answered, and its rule in plain loops."""
 
 import numpy as np
 import pytest
@@ -43,13 +43,13 @@ def test_cases_of_the_original(poses, heat, kept):
     assert keep(neighbours(np.stack(poses), 0.05, 8), np.float32(heat), 30) == kept
 
 
-def test_the_threshold_comes_from_the_extent_of_the_pose_that_asks():
+def test_the_threshold_comes_from_the_asking_poses_extent():
     near = neighbours(np.stack([G, moved(9, 5.1)]), 0.05, 8)
     assert near.tolist() == [[True, False], [True, True]]
 
 
 def test_the_reach_is_a_share_of_the_diagonal():
-    """A share of 0.05 reaches less than 5, one of 0.15 reaches 15: of the diagonal, not of the area or a side."""
+    """0.05 reaches less than 5, and 0.15 reaches 15: shares of the diagonal, not of the area or a side."""
     for d, near in ((4.9, (True, True)), (5.0, (False, True)), (14.9, (False, True)), (15.1, (False, False))):
         ours = tuple(bool(neighbours(np.stack([G, shifted(d)]), share, 8)[0, 1]) for share in (0.05, 0.15))
         assert ours == near, d
@@ -80,7 +80,7 @@ def test_equal_heat_keeps_the_first():
     assert keep(np.ones((3, 3), bool), np.float32([0.5, 0.7, 0.7]), 30) == [1]
 
 
-def test_of_too_many_the_hottest_stay_descending():
+def test_of_too_many_the_hottest_stay_in_descending_order():
     heat = np.random.default_rng(0).permutation(40) / 40
     kept = keep(np.eye(40, dtype=bool), heat, 30)
     assert heat[kept].tolist() == sorted(heat)[::-1][:30]
@@ -91,7 +91,7 @@ def test_of_too_many_the_hottest_stay_descending():
     st.lists(st.lists(st.booleans(), min_size=n, max_size=n), min_size=n, max_size=n),
     st.lists(st.integers(0, 3), min_size=n, max_size=n),
 )))  # fmt: skip
-def test_the_rule_spelled_out(drawn):
+def test_equals_the_rule_in_plain_loops(drawn):
     near, heat = drawn
     gone, kept = set(), []
     for i, row in enumerate(near):

@@ -1,4 +1,4 @@
-"""DEKR's maps to people: drawn people are found where they are; scores, caps, what is stored, what is refused."""
+"""Tests of finding people in DEKR's maps: where they are drawn, scores, limits, what is stored or refused."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ LEFT, RIGHT = BODY + np.array([35, 45]), BODY + np.array([95, 40])
 
 
 def drawn(people, scale: float = 1.0, *, height: float = 0.9, mirrored: bool = False, spread: float = 2.5):
-    """What a perfect network says of people (17 points each, pixels of the photo): heat and offset of one canvas."""
+    """Returns a perfect network's heat and offset on one canvas for people (17 points each, in the photo's pixels)."""
     rows, columns = (side // 4 for side in GEOMETRY.canvas(scale))
     y, x = np.mgrid[:rows, :columns].astype(np.float64)
     heat, offset = np.zeros((rows, columns, 18)), np.zeros((rows, columns, 17, 2))
@@ -54,7 +54,7 @@ def test_drawn_people_are_found_where_they_are(scales, flip, match_hmp):
         assert box[0] < keypoints[:, 0].min() and box[3] > keypoints[:, 1].max()
 
 
-def test_nobody():
+def test_a_photo_without_people():
     empty = (np.zeros((32, 48, 18), np.float16), np.zeros((32, 48, 34), np.float16), None, None)
     assert poses.people({1: empty}, GEOMETRY) == []
     faint = outputs([LEFT], height=0.3)  # 0.3 * 0.3 at best
@@ -62,7 +62,7 @@ def test_nobody():
     assert len(poses.people({1: faint}, GEOMETRY, PoseSettings(person_score=0.05))) == 1
 
 
-def test_a_centre_lies_above_its_threshold():
+def test_a_centre_must_be_above_the_threshold():
     heat = np.zeros((32, 48, 18), np.float32)
     heat[4, 4, 17], heat[20, 20, 17] = 0.5, 0.25
     found = [candidates({1: heat}, centre_threshold=threshold).counts for threshold in (0.2, 0.25, 0.5)]
@@ -188,7 +188,7 @@ def test_a_keypoint_outside_the_photo_gets_no_score():
 
 
 def test_a_person_needs_three_visible_keypoints():
-    """A score of just the threshold is not above it."""
+    """A score equal to the threshold is not above it."""
     keypoints = found_at(LEFT, keypoint=0.05)
     keypoints[0, [3, 5], 2] = 0.06
     assert store(keypoints, [0.5]) == []

@@ -1,4 +1,4 @@
-"""DEKR's refinement: what moves to a peak, Gaussian fits in whole and cut windows, with the original's defect too."""
+"""Tests of DEKR's refinement: moves to peaks, Gaussian fits in whole and cut windows, the original's defect."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def gaussian(x: float, y: float, shape=(40, 40), height: float = 0.8, sigma: flo
     ("peak", "start", "defect"), [((3.3, 17.6), (18, 3), (6.038, 15.893)), ((20.3, 2.2), (2, 20), (18.171, 2.983))]
 )
 def test_a_window_that_the_border_cuts(peak, start, defect):
-    """The numbers of the original, and the true place."""
+    """The original's numbers, and the true position."""
     plane = gaussian(*peak)
     np.testing.assert_allclose(fitted(plane, *start, 6, 2.0, "original_defect"), defect, atol=2e-3)
     np.testing.assert_allclose(fitted(plane, *start, 6, 2.0, "correct"), peak, atol=1e-4)
@@ -23,7 +23,7 @@ def test_a_window_that_the_border_cuts(peak, start, defect):
 
 @pytest.mark.parametrize("grid", ["correct", "original_defect"])
 @pytest.mark.parametrize("peak", [(20.3, 17.6), (2.7, 3.2)])
-def test_a_square_window_knows_no_defect(grid, peak):
+def test_the_defect_does_not_show_in_a_square_window(grid, peak):
     start = round(peak[1]), round(peak[0])
     np.testing.assert_allclose(fitted(gaussian(*peak), *start, 6, 2.0, grid), peak, atol=1e-4)
 
@@ -33,9 +33,9 @@ def test_a_start_outside_the_map_is_taken_at_its_border():
     np.testing.assert_allclose(ours, (38.6, 20.0), atol=1e-4)
 
 
-def test_a_fit_that_fails_is_none():
+def test_a_failed_fit_gives_none():
     assert fitted(np.ones((1, 3), np.float32), 0, 1, 6, 2.0, "correct") is None  # four numbers from three values
-    plane = -np.hypot(*np.mgrid[:13, :13]).astype(np.float32)  # falls without end: the fit runs away
+    plane = -np.hypot(*np.mgrid[:13, :13]).astype(np.float32)  # it falls without end, so the fit diverges
     assert fitted(plane, 6, 6, 6, 2.0, "correct") is None
 
 
@@ -44,11 +44,11 @@ def test_points_move_to_the_nearest_near_peak():
     plane[10, 10], plane[10, 50], plane[90, 180] = 0.2, 0.9, 0.5
     points = np.float32([(15, 10), (40, 12), (30, 10), (180, 15), (180, 15.5)])
     ours = absorbed(points, plane, 3, 75)
-    # Of equally near peaks the higher; 75 px away is not near.
+    # Of equally near peaks, the higher one. 75 px away is not near.
     assert ours.tolist() == [[10, 10], [50, 10], [50, 10], [180, 15], [180, 90]]
 
 
-def test_only_the_highest_peaks_draw():
+def test_only_the_highest_peaks_count():
     plane = np.zeros((20, 20), np.float32)
     plane[10, 4], plane[10, 14] = 0.2, 0.9
     assert absorbed(np.float32([(5, 10)]), plane, 1, 75).tolist() == [[14, 10]]

@@ -1,4 +1,4 @@
-"""BatchNorm: statistics over the real images of all devices."""
+"""Tests of BatchNorm's statistics over the real images of all devices."""
 
 import os
 import subprocess
@@ -38,8 +38,8 @@ def test_statistics_of_the_real_images():
     np.testing.assert_allclose(moved["var"], 0.9 * np.array([2.0, 3.0]) + 0.1 * var, rtol=1e-5)
 
 
-def test_an_empty_slot_cannot_be_seen():
-    """Whatever lies in a masked slot, even what is not a number, the real images' results are the same."""
+def test_an_empty_slot_changes_nothing():
+    """Whatever is in a masked slot, even NaN, the real images' results are the same."""
     x, mask = values(), np.array([True, False, True, True, True])
     y, moved = train(x, mask)
     x[1] = np.nan
@@ -48,11 +48,11 @@ def test_an_empty_slot_cannot_be_seen():
     jax.tree.map(np.testing.assert_array_equal, moved, moved_nan)
 
 
-def test_no_mask_is_all_real():
+def test_without_a_mask_all_images_are_real():
     np.testing.assert_array_equal(train(values(), None)[0], train(values(), np.ones(5, bool))[0])
 
 
-def test_no_real_image_leaves_the_running_statistics():
+def test_without_a_real_image_the_running_statistics_stay():
     y, moved = train(values(), np.zeros(5, bool))
     assert np.isfinite(y).all()
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), moved, VARIABLES["batch_stats"])

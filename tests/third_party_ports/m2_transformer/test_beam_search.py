@@ -1,4 +1,4 @@
-"""Beam search and greedy decoding against a slow search over lists, on random tables and on a tiny network."""
+"""Tests of beam search and greedy decoding against a slow search, on random tables and on a tiny network."""
 
 from functools import partial
 
@@ -17,7 +17,7 @@ BOS = 2
 
 
 def code(word, before):
-    """A row of the table for everything said so far: a beam that lost its history answers from a wrong row."""
+    """Returns a row of the table that depends on all words so far, so that a beam with a wrong history is seen."""
     return (before * 7 + word + 1) % CODES
 
 
@@ -85,7 +85,7 @@ tables = st.builds(
 @settings(max_examples=150, deadline=None)
 @given(tables, st.integers(0, WORDS - 1))
 def test_equals_a_slow_search(tables, eos):
-    """Coarse grids are full of ties; spreads of hundreds pass the score that bars the continuations of the finished."""
+    """Coarse grids make many ties. Spreads of hundreds reach the score that bars words after a finished caption."""
     beams = jax.tree.map(np.asarray, found(tables, eos))
     for n in range(IMAGES):
         expected = slow_search(table_logprobs(tables[n]), BEAMS, STEPS, eos)
@@ -96,7 +96,7 @@ def test_equals_a_slow_search(tables, eos):
 
 @settings(max_examples=50, deadline=None)
 @given(tables, st.integers(0, WORDS - 1))
-def test_greedy_goes_on_after_eos(tables, eos):
+def test_greedy_continues_after_eos(tables, eos):
     tokens, logprobs = map(np.asarray, first_found(tables, eos))
     for n in range(IMAGES):
         words, costs = [], []
@@ -114,8 +114,8 @@ def test_ties_go_to_the_lower_beam_then_the_lower_word():
 
 
 def test_a_finished_beam_waits_and_is_pushed_out():
-    """By hand. Words: 0, the end 1, 2. The end after `bos` (-1) is first beaten by 2, 2 (-0.5) and, once that has
-    ended dearly, leads again."""
+    """Worked out by hand. Word 1 ends a caption. After two steps, 2, 2 (-0.5) beats the end after `bos` (-1), until it
+    ends at a high cost."""
     table = np.full((1, 4, 3), -50, np.float32)
     table[0, 0] = [-9, -1, -0.25]
     table[0, 1] = [-9, -9, -0.25]
@@ -140,7 +140,7 @@ def test_more_beams_than_words():
 
 
 def test_captions_of_a_network():
-    """Cached steps inside the search equal whole-sequence passes over each hypothesis, image by image."""
+    """The search's cached steps equal passes over each whole hypothesis, image by image."""
     network = M2Transformer(9, 16, 4, 2, 3, 24, 8, eos=8, mask_padding=True)
     regions, valid = np.random.default_rng(3).uniform(0, 2, (2, 4, 6)).astype(np.float32), np.array([2, 4])
     shapes = jax.eval_shape(network.init, jax.random.key(0), regions, None, valid)

@@ -1,4 +1,4 @@
-"""M2 Transformer: against a plain float64 reading of the paper, cached steps, padding, the caption vector, its keys."""
+"""Tests of M2 Transformer: plain float64 formulas, cached steps, padding, the caption vector, names of weights."""
 
 from dataclasses import replace
 from functools import partial
@@ -19,7 +19,7 @@ WORDS = np.array([[2, 4, 7, PAD, 9, 3, PAD], [2, 10, 10, 0, 5, 6, 7]])
 
 
 def official_shapes(net: M2Transformer) -> dict[str, tuple[int, ...]]:
-    """The published file's keys, as its authors named them."""
+    """Returns the published file's keys."""
     shapes, d = {}, net.width
 
     def linear(name, outputs, inputs):
@@ -74,7 +74,7 @@ decode = jax.jit(partial(TINY.apply, method="decode"))
 
 
 class Plain:
-    """The forward pass of one image and one sequence in float64, formula by formula."""
+    """Runs one image and one sequence in float64, formula by formula."""
 
     def __init__(self, tensors, net):
         self.t = {name: tensor.astype(np.float64) for name, tensor in tensors.items()}
@@ -110,7 +110,7 @@ class Plain:
         return self.norm(f"{name}.layer_norm", x + y)
 
     def encode(self, regions, masked=()):
-        """`masked`: rows that no query sees. The projection, then each level."""
+        """Returns the projection, then each level. No query sees the rows in `masked`."""
         x = self.norm("encoder.layer_norm", np.maximum(self.linear("encoder.fc", regions.astype(np.float64)), 0))
         steps = [x]
         hidden = [(q, k) for q in range(len(x)) for k in masked]
@@ -120,7 +120,7 @@ class Plain:
         return steps
 
     def decode(self, words, levels, masked=()):
-        """The output of each layer, then the log-probabilities."""
+        """Returns the output of each layer, then the log-probabilities."""
         x = self.t["decoder.word_emb.weight"][words] + self.t["decoder.pos_emb.weight"][1 : len(words) + 1]
         real = (words != self.net.pad)[:, None]
         unseen = [(q, k) for q in range(len(words)) for k in range(len(words)) if k > q or not real[k]]
@@ -142,8 +142,8 @@ class Plain:
 
 
 @pytest.mark.parametrize("masking", [False, True])
-def test_equals_a_plain_reading_of_the_formulas(masking):
-    """Zero rows and pads included; masked zero rows are hidden from regions and words alike."""
+def test_equals_the_plain_formulas(masking):
+    """Also with zero rows and pads. Neither regions nor words see masked zero rows."""
     apply = masked if masking else whole
     levels, logprobs, out = apply(VARIABLES, REGIONS, WORDS, VALID)
     plain = Plain(official(), TINY)
@@ -165,18 +165,18 @@ def test_masked_rows_equal_a_run_without_them():
     alone = np.array(plain.encode(REGIONS[0, :3])[1:])
     np.testing.assert_allclose(levels[0, :, :3], alone, rtol=1e-4, atol=2e-5)
     np.testing.assert_allclose(logprobs[0], plain.decode(WORDS[0], alone)[-1], rtol=1e-4, atol=2e-5)
-    seen = encode(VARIABLES, REGIONS)  # without the mask zero rows count
+    seen = encode(VARIABLES, REGIONS)  # without the mask, zero rows count
     assert np.abs(seen[0, :, :3] - alone).max() > 0.05
 
 
 def test_step_by_step_equals_the_whole_sequence():
-    """With two rows an image, side by side: each reads its own words and its own image."""
+    """With two rows per image: each reads its own words and its own image."""
     levels = encode(VARIABLES, REGIONS)
     words = np.stack([WORDS, WORDS[::-1]], 1)  # [B, 2, T]
     expected = np.stack([decode(VARIABLES, words[:, k], levels) for k in range(2)], 1).reshape(4, 7, -1)
     context = jax.jit(partial(TINY.apply, method="context"))(VARIABLES, levels)
     step = jax.jit(partial(TINY.apply, method="step"))
-    cache = TINY.empty_cache(4, 8)  # room to spare
+    cache = TINY.empty_cache(4, 8)  # with room for more words
     for t in range(7):
         logprobs, cache = step(VARIABLES, words.reshape(4, 7)[:, t], t, cache, context)
         np.testing.assert_allclose(logprobs, expected[:, t], rtol=1e-4, atol=1e-5)
@@ -210,7 +210,7 @@ def test_pads_are_uniform_and_unseen_and_no_word_sees_later_ones():
 
 
 def test_the_caption_vector_by_hand():
-    """The mean of the first rows of the last level, at length 1; without regions there is none."""
+    """The mean of the first rows of the last level, as a unit vector; zeros without regions."""
     levels = np.zeros((3, 2, 3, 2), np.float32)
     levels[:, 0] = 9
     levels[:, 1] = [[6, 0], [0, 8], [50, 50]]
@@ -231,7 +231,7 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_float32_parameters():
     assert np.linalg.norm(logprobs - full[1]) < 0.05 * np.linalg.norm(full[1])
 
 
-def test_what_decoding_left_in_the_file_is_ignored_and_anything_else_refused():
+def test_remains_of_decoding_are_ignored_and_other_tensors_refused():
     state = {"decoder.running_mask_self_attention": np.zeros((1, 1, 0), np.uint8), "decoder.running_seq": np.zeros(1)}
     for i in range(2):
         for part in ("keys", "values"):
@@ -256,7 +256,7 @@ def test_sizes_that_do_not_fit():
 
 
 def test_an_empty_region_that_would_be_masked():
-    """LN(relu(b)) of (3, 0, 0, 1) sums to 0 without a shift; the shift of a trained norm is another number."""
+    """LN(relu(b)) of (3, 0, 0, 1) sums to 0 without a shift. A trained norm has a shift."""
     bias, scale = np.float32([3, -1, 0, 1]), np.ones(4, np.float32)
     tensors = {"encoder.fc.bias": bias, "encoder.layer_norm.weight": scale}
     assert "mask_padding" in check_projection(tensors | {"encoder.layer_norm.bias": scale * 0})

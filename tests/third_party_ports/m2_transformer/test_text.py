@@ -12,8 +12,8 @@ UNK, PAD, BOS, EOS, A, MAN, S, BLANK, FEED, HAT = range(10)
 @pytest.mark.parametrize(
     ("tokens", "expected"),
     [
-        ([A, A, MAN, MAN, MAN, A, HAT, EOS, A, UNK], "a man a hat"),  # repeats in a row are one, later ones stay
-        ([A, MAN, S, HAT], "a man 's hat"),  # never ended, never re-attached
+        ([A, A, MAN, MAN, MAN, A, HAT, EOS, A, UNK], "a man a hat"),  # repeats in a row count once
+        ([A, MAN, S, HAT], "a man 's hat"),  # without an end; "'s" stays apart
         ([EOS, A, MAN], ""),
         ([], ""),
         ([A, UNK, UNK, HAT, EOS], "a <unk> hat"),
@@ -30,11 +30,11 @@ def test_text_with_the_white_space_of_its_words():
     assert text([BLANK, A, BLANK, MAN, FEED, HAT, BLANK], WORDS, clean_spaces=False) == "a   man \n  hat"
 
 
-def test_another_end():
+def test_another_eos():
     assert text([A, EOS, MAN, HAT, A], WORDS, eos=HAT) == "a <eos> man"
 
 
-def test_a_vocabulary_comes_back_from_its_file(tmp_path):
+def test_a_vocabulary_is_read_from_its_file(tmp_path):
     save_vocabulary(WORDS, tmp_path / "vocab.json")
     assert load_vocabulary(tmp_path / "vocab.json") == WORDS
     assert [file.name for file in tmp_path.iterdir()] == ["vocab.json"]
@@ -51,7 +51,7 @@ def test_a_vocabulary_comes_back_from_its_file(tmp_path):
         ('["a", "man"]', r"first words are \['a', 'man'\]"),
     ],
 )
-def test_files_that_are_no_vocabulary(tmp_path, content, message):
+def test_files_that_are_not_a_vocabulary(tmp_path, content, message):
     file = tmp_path / "vocab.json"
     if content is not None:
         file.write_text(content)

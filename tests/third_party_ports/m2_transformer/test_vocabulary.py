@@ -1,4 +1,4 @@
-"""The restricted reader of vocab.pkl: pickles written opcode by opcode, honest and malicious."""
+"""Tests of the restricted reader of vocab.pkl, on honest and malicious pickles written opcode by opcode."""
 
 import hashlib
 import os
@@ -15,12 +15,12 @@ CREATE = b"cdata.vocab\nVocab\n)\x81"  # the object, bare
 
 
 def plain(value) -> bytes:
-    """The opcodes that put plain data on the stack."""
+    """Returns the opcodes that put plain data on the stack."""
     return pickle.dumps(value, 3)[2:-1]
 
 
 def vocab(words, before: bytes = b"", name: str = "itos") -> bytes:
-    """As the official file: an object created bare, then given four attributes."""
+    """Like the official file: an empty object, which then gets four attributes."""
     stoi = b"ccollections\ndefaultdict\ncdata.vocab\n_default_unk_index\n\x85R(" + b"".join(
         plain(word) + plain(n) for n, word in enumerate(WORDS)
     )
@@ -30,13 +30,13 @@ def vocab(words, before: bytes = b"", name: str = "itos") -> bytes:
 
 
 def written(path, data: bytes, words=WORDS) -> tuple:
-    """The file, and what would have been published of it."""
+    """Writes the file; returns it and what would be published of it."""
     path.write_bytes(data)
     joined = "\n".join(words).encode()
     return path, Published(len(data), hashlib.sha256(data).hexdigest(), len(words), hashlib.sha256(joined).hexdigest())
 
 
-def test_the_words_come_back(tmp_path):
+def test_the_words_are_read(tmp_path):
     assert read_vocabulary(*written(tmp_path / "vocab.pkl", vocab(WORDS))) == WORDS
 
 
@@ -74,7 +74,7 @@ def test_malicious_pickles_are_refused_and_run_nothing(tmp_path, attack, message
     assert not trace.exists()
 
 
-def test_the_attack_of_these_tests_is_a_real_one(tmp_path):
+def test_an_attack_written_by_pickle_itself_is_refused(tmp_path):
     class Reducer:
         def __reduce__(self):
             return os.system, (f"touch {tmp_path / 'trace'}",)
@@ -86,7 +86,7 @@ def test_the_attack_of_these_tests_is_a_real_one(tmp_path):
 
 
 def test_a_pickle_cannot_spoil_the_next_one():
-    """Setting attributes on the class itself: the stand-in does not outlive its pickle."""
+    """This one sets attributes on the class itself. They are gone for the next one."""
     poison = b"cdata.vocab\nVocab\n(N" + plain({"itos": ["spoilt"]}) + b"tb0"
     assert unpickled_words(vocab(WORDS, poison)) == WORDS
     with pytest.raises(ValueError, match="itos"):

@@ -1,4 +1,4 @@
-"""I2PA: a slow network's scores, names, the photo, precision (parity: test_verify.py)."""
+"""Tests of I2PA: a slow network's scores, names, the photo, precision (parity: test_verify.py)."""
 
 import json
 
@@ -36,7 +36,7 @@ def tiny():
 
 
 def test_a_fixture_of_other_sizes(tmp_path):
-    """Another photo, seed, depth, width and side."""
+    """With another photo, seed, depth, width and side."""
     photo = np.round(255 * recipe.image("odd", (3, 37, 51), 3)).astype(np.uint8).transpose(1, 2, 0)
     small = imagenet.resize(photo, (38, 38)).transpose(2, 0, 1)[None]
     taps = slow_resnet.answers(small / 255, recipe.state_dict(MANIFEST))
@@ -78,7 +78,7 @@ def test_a_classifier_is_refused(tiny):
         weights.from_state_dict(KEYS, tensors, tiny[1])
 
 
-def test_it_is_told_from_an_imagenet_resnet():
+def test_it_is_not_taken_for_an_imagenet_resnet():
     tensors = {"layer3.5.conv3.weight": (1024, 256, 1, 1), "layer4.2.conv3.weight": (2048, 512, 1, 1)}
     tensors = {name: np.broadcast_to(np.float32(0), shape) for name, shape in tensors.items()}
     for outputs, rows in ((1, "i2pa"), (1000, "resnet50_v1 or resnet50_v2")):

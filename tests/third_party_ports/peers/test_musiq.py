@@ -28,7 +28,7 @@ def photo(height: int, width: int, seed: int = 0) -> Tokens:
 
 
 def official(classes: int = 5, scales: int = 3, grid: int = 4, width: int = 12) -> list[list]:
-    """Names and shapes of the tiny network's file, as the published list goes."""
+    """Returns names and shapes of the tiny network's file, named as in the published ones."""
     p = "opt/target/"
     list_ = [
         [f"{p}conv_root/kernel", [7, 7, 3, 8]],
@@ -74,14 +74,14 @@ def npz(folder, **changes):
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
-    """The network, compiled, and variables from a file."""
+    """Returns the compiled network, and variables from a file."""
     folder = tmp_path_factory.mktemp("musiq")
     convert(npz(folder), folder / "a.safetensors", KEYS, shapes())
     return jax.jit(MUSIQ(**TINY).apply), load(folder / "a.safetensors", KEYS, shapes())
 
 
-def test_photos_of_different_sizes_padded_are_as_alone(tiny):
-    """And what the padding holds is never seen."""
+def test_padded_photos_of_different_sizes_give_the_same_as_alone(tiny):
+    """And the values in the padding do not matter."""
     apply, variables = tiny
     photos = [photo(19, 30), photo(33, 9), photo(8, 8)]
     together = batch(photos, 40)
@@ -105,7 +105,7 @@ def test_photos_of_different_sizes_padded_are_as_alone(tiny):
     assert np.abs(apply(variables, *unmasked)[0] - logits).max() > 1e-2
 
 
-def test_order_is_told_by_places_and_scales_alone(tiny):
+def test_only_places_and_scales_give_the_order(tiny):
     apply, variables = tiny
     together = batch([photo(19, 30)])
     order = np.random.default_rng(0).permutation(together.mask.shape[1])
@@ -118,7 +118,7 @@ def test_order_is_told_by_places_and_scales_alone(tiny):
 
 
 def test_a_conv_of_stride_2_pads_one_more_at_the_end():
-    """And its kernel is standardised over all but the outputs."""
+    """And its kernel is standardised over all axes but the outputs."""
     conv = StandardisedConv(2, 7, 2, jnp.float32)
     rng = np.random.default_rng(0)
     x, kernel = rng.normal(size=(1, 8, 8, 3)).astype(np.float32), rng.normal(size=(7, 7, 3, 2))
@@ -174,7 +174,7 @@ def test_score_by_hand():
 
 
 def test_without_a_head(tmp_path):
-    """The files of another task load all the same, and give CLS."""
+    """Files of another task still load, and give CLS."""
     done = convert(npz(tmp_path, classes=9), tmp_path / "a.safetensors", TRUNK_KEYS, shapes(outputs=0))
     assert done.ignored == 2
     variables = load(tmp_path / "a.safetensors", TRUNK_KEYS, shapes(outputs=0))
@@ -185,7 +185,7 @@ def test_without_a_head(tmp_path):
         convert(npz(tmp_path, classes=9), tmp_path / "b.safetensors", KEYS, shapes())
 
 
-def test_the_single_scale_files_fit_one_scale_alone(tmp_path):
+def test_the_single_scale_files_fit_only_one_scale(tmp_path):
     convert(npz(tmp_path, scales=1), tmp_path / "a.safetensors", KEYS, shapes(scales=1))
     with pytest.raises(WeightsError, match=r"scale_embedding \(gives \(1, 1, 12\), \(1, 3, 12\) is needed"):
         convert(npz(tmp_path, scales=1), tmp_path / "b.safetensors", KEYS, shapes())
@@ -240,7 +240,7 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_float32_variables(tiny):
 
 @pytest.fixture(scope="module")
 def other_fixture(tmp_path_factory):
-    """A fixture of three photos, other sizes, seed and layout, answered by the port itself."""
+    """A fixture of three photos with other sizes, seed and layout. The answers are the port's own."""
     folder = tmp_path_factory.mktemp("verify") / "musiq_small"
     folder.mkdir()
     config = {"num_classes": 5, "patch": 8, "grid": 4, "longer_sides": [16, 24], "native": True, "hidden": 12,

@@ -1,4 +1,4 @@
-"""Sizes, kernel, patches, places, lengths and padding against hand-worked numbers and slow loops."""
+"""Tests of sizes, kernel, patches, places, lengths and padding, by hand and against slow loops."""
 
 import subprocess
 import sys
@@ -45,7 +45,7 @@ def test_resized_size(size, longer_side, expected):
     assert resized_size(size[::-1], longer_side) == expected[::-1]
 
 
-def test_a_side_that_would_vanish_is_refused():
+def test_a_side_that_would_become_0_is_refused():
     with pytest.raises(ValueError, match=r"900 x 2 px .* 224 x 0 px; cut it to an aspect below 448:1"):
         sequence(photo(900, 2))
 
@@ -64,7 +64,7 @@ def test_kernel_by_hand():
 
 
 def slow_matrix(old: int, new: int) -> np.ndarray:
-    """Loops over pixels; positions in float32, one operation at a time, all else in float64."""
+    """Loops over pixels, with positions in float32, one operation at a time, and all else in float64."""
     inverse = np.float32(1) / (np.float32(new) / np.float32(old))
     rows = np.zeros((new, old))
     for i in range(new):
@@ -85,7 +85,7 @@ def test_kernel_against_loops(old, new):
 
 
 def test_positions_are_float32():
-    """608 px to 133 (of 1024 x 608 to 224 x 133): a pixel at the radius, which exact positions decide otherwise."""
+    """608 px to 133 (1024 x 608 to 224 x 133): exact positions would treat a pixel at the radius differently."""
     assert resized_size((1024, 608), 224) == (224, 133)
     exact = np.abs(np.arange(608) + 0.5 - (np.arange(133)[:, None] + 0.5) * (608 / 133))
     exact = np.where(exact < 1.5, np.exp(-2 * exact**2), 0)
@@ -129,7 +129,7 @@ def test_places_by_hand():
 
 @pytest.mark.parametrize("count", [205, 235])
 def test_places_are_float32(count):
-    """Where exact fractions would give other cells, above 6528 px."""
+    """Above 6528 px, exact fractions would give other cells."""
     ours = grid_index((1, count), 10)
     step = np.float32(10) / np.float32(count)
     loops = [min(int(np.floor(np.float32(np.float32(i) * step))), 9) for i in range(count)]
@@ -159,7 +159,7 @@ def test_sequence():
         assert not value[10:13].any()
 
 
-def test_the_order_of_the_copies_is_by_size():
+def test_copies_are_ordered_by_size():
     for ours, other in zip(sequence(photo(9, 9), Layout((24, 16), patch=8)), sequence(photo(9, 9), SMALL), strict=True):
         np.testing.assert_array_equal(ours, other)
 
@@ -224,11 +224,11 @@ def test_batch():
     "image",
     [np.zeros((8, 8), np.uint8), np.zeros((8, 8, 4), np.uint8), np.zeros((8, 8, 3)), np.zeros((0, 8, 3), np.uint8)],
 )
-def test_what_is_no_rgb_photo_is_refused(image):
+def test_images_that_are_not_rgb_are_refused(image):
     with pytest.raises(ValueError, match="convert it to RGB"):
         sequence(image)
 
 
-def test_reading_processes_get_numpy_alone():
+def test_importing_it_loads_only_numpy():
     script = "import sys, third_party_ports.peers.musiq_patches; assert not {'jax', 'flax', 'PIL'} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0

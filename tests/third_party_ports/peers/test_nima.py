@@ -1,4 +1,4 @@
-"""NIMA: slow networks in NumPy, Keras's names, scores and losses by hand, training (parity: test_verify.py)."""
+"""Tests of NIMA: slow networks in NumPy, Keras's names, scores and losses by hand, training."""
 
 import json
 from dataclasses import replace
@@ -34,7 +34,7 @@ def shapes_of(network, x) -> dict:
 
 
 def filled(network, x) -> dict:
-    """Variables of random numbers everywhere, positive variances; to compile init would cost seconds."""
+    """Variables of random numbers, with positive variances. (Compiling init would take seconds.)"""
     rng = np.random.default_rng(0)
     return jax.tree.map(lambda leaf: rng.uniform(0.1, 0.5, leaf.shape).astype(leaf.dtype), shapes_of(network, x))
 
@@ -65,7 +65,7 @@ def tensor_list() -> list[list]:
 
 
 def keras_files(layer: str = "dense_1", path: str = "{0}/{0}/{1}:0") -> list[list]:
-    """[path in the file, name, axes] of each tensor, the last layer called `layer`."""
+    """Returns [path in the file, name, axes] of each tensor; `layer` is the last layer's name."""
     weight = {4: ("kernel", [2, 3, 1, 0]), 2: ("kernel", [1, 0]), 1: ("gamma", [0])}
     others = {"bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
     files = []
@@ -91,7 +91,7 @@ MANIFEST = {
 
 
 def slow_conv(x: np.ndarray, kernel: np.ndarray, stride: int, padding: str) -> np.ndarray:
-    """[N, C, H, W] and [O, C, 3, 3] -> [N, O, H', W']; `same` has its zeros after the end of even sides."""
+    """[N, C, H, W] and [O, C, 3, 3] -> [N, O, H', W']. `same` pads even sides after the end only."""
     before = 1 if padding == "symmetric" or stride == 1 or x.shape[-1] % 2 else 0
     padded = np.pad(x, ((0, 0), (0, 0), (before, 1), (before, 1)))
     windows = sliding_window_view(padded, (3, 3), (2, 3))[:, :, ::stride, ::stride]
@@ -122,7 +122,7 @@ def slow_nima(x: np.ndarray, t: dict[str, np.ndarray], padding: str) -> dict[str
 
 
 def test_a_fixture_of_other_sizes(tmp_path):
-    """Sides of 11 after the first convolution: `same` pads odd sides as `symmetric` does."""
+    """Sides are 11 after the first convolution. `same` and `symmetric` pad odd sides alike."""
     photo = np.round(255 * recipe.image("odd", (3, 37, 51), 3)).astype(np.uint8).transpose(1, 2, 0)
     rows, columns = ((np.arange(22) + 0.5) * n // 22 for n in (37, 51))
     small = photo[rows.astype(int)][:, columns.astype(int)]
@@ -145,7 +145,7 @@ def test_a_fixture_of_other_sizes(tmp_path):
                                   "model_weights/{0}/{0}/{1}:0"])  # fmt: skip
 @pytest.mark.parametrize("layer", ["dense_1", "predictions"])
 def test_names_of_keras_files(tmp_path, path, layer, tiny):
-    """All become one; the file of a whole model has its optimizer's numbers beside the weights."""
+    """All spellings give the same name. The file of a whole model also holds its optimizer's numbers."""
     tensors = recipe.state_dict(MANIFEST)
     arrays = {file: tensors[name].transpose(axes) for file, name, axes in keras_files(layer, path)}
     parity.write_keras(tmp_path / "a.hdf5", arrays)
@@ -189,8 +189,8 @@ def test_other_files_are_refused(tmp_path, change, message, tiny):
         conversion.convert(tmp_path / "a.hdf5", tmp_path / "a.safetensors", KEYS, tiny[1])
 
 
-def test_the_published_file_is_recognised_and_converted(tmp_path, monkeypatch):
-    """By Keras's own names, whatever the file's name is; the row's fields and inputs are those of TINY."""
+def test_the_published_file_is_identified_and_converted(tmp_path, monkeypatch):
+    """By Keras's own names, whatever the file is called. The row has the fields and inputs of TINY."""
     row = replace(
         zoo.checkpoint("nima_aesthetic"),
         fields=TINY,
@@ -249,7 +249,7 @@ def test_another_padding_is_refused():
 
 
 def test_training_drops_pooled_numbers_and_moves_the_statistics(tiny):
-    """As Keras does, by 1 %; a masked image counts in none of them."""
+    """They move by 1 %, as in Keras. A masked image does not count."""
     network, variables = tiny
     mask = np.array([True, False, True])
 
@@ -282,7 +282,7 @@ def test_bfloat16_keeps_variables_and_votes_in_float32(network, wide):
 
 @pytest.mark.parametrize("prefix", ["", "module.", "features.module."])
 def test_vgg_against_a_slow_one(prefix):
-    """The file's linear layer reads the map in the order C, H, W; files of several GPUs name the layers otherwise."""
+    """The linear layer reads the map in the order C, H, W. After training on several GPUs, files have other names."""
     shapes = {"features.0": (3, 3, 3, 3), "features.2": (4, 3, 3, 3), "features.5": (5, 4, 3, 3),
               "classifier.1": (6, 5 * 2 * 3)}  # fmt: skip
     tensors = {f"{name}.weight": recipe.tensor(f"{name}.weight", shape, gain=1.4) for name, shape in shapes.items()}
@@ -319,7 +319,7 @@ def test_mean_and_deviation_by_hand():
 
 
 def test_the_distance_by_hand():
-    """All votes 9 steps away: 9 of 10 cumulative sums differ by 1. One step: one of them."""
+    """If all votes are 9 steps away, 9 of 10 cumulative sums differ by 1; for one step, one of them."""
     target = jnp.eye(10)[jnp.array([0, 0, 3])]
     estimate = jnp.eye(10)[jnp.array([9, 1, 3])]
     np.testing.assert_allclose(emd_squared(target, estimate), [0.9, 0.1, 0], rtol=1e-6)

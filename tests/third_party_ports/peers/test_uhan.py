@@ -23,7 +23,7 @@ def regions(seed: int = 0) -> np.ndarray:
 
 
 def official(users: int = 5, words: int = 9, k: int = 6, c: int = C, head=(7, 4)) -> list[list]:
-    """Names and shapes (out, in), as in the fixture's manifest."""
+    """Returns names and shapes (out, in), as in the fixture's manifest."""
     shapes = {"user.weight": (users, k), "word.weight": (words + 1, k), "lstm.weight_ih": (4 * k, k)}
     shapes |= {"lstm.weight_hh": (4 * k, k), "lstm.bias": (4 * k,), "region.weight": (k, c)}
     for name in ("att_text", "att_image"):
@@ -41,7 +41,7 @@ MANIFEST = {"seed": 6, "gain": 2.0, "tensors": official()}
 
 @pytest.fixture(scope="module")
 def tiny():
-    """The network, compiled, and variables from arrays of the official names."""
+    """Returns the compiled network, and variables from arrays with the official names."""
     network = UHAN(**TINY)
     shapes = jax.eval_shape(network.init, jax.random.key(0), regions(), WORDS, USERS)
     return jax.jit(network.apply), from_state_dict(KEYS, recipe.state_dict(MANIFEST), shapes)
@@ -67,7 +67,7 @@ def test_shapes_and_weights(tiny):
 
 
 def test_against_loops(tiny):
-    """The whole network, one post, one word, one region at a time, in float64."""
+    """The whole network in float64, one post, word and region at a time."""
     apply, variables = tiny
     w = {name: tensor.astype(np.float64) for name, tensor in recipe.state_dict(MANIFEST).items()}
 
@@ -141,7 +141,7 @@ def test_posts_do_not_depend_on_their_batch_and_users_differ(tiny):
 
 
 def test_missing_text_leaves_the_image_alone(tiny):
-    """Weight 1, no guide from the text, no trace of the others' texts; finite gradients, none to the text's part."""
+    """The image has weight 1, no text guides it, other posts' texts do not matter, and gradients are finite."""
     apply, variables = tiny
     words = WORDS.copy()
     words[1] = 0
@@ -185,7 +185,7 @@ def test_the_forget_gates_bias_starts_at_one():
 
 
 def test_any_grid_of_regions(tiny):
-    """The number of regions is no parameter; their width is one."""
+    """The number of regions is free; their width is fixed."""
     apply, variables = tiny
     assert apply(variables, regions()[:, :3], WORDS, USERS)[1]["image_weights"].shape == (N, 3)
     wide = {"region.weight": np.zeros((6, 11), np.float32)}
@@ -223,7 +223,7 @@ def test_bfloat16_computes_in_bfloat16_and_keeps_float32_variables(tiny):
 
 
 def test_parity_holds_for_other_fixtures(tmp_path):
-    """Two posts, five regions, other widths and seeds, answered by the port itself; one value is spoilt."""
+    """Two posts, five regions, other widths and seeds. The answers are the port's own; one value is spoilt."""
     config = {"users": 4, "words": 6, "width": 8, "fc": [5, 3]}
     photo = {"name": "other", "shape": [2, 5, 9], "seed": 3}
     manifest = {"model": "uhan", "seed": 2, "gain": 1.5, "config": config, "input": photo}
