@@ -30,7 +30,7 @@ MEAN_DEPTH_LIMIT = {"": 1e-4, "_kitti": 1e-3}
 MASK_LIMIT = 1e-3  # share of the pixels
 INPUT_LIMIT = 1e-6  # the recipe on another machine
 MAP_SCALE = 1.5  # root mean square of the maps that these limits were found with
-MASKS = jax.jit(masks)
+DEPTH, MASKS = jax.jit(bins_to_depth), jax.jit(masks)
 
 
 def needed(fixture: Fixture) -> set[str]:
@@ -100,22 +100,14 @@ def outputs(fixture: Fixture, images: np.ndarray) -> dict[str, np.ndarray]:
     values["tokens"] = np.asarray(out["tokens"])[:count].swapaxes(0, 1)
     values["bin_widths"] = np.asarray(widths)[:count]
     for end, (low, high) in RANGES.items():
-        edges, depth, final = map(np.asarray, _depth(probabilities, widths, images.shape[:3], low, high))
+        edges, depth = map(np.asarray, DEPTH(probabilities, widths, low, high))
+        final = np.asarray(full_resolution(jnp.asarray(depth), images.shape[:3], low, high))
         edges, depth = edges[:count], depth[:count]
         centres = (edges[:, :-1] + edges[:, 1:]) / 2
         values |= {f"bin_edges{end}": edges, f"centers{end}": centres[(centres > low) & (centres < high)]}
         values |= {f"pred{end}": depth[:, None], f"final{end}": final[:, None]}
         values |= {f"masks{end}": MASKS(depth), f"masks_final{end}": MASKS(final)}
     return {name: np.asarray(value) for name, value in values.items()}
-
-
-@partial(jax.jit, static_argnames="shape")
-def _depth(
-    probabilities: jax.Array, widths: jax.Array, shape: tuple[int, int, int], low: float, high: float
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Returns the bins' edges, the depth of all images, and that at the full resolution `shape`."""
-    edges, depth = bins_to_depth(probabilities, widths, low, high)
-    return edges, depth, full_resolution(depth, shape, low, high)
 
 
 def alike(value: np.ndarray, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
