@@ -247,7 +247,7 @@ def test_remains_of_decoding_are_ignored_and_other_tensors_refused():
 
 
 def test_sizes_that_do_not_fit():
-    with pytest.raises(ValueError, match="width 16 .* 3 heads"):
+    with pytest.raises(ValueError, match=r"width 16 .* 3 heads"):
         jax.eval_shape(replace(TINY, heads=3).init, jax.random.key(0), REGIONS)
     with pytest.raises(ValueError, match="9 words, but positions 9 allow 8"):
         TINY.empty_cache(1, 9)

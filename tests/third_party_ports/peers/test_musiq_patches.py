@@ -46,7 +46,7 @@ def test_resized_size(size, longer_side, expected):
 
 
 def test_a_side_that_would_become_0_is_refused():
-    with pytest.raises(ValueError, match="900 x 2 px .* 224 x 0 px; crop it .*448:1"):
+    with pytest.raises(ValueError, match=r"900 x 2 px .* 224 x 0 px; crop it .*448:1"):
         sequence(photo(900, 2))
 
 
