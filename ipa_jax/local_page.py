@@ -5,8 +5,10 @@ another site's page can neither read it nor send it a form.
 """
 
 import errno
+import hmac
 import ipaddress
 import re
+import secrets
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -28,16 +30,22 @@ HEADERS = {
 }
 
 
-def new_app(module: str, hosts: Sequence[str] | None = LOOPBACK) -> Flask:
+def new_app(
+    module: str, hosts: Sequence[str] | None = LOOPBACK, *, token: str = "", most_bytes: int = MOST_BYTES
+) -> Flask:
     """A Flask application without pages, which refuses what a local page should refuse.
 
     Args:
       module: `__name__` of the page's module; templates/ and static/ lie beside it.
       hosts: names that the page may be asked for by, so that another site cannot borrow its address; None: any.
+      token: what every address must begin with, as /TOKEN/..., to be answered; "": nothing. The pages' rules begin with
+        `root(app)`.
+      most_bytes: of a request.
     """
-    app = Flask(module)
-    app.config |= {"HOSTS": hosts, "MAX_CONTENT_LENGTH": MOST_BYTES}
+    app = Flask(module, static_url_path=f"/{token}/static" if token else None)
+    app.config |= {"HOSTS": hosts, "TOKEN": token, "MAX_CONTENT_LENGTH": most_bytes}
     app.before_request(_known_host_only)
+    app.before_request(_token_only)
     app.before_request(_same_site_only)
     app.after_request(_closed)
     return app
@@ -48,6 +56,25 @@ def _known_host_only() -> None:
     hosts = current_app.config["HOSTS"]
     if hosts is not None and re.sub(r":\d+$", "", request.host) not in hosts:
         abort(400)
+
+
+def new_token(host: str) -> str:
+    """A token for a page that listens on --host: random, or "" if only this computer can reach it."""
+    return "" if is_loopback(host) else secrets.token_urlsafe(18)
+
+
+def root(app: Flask) -> str:
+    """The path of the first page: "/", or "/TOKEN/"."""
+    token = app.config["TOKEN"]
+    return f"/{token}/" if token else "/"
+
+
+def _token_only() -> None:
+    """Refuses whoever was not given the address."""
+    token = current_app.config["TOKEN"]
+    given = request.path.split("/", 2)[1]
+    if token and not hmac.compare_digest(given.encode(errors="replace"), token.encode()):
+        abort(403)
 
 
 def _same_site_only() -> None:
@@ -110,6 +137,8 @@ def addresses(sockets: Sequence[socket.socket]) -> list[str]:
 def serve(app: Flask, sockets: Sequence[socket.socket]) -> None:
     """Serves the page until Ctrl-C. Warns first if other computers can reach it."""
     if app.config["HOSTS"] is None:
-        print("warning: anyone on the network can reach this page, and nothing is encrypted (--host)", flush=True)
-    with closing(create_server(app, sockets=sockets, threads=THREADS, ident="")) as server:
+        who = "who has its address" if app.config["TOKEN"] else "on the network"
+        print(f"warning: anyone {who} can reach this page, and nothing is encrypted (--host)", flush=True)
+    most = app.config["MAX_CONTENT_LENGTH"] + 1  # waitress refuses what reaches it
+    with closing(create_server(app, sockets=sockets, threads=THREADS, ident="", max_request_body_size=most)) as server:
         server.run()

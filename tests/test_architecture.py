@@ -15,7 +15,7 @@ from tests.helpers.paths import ROOT
 # A room is a folder or a file right below its package; "*" stands for all that is not named.
 FLOORS = {
     "ipa_jax": [
-        {"__main__", "main", "rank"},
+        {"__main__", "main", "rank", "serve"},
         {"experiments"},
         {"leakage", "report"},
         {"train", "evaluate", "applications", "baselines"},

@@ -87,7 +87,7 @@ def run(asked: Asked, out: Path, *, made_up: bool = False) -> Ranking:
     for warning in history.skips.warnings:
         print(f"warning: {warning}")
     model = None if asked.export is None else ExportModel(asked.export, history.root)
-    config = _config(asked, model)
+    config = config_of(asked.profile, asked.weights, model)
     store = store_beside(history.root)
     bank, digests = bank_of(history, config, store)
     photos = _photos(files, config, store)
@@ -100,11 +100,11 @@ def run(asked: Asked, out: Path, *, made_up: bool = False) -> Ranking:
     return ranking
 
 
-def _config(asked: Asked, model: ExportModel | None) -> ConfigDict:
+def config_of(profile: str, weights: Path, model: ExportModel | None) -> ConfigDict:
     """What describes photos and retrieves posts: as the export was trained with, else as --profile says."""
-    chosen = light.get_config() if asked.profile == "light" else full.get_config()
+    chosen = light.get_config() if profile == "light" else full.get_config()
     config = (chosen if model is None else model.config).copy_and_resolve_references()
-    config.extract.weights = str(asked.weights)
+    config.extract.weights = str(weights)
     return config.lock()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import jinja2
 
 from ipa_jax.applications import reasons
+from ipa_jax.applications.expected_likes import ExpectedLikes
 from ipa_jax.applications.ranking import RankedPhoto, Ranking, SimilarPost
 from ipa_jax.applications.ratings import stars
 from ipa_jax.applications.track_record import Figure, TrackRecord
@@ -61,12 +62,42 @@ def render(
         account=ranking.account,
         title=f"{count} photo{'s' * (count != 1)} for {ranking.account}, best first",
         made_up=made_up,
-        record=_record(ranking.track_record, ranking.verdict, ranking),
+        record=record_view(ranking.track_record, ranking.verdict, ranking.expected_likes),
         photos=[_card(list(unit), photos, numbers, count, rated) for _, unit in groupby(ranking.photos, _unit)],
         posts=[{"uri": _uri(content)} for content in posts.values()],
         left_out=[*left_out, *notes],
-        about=ABOUT + (LIGHT if profile == "light" else ""),
+        about=about(profile),
     )
+
+
+def about(profile: str) -> str:
+    """What a ranking is and is not."""
+    return ABOUT + (LIGHT if profile == "light" else "")
+
+
+def expected_text(photo: RankedPhoto) -> str:
+    """The range of likes in words; "" without one."""
+    if photo.expected is None:
+        return ""
+    low, high = photo.expected
+    return f"about {low:,} to {high:,} likes" if low != high else f"about {low:,} likes"
+
+
+def unit_note(unit: Sequence[RankedPhoto]) -> str:
+    """Why the photos of a unit are ranked as one; "" for a photo that is alone."""
+    return UNIT_NOTES.get(unit[0].unit, "").format(n=len(unit))
+
+
+def post_view(post: SimilarPost) -> dict[str, Any]:
+    """A similar post as pages show it."""
+    parts = {"pose": post.pose, "background": post.background, "caption": post.caption}
+    return {
+        "likes": f"{post.likes:,}",
+        "date": post.date[:10],
+        "did": f"did {reasons.times(post.local_score)}",
+        "similarity": f"{post.similarity:.2f}",
+        "parts": ", ".join(f"{name} {value:.2f}" for name, value in parts.items() if value),
+    }
 
 
 def _unit(photo: RankedPhoto) -> int:
@@ -78,37 +109,21 @@ def _card(
 ) -> dict[str, Any]:
     """A unit: its best photo, and the others behind it."""
     best, others = unit[0], unit[1:]
-    expected = ""
-    if best.expected:
-        low, high = best.expected
-        expected = f"about {low:,} to {high:,} likes" if low != high else f"about {low:,} likes"
     return {
         "name": Path(best.name).name,
         "rank": best.rank,
         "uri": _uri(thumbnails[best.name]),
         "picked": best.picked,
         "stars": stars(best.rank, units) if rated else 0,
-        "expected": expected,
+        "expected": expected_text(best),
         "sentence": best.reason,
-        "unit_note": UNIT_NOTES.get(best.unit, "").format(n=len(unit)),
+        "unit_note": unit_note(unit),
         "members": [{"name": Path(other.name).name, "uri": _uri(thumbnails[other.name])} for other in others],
-        "similar": [_post(post, numbers) for post in best.similar],
+        "similar": [post_view(post) | {"number": numbers[post.path]} for post in best.similar],
     }
 
 
-def _post(post: SimilarPost, numbers: Mapping[str, int]) -> dict[str, Any]:
-    parts = {"pose": post.pose, "background": post.background, "caption": post.caption}
-    return {
-        "number": numbers[post.path],
-        "likes": f"{post.likes:,}",
-        "date": post.date[:10],
-        "did": f"did {reasons.times(post.local_score)}",
-        "similarity": f"{post.similarity:.2f}",
-        "parts": ", ".join(f"{name} {value:.2f}" for name, value in parts.items() if value),
-    }
-
-
-def _record(record: TrackRecord, sentence: str, ranking: Ranking) -> dict[str, Any]:
+def record_view(record: TrackRecord, sentence: str, expected: ExpectedLikes) -> dict[str, Any]:
     """The track record as the page shows it; places on the strip are percent."""
     figure = record.scorers[record.scorer]
     rule = None
@@ -116,7 +131,6 @@ def _record(record: TrackRecord, sentence: str, ranking: Ranking) -> dict[str, A
         name, share = max(("newer wins", record.newer_wins), ("older wins", record.older_wins), key=lambda one: one[1])
         at = 100 * share
         rule = {"name": f"{name} {at:.0f} %", "at": _percent(at), "label_at": _percent(min(at, 70))}
-    expected = ranking.expected_likes
     detail = ""
     if expected.low is not None and expected.coverage is not None:
         detail = (
