@@ -55,7 +55,9 @@ def main(argv: list[str] | None = None) -> int:
             folder = args.keep or scratch / "photos"
             folder.mkdir(exist_ok=True)
             session = Session(account, folder, scratch)
-            held.callback(session.stop)
+            if args.keep:
+                held.callback(session.write_list)
+            held.callback(session.stop)  # before the list is written
             token = local_page.new_token(args.host)
             app = create_app(session, args.profile, hosts=local_page.trusted_hosts(args.host), token=token)
             for url in local_page.addresses(sockets):
@@ -63,8 +65,6 @@ def main(argv: list[str] | None = None) -> int:
             kept = f"stay in {args.keep}" if args.keep else "are deleted"
             print(f"Ctrl-C stops the page; its photos then {kept}.", flush=True)
             local_page.serve(app, sockets)
-            if args.keep:
-                session.write_list()
     except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
         return fail(error)
     return DONE

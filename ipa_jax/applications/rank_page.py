@@ -54,8 +54,6 @@ def render(
       notes: what else was left out, a sentence each.
     """
     numbers = {path: number for number, path in enumerate(posts)}
-    left_out = [f"{len(ids)} posts: {reason}" if len(ids) != 1 else f"1 post: {reason}"
-                for reason, ids in ranking.left_out.items()]  # fmt: skip
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
     count = ranking.units
     return environment.get_template("ranking.html").render(
@@ -65,7 +63,7 @@ def render(
         record=record_view(ranking.track_record, ranking.verdict, ranking.expected_likes),
         photos=[_card(list(unit), photos, numbers, count, rated) for _, unit in groupby(ranking.photos, _unit)],
         posts=[{"uri": _uri(content)} for content in posts.values()],
-        left_out=[*left_out, *notes],
+        left_out=[*left_out_lines(ranking.left_out), *notes],
         about=about(profile),
     )
 
@@ -73,6 +71,11 @@ def render(
 def about(profile: str) -> str:
     """What a ranking is and is not."""
     return ABOUT + (LIGHT if profile == "light" else "")
+
+
+def left_out_lines(left_out: Mapping[str, Sequence[str]]) -> list[str]:
+    """How many posts of the history are not used, a line per reason."""
+    return [f"{len(ids)} post{'s' * (len(ids) != 1)}: {reason}" for reason, ids in left_out.items()]
 
 
 def expected_text(photo: RankedPhoto) -> str:

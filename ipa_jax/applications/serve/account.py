@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from data_builders.features.photo_store import store_beside
 from data_builders.posts.history import open_history
-from ipa_jax.applications import rank_page, rank_job, reasons
+from ipa_jax.applications import rank_job, rank_page, reasons
 from ipa_jax.applications.expected_likes import ExpectedLikes, expected_likes
 from ipa_jax.applications.export_model import ExportModel
 from ipa_jax.applications.history_bank import HistoryBank
@@ -67,7 +67,11 @@ class Account:
 
 
 def open_account(
-    history: Path, account: str | None = None, export: Path | None = None, profile: str = "light", weights: Path = Path()
+    history: Path,
+    account: str | None = None,
+    export: Path | None = None,
+    profile: str = "light",
+    weights: Path = Path("weights"),
 ) -> Account:
     """Opens a history, describes its photos, and ranks its own past. Prints what it found.
 

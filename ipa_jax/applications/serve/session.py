@@ -153,7 +153,7 @@ class Session:
             }
 
     def photo(self, key: str, side: int) -> bytes | None:
-        """A JPEG of a ranked photo without its metadata, the longer side at most `side` pixels; None if there is none."""
+        """A JPEG of a ranked photo, without metadata, its longer side at most `side` pixels; None if there is none."""
         with self._changed:
             photo = self._photos.get(key) if key in self._shots else None
         return photo and self._thumbnail(photo, side)
@@ -196,7 +196,8 @@ class Session:
                 self._changed.wait_for(lambda: self._waiting or self._stopped)
                 if self._stopped:
                     return
-                size = min(max(BATCH, len(self._shots) // 4), LARGEST_BATCH)  # ranking again costs more with more photos
+                # Larger batches with more photos, because all of them are ranked again.
+                size = min(max(BATCH, len(self._shots) // 4), LARGEST_BATCH)
                 batch = list(self._waiting)[:size]
             shots, ranking = self._shots, self._ranking
             try:
@@ -206,7 +207,7 @@ class Session:
                     ranking = self._rank(shots)
             except Exception as error:  # whatever it is, the page names these photos and goes on with the others
                 print(f"warning: {len(batch)} photos cannot be ranked: {error!r}", flush=True)
-                broken = {photo.key: f"cannot be ranked: {error}" for photo in batch}
+                broken = {photo.key: f"cannot be ranked ({type(error).__name__})" for photo in batch}
             with self._changed:
                 self._shots, self._ranking = shots, ranking
                 for photo in batch:

@@ -1,4 +1,4 @@
-"""The page: photos go in by POST, the order comes out as JSON, and static/serve.js keeps the one up to date with the other.
+"""The page: photos go in by POST, the order comes out as JSON, and static/serve.js shows it.
 
 Photos leave as small JPEGs without their metadata, under keys that are hashes. No reply is kept by the browser's cache.
 """
@@ -77,6 +77,7 @@ class _Pages:
             "page.html",
             account=account.bank.account,
             record=rank_page.record_view(account.record, account.verdict, account.expected),
+            left_out=rank_page.left_out_lines(account.bank.left_out),
             about=rank_page.about(self._profile),
             most_bytes=MOST_BYTES,
         )

@@ -1,13 +1,11 @@
 """The command rank, from a posts.csv and a folder of photos to the gallery."""
 
 import csv
-import io
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from configs import basic, light
 from ipa_jax import rank
@@ -17,35 +15,18 @@ from ipa_jax.applications.scorers import Asked
 from ipa_jax.training.export import save_export
 from ipa_jax.training.initial import initial_variables
 from ipa_jax.training.trained_on import FILE, TrainedOn
+from tests.helpers import red_and_blue
 from third_party_ports.files import cache_folder
-
-DAY = 86_400
-
-
-def photo(hue: int, rng: np.random.Generator) -> bytes:
-    """A noisy photo of one colour."""
-    hsv = np.stack([np.full((8, 8), hue), rng.integers(120, 255, (8, 8)), rng.integers(60, 255, (8, 8))], -1)
-    image = Image.fromarray(hsv.astype(np.uint8), "HSV").convert("RGB").resize((96, 80), Image.Resampling.BICUBIC)
-    out = io.BytesIO()
-    image.save(out, "JPEG", quality=85)
-    return out.getvalue()
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """history/ of 70 posts of ann, red ones with four times the likes of blue ones, and photos/ of 4 new ones."""
     folder, rng = tmp_path_factory.mktemp("rank"), np.random.default_rng(0)
-    (folder / "history").mkdir()
+    red_and_blue.write_history(folder / "history", rng)
     (folder / "photos/more").mkdir(parents=True)
-    rows = ["image,account,likes,timestamp"]
-    for number in range(70):
-        red = int(rng.integers(2))
-        (folder / f"history/{number}.jpg").write_bytes(photo(2 if red else 160, rng))
-        likes = int(rng.lognormal(np.log(400 if red else 100), 0.1))
-        rows.append(f"{number}.jpg,ann,{likes},{1_600_000_000 + number * 2 * DAY}")
-    (folder / "history/posts.csv").write_text("\n".join(rows) + "\n")
     for name, hue in (("blue 1", 158), ("red", 4), ("more/red 10", 3), ("more/blue", 161)):
-        (folder / f"photos/{name}.jpg").write_bytes(photo(hue, rng))
+        (folder / f"photos/{name}.jpg").write_bytes(red_and_blue.photo(hue, rng))
     (folder / "photos/broken.jpg").write_bytes(b"no photo")
     (folder / "photos/raw.cr2").write_bytes(b"another format")
     return folder
