@@ -26,7 +26,7 @@ from tests.helpers import red_and_blue
 def folder(tmp_path_factory):
     """history/ of ann, and photos/ of 12 new ones."""
     folder, rng = tmp_path_factory.mktemp("serve"), np.random.default_rng(1)
-    red_and_blue.write_history(folder / "history", rng)
+    red_and_blue.write_history(folder / "history", rng, posts=50)
     (folder / "photos").mkdir()
     for number in range(12):
         hue = red_and_blue.RED if number % 2 else red_and_blue.BLUE
@@ -99,7 +99,7 @@ def test_reasons_show_similar_posts_and_photos_come_small_and_bare(folder, opene
     exif = Image.Exif()
     exif[0x010F] = "a maker"
     out = io.BytesIO()
-    camera.resize((3000, 2500)).save(out, "JPEG", exif=exif)
+    camera.resize((1536, 1280)).save(out, "JPEG", exif=exif)
     upload(opened.client, ("01.jpg", out.getvalue()))
     key = settled(opened.client)["units"][0]["photos"][0]["key"]
     page = opened.client.get(f"/similar/{key}").get_data(as_text=True)
@@ -164,7 +164,9 @@ def test_limits_are_named(folder, opened, monkeypatch):
     monkeypatch.setattr(sessions, "MOST_BYTES", 10)
     upload(opened.client, ("large.jpg", b"x" * 11))
     assert "larger" in dict(settled(opened.client)["refused"])["large.jpg"]
-    assert upload(opened.client, ("huge", b"x" * (MOST_REQUEST + 1))).status_code == 413
+    form = {"data": b"x", "content_type": "multipart/form-data; boundary=b"}
+    too_long = {"CONTENT_LENGTH": str(MOST_REQUEST + 1)}
+    assert opened.client.post("/photos", **form, environ_overrides=too_long).status_code == 413
 
 
 def test_picks_are_shared_and_a_known_state_is_not_sent_again(folder, opened):
@@ -206,7 +208,8 @@ def test_without_the_token_every_answer_is_403(opened):
     page = client.get(f"/{token}/")
     assert page.status_code == 200 and f"/{token}/static/serve.js" in page.text
     for url in ("state", "static/serve.js", "static/serve.css", "ranking.css"):
-        assert client.get(f"/{token}/{url}").status_code == 200
+        with client.get(f"/{token}/{url}") as reply:
+            assert reply.status_code == 200
     assert client.post(f"/{token}/photos", headers={"Origin": "http://evil.example"}).status_code == 403
     assert local_page.new_token("127.0.0.1") == "" != token != local_page.new_token("0.0.0.0")
 
