@@ -35,7 +35,7 @@ def create_app(
       hosts, token: as `local_page.new_app` takes them.
     """
     app = local_page.new_app(__name__, hosts, token=token, most_bytes=MOST_REQUEST)
-    app.jinja_loader = FileSystemLoader([FOLDER / "templates", rank_page.TEMPLATES])
+    app.jinja_env.loader = FileSystemLoader([FOLDER / "templates", rank_page.TEMPLATES])
     app.register_error_handler(HTTPException, _plain_error)
     app.after_request(_not_kept)
     pages = _Pages(session, profile)
