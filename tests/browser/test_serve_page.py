@@ -56,7 +56,7 @@ def url(folder, tmp_path):
         assert process.stdout is not None
         yield next(found[1] for line in process.stdout if (found := re.match(r"page: (\S+)", line)))
         assert list(tmp_path.glob("ipa-jax-serve-*/photos/*.jpg"))
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
         process.stdout.read()
         assert process.wait(60) == 0
     assert not list(tmp_path.glob("ipa-jax-serve-*"))

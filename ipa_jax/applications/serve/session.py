@@ -32,7 +32,7 @@ MOST_PHOTOS = 2_000
 TOO_LARGE = f"larger than {MOST_BYTES >> 20} MB"
 MOST_REFUSED = 500  # of which the page keeps the names; the others are counted
 NAME_LENGTH = 120  # characters
-BATCH, LARGEST_BATCH = 8, 64  # photos that are described before all are ranked again
+BATCH, LARGEST_BATCH = 8, 32  # photos that are described before all are ranked again
 
 
 @dataclass(frozen=True)
@@ -196,8 +196,9 @@ class Session:
                 self._changed.wait_for(lambda: self._waiting or self._stopped)
                 if self._stopped:
                     return
-                # Larger batches with more photos, because all of them are ranked again.
-                size = min(max(BATCH, len(self._shots) // 4), LARGEST_BATCH)
+                # Larger batches with more photos, because all are ranked again, and an export scores them again too.
+                most = LARGEST_BATCH if self.account.model is None else MOST_PHOTOS
+                size = min(max(BATCH, len(self._shots) // 4), most)
                 batch = list(self._waiting)[:size]
             shots, ranking = self._shots, self._ranking
             try:

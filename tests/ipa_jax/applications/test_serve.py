@@ -13,12 +13,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from configs import basic, light
 from ipa_jax import local_page, serve
 from ipa_jax.applications import rank_job
 from ipa_jax.applications.serve import session as sessions
 from ipa_jax.applications.serve.account import open_account
 from ipa_jax.applications.serve.session import Session
 from ipa_jax.applications.serve.web import MOST_REQUEST, create_app
+from ipa_jax.training.export import save_export
+from ipa_jax.training.initial import initial_variables
 from tests.helpers import red_and_blue
 
 
@@ -197,6 +200,25 @@ def test_a_failure_names_the_photos_and_the_page_goes_on(folder, opened, monkeyp
         assert settled(opened.client)["refused"] == [["00.jpg", "cannot be ranked (OSError)"]]
     upload(opened.client, new_photos(folder)[0])
     assert names(settled(opened.client)) == ["00.jpg"]
+
+
+def test_an_export_scores_photos_too(folder, tmp_path):
+    config = basic.get_config("tiny")
+    config.extract.profile = "light"
+    config.data.similarity.update(light.get_config().data.similarity)
+    config.data.depth.side = 0
+    config.input.update({"resize": 24, "crop": 24})
+    config.model.swin.update({"depths": (1,), "heads": (2,)})
+    data = {"statistics": {"train": {"images": 1, "groups": 1, "pairs": 1}}}
+    save_export(tmp_path / "export", initial_variables(config), config, data, "card")
+    (tmp_path / "photos").mkdir()
+    session = Session(open_account(folder / "history", export=tmp_path / "export"), tmp_path / "photos", tmp_path)
+    client = create_app(session).test_client()
+    upload(client, *new_photos(folder)[:2])
+    state = settled(client)
+    session.stop()
+    keys = [unit["photos"][0]["key"] for unit in state["units"]]
+    assert len(keys) == 2 and all("model" in session.ranked(key).scores for key in keys)
 
 
 def test_without_the_token_every_answer_is_403(opened):
