@@ -203,8 +203,9 @@ def test_a_failure_names_the_photos_and_the_page_goes_on(folder, opened, monkeyp
 
 
 def test_an_export_scores_photos_too(folder, tmp_path):
-    config = basic.get_config("tiny")
+    config = basic.get_config()
     config.extract.profile = "light"
+    config.model.swin.update(basic.get_config("tiny").model.swin)
     config.data.similarity.update(light.get_config().data.similarity)
     config.data.depth.side = 0
     config.input.update({"resize": 24, "crop": 24})
