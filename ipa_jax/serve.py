@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
                 held.callback(session.write_list)
             held.callback(session.stop)  # before the list is written
             token = local_page.new_token(args.host)
-            app = create_app(session, args.profile, hosts=local_page.trusted_hosts(args.host), token=token)
+            app = create_app(session, hosts=local_page.trusted_hosts(args.host), token=token)
             for url in local_page.addresses(sockets):
                 print(f"page: {url.removesuffix('/')}{local_page.root(app)}", flush=True)
             kept = f"stay in {args.keep}" if args.keep else "are deleted"

@@ -80,8 +80,7 @@ def run(asked: Asked, out: Path, *, made_up: bool = False) -> Ranking:
             to_pick(asked.pick, len(files))
     except ValueError as error:
         raise WrongUse(str(error)) from error
-    if not jax.config.jax_compilation_cache_dir:  # the next run starts at once
-        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled"))
+    keep_compiled()
     history = open_history(asked.history, asked.account, cache_folder() / "histories")
     print(f"history: {history.summary()}")
     for warning in history.skips.warnings:
@@ -98,6 +97,12 @@ def run(asked: Asked, out: Path, *, made_up: bool = False) -> Ranking:
         print(line)
     _write(ranking, history, config, photos, digests, asked, out, store, notes, made_up)
     return ranking
+
+
+def keep_compiled() -> None:
+    """Keeps compiled networks in the user's cache, so that the next run starts at once."""
+    if not jax.config.jax_compilation_cache_dir:
+        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled"))
 
 
 def config_of(profile: str, weights: Path, model: ExportModel | None) -> ConfigDict:

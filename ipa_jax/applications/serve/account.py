@@ -82,12 +82,13 @@ def open_account(
       RawDataError: the history cannot be used, or --account must say whose it is.
       ValueError: the export does not fit, or weights are missing.
     """
+    rank_job.keep_compiled()
     opened = open_history(history, account, cache_folder() / "histories")
     print(f"history: {opened.summary()}", flush=True)
     for warning in opened.skips.warnings:
         print(f"warning: {warning}", flush=True)
     model = None if export is None else ExportModel(export, opened.root)
-    config = rank_job.profile_config(profile, weights) if model is None else model.config
+    config = rank_job.config_of(profile, weights, model)
     store = store_beside(opened.root)
     bank, digests = rank_job.bank_of(opened, config, store)
     options = config.data.to_dict()

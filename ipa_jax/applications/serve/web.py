@@ -20,25 +20,18 @@ SIDES = {"small": rank_page.PHOTO_SIDE, "large": LARGE}
 FOLDER = Path(__file__).parent
 
 
-def create_app(
-    session: Session,
-    profile: str = "light",
-    *,
-    hosts: Sequence[str] | None = local_page.LOOPBACK,
-    token: str = "",
-) -> Flask:
+def create_app(session: Session, *, hosts: Sequence[str] | None = local_page.LOOPBACK, token: str = "") -> Flask:
     """The WSGI application of a session.
 
     Args:
       session: what the page shows.
-      profile: "light" or "paper", what the features come from.
       hosts, token: as `local_page.new_app` takes them.
     """
     app = local_page.new_app(__name__, hosts, token=token, most_bytes=MOST_REQUEST)
     app.jinja_env.loader = FileSystemLoader([FOLDER / "templates", rank_page.TEMPLATES])
     app.register_error_handler(HTTPException, _plain_error)
     app.after_request(_not_kept)
-    pages = _Pages(session, profile)
+    pages = _Pages(session)
     shown: dict[str, Callable] = {
         "": pages.page,
         "ranking.css": pages.style,
@@ -67,8 +60,8 @@ def _not_kept(response: Response) -> Response:
 class _Pages:
     """The pages, each a method: those of GET only show, those of POST change the session."""
 
-    def __init__(self, session: Session, profile: str):
-        self._session, self._account, self._profile = session, session.account, profile
+    def __init__(self, session: Session):
+        self._session, self._account = session, session.account
 
     def page(self) -> str:
         """GET /: the page, still without photos."""
@@ -78,7 +71,7 @@ class _Pages:
             account=account.bank.account,
             record=rank_page.record_view(account.record, account.verdict, account.expected),
             left_out=rank_page.left_out_lines(account.bank.left_out),
-            about=rank_page.about(self._profile),
+            about=rank_page.about(account.config.extract.profile),
             most_bytes=MOST_BYTES,
         )
 
