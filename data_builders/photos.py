@@ -139,8 +139,13 @@ def upright(photo: bytes | Path, *, near: int = 0, most_pixels: int = MOST_PIXEL
     """
     image = stored(photo, near=near, most_pixels=most_pixels)
     with _named(photo):
-        turn = _turn(image)
-        return _rgb(image.copy() if turn is None else image.transpose(turn))
+        return turned(image)
+
+
+def turned(image: Image.Image) -> Image.Image:
+    """A decoded photo in mode RGB, turned as its EXIF says."""
+    turn = _turn(image)
+    return _rgb(image.copy() if turn is None else image.transpose(turn))
 
 
 def read(photo: bytes | Path, *, most_pixels: int = MOST_PIXELS) -> np.ndarray:

@@ -71,7 +71,11 @@ def main(argv: list[str] | None = None) -> int:
         supported = "Linux on x86-64 or arm64, or macOS on Apple silicon"
         print(f"error: ipa_jax runs on {supported}, not on {' '.join(here)}: use such a machine", file=sys.stderr)
         return 1
-    return importlib.import_module(COMMANDS[name].module).main(arguments) or 0
+    try:
+        return importlib.import_module(COMMANDS[name].module).main(arguments) or 0
+    except KeyboardInterrupt:
+        print("\nstopped; run the same command again to resume", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

@@ -39,6 +39,8 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("give --history and --photos, or --demo alone")
     if not args.demo and not (args.history and args.photos):
         parser.error("give both --history and --photos")
+    if args.overwrite_ratings and not args.ratings:
+        parser.error("--overwrite_ratings changes stars: give --ratings too")
     if args.scorer == "model" and not args.export:
         parser.error("--scorer=model needs --export=DIR")
 

@@ -5,6 +5,7 @@ pairs, so each post is a group of its own, in train. The first image stands for 
 """
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
@@ -39,6 +40,11 @@ class HistoryBank:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def as_of_date(self) -> str:
+        """The day on which the likes were counted, ISO, UTC."""
+        return datetime.fromtimestamp(self.as_of, UTC).date().isoformat()
 
 
 def history_bank(

@@ -74,6 +74,9 @@ def run(asked: Asked, out: Path, *, made_up: bool = False) -> Ranking:
       RawDataError: the history cannot be used, or --account must say whose it is.
       ValueError: no photo can be read, or the export does not fit.
     """
+    for flag, path in (("--history", asked.history), ("--export", asked.export)):
+        if path is not None and not path.expanduser().exists():
+            raise WrongUse(f"{flag}: {path} does not exist")
     try:
         files, others = find_photos(asked.photos)
         if asked.pick is not None:
@@ -82,21 +85,31 @@ def run(asked: Asked, out: Path, *, made_up: bool = False) -> Ranking:
         raise WrongUse(str(error)) from error
     keep_compiled()
     history = open_history(asked.history, asked.account, cache_folder() / "histories")
-    print(f"history: {history.summary()}")
+    print(f"history: {asked.history}: {history.summary().partition(': ')[2]}")
     for warning in history.skips.warnings:
         print(f"warning: {warning}")
     model = None if asked.export is None else ExportModel(asked.export, history.root)
     config = config_of(asked.profile, asked.weights, model)
     store = store_beside(history.root)
     bank, digests = bank_of(history, config, store)
+    _say_left_out(bank, asked.history)
     photos = _photos(files, config, store)
-    notes = _notes(photos, others, set(digests))
+    notes = _notes(photos, others, set(digests.values()))
     options = config.data.to_dict()
     ranking = rank(bank, photos.described, options, scorer=asked.scorer, pick=asked.pick, model=model, seed=config.seed)
     for line in (*_table(ranking), *notes, "", ranking.verdict):
         print(line)
     _write(ranking, history, config, photos, digests, asked, out, store, notes, made_up)
     return ranking
+
+
+def _say_left_out(bank: HistoryBank, history: Path) -> None:
+    """Prints which posts are not used. Raises ValueError if none is left."""
+    lines = rank_page.left_out_lines(bank.left_out, bank.as_of_date)
+    if not len(bank):
+        raise ValueError(f"{history}: no post of the history can be used ({'; '.join(lines)})")
+    for line in lines:
+        print(f"left out {line}")
 
 
 def keep_compiled() -> None:
@@ -129,7 +142,7 @@ def _photos(files: Sequence[Path], config: ConfigDict, store: Path) -> Photos:
     kept = [i for i, shot in enumerate(shots) if shot is not None]
     if not kept:
         file, reason = next(iter(broken.items()))
-        raise ValueError(f"none of the {len(files)} photos can be read, such as {file}: {reason}")
+        raise ValueError(f"no photo of {len(files)} can be read, such as {file}: {reason}")
     described = NewPhotos(
         names=tuple(str(files[i]) for i in kept),
         features=found.features.rows(found.rows[kept]),
@@ -159,20 +172,26 @@ def _notes(photos: Photos, others: dict[str, int], posted: set[str]) -> list[str
     notes = []
     if photos.broken:
         named = "; ".join(f"{file.name}: {reason}" for file, reason in list(photos.broken.items())[:BROKEN])
-        notes.append(f"{len(photos.broken)} photos cannot be read: {named}")
-    notes += [f"{count} {suffix} files are of a format that is not read" for suffix, count in others.items()]
+        notes.append(f"{_photos_are(len(photos.broken))} not readable: {named}")
+    notes += [f"files of a format that is not read: {count} {suffix}" for suffix, count in others.items()]
     digests = Counter(photos.digests)
     if twice := sum(count - 1 for count in digests.values()):
-        notes.append(f"{twice} photos are copies of another one, byte by byte")
+        notes.append(f"{_photos_are(twice)} an exact copy of another one")
     if again := sum(digest in posted for digest in digests):
-        notes.append(f"{again} photos are in the history already, and so are compared with themselves")
+        notes.append(f"{_photos_are(again)} in the history already, so its own likes are part of its score")
     return notes
+
+
+def _photos_are(count: int) -> str:
+    return "1 photo is" if count == 1 else f"{count} photos are each"
 
 
 def _table(ranking: Ranking) -> list[str]:
     """The ranking as it is printed: a line per unit."""
     leads = [photo for photo in ranking.photos if photo.leads]
-    lines = ["", f"{ranking.units} to rank, best first, by {ranking.ranked_by}:"]
+    count = len(ranking.photos)
+    units = "" if count == ranking.units else f" ({ranking.units} after near-duplicates)"
+    lines = ["", f"{count} photo{'s' * (count != 1)}{units}, best first, by {ranking.ranked_by}:"]
     width = min(max(len(Path(photo.name).name) for photo in leads[:SHOWN]), 40)
     for photo in leads[:SHOWN]:
         members = sum(other.rank == photo.rank for other in ranking.photos)
@@ -182,7 +201,7 @@ def _table(ranking: Ranking) -> list[str]:
         lines.append(f"{picked}{photo.rank:>4}  {Path(photo.name).name[:40]:<{width}}{more}{likes}  {photo.reason}")
     if len(leads) > SHOWN:
         lines.append(f"  ... and {len(leads) - SHOWN} more in ranking.csv")
-    return [*lines, ""]
+    return lines
 
 
 def _write(
@@ -206,10 +225,13 @@ def _write(
         for one in rated:
             if one.reason:
                 print(f"warning: {one.photo}: no stars written: {one.reason}")
-    small = thumbnails(photos.files, photos.digests, rank_page.PHOTO_SIDE, store / "thumbnails")
+    kept, side = store / "thumbnails", rank_page.PHOTO_SIDE
+    small = thumbnails(photos.files, photos.digests, side, kept)
+    first = photos.described.names.index(ranking.photos[0].name)  # it is shown larger
+    small[first] = thumbnails([photos.files[first]], [photos.digests[first]], 2 * side, kept)[0]
     shown = dict.fromkeys(post.path for photo in ranking.photos if photo.leads for post in photo.similar)
     files = [history.root / path for path in shown]
-    posts = thumbnails(files, [digests[path] for path in shown], rank_page.POST_SIDE, store / "thumbnails")
+    posts = thumbnails(files, [digests[path] for path in shown], rank_page.POST_SIDE, kept)
     page = rank_page.render(
         ranking,
         dict(zip(photos.described.names, small, strict=True)),

@@ -10,6 +10,7 @@ import jinja2
 
 from ipa_jax.applications import reasons
 from ipa_jax.applications.expected_likes import ExpectedLikes
+from ipa_jax.applications.history_bank import NO_FEATURES, UNRIPE
 from ipa_jax.applications.ranking import RankedPhoto, Ranking, SimilarPost
 from ipa_jax.applications.ratings import stars
 from ipa_jax.applications.track_record import Figure, TrackRecord
@@ -21,9 +22,15 @@ UNIT_NOTES = {
     "bracket": "An exposure bracket of {n} photos, ranked as one:",
     "panorama": "A panorama set of {n} photos, ranked as one:",
 }
+SCORED_BY = {  # by scorer that ranks
+    "retrieval": "A photo's score is how the account's most similar posts did against the posts around their time.",
+    "probe": "A photo's score comes from a linear regression of how the account's posts did on what they show. The "
+    "similar posts beside a photo are there to compare: the order need not follow them.",
+    "model": "A photo's score comes from a trained network, which reads the photo and how similar posts did.",
+    "mean": "A photo's score is the mean of several ways of scoring, so the order need not follow the similar posts.",
+}
 ABOUT = (
-    "Each photo was compared with this account's own posts, and scored by how the most similar ones did against the "
-    "posts around their time. Likes have many causes that no photo shows, so the order says what to expect, not what "
+    " Likes have many causes that no photo shows, so the order says what to expect, not what "
     "to think of a photo. Scores of different accounts cannot be compared. Everything was computed on this computer."
 )
 LIGHT = (
@@ -58,24 +65,39 @@ def render(
     count = ranking.units
     return environment.get_template("ranking.html").render(
         account=ranking.account,
-        title=f"{count} photo{'s' * (count != 1)} for {ranking.account}, best first",
+        title=f"{_title(ranking)} for {ranking.account}",
         made_up=made_up,
         record=record_view(ranking.track_record, ranking.verdict, ranking.expected_likes),
         photos=[_card(list(unit), photos, numbers, count, rated) for _, unit in groupby(ranking.photos, _unit)],
         posts=[{"uri": _uri(content)} for content in posts.values()],
-        left_out=[*left_out_lines(ranking.left_out), *notes],
-        about=about(profile),
+        left_out=[*left_out_lines(ranking.left_out, ranking.as_of), *notes],
+        about=about(profile, ranking.ranked_by),
     )
 
 
-def about(profile: str) -> str:
+def _title(ranking: Ranking) -> str:
+    photos = len(ranking.photos)
+    if photos == 1:
+        return "1 photo"
+    grouped = "" if ranking.units == photos else f", {ranking.units} to choose from,"
+    return f"{photos} photos{grouped} best first"
+
+
+def about(profile: str, ranked_by: str) -> str:
     """What a ranking is and is not."""
-    return ABOUT + (LIGHT if profile == "light" else "")
+    return SCORED_BY.get(ranked_by, "") + ABOUT + (LIGHT if profile == "light" else "")
 
 
-def left_out_lines(left_out: Mapping[str, Sequence[str]]) -> list[str]:
-    """How many posts of the history are not used, a line per reason."""
-    return [f"{len(ids)} post{'s' * (len(ids) != 1)}: {reason}" for reason, ids in left_out.items()]
+def left_out_lines(left_out: Mapping[str, Sequence[str]], as_of: str) -> list[str]:
+    """How many posts of the history are not used, a line per reason. as_of: ISO time of the likes' counts."""
+    words = {
+        UNRIPE: f"younger than 7 days on {as_of[:10]}, which the likes are taken to be from",
+        NO_FEATURES: "the photo cannot be read",
+    }
+    return [
+        f"{len(ids)} post{'s' * (len(ids) != 1)} of the history: {words.get(reason, reason)}"
+        for reason, ids in left_out.items()
+    ]
 
 
 def expected_text(photo: RankedPhoto) -> str:
@@ -133,7 +155,7 @@ def record_view(record: TrackRecord, sentence: str, expected: ExpectedLikes) -> 
     if record.newer_wins is not None and record.older_wins is not None:
         name, share = max(("newer wins", record.newer_wins), ("older wins", record.older_wins), key=lambda one: one[1])
         at = 100 * share
-        rule = {"name": f"{name} {at:.0f} %", "at": _percent(at), "label_at": _percent(min(at, 70))}
+        rule = {"name": f"{name} {at:.0f}\u00a0%", "at": _percent(at), "label_at": _percent(min(at, 70))}
     detail = ""
     if expected.low is not None and expected.coverage is not None:
         detail = (
@@ -156,12 +178,12 @@ def record_view(record: TrackRecord, sentence: str, expected: ExpectedLikes) -> 
 
 def _figure(row: Figure) -> dict[str, Any]:
     """A row of the table of scorers."""
-    bounds = "" if row.interval is None else f"{100 * row.interval[0]:.1f} to {100 * row.interval[1]:.1f} %"
+    bounds = "" if row.interval is None else f"{100 * row.interval[0]:.1f} to {100 * row.interval[1]:.1f}\u00a0%"
     every = row.all_pairs_accuracy
     return {
         "heading": row.heading,
         "for_choosing": row.for_choosing,
-        "accuracy": "-" if row.accuracy is None else f"{100 * row.accuracy:.1f} %",
+        "accuracy": "-" if row.accuracy is None else f"{100 * row.accuracy:.1f}\u00a0%",
         "interval": bounds or "-",
         "pairs": row.pairs,
         "all_pairs": "-" if every is None else f"{100 * every:.1f} % of {row.all_pairs}",
@@ -173,10 +195,10 @@ def _protocol(record: TrackRecord) -> str:
     days = record.window_days
     return (
         f"Each of {record.scored_posts} posts was scored as if it were new, by posts that are at least {days} days "
-        f"older. A pair is two posts within {days} days whose {compared} differ by more than {record.min_ratio:g} "
-        'times; the last column counts pairs of any ratio. "Chosen at each time" takes, at each moment of the past, '
-        "the way of scoring that was right most often before it, so its figure is the honest one. The best of the "
-        "other rows flatters itself."
+        f"older. A pair is two posts within {days} days whose {compared} differ by a factor above "
+        f'{record.min_ratio:g}; the last column counts pairs of any ratio. "Chosen at each time" takes, at each '
+        "moment of the past, the way of scoring that was right most often before it, so its figure is the honest one. "
+        "The best of the other rows flatters itself."
     )
 
 

@@ -27,10 +27,10 @@ def photo_reason(local_scores: Sequence[float], familiar: bool) -> str:
 
 
 def times(factor: float) -> str:
-    """ "1.8 times your usual", or "about your usual"."""
+    """Likes over the mean of their time: "1.8 times your average then", or "about your average then"."""
     if 1 / ABOUT <= factor <= ABOUT:
-        return "about your usual"
-    return f"{factor:.{1 if factor >= 0.95 else 2}f} times your usual"
+        return "about your average then"
+    return f"{factor:.{1 if factor >= 0.95 else 2}f} times your average then"
 
 
 def verdict(record: TrackRecord) -> str:
@@ -46,8 +46,8 @@ def verdict(record: TrackRecord) -> str:
             return "The export may have been trained on these posts, so they cannot tell how often its order is right."
         return "No two of your posts are close enough in time and far enough apart in likes to test this order on."
     tested = (
-        f"of {figure.pairs} pairs of your own posts within {record.window_days} days whose likes differ by more than "
-        f"{record.min_ratio:g} times, this ranking would have put {100 * figure.accuracy:.0f} % in the right order"
+        f"of {figure.pairs} pairs of your own posts within {record.window_days} days whose likes differ by a factor "
+        f"above {record.min_ratio:g}, this ranking would have put {100 * figure.accuracy:.0f} % in the right order"
     )
     rule, share = ("newer", record.newer_wins) if record.newer_wins >= 0.5 else ("older", record.older_wins)
     simple = f'"the {rule} one wins" is right for {100 * share:.0f} %'

@@ -22,7 +22,7 @@ class Shot:
 
     Attributes:
       phash: 64 bits.
-      gray: uint8 [64, 64], the photo squeezed, not turned; None leaves it out of panorama sets.
+      gray: uint8 [64, 64], the photo upright and squeezed; None leaves it out of panorama sets.
       taken: seconds of the camera's clock, with fractions where the camera writes them.
       camera: maker and model, "" if unknown.
       exposure_mode: EXIF ExposureMode: 0 auto, 1 manual, 2 auto bracket.
@@ -45,10 +45,10 @@ def read_shot(content: bytes) -> Shot:
     Raises:
       PhotoError: the photo cannot be decoded.
     """
-    image = photos.stored(content, "L", near=DRAFT_SIDE)
-    with photos.quiet():
-        small = image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
-    return Shot(phash=phash(image), gray=np.asarray(small), **_camera(image))
+    image = photos.stored(content, near=DRAFT_SIDE)
+    upright = photos.turned(image)  # a phone's photo and its edited copy are often turned in different ways
+    small = upright.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
+    return Shot(phash=phash(upright), gray=np.asarray(small), **_camera(image))
 
 
 def _camera(image: Image.Image) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from ipa_jax.applications.shots import SIDE, Shot
 
 SAME_BITS = 4  # of the pHash, at any time
 BURST_BITS, BURST_SECONDS = 12, 3.0  # shots within this time may differ by more bits
+FLAT = 2.0  # standard deviation of the gray copy, below which a hash says nothing: plain areas are all alike
 APART = 65.0  # bits that no two hashes differ by
 BRACKET_SECONDS = 2.0  # between two shots of a bracket
 PANORAMA_SECONDS, PANORAMA_SHOTS = 5.0, 3  # between two shots of a panorama set, and the fewest of a set
@@ -144,11 +145,15 @@ def _bursts(shots: Sequence[Shot]) -> list[list[int]]:
     count = len(shots)
     hashes = np.array([shot.phash for shot in shots], np.uint64)
     taken = np.array([math.nan if shot.taken is None else shot.taken for shot in shots])
+    flat = np.array([shot.gray is not None and shot.gray.std() < FLAT for shot in shots], bool)
     first, second, bits = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0)]
     for begin in range(0, count, ROWS):
         differ = np.bitwise_count(hashes[begin : begin + ROWS, None] ^ hashes)
         soon = np.abs(taken[begin : begin + ROWS, None] - taken) <= BURST_SECONDS
-        a, b = np.nonzero((differ <= SAME_BITS) | (soon & (differ <= BURST_BITS)))
+        alike = (differ <= SAME_BITS) | (soon & (differ <= BURST_BITS))
+        same = np.arange(count)[begin : begin + ROWS, None] == np.arange(count)
+        alike &= same | ~(flat[begin : begin + ROWS, None] | flat)
+        a, b = np.nonzero(alike)
         first.append(a + begin)
         second.append(b)
         bits.append(differ[a, b].astype(np.float64))

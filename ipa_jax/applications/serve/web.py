@@ -70,8 +70,8 @@ class _Pages:
             "page.html",
             account=account.bank.account,
             record=rank_page.record_view(account.record, account.verdict, account.expected),
-            left_out=rank_page.left_out_lines(account.bank.left_out),
-            about=rank_page.about(account.config.extract.profile),
+            left_out=rank_page.left_out_lines(account.bank.left_out, account.bank.as_of_date),
+            about=rank_page.about(account.config.extract.profile, account.past.chosen[-1]),
             most_bytes=MOST_BYTES,
         )
 

@@ -57,7 +57,9 @@ def test_what_resembles_liked_posts_comes_first(ranked):
     assert [row["rank"] for row in rows] == ["1", "2", "3", "4"]
     assert ["red" in row["photo"].rsplit("/", 1)[1] for row in rows] == [True, True, False, False]
     assert [row["picked"] for row in rows] == ["yes", "yes", "no", "no"]
-    assert all(" times your usual" in row["reason"] or "about your usual" in row["reason"] for row in rows)
+    assert all(
+        " times your average then" in row["reason"] or "about your average then" in row["reason"] for row in rows
+    )
 
 
 def test_the_record_says_how_often_it_was_right_before(ranked):
@@ -73,7 +75,7 @@ def test_the_record_says_how_often_it_was_right_before(ranked):
 def test_the_page_is_one_file_that_names_what_was_left_out(ranked):
     page = (ranked / "ranking.html").read_text()
     assert "http" not in page.replace("http-equiv", "") and "<script" not in page
-    assert "broken.jpg" in page and ".cr2" in page and "posts: younger than 7 days" in page
+    assert "broken.jpg" in page and ".cr2" in page and "of the history: younger than 7 days" in page
     assert page.count("data:image/jpeg") >= 4 + 5
 
 
@@ -108,7 +110,8 @@ def test_a_history_of_several_accounts_asks_for_one(folder, tmp_path, capsys):
     [
         (["--photos=nowhere"], "--history"),
         (["--history=h", "--photos=p", "--demo"], "--demo"),
-        (["--history=h", "--photos=nowhere"], "nowhere does not exist"),
+        (["--history=.", "--photos=nowhere"], "nowhere does not exist"),
+        (["--history=nowhere", "--photos=."], "--history: nowhere"),
         (["--history=h", "--photos=nowhere", "--scorer=model"], "--export"),
     ],
 )

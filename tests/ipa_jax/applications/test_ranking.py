@@ -127,11 +127,13 @@ def test_a_tiny_history_gives_an_order_and_says_so(posts):
 
 
 def test_sentences_by_hand():
-    assert reasons.photo_reason([1.8, 1.8, 1.8, 0.1], True) == "The 3 most similar posts did 1.8 times your usual."
-    assert reasons.photo_reason([4.0, 1.0], True) == "The 2 most similar posts did 2.0 times your usual."
-    assert reasons.photo_reason([1.02], True) == "The most similar post did about your usual."
+    assert (
+        reasons.photo_reason([1.8, 1.8, 1.8, 0.1], True) == "The 3 most similar posts did 1.8 times your average then."
+    )
+    assert reasons.photo_reason([4.0, 1.0], True) == "The 2 most similar posts did 2.0 times your average then."
+    assert reasons.photo_reason([1.02], True) == "The most similar post did about your average then."
     assert reasons.photo_reason([0.5] * 5, False).startswith("Little of what you posted looks like it; the 3 most")
-    assert reasons.times(0.5) == "0.50 times your usual"
+    assert reasons.times(0.5) == "0.50 times your average then"
 
 
 def test_verdicts_in_words(history):
