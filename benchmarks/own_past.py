@@ -128,7 +128,7 @@ def table(worlds: list[dict[str, Any]]) -> str:
     windows = sum(account["window_days"] == 7 for account in rows)
     lines.append(
         f"\n{len(worlds)} worlds, {len(rows)} accounts with pairs, {posts:,} posts, {int(pairs.sum()):,} pairs; "
-        f"{windows} accounts have their pairs within a week"
+        f"{windows} accounts were tested within a week"
     )
     return "\n".join(lines)
 
