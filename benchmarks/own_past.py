@@ -93,8 +93,11 @@ def measured(folder: Path, store: Path) -> dict[str, dict[str, Any]]:
         pairs = past.pairs.take(past.pairs.valid)
         right = {name: correct[past.pairs.valid] for name, correct in past.correct.items()}
         later_wins = pairs.later_likes > pairs.earlier_likes
-        z = np.array([z_of[image] for image in bank.images.image_id])
-        right["bayes"] = (z[pairs.later] > z[pairs.earlier]) == later_wins
+        z, likes = np.array([z_of[image] for image in bank.images.image_id]), bank.images.likes
+        # In a wider window likes are compared over the median of their time: the ceiling knows these medians.
+        later = z[pairs.later] + np.log(pairs.later_likes / likes[pairs.later])
+        earlier = z[pairs.earlier] + np.log(pairs.earlier_likes / likes[pairs.earlier])
+        right["bayes"] = (later > earlier) == later_wins
         right["newer"] = later_wins
         rows[account] = {
             "posts": len(bank),
@@ -106,8 +109,8 @@ def measured(folder: Path, store: Path) -> dict[str, dict[str, Any]]:
 
 
 def table(worlds: list[dict[str, Any]]) -> str:
-    """Markdown: the share of pairs that each scorer orders right, pooled, with its 95 % interval over accounts, and the
-    shares of the single worlds."""
+    """Markdown: the share of pairs that each scorer orders right, pooled, its 95 % interval over accounts, the paired
+    difference to `auto`, and the shares of the single worlds."""
     import numpy as np
 
     from ipa_jax.metrics import bootstrap
@@ -115,15 +118,17 @@ def table(worlds: list[dict[str, Any]]) -> str:
     rows = [account for world in worlds for account in world["accounts"].values() if account["pairs"]]
     pairs = np.array([account["pairs"] for account in rows], np.float64)
     times = bootstrap.draw(len(rows), DRAWS, seed=0)
-    lines = ["| scorer | pairs in order, % | 95 % interval | by world |", "|---|---|---|---|"]
+    auto = np.array([account["right"]["auto"] for account in rows])
+    lines = ["| scorer | pairs in order, % | 95 % interval | minus `auto` | by world |", "|---|---:|---:|---:|---|"]
     for name, heading in NAMES.items():
         right = np.array([account["right"][name] for account in rows])
         low, high = bootstrap.interval((times @ right) / (times @ pairs)) or (np.nan, np.nan)
-        lines.append(
-            f"| {heading} | {100 * right.sum() / pairs.sum():.1f} | {100 * low:.1f} to {100 * high:.1f} | "
-            + ", ".join(f"{100 * _share(world, name):.1f}" for world in worlds)
-            + " |"
-        )
+        ahead = bootstrap.interval((times @ (right - auto)) / (times @ pairs)) or (np.nan, np.nan)
+        margin = f"{100 * (right - auto).sum() / pairs.sum():+.1f} ({100 * ahead[0]:+.1f} to {100 * ahead[1]:+.1f})"
+        each = ", ".join(f"{100 * _share(world, name):.1f}" for world in worlds)
+        share = f"{100 * right.sum() / pairs.sum():.1f}"
+        cells = (heading, share, f"{100 * low:.1f} to {100 * high:.1f}", "" if name == "auto" else margin, each)
+        lines.append(f"| {' | '.join(cells)} |")
     posts = sum(account["posts"] for world in worlds for account in world["accounts"].values())
     windows = sum(account["window_days"] == 7 for account in rows)
     lines.append(

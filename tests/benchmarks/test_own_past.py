@@ -13,6 +13,7 @@ def test_accounts_are_pooled_by_their_pairs():
     lines = table(worlds).splitlines()
     rows = [line for line in lines[2:] if line.startswith("|")]
     assert len(rows) == len(NAMES) and all("| 56.2 | 50.0 to " in row and "| 62.5, 50.0 |" in row for row in rows)
+    assert all("| +0.0 (+0.0 to +0.0) |" in row for row in rows if "auto" not in row)
     assert "2 worlds, 3 accounts with pairs, 120 posts, 80 pairs; 2 accounts were tested within a week" in lines
 
 
