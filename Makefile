@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help demo demo-seeds demo-losses tables protocols leaks choices short-histories test test-browser lint docs lock clean
+.PHONY: help demo demo-seeds demo-losses tables protocols leaks choices short-histories flickr test test-browser lint docs lock clean
 
 help:
 	@echo "make demo        set-up, then the whole job on the demo world (about 8 minutes on 2 cores)"
@@ -15,6 +15,7 @@ help:
 	@echo "make short-histories  accuracy against the size of the memory bank, two worlds (70 minutes, estimated)"
 	@echo "make protocols   four protocols side by side, two worlds (60 minutes, estimated)"
 	@echo "make leaks       what each planted leak is worth, one world (50 minutes, estimated)"
+	@echo "make flickr      real photos: FlickrUser.csv to a trained light model and its report (FLICKR=FILE OUT=DIR LIMIT=PHOTOS)"
 	@echo ""
 	@echo "make test        set-up, then all tests"
 	@echo "make test-browser  the study page in Chromium, which must be installed"
@@ -31,6 +32,10 @@ help:
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+.venv/.light: .venv/.installed
+	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[light]"
 	touch $@
 
 .venv/.dev: .venv/.installed requirements-dev.txt
@@ -61,6 +66,23 @@ protocols: .venv
 
 leaks: .venv
 	$(BIN)/python -m ipa_jax protocols --out=runs/experiments --records=docs/runs/protocols --page=docs/evaluation.md --seeds=0 --plants
+
+# What docs/data.md says of FlickrUser, from its CSV file to a report.
+FLICKR ?= FlickrUser.csv
+OUT ?= runs/flickr
+LIMIT ?= 20000
+RATE ?= 5
+CONFIG ?= light
+EXTRACT ?=
+TRAIN ?=
+
+flickr: .venv/.light
+	$(BIN)/python -m ipa_jax fetch-images $(FLICKR) --to $(OUT)/raw --limit=$(LIMIT) --rate=$(RATE)
+	$(BIN)/python -m ipa_jax extract --config=$(CONFIG) --raw=$(OUT)/raw --out=$(OUT)/features $(EXTRACT)
+	$(BIN)/python -m ipa_jax build --config=$(CONFIG) --raw=$(OUT)/raw --features=$(OUT)/features --data_dir=$(OUT)/data
+	$(BIN)/python -m ipa_jax train --config=$(CONFIG) --workdir=$(OUT)/light --config.data_dir=$(OUT)/data $(TRAIN)
+	$(BIN)/python -m ipa_jax evaluate --export=$(OUT)/light/export --data_dir=$(OUT)/data --split=test --json
+	$(BIN)/python -m ipa_jax report --workdir $(OUT)/light --data_dir=$(OUT)/data
 
 test: .venv/.dev
 	$(BIN)/python -m pytest
