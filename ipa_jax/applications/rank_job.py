@@ -114,7 +114,7 @@ def _say_left_out(bank: HistoryBank, history: Path) -> None:
 
 def keep_compiled() -> None:
     """Keeps compiled networks in the user's cache, so that the next run starts at once."""
-    if not jax.config.jax_compilation_cache_dir:
+    if not jax.config.jax_compilation_cache_dir:  # pyright: ignore[reportAttributeAccessIssue]
         jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled"))
 
 
