@@ -107,7 +107,7 @@ def test_reasons_show_similar_posts_and_photos_come_small_and_bare(folder, opene
     key = settled(opened.client)["units"][0]["photos"][0]["key"]
     page = opened.client.get(f"/similar/{key}").get_data(as_text=True)
     posts = [part.split('"')[0] for part in page.split('src="')[1:]]
-    assert len(posts) == 5 and "times your usual" in page
+    assert len(posts) == 5 and "your average" in page
     for url, side in ((f"/photo/{key}/small", 480), (f"/photo/{key}/large", 1280), (posts[0], 96)):
         reply = opened.client.get(url)
         image = Image.open(io.BytesIO(reply.data))
