@@ -15,7 +15,8 @@ from data_builders.features.store import FeatureReader
 from data_builders.posts.read import read_posts
 from tests.helpers.commands import ROOT, SMALLER, command, environment, fail, succeed, train_flags
 
-TINY = ("--config=configs/full.py:tiny", "--random_weights", "--config.extract.shard_rows=300")
+SHARD = 100  # rows
+TINY = ("--config=configs/full.py:tiny", "--random_weights", f"--config.extract.shard_rows={SHARD}")
 
 
 # Unlike elsewhere, running takes longer here than compiling.
@@ -27,10 +28,18 @@ def flags(world, out, *more):
 
 
 @pytest.fixture(scope="module")
-def store(demo_world, tmp_path_factory):
+def world(tmp_path_factory):
+    """Smaller than `demo_world`: each photo goes through four networks."""
+    folder = tmp_path_factory.mktemp("extract") / "world"
+    succeed("demo-world", f"--out={folder}", "--accounts=8", "--posts=30", "--side=48")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def store(world, tmp_path_factory):
     """A store of all four parts, its extraction killed once in the middle of a shard."""
     out = tmp_path_factory.mktemp("extract") / "store"
-    started = command("extract", *flags(demo_world, out))
+    started = command("extract", *flags(world, out))
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen(started, cwd=ROOT, env=environment(**COMPILED), **quiet)
     while process.poll() is None and not (out / "part-00000.arrow").exists():
@@ -41,22 +50,22 @@ def store(demo_world, tmp_path_factory):
     assert process.wait() == -signal.SIGKILL
     before = {path.name: path.read_bytes() for path in out.glob("part-*.arrow")}
     journalled = journal.read(out)
-    done = succeed("extract", *flags(demo_world, out), **COMPILED)
+    done = succeed("extract", *flags(world, out), **COMPILED)
     return out, before, journalled, done
 
 
-def test_a_killed_extraction_resumes(store, demo_world):
+def test_a_killed_extraction_resumes(store, world):
     """Every readable image of a post has one row; what was finished before the kill stays as it was."""
     out, before, journalled, done = store
     reader = FeatureReader(out)
     keys = list(reader.keys())
-    posts, _ = read_posts(demo_world / "raw", get_config("tiny").data.to_dict())
+    posts, _ = read_posts(world / "raw", get_config("tiny").data.to_dict())
     wanted = posts.select("account", "image_ids").explode("image_ids").rows()
     unreadable = int(re.search(r"left out, image unreadable: (\d+)", done.stdout)[1])
     assert len(keys) == len(set(keys)) == len(wanted) - unreadable and set(keys) <= set(wanted)
-    assert len(keys) == int(re.search(r"wrote (\d+) images", done.stdout)[1]) + 300 + len(journalled)
+    assert len(keys) == int(re.search(r"wrote (\d+) images", done.stdout)[1]) + SHARD + len(journalled)
     assert all((out / name).read_bytes() == content for name, content in before.items())
-    assert f"({300 + len(journalled)} were already there)" in done.stdout
+    assert f"({SHARD + len(journalled)} were already there)" in done.stdout
     row = journalled[0]
     assert reader.caption_texts(row["account"], [row["image_id"]]) == [row["caption_text"]]
     assert not (out / journal.NAME).exists()
@@ -65,13 +74,13 @@ def test_a_killed_extraction_resumes(store, demo_world):
     assert f"not looked at, video: {report['posts_left_out']['video']} records" in done.stdout
 
 
-def test_a_finished_extraction_has_nothing_to_do(store, demo_world):
-    done = succeed("extract", *flags(demo_world, store[0]), **COMPILED)
+def test_a_finished_extraction_has_nothing_to_do(store, world):
+    done = succeed("extract", *flags(world, store[0]), **COMPILED)
     assert done.stdout.startswith("wrote 0 images")
 
 
-def test_other_options_need_another_store(store, demo_world):
-    done = fail("extract", *flags(demo_world, store[0], "--config.extract.depth.mirror=False"))
+def test_other_options_need_another_store(store, world):
+    done = fail("extract", *flags(world, store[0], "--config.extract.depth.mirror=False"))
     assert "header.json: extractors is" in done.stderr
 
 
@@ -94,10 +103,10 @@ def test_features_are_of_their_image(store):
         assert len(np.unique(vectors, axis=0)) > len(ids) / 2
 
 
-def test_beam_gives_the_same_rows(store, demo_world, tmp_path):
+def test_beam_gives_the_same_rows(store, world, tmp_path):
     """In chunks of 256, each first in a store of its own; the two parts that are cheap."""
     spread, parts = tmp_path / "spread", ("background", "depth")
-    done = succeed("extract", *flags(demo_world, spread, f"--extractors={','.join(parts)}"),
+    done = succeed("extract", *flags(world, spread, f"--extractors={','.join(parts)}"),
                    "--beam_pipeline_options=runner=FnApiRunner", **COMPILED)  # fmt: skip
     assert not (spread / ".chunks").exists() and len(list(spread.glob("part-*.arrow"))) >= 3
     a, b = FeatureReader(store[0]), FeatureReader(spread)
@@ -112,18 +121,18 @@ def test_beam_gives_the_same_rows(store, demo_world, tmp_path):
         np.testing.assert_allclose(*maps, atol=2)
 
 
-def test_builder_and_training_accept_the_store(store, demo_world, tmp_path):
+def test_builder_and_training_accept_the_store(store, world, tmp_path):
     out, data = store[0], tmp_path / "data"
     config = "--config=configs/full.py:tiny"
-    succeed("build", config, f"--raw={demo_world}/raw", f"--features={out}", f"--data_dir={data}")
+    succeed("build", config, f"--raw={world}/raw", f"--features={out}", f"--data_dir={data}")
     refused = fail("train", *train_flags("full", data, tmp_path / "run"))
     assert "config.allow_random_features" in refused.stderr
     allowed = (*SMALLER, "--config.allow_random_features=True", "--config.train.epochs=0.2")
     succeed("train", *train_flags("full", data, tmp_path / "run"), *allowed)
 
 
-def test_missing_weights_are_named_with_their_commands(demo_world, tmp_path):
-    flags = (f"--raw={demo_world}/raw", f"--out={tmp_path}/store", f"--config.extract.weights={tmp_path}/weights")
+def test_missing_weights_are_named_with_their_commands(world, tmp_path):
+    flags = (f"--raw={world}/raw", f"--out={tmp_path}/store", f"--config.extract.weights={tmp_path}/weights")
     done = fail("extract", *flags)
     for remedy in (
         "dekr_w32: get pose_dekr_hrnetw32_coco.pth from https://github.com/HRNet/DEKR, then "
@@ -142,6 +151,6 @@ def test_missing_weights_are_named_with_their_commands(demo_world, tmp_path):
     assert "m2" not in none.stderr and "bottom_up" not in none.stderr
 
 
-def test_an_unknown_extractor_is_named(demo_world, tmp_path):
-    done = fail("extract", f"--raw={demo_world}/raw", f"--out={tmp_path}/s", "--extractors=pose,smell")
+def test_an_unknown_extractor_is_named(world, tmp_path):
+    done = fail("extract", f"--raw={world}/raw", f"--out={tmp_path}/s", "--extractors=pose,smell")
     assert "smell is unknown; take from pose, background, caption, depth" in done.stderr

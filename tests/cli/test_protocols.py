@@ -24,7 +24,7 @@ def test_small_tables_are_made_and_kept(study, tmp_path):
     done = succeed_here("protocols", *folders, *WORLD, f"--page={page}", "--only=full")
     assert "1 runs: 1 done, 0 to do" in done.stdout
     table = page.read_text()
-    assert "python -m ipa_jax protocols" in table and "--accounts=16" in table
+    assert "python -m ipa_jax protocols" in table and "--accounts=20" in table
     assert "**paper**" in table and "by perceptual hash" in table
     assert "past only" not in table and "test images: 0 by hash" in table
 

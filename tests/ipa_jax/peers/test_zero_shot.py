@@ -43,7 +43,7 @@ def test_zero_shot_prepares_photos_as_published():
 
 
 def test_a_row_without_weights_says_how_to_get_them(tmp_path):
-    assert zero_shot.missing("nima", None).startswith("weights not given; nima_aesthetic: python -m third_party_ports")
+    assert zero_shot.missing("nima", None).startswith("weights not given; nima_aesthetic: ")
     with pytest.raises(zero_shot.MissingWeights, match=r"musiq_ava\.safetensors is not there; .*fetch musiq_ava --out"):
         zero_shot.scores("musiq", tmp_path, StandIn([2]))
     with pytest.raises(ValueError, match="'vgg' is no system with public weights"):

@@ -287,5 +287,7 @@ def test_photos_are_upright_and_small_and_a_broken_one_is_named():
     uri = examples.data_uri(buffer.getvalue())
     with Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) as shown:
         assert shown.size == (213, 320)
-    with pytest.raises(ValueError, match="not a readable"):
+    with pytest.raises(ValueError, match="GIF is not supported"):
         examples.data_uri(b"GIF89a")
+    with pytest.raises(ValueError, match="not a readable"):
+        examples.data_uri(buffer.getvalue()[:100])
