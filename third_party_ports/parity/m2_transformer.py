@@ -134,7 +134,9 @@ def _model(fixture: Fixture, tensors: dict[str, np.ndarray], eos: int) -> tuple[
         bos=fixture.manifest["bos_idx"],
         eos=eos,
     )
-    shapes = _shapes(replace(network, eos=0), tensors["encoder.fc.weight"].shape[1])  # the same for any `eos`
+    # The shapes are the same for any `eos`. A flax module can be hashed; its types do not say so.
+    same = replace(network, eos=0)
+    shapes = _shapes(same, tensors["encoder.fc.weight"].shape[1])  # pyright: ignore[reportArgumentType]
     state = {name: np.zeros((0, width), np.float32) for name in fixture.manifest["computed"]}  # of a decoding run
     return network, jax.device_put(fixture.variables(KEYS, shapes, tensors=tensors, computed=state))
 
