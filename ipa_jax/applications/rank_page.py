@@ -65,7 +65,7 @@ def render(
     count = ranking.units
     return environment.get_template("ranking.html").render(
         account=ranking.account,
-        title=f"{_title(ranking)} for {ranking.account}",
+        title=_title(ranking),
         made_up=made_up,
         record=record_view(ranking.track_record, ranking.verdict, ranking.expected_likes),
         photos=[_card(list(unit), photos, numbers, count, rated) for _, unit in groupby(ranking.photos, _unit)],
@@ -78,9 +78,9 @@ def render(
 def _title(ranking: Ranking) -> str:
     photos = len(ranking.photos)
     if photos == 1:
-        return "1 photo"
-    grouped = "" if ranking.units == photos else f", {ranking.units} to choose from,"
-    return f"{photos} photos{grouped} best first"
+        return f"1 photo for {ranking.account}"
+    grouped = "" if ranking.units == photos else f" ({ranking.units} after near-duplicates)"
+    return f"{photos} photos for {ranking.account}{grouped}, best first"
 
 
 def about(profile: str, ranked_by: str) -> str:
