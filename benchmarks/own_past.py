@@ -4,7 +4,7 @@ Run: python -m benchmarks.own_past --out runs/own_past [--worlds 5] [--accounts 
 
 Draws demo worlds, describes their photos with the light profile, from the pixels, and ranks each account's own past as
 the command does. A world's true terms of likes serve the ceiling alone. OUT/seedN.json keeps a world's figures, and the
-same command goes on where it stopped.
+same command resumes.
 """
 
 import argparse

@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     from absl import logging
 
     from ipa_jax import local_page
-    from ipa_jax.applications.serve.account import open_account
+    from ipa_jax.applications.account import open_account
     from ipa_jax.applications.serve.session import Session
     from ipa_jax.applications.serve.web import create_app
 

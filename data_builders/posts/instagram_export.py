@@ -86,7 +86,7 @@ def find(raw: Path, name: str) -> list[Path]:
 
 
 def repaired(text: Any) -> str:
-    """A text of an export, whose UTF-8 was written as Latin-1; "" if it is no text."""
+    """A text of an export, repaired: its UTF-8 was written as Latin-1. "" for anything but a text."""
     if not isinstance(text, str):
         return ""
     try:

@@ -6,23 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import jax
-from ml_collections import ConfigDict
-
-from configs import full, light
-from data_builders.features.photo_store import PhotoFeatures, features_of, store_beside
+from data_builders.features.photo_store import PhotoFeatures, features_of
 from data_builders.photos import PhotoError
-from data_builders.posts.hidden_likes import hidden_likes
-from data_builders.posts.history import History, open_history
 from ipa_jax.applications import rank_page, ranking_files, ratings
-from ipa_jax.applications.export_model import ExportModel
-from ipa_jax.applications.history_bank import HistoryBank, history_bank
+from ipa_jax.applications.account import Account, open_account
 from ipa_jax.applications.photo_files import find_photos
-from ipa_jax.applications.ranking import NewPhotos, Ranking, rank
+from ipa_jax.applications.ranking import NewPhotos, Ranking
 from ipa_jax.applications.shots import Shot, read_shot
 from ipa_jax.applications.thumbnails import thumbnails
 from ipa_jax.applications.units import to_pick
-from third_party_ports.files import cache_folder, write_text
+from third_party_ports.files import write_text
 
 SHOWN = 20  # photos of the table on the screen; the files hold all
 BROKEN = 5  # unreadable photos that are named on the screen
@@ -83,61 +76,18 @@ def run(asked: Asked, out: Path, *, made_up: bool = False) -> Ranking:
             to_pick(asked.pick, len(files))
     except ValueError as error:
         raise WrongUse(str(error)) from error
-    keep_compiled()
-    history = open_history(asked.history, asked.account, cache_folder() / "histories")
-    print(f"history: {asked.history}: {history.summary().partition(': ')[2]}")
-    for warning in history.skips.warnings:
-        print(f"warning: {warning}")
-    model = None if asked.export is None else ExportModel(asked.export, history.root)
-    config = config_of(asked.profile, asked.weights, model)
-    store = store_beside(history.root)
-    bank, digests = bank_of(history, config, store)
-    _say_left_out(bank, asked.history)
-    photos = _photos(files, config, store)
-    notes = _notes(photos, others, set(digests.values()))
-    options = config.data.to_dict()
-    ranking = rank(bank, photos.described, options, scorer=asked.scorer, pick=asked.pick, model=model, seed=config.seed)
+    account = open_account(asked.history, asked.account, asked.export, asked.profile, asked.weights)
+    photos = _photos(files, account)
+    notes = _notes(photos, others, set(account.digests.values()))
+    ranking = account.rank(photos.described, asked.scorer, asked.pick)
     for line in (*_table(ranking), *notes, "", ranking.verdict):
         print(line)
-    _write(ranking, history, config, photos, digests, asked, out, store, notes, made_up)
+    _write(ranking, account, photos, asked, out, notes, made_up)
     return ranking
 
 
-def _say_left_out(bank: HistoryBank, history: Path) -> None:
-    """Prints which posts are not used. Raises ValueError if none is left."""
-    lines = rank_page.left_out_lines(bank.left_out, bank.as_of_date)
-    if not len(bank):
-        raise ValueError(f"{history}: no post of the history can be used ({'; '.join(lines)})")
-    for line in lines:
-        print(f"left out {line}")
-
-
-def keep_compiled() -> None:
-    """Keeps compiled networks in the user's cache, so that the next run starts at once."""
-    if not jax.config.jax_compilation_cache_dir:  # pyright: ignore[reportAttributeAccessIssue]
-        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled"))
-
-
-def config_of(profile: str, weights: Path, model: ExportModel | None) -> ConfigDict:
-    """What describes photos and retrieves posts: as the export was trained with, else as --profile says."""
-    chosen = light.get_config() if profile == "light" else full.get_config()
-    config = (chosen if model is None else model.config).copy_and_resolve_references()
-    config.extract.weights = str(weights)
-    return config.lock()
-
-
-def bank_of(history: History, config: ConfigDict, store: Path) -> tuple[HistoryBank, dict[str, str]]:
-    """The bank, and path -> sha256 of its posts' photos."""
-    paths = [paths[0] for paths in history.table["image_paths"].to_list()]
-    found = features_of([history.root / path for path in paths], config, store, "history")
-    hidden = hidden_likes(history.table).to_numpy()
-    bank = history_bank(history.table, found.features, as_of=history.as_of, rows=found.rows, hidden=hidden)
-    digest = dict(zip(paths, found.digests, strict=True))
-    return bank, {path: digest[path] for path in bank.paths}
-
-
-def _photos(files: Sequence[Path], config: ConfigDict, store: Path) -> Photos:
-    found: PhotoFeatures = features_of(files, config, store, "photos")
+def _photos(files: Sequence[Path], account: Account) -> Photos:
+    found: PhotoFeatures = features_of(files, account.config, account.store, "photos")
     shots, broken = _shots(files, found)
     kept = [i for i, shot in enumerate(shots) if shot is not None]
     if not kept:
@@ -205,16 +155,7 @@ def _table(ranking: Ranking) -> list[str]:
 
 
 def _write(
-    ranking: Ranking,
-    history: History,
-    config: ConfigDict,
-    photos: Photos,
-    digests: dict[str, str],
-    asked: Asked,
-    out: Path,
-    store: Path,
-    notes: Sequence[str],
-    made_up: bool,
+    ranking: Ranking, account: Account, photos: Photos, asked: Asked, out: Path, notes: Sequence[str], made_up: bool
 ) -> None:
     if asked.ratings:
         by_name = {photo.name: photo.rank for photo in ranking.photos}
@@ -225,18 +166,18 @@ def _write(
         for one in rated:
             if one.reason:
                 print(f"warning: {one.photo}: no stars written: {one.reason}")
-    kept, side = store / "thumbnails", rank_page.PHOTO_SIDE
+    kept, side = account.store / "thumbnails", rank_page.PHOTO_SIDE
     small = thumbnails(photos.files, photos.digests, side, kept)
     first = photos.described.names.index(ranking.photos[0].name)  # it is shown larger
     small[first] = thumbnails([photos.files[first]], [photos.digests[first]], 2 * side, kept)[0]
     shown = dict.fromkeys(post.path for photo in ranking.photos if photo.leads for post in photo.similar)
-    files = [history.root / path for path in shown]
-    posts = thumbnails(files, [digests[path] for path in shown], rank_page.POST_SIDE, kept)
+    files, digests = [account.root / path for path in shown], [account.digests[path] for path in shown]
+    posts = thumbnails(files, digests, rank_page.POST_SIDE, kept)
     page = rank_page.render(
         ranking,
         dict(zip(photos.described.names, small, strict=True)),
         dict(zip(shown, posts, strict=True)),
-        profile=config.extract.profile,
+        profile=account.config.extract.profile,
         rated=asked.ratings,
         made_up=made_up,
         notes=notes,

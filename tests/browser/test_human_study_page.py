@@ -1,8 +1,6 @@
 """The study page in a real browser: whatever people and servers do wrong, no answer is lost or counted twice."""
 
-import os
 import re
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -11,28 +9,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from tests.helpers import built, tiny_world
 from tests.helpers.paths import ROOT
 
 PAIRS = 4
 PACE = 450  # ms between two answers, a little more than the page requires
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync")  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def browser():
-    program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
-    if program is None:
-        message = "no Chromium on the PATH or in the variable CHROMIUM: the study page was not tested"
-        (pytest.fail if os.environ.get("REQUIRE_BROWSER") else pytest.skip)(message)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -20,9 +20,9 @@ from data_builders import photos
 from data_builders.features.photo_store import ACCOUNT, features_of
 from data_builders.features.reader import FeatureReader
 from ipa_jax.applications import rank_page
+from ipa_jax.applications.account import KEY, Account
 from ipa_jax.applications.photo_files import PHOTOS
 from ipa_jax.applications.ranking import NewPhotos, RankedPhoto, Ranking
-from ipa_jax.applications.serve.account import KEY, Account
 from ipa_jax.applications.shots import Shot, read_shot
 from ipa_jax.applications.thumbnails import thumbnails
 from third_party_ports.files import write_bytes, write_text
@@ -206,7 +206,7 @@ class Session:
                 if described:
                     shots = self._shots | described
                     ranking = self._rank(shots)
-            except Exception as error:  # whatever it is, the page names these photos and goes on with the others
+            except Exception as error:  # whatever it is, the page names these photos and ranks the others
                 print(f"warning: {len(batch)} photos cannot be ranked: {error!r}", flush=True)
                 broken = {photo.key: f"cannot be ranked ({type(error).__name__})" for photo in batch}
             with self._changed:

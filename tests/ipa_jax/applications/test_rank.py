@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from configs import basic, light
+from configs import basic
 from ipa_jax import rank
-from ipa_jax.applications import rank_job, xmp
+from ipa_jax.applications import xmp
+from ipa_jax.applications.account import open_account
 from ipa_jax.applications.export_model import ExportModel
 from ipa_jax.applications.scorers import Asked
 from ipa_jax.training.export import save_export
 from ipa_jax.training.initial import initial_variables
 from ipa_jax.training.trained_on import FILE, TrainedOn
 from tests.helpers import red_and_blue
-from third_party_ports.files import cache_folder
 
 
 @pytest.fixture(scope="module")
@@ -144,8 +144,7 @@ def test_a_model_is_judged_only_on_photos_that_it_cannot_know(folder, tmp_path, 
 @pytest.fixture
 def made_bank(folder, ranked):
     """The bank of the history, from the features that `ranked` left behind."""
-    history = rank_job.open_history(folder / "history", None, cache_folder())
-    return rank_job.bank_of(history, light.get_config(), folder / "history/.ipa_jax")[0]
+    return open_account(folder / "history").bank
 
 
 def of_bank(bank):

@@ -16,8 +16,8 @@ from PIL import Image
 from configs import basic, light
 from ipa_jax import local_page, serve
 from ipa_jax.applications import rank_job
+from ipa_jax.applications.account import open_account
 from ipa_jax.applications.serve import session as sessions
-from ipa_jax.applications.serve.account import open_account
 from ipa_jax.applications.serve.session import Session
 from ipa_jax.applications.serve.web import MOST_REQUEST, create_app
 from ipa_jax.training.export import save_export
