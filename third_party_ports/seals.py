@@ -1,0 +1,156 @@
+"""The seal of a file: a sha256 that the file itself holds, so that no damage to it goes unseen.
+
+A file that can hold a text (JSON, .safetensors, Parquet, Arrow) holds `ipa_jax:sha256:` and 64 digits: the sha256 of
+the whole file with these digits as zeros. Writers put `EMPTY` where the text goes and then seal the file; readers check
+the seal before they parse anything. A file of an earlier version has no seal: it is read with one warning.
+The module `checksums` does the same for folders with files that cannot hold a text.
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from third_party_ports import files
+from third_party_ports.reading import damaged, reading, warn_once
+
+FIELD = "checksum"  # of JSON, and the name of the text elsewhere
+MARK = b"ipa_jax:sha256:"
+DIGITS = 64
+EMPTY = MARK.decode() + "0" * DIGITS  # what a writer puts where the seal goes
+WINDOW = 1 << 16  # bytes at either end of a file, where a seal is looked for
+CHUNK = 1 << 20  # bytes that are hashed at a time
+
+
+def seal(path: Path) -> None:
+    """Seals a file that holds `EMPTY`. Raises ValueError for a file that does not hold it."""
+    with Path(path).open("r+b") as file:
+        _seal(file, str(path))
+
+
+def sealed(content: bytes) -> bytes:
+    """The content of a file that holds `EMPTY`, sealed. Raises ValueError for one that does not hold it."""
+    file = io.BytesIO(content)
+    _seal(file, "the content")
+    return file.getvalue()
+
+
+def check(path: Path, kind: type[Exception], remedy: str) -> None:
+    """Checks the seal of a file, which may be larger than the memory; warns once of a file that has none.
+
+    Args:
+      path: the file.
+      kind: the error class of the artefact.
+      remedy: how to make the file again; the message ends with it.
+
+    Raises:
+      kind: the file is missing, cannot be read, is empty, or is not what was sealed.
+    """
+    with reading(path, kind, remedy), Path(path).open("rb") as file:
+        _check(file, path, kind, remedy)
+
+
+def read(path: Path, kind: type[Exception], remedy: str) -> bytes:
+    """The content of a file, checked as `check` does and read only once."""
+    with reading(path, kind, remedy):
+        content = Path(path).read_bytes()
+        _check(io.BytesIO(content), path, kind, remedy)
+    return content
+
+
+def write_json(path: Path, value: Mapping[str, Any], indent: int | None = 2) -> None:
+    """Writes a JSON object with its seal, whole or not at all. Raises OSError as files.replacing does."""
+    write_text(path, json.dumps({FIELD: EMPTY} | dict(value), indent=indent))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text that holds `EMPTY`, sealed, whole or not at all. Raises OSError as files.replacing does."""
+    files.write_bytes(path, sealed(text.encode()))
+
+
+def read_json(path: Path, kind: type[Exception], remedy: str) -> dict[str, Any]:
+    """A JSON object without its seal, which is checked.
+
+    Raises:
+      kind: as `check`; also for a file that is no JSON object.
+    """
+    content = read(path, kind, remedy)
+    with reading(path, kind, remedy):
+        value = json.loads(content)
+        if not isinstance(value, dict):
+            raise ValueError(f"it holds a {type(value).__name__} in place of a JSON object")
+    value.pop(FIELD, None)
+    return value
+
+
+def arrays_sha256(arrays: Mapping[str, Any]) -> str:
+    """The sha256 of named arrays: of their names, dtypes, shapes and numbers, in whatever order they come."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.asarray(arrays[name], order="C")
+        digest.update(f"{name}\0{array.dtype.name}\0{array.shape}\0".encode())
+        digest.update(array.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def _seal(file: BinaryIO, name: str) -> None:
+    places = _places(file)
+    if not places:
+        raise ValueError(f"{name} holds no {EMPTY} in its first or last {WINDOW} bytes")
+    digest = _digest(file, places)
+    for place in places:
+        file.seek(place)
+        file.write(digest.encode())
+
+
+def _check(file: BinaryIO, path: Path, kind: type[Exception], remedy: str) -> None:
+    places = _places(file)
+    if not file.seek(0, io.SEEK_END):
+        raise damaged(path, kind, "it is empty", remedy)
+    if not places:
+        warn_once(f"{path} has no checksum, so damage would not show (an earlier version wrote it); {remedy}")
+        return
+    digest = _digest(file, places).encode()
+    for place in places:
+        file.seek(place)
+        if file.read(DIGITS) != digest:
+            raise damaged(path, kind, "its bytes do not match its checksum", remedy)
+
+
+def _places(file: BinaryIO) -> list[int]:
+    """Where the digits of the seal begin. Arrow writes the text twice."""
+    size = file.seek(0, io.SEEK_END)
+    found = set()
+    for start in {0, max(0, size - WINDOW)}:
+        file.seek(start)
+        window = file.read(WINDOW)
+        place = window.find(MARK)
+        while place >= 0:
+            found.add(start + place + len(MARK))
+            place = window.find(MARK, place + 1)
+    return sorted(place for place in found if place + DIGITS <= size)
+
+
+def _digest(file: BinaryIO, places: Iterable[int]) -> str:
+    """The sha256 of a file whose digits at `places` count as zeros."""
+    digest = hashlib.sha256()
+    file.seek(0)
+    for place in places:
+        _update(digest, file, place - file.tell())
+        digest.update(b"0" * len(file.read(DIGITS)))
+    _update(digest, file, None)
+    return digest.hexdigest()
+
+
+def _update(digest: Any, file: BinaryIO, length: int | None) -> None:
+    """Hashes the next `length` bytes, or all that are left."""
+    while length is None or length > 0:
+        chunk = file.read(CHUNK if length is None else min(CHUNK, length))
+        if not chunk:
+            return
+        digest.update(chunk)
+        length = None if length is None else length - len(chunk)
