@@ -17,6 +17,7 @@ import polars as pl
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 from tensorflow_datasets.proto import tf_example_pb2
 
+from data_builders import frames
 from data_builders.groups import SPLITS
 from data_builders.options import with_defaults
 from third_party_ports import checksums
@@ -25,7 +26,6 @@ from third_party_ports.reading import damaged, reading, reason
 
 NAME = "top3000"
 REMEDY = "build it again with ipa-jax build --overwrite, or copy the data set's folder again"
-VERIFY = ("full", "index")  # what is checked when a data set is opened: shards too, or all but the shards
 _TEXT = ("group_id", "account", "first_post", "category")
 _TEXTS = ("image_ids", "post_ids", "retrieved_ids", "captions", "hashtags", "comments")
 _LATER_TEXTS = ("machine_captions",)  # since version 1.1.0 of the data set
@@ -154,6 +154,10 @@ class GroupDataset:
             self._sums.check((shard.name for shard in self._shards), sizes_only=self._verify == "index")
             self._verify = ""
 
+    def read(self, name: str) -> bytes:
+        """The content of a file beside the shards, checked. Raises DatasetError if it is missing or damaged."""
+        return self._sums.read(name)
+
     @cached_property
     def _sums(self) -> Checksums:
         return open_checksums(self.folder)
@@ -249,13 +253,7 @@ class GroupDataset:
 
     def _index(self, kind: str) -> pl.DataFrame:
         name = f"{kind}-{self.split}.parquet"
-        content = self._sums.read(name)
-        with reading(self.folder / name, DatasetError, REMEDY):
-            index = pl.read_parquet(content)
-            for column, dtype in _INDEX[kind].items():
-                if index.schema[column] != dtype:
-                    raise ValueError(f"the column {column!r} is {index.schema[column]} in place of {dtype}")
-        return index
+        return frames.parse(self.read(name), self.folder / name, _INDEX[kind], DatasetError, REMEDY)
 
 
 def _decode(record: bytes, k: int, side: int) -> dict[str, Any]:

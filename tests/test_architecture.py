@@ -29,7 +29,7 @@ FLOORS = {
         {"retrieval"},
         {"features"},
         {"posts", "groups", "photos", "dataset"},
-        {"options", "cli", "worker_process"},
+        {"options", "cli", "worker_process", "frames"},
     ],
     "third_party_ports": [
         {"fetch", "convert", "verify"},

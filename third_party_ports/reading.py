@@ -1,9 +1,11 @@
 """How the project reads its own files: whatever is wrong with one becomes one error that names it and the remedy."""
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 _told: set[str] = set()  # what `warn_once` has said in this process
 LONGEST = 200  # characters of another library's message
@@ -37,6 +39,14 @@ def reading(place: Path | str, kind: type[Exception], remedy: str) -> Iterator[N
         if type(error).__name__ != "PanicException":  # of polars; it is no Exception
             raise
         raise damaged(place, kind, reason(error), remedy) from error
+
+
+def json_object(content: bytes) -> dict[str, Any]:
+    """The JSON object in the bytes of a file. Raises ValueError for other JSON, and what json raises."""
+    value = json.loads(content)
+    if not isinstance(value, dict):
+        raise ValueError(f"it holds a {type(value).__name__} in place of a JSON object")
+    return value
 
 
 def damaged(place: Path | str, kind: type[Exception], why: str, remedy: str) -> Exception:

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from third_party_ports import files
-from third_party_ports.reading import damaged, reading, warn_once
+from third_party_ports.reading import damaged, json_object, reading, warn_once
 
 FIELD = "checksum"  # of JSON, and the name of the text elsewhere
 MARK = b"ipa_jax:sha256:"
@@ -54,11 +54,11 @@ def check(path: Path, kind: type[Exception], remedy: str) -> None:
         _check(file, path, kind, remedy)
 
 
-def read(path: Path, kind: type[Exception], remedy: str) -> bytes:
-    """The content of a file, checked as `check` does and read only once."""
+def read(path: Path, kind: type[Exception], remedy: str, *, ours: bool = True) -> bytes:
+    """The content of a file, checked as `check` does and read only once; no warning if it may not be `ours`."""
     with reading(path, kind, remedy):
         content = Path(path).read_bytes()
-        _check(io.BytesIO(content), path, kind, remedy)
+        _check(io.BytesIO(content), path, kind, remedy, ours)
     return content
 
 
@@ -72,17 +72,15 @@ def write_text(path: Path, text: str) -> None:
     files.write_bytes(path, sealed(text.encode()))
 
 
-def read_json(path: Path, kind: type[Exception], remedy: str) -> dict[str, Any]:
-    """A JSON object without its seal, which is checked.
+def read_json(path: Path, kind: type[Exception], remedy: str, *, ours: bool = True) -> dict[str, Any]:
+    """A JSON object without its seal, which is checked; a file that may not be `ours` may have none.
 
     Raises:
       kind: as `check`; also for a file that is no JSON object.
     """
-    content = read(path, kind, remedy)
+    content = read(path, kind, remedy, ours=ours)
     with reading(path, kind, remedy):
-        value = json.loads(content)
-        if not isinstance(value, dict):
-            raise ValueError(f"it holds a {type(value).__name__} in place of a JSON object")
+        value = json_object(content)
     value.pop(FIELD, None)
     return value
 
@@ -107,10 +105,12 @@ def _seal(file: BinaryIO, name: str) -> None:
         file.write(digest.encode())
 
 
-def _check(file: BinaryIO, path: Path, kind: type[Exception], remedy: str) -> None:
+def _check(file: BinaryIO, path: Path, kind: type[Exception], remedy: str, ours: bool = True) -> None:
     places = _places(file)
     if not file.seek(0, io.SEEK_END):
         raise damaged(path, kind, "it is empty", remedy)
+    if not places and not ours:
+        return
     if not places:
         warn_once(f"{path} has no checksum, so damage would not show (an earlier version wrote it); {remedy}")
         return

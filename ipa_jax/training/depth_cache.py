@@ -20,7 +20,7 @@ def depth_vectors(file: Path, variables: dict, config: ConfigDict) -> Path:
     variables: {"params", "batch_stats"} with the ResNet, which stays as it is for the whole run.
     """
     if jax.process_index() == 0 and not file.is_file():
-        _write(file, variables, GroupDataset(config.data_dir, "train"), config)
+        _write(file, variables, GroupDataset(config.data_dir, "train", verify="index"), config)
     multihost_utils.sync_global_devices(f"written: {file}")
     return file
 

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from tests.helpers.commands import fail, succeed, succeed_here
+from third_party_ports import checksums
 
 
 @pytest.mark.parametrize(("images", "devices"), [(7, 1), (96, 4)])
@@ -44,6 +45,8 @@ def test_several_exports_are_one_ensemble(trained, tmp_path):
     arrays = load_file(other / "model.safetensors")
     arrays["params/head/kernel"] = -3 * arrays["params/head/kernel"]
     save_file(arrays, other / "model.safetensors")
+    assert "model.safetensors is damaged" in fail("evaluate", "--export", other).stderr
+    checksums.write(other)  # it is meant
     z = {"one": pl.read_parquet(trained / "scores-test.parquet")}
     figures = {"one": json.loads((trained / "results.json").read_text())["test"]}
     for name, exports in (("other", [other]), ("both", [trained / "export", other])):

@@ -30,7 +30,8 @@ def test_a_run_leaves_metrics_scores_and_an_export(trained, demo_world):
     log = (trained.with_suffix(".txt")).read_text()
     assert f"test pairwise accuracy {results['test']['accuracy']:.4f}" in log and "evaluate" in log
     assert {file.name for file in (trained / "export").iterdir()} == {
-        "params", "model.safetensors", "config.json", "data.json", "trained_on.json", "README.md"
+        "params", "model.safetensors", "config.json", "data.json", "trained_on.json", "README.md", "rescale.json",
+        "checksums.json",
     }  # fmt: skip
     assert "trained from a random start" in (trained / "export/README.md").read_text()
     variables, config, _ = load_export(trained / "export")
