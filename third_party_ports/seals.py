@@ -39,19 +39,23 @@ def sealed(content: bytes) -> bytes:
     return file.getvalue()
 
 
-def check(path: Path, kind: type[Exception], remedy: str) -> None:
-    """Checks the seal of a file, which may be larger than the memory; warns once of a file that has none.
+def check(path: Path, kind: type[Exception], remedy: str, *, ours: bool = True) -> bool:
+    """Checks the seal of a file, which may be larger than the memory.
 
     Args:
       path: the file.
       kind: the error class of the artefact.
       remedy: how to make the file again; the message ends with it.
+      ours: warns once of a file without a seal, which an earlier version wrote.
+
+    Returns:
+      Whether the file has a seal.
 
     Raises:
       kind: the file is missing, cannot be read, is empty, or is not what was sealed.
     """
     with reading(path, kind, remedy), Path(path).open("rb") as file:
-        _check(file, path, kind, remedy)
+        return _check(file, path, kind, remedy, ours)
 
 
 def read(path: Path, kind: type[Exception], remedy: str, *, ours: bool = True) -> bytes:
@@ -105,20 +109,18 @@ def _seal(file: BinaryIO, name: str) -> None:
         file.write(digest.encode())
 
 
-def _check(file: BinaryIO, path: Path, kind: type[Exception], remedy: str, ours: bool = True) -> None:
+def _check(file: BinaryIO, path: Path, kind: type[Exception], remedy: str, ours: bool) -> bool:
     places = _places(file)
     if not file.seek(0, io.SEEK_END):
         raise damaged(path, kind, "it is empty", remedy)
-    if not places and not ours:
-        return
-    if not places:
+    if not places and ours:
         warn_once(f"{path} has no checksum, so damage would not show (an earlier version wrote it); {remedy}")
-        return
-    digest = _digest(file, places).encode()
+    digest = _digest(file, places).encode() if places else b""
     for place in places:
         file.seek(place)
         if file.read(DIGITS) != digest:
             raise damaged(path, kind, "its bytes do not match its checksum", remedy)
+    return bool(places)
 
 
 def _places(file: BinaryIO) -> list[int]:

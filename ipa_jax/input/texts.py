@@ -70,8 +70,11 @@ class Vocabulary:
 
 
 def load(text: str) -> Vocabulary:
-    """The vocabulary in what `Vocabulary.save` wrote. Raises plain Exception, as tokenizers does, for another text."""
-    return Vocabulary(Tokenizer.from_str(text))
+    """The vocabulary in what `Vocabulary.save` wrote. Raises ValueError for another text."""
+    try:
+        return Vocabulary(Tokenizer.from_str(text))
+    except Exception as error:  # tokenizers raises plain Exception
+        raise ValueError(f"not a vocabulary ({error})") from error
 
 
 def train(texts: Iterable[str], most: int, min_count: int) -> Vocabulary:

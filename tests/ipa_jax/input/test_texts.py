@@ -56,7 +56,7 @@ def test_a_vocabulary_is_the_same_after_a_file(vocabulary, tmp_path):
     for text in CORPUS:
         np.testing.assert_array_equal(again.numbers(text, 6), vocabulary.numbers(text, 6))
     (tmp_path / "v.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"v\.json: not a vocabulary"):
+    with pytest.raises(ValueError, match="not a vocabulary"):
         texts.load((tmp_path / "v.json").read_text())
 
 
