@@ -13,6 +13,7 @@ from ipa_jax.leakage import run_checks
 from ipa_jax.leakage.checks import FEATURE_SELECTION, ILLEGITIMATE, NO_TEST_SET
 from ipa_jax.leakage.run_checks import check
 from tests.helpers.commands import succeed
+from third_party_ports import seals
 
 
 @pytest.fixture
@@ -24,9 +25,9 @@ def run(trained, tmp_path):
 
 
 def rewrite(file, change):
-    content = json.loads(file.read_text())
+    content = seals.read_json(file, ValueError, "")
     change(content)
-    file.write_text(json.dumps(content))
+    seals.write_json(file, content)
 
 
 def faults(run, data):
