@@ -9,6 +9,7 @@ The module `checksums` does the same for folders with files that cannot hold a t
 import hashlib
 import io
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -24,6 +25,8 @@ DIGITS = 64
 EMPTY = MARK.decode() + "0" * DIGITS  # what a writer puts where the seal goes
 WINDOW = 1 << 16  # bytes at either end of a file, where a seal is looked for
 CHUNK = 1 << 20  # bytes that are hashed at a time
+MOST = 8  # seals in one file, of which one is its own
+_SEAL = re.compile(re.escape(MARK) + rb"(.{%d})" % DIGITS, re.DOTALL)
 
 
 def seal(path: Path) -> None:
@@ -67,8 +70,8 @@ def read(path: Path, kind: type[Exception], remedy: str, *, ours: bool = True) -
 
 
 def write_json(path: Path, value: Mapping[str, Any], indent: int | None = 2) -> None:
-    """Writes a JSON object with its seal, whole or not at all. Raises OSError as files.replacing does."""
-    write_text(path, json.dumps({FIELD: EMPTY} | dict(value), indent=indent))
+    """Writes a JSON object with a new seal, whole or not at all. Raises OSError as files.replacing does."""
+    write_text(path, json.dumps({FIELD: EMPTY} | dict(value) | {FIELD: EMPTY}, indent=indent))
 
 
 def write_text(path: Path, text: str) -> None:
@@ -100,7 +103,7 @@ def arrays_sha256(arrays: Mapping[str, Any]) -> str:
 
 
 def _seal(file: BinaryIO, name: str) -> None:
-    places = _places(file)
+    places = _places(file).get(EMPTY[-DIGITS:].encode())
     if not places:
         raise ValueError(f"{name} holds no {EMPTY} in its first or last {WINDOW} bytes")
     digest = _digest(file, places)
@@ -110,31 +113,25 @@ def _seal(file: BinaryIO, name: str) -> None:
 
 
 def _check(file: BinaryIO, path: Path, kind: type[Exception], remedy: str, ours: bool) -> bool:
-    places = _places(file)
+    found = _places(file)
     if not file.seek(0, io.SEEK_END):
         raise damaged(path, kind, "it is empty", remedy)
-    if not places and ours:
+    if found and not any(_digest(file, places).encode() == digits for digits, places in found.items()):
+        raise damaged(path, kind, "its bytes do not match its checksum", remedy)
+    if not found and ours:
         warn_once(f"{path} has no checksum, so damage would not show (an earlier version wrote it); {remedy}")
-    digest = _digest(file, places).encode() if places else b""
-    for place in places:
-        file.seek(place)
-        if file.read(DIGITS) != digest:
-            raise damaged(path, kind, "its bytes do not match its checksum", remedy)
-    return bool(places)
+    return bool(found)
 
 
-def _places(file: BinaryIO) -> list[int]:
-    """Where the digits of the seal begin. Arrow writes the text twice."""
+def _places(file: BinaryIO) -> dict[bytes, list[int]]:
+    """The digits of seals, and where they begin. Arrow writes a seal twice; a text in the file may quote another's."""
     size = file.seek(0, io.SEEK_END)
-    found = set()
+    found: dict[bytes, set[int]] = {}
     for start in {0, max(0, size - WINDOW)}:
         file.seek(start)
-        window = file.read(WINDOW)
-        place = window.find(MARK)
-        while place >= 0:
-            found.add(start + place + len(MARK))
-            place = window.find(MARK, place + 1)
-    return sorted(place for place in found if place + DIGITS <= size)
+        for match in _SEAL.finditer(file.read(WINDOW)):
+            found.setdefault(match[1], set()).add(start + match.start(1))
+    return {digits: sorted(places) for digits, places in list(found.items())[:MOST]}
 
 
 def _digest(file: BinaryIO, places: Iterable[int]) -> str:

@@ -98,6 +98,7 @@ def _score(
     tables = vocabularies.load(export, config, ExportError, REMEDY)
     scorer = Scorer(config, dtype, tables)
     dataset, validation = (GroupDataset(config.data_dir, name, verify=verify) for name in (split, "validation"))
+    dataset.verify()  # here: the threads that read would do it each
     scores = scorer.scores(variables, dataset)
     exact = Scorer(config, "float32", tables).scores(variables, dataset) if dtype == "bfloat16" else None
     if split == "validation":
@@ -105,6 +106,7 @@ def _score(
     stored = None if fit or dtype not in (None, config.eval.dtype) else rescale.load(open_export(export))
     if stored and stored.validation == digest(validation):
         return ExportScores(scores, None, stored.factor, exact, config)
+    validation.verify()
     return ExportScores(scores, scorer.scores(variables, validation), None, exact, config)
 
 

@@ -1,6 +1,7 @@
 """Records of runs: what is stored comes back, what is not this run's is refused by the name of its field."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -73,7 +74,10 @@ def test_what_is_not_there_is_none_and_what_is_none_is_an_error(tmp_path):
 def test_an_edited_definition_is_noticed(tmp_path):
     records.save(tmp_path / "r.json", record(frame()))
     text = (tmp_path / "r.json").read_text().replace('"seed": 0', '"seed": 1')
-    for content in (text, seals.sealed(text.encode()).decode()):  # without and with a new checksum
+    for content in (
+        text,
+        seals.sealed(re.sub("[0-9a-f]{64}", "0" * 64, text).encode()).decode(),
+    ):  # without and with a new checksum
         (tmp_path / "r.json").write_text(content)
         with pytest.raises(RecordError, match=r"r\.json is damaged \(.*(checksum|digest)"):
             records.load(tmp_path / "r.json")
@@ -99,7 +103,7 @@ def test_a_record_of_before_is_read_with_one_warning(tmp_path, capsys):
 def test_a_field_of_another_type_is_named(tmp_path, name):
     file = tmp_path / "r.json"
     records.save(file, record(frame()))
-    seals.write_json(file, json.loads(file.read_text()) | {name: [1], seals.FIELD: seals.EMPTY})
+    seals.write_json(file, json.loads(file.read_text()) | {name: [1]})
     with pytest.raises(RecordError, match=name):
         records.load(file)
 
