@@ -107,7 +107,7 @@ def _prepare(config: ConfigDict, workdir: Path) -> Job:
         workdirs.start(config, variables["params"], workdir)
 
     checkpoints = Checkpoints(workdir)
-    host_state, stored = checkpoints.restore(initial) or (initial, position)
+    host_state, stored = checkpoints.latest(initial) or (initial, position)
     position = workdirs.same_data(position, stored, workdir)
     vectors = depth_vectors(workdir / f"depth_vectors/{position['data']}.npy", variables, config) if cached else None
     writer = create_writer(
@@ -152,6 +152,7 @@ def _train(job: Job) -> float:
     meter = Meter(job, start)
     for step, (measured, batch) in enumerate(_steps(train_step, device_state, reader), start + 1):
         device_state, metrics = measured
+        job.checkpoints.check()
         meter.add(_checked(metrics, step, batch, job), batch)
         last = step == job.total
         if step % config.train.log_every == 0 or last:
@@ -180,9 +181,7 @@ def _evaluate(job: Job, step: int, host_state: state.TrainState, meter: "Meter")
 def _finish(job: Job, seconds: float) -> dict:
     """Scores validation and test with the best checkpoint, exports it, and writes results.json last."""
     config, params = job.config, job.initial.params
-    restored = job.checkpoints.restore(job.initial, best=True)
-    assert restored is not None, "the last step is evaluated and saved, so a best one exists"
-    best, _ = restored
+    best = job.checkpoints.best(job.initial)
     results = {
         "config": job.workdir.name, "init": _start(config), "seed": config.seed,
         "steps": job.total, "best_step": int(best.step), "parameters": optimizer.parameter_count(params),

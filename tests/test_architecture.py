@@ -36,7 +36,7 @@ FLOORS = {
         {"parity"},
         {"*"},  # the networks
         {"layers", "checkpoints", "imagenet"},
-        {"files", "cli"},
+        {"files", "cli", "disks", "stopping"},
     ],
 }
 BELOW = {  # package: the packages that it may import
