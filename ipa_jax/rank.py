@@ -13,9 +13,10 @@ import os
 import sys
 from pathlib import Path
 
-from third_party_ports.cli import DONE, WRONG_USE, Parser, fail, output_folder
+from third_party_ports.cli import DONE, WRONG_USE, Parser, command, fail, output_folder
 
 
+@command()
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     parser = Parser("rank", __doc__)

@@ -31,6 +31,7 @@ from ipa_jax.training.scorer import Scorer, split_metrics
 from ipa_jax.training.step_metrics import TrainMetrics
 from ipa_jax.training.steps import TrainStep, make_train_step
 from ipa_jax.training.trained_on import trained_on
+from third_party_ports import stopping
 
 
 @dataclass(frozen=True)
@@ -150,21 +151,27 @@ def _train(job: Job) -> float:
     began = time.monotonic()
     device_state = to_devices(job.state, jax.devices())
     meter = Meter(job, start)
-    for step, (measured, batch) in enumerate(_steps(train_step, device_state, reader), start + 1):
-        device_state, metrics = measured
-        job.checkpoints.check()
-        meter.add(_checked(metrics, step, batch, job), batch)
-        last = step == job.total
-        if step % config.train.log_every == 0 or last:
-            meter.write(step)
-        evaluate = step % config.train.eval_every == 0 or last
-        if evaluate or step % config.train.checkpoint_every == 0:
-            host_state = to_host(device_state)
-            accuracy = _evaluate(job, step, host_state, meter) if evaluate else None
-            spent_now = spent + time.monotonic() - began
-            job.checkpoints.save(step, host_state, job.position | {"step": step, "seconds": spent_now}, accuracy)
-            if last:
-                spent = spent_now
+    # A signal waits for the running step, which is saved. Several processes cannot agree on a step: it ends them.
+    with stopping.deferred(when=jax.process_count() == 1) as stop:
+        for step, (measured, batch) in enumerate(_steps(train_step, device_state, reader), start + 1):
+            device_state, metrics = measured
+            job.checkpoints.check()
+            meter.add(_checked(metrics, step, batch, job), batch)
+            last = step == job.total
+            if step % config.train.log_every == 0 or last:
+                meter.write(step)
+            evaluate = step % config.train.eval_every == 0 or last
+            if evaluate or step % config.train.checkpoint_every == 0 or stop.asked:
+                host_state = to_host(device_state)
+                with stop.at_once():
+                    accuracy = _evaluate(job, step, host_state, meter) if evaluate else None
+                spent_now = spent + time.monotonic() - began
+                job.checkpoints.save(step, host_state, job.position | {"step": step, "seconds": spent_now}, accuracy)
+                if last:
+                    spent = spent_now
+            if stop.asked:
+                job.checkpoints.wait()
+                break
     meter.close()
     return spent
 

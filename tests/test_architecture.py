@@ -29,14 +29,14 @@ FLOORS = {
         {"retrieval"},
         {"features"},
         {"posts", "groups", "photos", "dataset"},
-        {"options", "cli", "worker_process"},
+        {"options", "cli"},
     ],
     "third_party_ports": [
         {"fetch", "convert", "verify"},
         {"parity"},
         {"*"},  # the networks
         {"layers", "checkpoints", "imagenet"},
-        {"files", "cli", "disks", "stopping"},
+        {"files", "cli", "disks", "stopping", "worker_process"},
     ],
 }
 BELOW = {  # package: the packages that it may import

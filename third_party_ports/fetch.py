@@ -18,11 +18,10 @@ from pathlib import Path
 
 from third_party_ports.checkpoints import zoo
 from third_party_ports.checkpoints.checkpoint import Checkpoint
-from third_party_ports.cli import DONE, FAILED, Parser
-
-INTERRUPTED = 130  # the shell's exit status for Ctrl-C
+from third_party_ports.cli import DONE, FAILED, Parser, command
 
 
+@command(resumes=True)
 def main(argv: list[str] | None = None) -> int:
     """Runs the command and returns its exit status."""
     rows = zoo.CHECKPOINTS.values()
@@ -51,9 +50,6 @@ def main(argv: list[str] | None = None) -> int:
             offline = first.text if first and first.network == "absent" else None
             outcomes.append(fetching.fetch(zoo.checkpoint(name), given.out, given.base_url, offline))
             print(f"{name}: {outcomes[-1].text}", flush=True)
-    except KeyboardInterrupt:
-        print("\ninterrupted; run the command again and it resumes", file=sys.stderr)
-        return INTERRUPTED
     finally:
         for state in ("ready", "by hand", "failed"):
             if found := [outcome.name for outcome in outcomes if outcome.state == state]:

@@ -1,0 +1,67 @@
+"""Worker processes: they end with the process that they work for, even if it is killed and cannot tell them."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+
+@cache
+def end_with_parent() -> None:
+    """Lets this process exit when its parent ends, and leaves Ctrl-C to the parent, which ends this process too.
+
+    Does nothing in a process that multiprocessing did not start. A command's module calls it as it is loaded, which
+    is the first thing that a new worker does.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)  # not sys.exit: the process may wait for room in a queue that nobody reads any more
+
+    threading.Thread(target=wait, daemon=True, name="end_with_parent").start()
+
+
+def map_in_processes(work: Callable[..., Any], *columns: Iterable[Any], processes: int) -> Iterator[Any]:
+    """work(...) of each row of the columns, in order, by some processes at a time; by this one alone if it is one.
+
+    Args:
+      work: a function of a module, or a partial of one. What it raises is raised here.
+      columns: its arguments.
+      processes: how many. They are spawned, not forked: polars and jax have threads, and a forked child can wait for
+        their locks for ever.
+    """
+    if processes == 1:
+        yield from map(work, *columns)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=end_with_parent) as pool:
+        with _without_interrupts():
+            results = pool.map(work, *columns)
+        try:
+            yield from results
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Processes that are started here ignore Ctrl-C from their first moment."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
