@@ -26,7 +26,7 @@ def writing(place: Path, clean: Callable[[], None] | None = None) -> Iterator[No
     """Turns what a disk does to the block into a DiskError; other errors pass.
 
     Args:
-      place: the file or folder that the block writes, for errors that name none.
+      place: the file or folder that the block writes; the message names it, and not a temporary file.
       clean: removes what the block left unfinished; called on any error.
     """
     try:
@@ -45,17 +45,24 @@ def explain(error: BaseException, place: Path | None = None) -> str | None:
 
     Args:
       error: of any class; its causes are looked at too.
-      place: the file or folder that was to be written, where the error names none.
+      place: the file or folder that was to be written; None: the file that the error names.
     """
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, DiskError):
             return str(seen)
         if kind := _kind(seen):
-            named = getattr(seen, "filename2", None) or getattr(seen, "filename", None)
-            return _line(kind, Path(str(named)) if isinstance(named, str | Path) else place, seen)
+            return _line(kind, _where(kind, seen, place), seen)
         seen = seen.__cause__ or seen.__context__
     return None
+
+
+def _where(kind: str, error: BaseException, place: Path | None) -> Path | None:
+    """The file of the message. A right may be missing for a file that is only read, so the error's own one counts."""
+    named = getattr(error, "filename", None)
+    if not isinstance(named, str) or (place and (kind not in (REFUSED, BROKEN) or ".tmp" in named)):
+        return place
+    return Path(named)
 
 
 def _kind(error: BaseException) -> str | None:

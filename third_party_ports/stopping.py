@@ -101,6 +101,12 @@ class Stop:
 _running: list[Stop] = []  # of the command that this process runs
 
 
+def if_asked() -> None:
+    """Raises Stopped where a signal came, also within `deferred`: called where long work can be cut."""
+    if _running and _running[-1].asked:
+        raise Stopped(_running[-1].asked)
+
+
 @contextmanager
 def deferred(when: bool = True) -> Iterator[Stop]:
     """See Stop.deferred; outside a command, and unless `when` is set, no signal is held."""

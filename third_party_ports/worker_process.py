@@ -3,32 +3,37 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+PAUSE = 0.25  # seconds between two looks at the parent
+
 
 @cache
 def end_with_parent() -> None:
     """Lets this process exit when its parent ends, and leaves Ctrl-C to the parent, which ends this process too.
 
-    Does nothing in a process that multiprocessing did not start. A command's module calls it as it is loaded, which
-    is the first thing that a new worker does.
+    Does nothing in a process that multiprocessing did not spawn. A command's module calls it as it is loaded, which
+    is the first thing that a new worker does: before multiprocessing itself knows its parent.
     """
-    parent = multiprocessing.parent_process()
-    if parent is None:
+    if "--multiprocessing-fork" not in sys.orig_argv:
         return
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = os.getppid()
 
-    def wait() -> None:
-        parent.join()
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(PAUSE)
         os._exit(1)  # not sys.exit: the process may wait for room in a queue that nobody reads any more
 
-    threading.Thread(target=wait, daemon=True, name="end_with_parent").start()
+    threading.Thread(target=watch, daemon=True, name="end_with_parent").start()
 
 
 def map_in_processes(work: Callable[..., Any], *columns: Iterable[Any], processes: int) -> Iterator[Any]:

@@ -58,6 +58,8 @@ def write_world(out: Path, arguments: Arguments, parameters: Parameters, process
         world = staging / "world"
         shutil.rmtree(world, ignore_errors=True)  # of a run that was killed
         try:
+            if _exists(out, command):  # by a process that has just ended
+                return False
             with disks.writing(out):
                 _write(world, command, arguments, plants.parameters_of(arguments.plant, parameters), processes)
                 world.rename(out)

@@ -22,6 +22,7 @@ from third_party_ports import disks
 
 LATEST = 2  # how many of the last checkpoints are kept: the one before the last stands in where the last is damaged
 BEFORE = {"step", "seconds", "seed", "data"}  # the fields of a position that an earlier version wrote
+OURS = {"best", "shapes", "leaves", "sha256"}  # what this file adds to a position
 
 
 class CheckpointError(ValueError):
@@ -70,8 +71,7 @@ class Checkpoints:
         """
         if step in self._manager.all_steps():
             return
-        if accuracy is not None and (self._best is None or accuracy >= self._best.accuracy):
-            self._best = Best(step, accuracy)
+        self.evaluated(step, accuracy)
         told = position | {
             "best": self._best and self._best._asdict(),
             "shapes": _shapes(state),
@@ -82,6 +82,11 @@ class Checkpoints:
         with self._told():
             self._manager.save(step, args=args)
         self._saving = True
+
+    def evaluated(self, step: int, accuracy: float | None) -> None:
+        """Makes a step, which is saved or is about to be, the best one if it is. None: it was not evaluated."""
+        if accuracy is not None and (self._best is None or accuracy >= self._best.accuracy):
+            self._best = Best(step, accuracy)
 
     def check(self) -> None:
         """Raises DiskError, or what orbax raised, where a save in the background failed. Cheap enough for each step."""
@@ -201,7 +206,7 @@ class Checkpoints:
             if not self._warned:
                 logging.warning("%s: saved by an earlier version, without checksums", self._folder / str(step))
             self._warned = True
-        return state, {name: told[name] for name in told if name in BEFORE}, best
+        return state, {name: told[name] for name in told if name not in OURS}, best
 
     def _position(self, step: int) -> dict:
         """The data position of a step, as it was saved. Raises _Damaged."""
