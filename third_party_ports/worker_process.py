@@ -50,7 +50,7 @@ def map_in_processes(work: Callable[..., Any], *columns: Iterable[Any], processe
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context, initializer=end_with_parent) as pool:
-        with _without_interrupts():
+        with _undisturbed():
             results = pool.map(work, *columns)
         try:
             yield from results
@@ -59,14 +59,22 @@ def map_in_processes(work: Callable[..., Any], *columns: Iterable[Any], processe
             raise
 
 
+def first_in_peace(found: Iterator[Any]) -> Iterator[Any]:
+    """The elements of an iterator that starts processes for its first one, such as grain's: Ctrl-C leaves them alone,
+    also while they load."""
+    nothing = object()
+    with _undisturbed():
+        first = next(found, nothing)
+    if first is not nothing:
+        yield first
+        yield from found
+
+
 @contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """Processes that are started here ignore Ctrl-C from their first moment."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _undisturbed() -> Iterator[None]:
+    """Processes and threads that the block starts never see Ctrl-C; this process sees it, by another thread of it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
