@@ -3,6 +3,9 @@
 The first signal raises `Stopped` in the main thread, so that temporary files go. A thread watches beside it: if the
 main thread is in the midst of something long, or a second signal comes, it ends the process. Work that must not be cut,
 such as a step of a training, runs under `deferred`.
+
+Only that thread receives Ctrl-C: all others block it, and so do worker processes, from their first moment, because a
+process inherits what the thread that starts it blocks. A terminal sends Ctrl-C to all of them.
 """
 
 import multiprocessing
@@ -17,6 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last one: its terminal was closed
+WAKE = signal.SIGURG  # wakes the main thread from waiting, so that it handles the Ctrl-C that another thread received
 PATIENCE = 1.5  # seconds from a signal to the end
 PARENT = "IPA_JAX_PARENT"  # environment variable of a step: the process that runs it, which speaks for both
 RESUMES = "stopped; run the same command to resume"
@@ -136,7 +140,7 @@ def run(main: Callable[[], int], *, resumes: bool, program: bool) -> int:
         sys.warnoptions.append("ignore:resource_tracker:UserWarning")
     stop = Stop()
     stop.resumes = resumes
-    with _watched(stop):
+    with _watched(stop, program):
         try:
             status = main()
         except BaseException:  # Stopped, or what a library made of it
@@ -149,7 +153,7 @@ def run(main: Callable[[], int], *, resumes: bool, program: bool) -> int:
 
 
 @contextmanager
-def _watched(stop: Stop) -> Iterator[None]:
+def _watched(stop: Stop, program: bool) -> Iterator[None]:
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
     ours.setblocking(False)
@@ -157,6 +161,8 @@ def _watched(stop: Stop) -> Iterator[None]:
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup asks
             before[number] = signal.signal(number, stop.came)
+    before[WAKE] = signal.signal(WAKE, lambda *_: None)
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT] if program else [])
     wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
     ended = threading.Event()
     watcher = threading.Thread(target=_watch, args=(stop, ours, ended), daemon=True, name="stopping")
@@ -168,6 +174,7 @@ def _watched(stop: Stop) -> Iterator[None]:
         _running.remove(stop)
         ended.set()
         signal.set_wakeup_fd(wakeup)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         for number, handler in before.items():
             signal.signal(number, handler)
         theirs.close()
@@ -177,12 +184,15 @@ def _watched(stop: Stop) -> Iterator[None]:
 
 def _watch(stop: Stop, signals: socket.socket, ended: threading.Event) -> None:
     """Ends the process at the second signal, or when the main thread does not end it in time."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     came: list[int] = []
     deadline, parent = None, int(os.environ.get(PARENT, 0))
     while not ended.is_set():
         select.select([signals], [], [], 0.25)
         with suppress(BlockingIOError):
-            came += [number for number in signals.recv(100) if number in SIGNALS]
+            if new := [number for number in signals.recv(100) if number in SIGNALS]:
+                came += new
+                signal.pthread_kill(threading.main_thread().ident or 0, WAKE)
         if parent and os.getppid() != parent:
             parent = 0
             os.kill(os.getpid(), signal.SIGTERM)

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -50,31 +49,8 @@ def map_in_processes(work: Callable[..., Any], *columns: Iterable[Any], processe
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context, initializer=end_with_parent) as pool:
-        with _undisturbed():
-            results = pool.map(work, *columns)
         try:
-            yield from results
+            yield from pool.map(work, *columns)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-def first_in_peace(found: Iterator[Any]) -> Iterator[Any]:
-    """The elements of an iterator that starts processes for its first one, such as grain's: Ctrl-C leaves them alone,
-    also while they load."""
-    nothing = object()
-    with _undisturbed():
-        first = next(found, nothing)
-    if first is not nothing:
-        yield first
-        yield from found
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Processes and threads that the block starts never see Ctrl-C; this process sees it, by another thread of it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

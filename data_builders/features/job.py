@@ -17,7 +17,6 @@ from data_builders.features.report import Report
 from data_builders.features.schedule import Complete, Schedule
 from data_builders.features.store import FeatureWriter
 from data_builders.features.weight_files import header
-from third_party_ports.worker_process import first_in_peace
 
 READ_AT_ONCE = 50_000  # images whose paths are sent to the reading processes at a time
 AHEAD = 4  # images that a reading process or thread prepares ahead
@@ -129,4 +128,4 @@ def read(images: Sequence[Image], prepare: Prepare, workers: int) -> Iterator[In
         prepared = source.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=AHEAD))
         if workers:
             prepared = prepared.mp_prefetch(grain.MultiprocessingOptions(workers, per_worker_buffer_size=AHEAD))
-        yield from first_in_peace(iter(prepared)) if workers else iter(prepared)
+        yield from prepared

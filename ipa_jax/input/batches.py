@@ -28,7 +28,7 @@ from ipa_jax.input import caption_filter, fields, packing
 from ipa_jax.input.caption_filter import CaptionFilter
 from ipa_jax.input.field import Batch, Part
 from ipa_jax.input.vocabularies import Vocabularies
-from third_party_ports.worker_process import end_with_parent, first_in_peace
+from third_party_ports.worker_process import end_with_parent
 
 if TYPE_CHECKING:
     from data_builders.dataset import GroupDataset
@@ -246,4 +246,4 @@ def _read(source: TrainPacks | ScorePacks, load: LoadPack, config: ConfigDict) -
         if not flags.FLAGS.is_parsed():  # commands that parse with argparse; grain reads its own flags
             flags.FLAGS.mark_as_parsed()
         read = read.mp_prefetch(grain.MultiprocessingOptions(workers, per_worker_buffer_size=-(-ahead // workers)))
-    return first_in_peace(iter(read)) if workers else iter(read)
+    return iter(read)
