@@ -19,6 +19,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from third_party_ports.worker_process import own_workers
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last one: its terminal was closed
 WAKE = signal.SIGURG  # wakes the main thread from waiting, so that it handles the Ctrl-C that another thread received
 PATIENCE = 1.5  # seconds from a signal to the end
@@ -138,6 +140,7 @@ def run(main: Callable[[], int], *, resumes: bool, program: bool) -> int:
         return main()  # only the main thread has handlers
     if program:  # multiprocessing's helper, which inherits this, reports what it tidies up after a killed process
         sys.warnoptions.append("ignore:resource_tracker:UserWarning")
+        own_workers()
     stop = Stop()
     stop.resumes = resumes
     with _watched(stop, program):

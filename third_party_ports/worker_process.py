@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 PAUSE = 0.25  # seconds between two looks at the parent
+OWNER = "IPA_JAX_OWNER"  # environment variable: the process whose workers inherit it; a worker may load for long
 
 
 @cache
@@ -25,7 +26,7 @@ def end_with_parent() -> None:
         return
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = os.getppid()
+    parent = int(os.environ.get(OWNER, os.getppid()))
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -33,6 +34,11 @@ def end_with_parent() -> None:
         os._exit(1)  # not sys.exit: the process may wait for room in a queue that nobody reads any more
 
     threading.Thread(target=watch, daemon=True, name="end_with_parent").start()
+
+
+def own_workers() -> None:
+    """Lets workers that this process starts know it, even if it is gone before they look for their parent."""
+    os.environ[OWNER] = str(os.getpid())
 
 
 def map_in_processes(work: Callable[..., Any], *columns: Iterable[Any], processes: int) -> Iterator[Any]:
