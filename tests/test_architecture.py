@@ -29,14 +29,14 @@ FLOORS = {
         {"retrieval"},
         {"features"},
         {"posts", "groups", "photos", "dataset"},
-        {"options", "cli", "worker_process", "frames"},
+        {"options", "cli", "frames"},
     ],
     "third_party_ports": [
         {"fetch", "convert", "verify"},
         {"parity"},
         {"*"},  # the networks
         {"layers", "checkpoints", "imagenet"},
-        {"files", "seals", "checksums", "reading", "cli"},
+        {"files", "seals", "checksums", "reading", "cli", "disks", "stopping", "worker_process"},
     ],
 }
 BELOW = {  # package: the packages that it may import

@@ -10,7 +10,7 @@ from typing import Any
 
 from data_builders import photos
 from data_builders.features.extractors import extractor
-from data_builders.worker_process import end_with_parent
+from third_party_ports.worker_process import end_with_parent
 
 MAX_ASPECT = 100  # a narrower photo is left out: shrunk to a network's input it shows nothing
 

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from third_party_ports.cli import Parser, fail, whole_number
+from third_party_ports.cli import Parser, command, fail, whole_number
 
 
+@command()
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     parser = Parser("baselines", __doc__)
