@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from data_builders import photos
+from data_builders import photo_formats, photos
 
 REASONS = (
     "bad row",
@@ -223,10 +223,10 @@ def drop_unreadable(
 
 
 def _warn_of_formats(root: Path, paths: Sequence[str], skips: Skips) -> None:
-    formats = Counter(photos.other_format(photos.head(root / path)) for path in paths)
+    formats = Counter(photos.format_of(root / path) for path in paths)
     for name in sorted(formats.keys() - {""}):
         found = f"{formats[name]} of the unreadable images are {name}, which is not supported here"
-        skips.warn(f"{found}; {photos.remedy(name)}")
+        skips.warn(f"{found}; {photo_formats.remedy(name)}")
 
 
 def drop_without_features(

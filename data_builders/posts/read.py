@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from data_builders.options import ALLOWED
+from data_builders.photo_formats import SUFFIXES
 from data_builders.posts.hidden_likes import warn_hidden_likes
 from data_builders.posts.post import RawDataError, Skips, refuse_empty
 from third_party_ports.checkpoints.checkpoint import attribute
@@ -86,7 +87,7 @@ READERS = {  # the first row that recognises the raw data reads it
 }  # fmt: skip
 MOST_LOOKED_AT = 1000  # files of a folder that no reader recognises
 MOST_TRIED = 20  # files of a folder that `Reader.fits` looks into
-PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".avif", ".gif", ".tif", ".tiff")
+PHOTOS = (*SUFFIXES, ".gif")
 FORM = "as posts.csv, whose first line reads image,account,likes,timestamp"
 NO_LISTS = {  # what people give in place of a list of posts, by the file's suffix: what it is, and what to do
     (".zip", ".7z", ".rar", ".gz", ".bz2", ".xz", ".tar", ".tgz"): ("this file is packed", "Unpack it first"),

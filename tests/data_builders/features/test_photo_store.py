@@ -39,7 +39,7 @@ def test_each_photo_has_its_features_or_a_reason(files, tmp_path):
     found = described(files, tmp_path / "store")
     assert found.rows.tolist() == [0, 1, 2, 3, 4, -1, -1, 3, 5, 6, 7, 8, 9]
     assert set(found.reasons) == {5, 6} and found.reasons[6] == photos.MISSING
-    assert "broken.jpg" in found.reasons[5] and "not a readable" in found.reasons[5]
+    assert "broken.jpg" in found.reasons[5] and "text is not supported" in found.reasons[5]
     assert found.digests[0] == hashlib.sha256(files[0].read_bytes()).hexdigest() and found.digests[6] == ""
     assert found.digests[3] == found.digests[7]
     assert len(found.features) == len(found.texts) == 10 and all("%" in text for text in found.texts)

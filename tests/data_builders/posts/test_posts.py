@@ -171,7 +171,7 @@ def test_an_unreadable_image_takes_its_post_along_unless_all_are_kept():
 def test_formats_that_are_not_supported_are_warned_of_by_name(tmp_path):
     """Also in the error, where no post is left."""
     for name in ("a", "b", "c"):
-        (tmp_path / f"{name}.jpg").write_bytes(b"GIF89a" if name != "c" else b"broken")
+        (tmp_path / f"{name}.jpg").write_bytes(b"GIF89a" if name != "c" else b"\xff\xd8\xff broken")
     skips = Skips()
     table = table_of(*(post(name, images=(name,)) for name in "abcd"))
     posts.drop_unreadable(
