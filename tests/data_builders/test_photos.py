@@ -257,6 +257,24 @@ print(photos.FORMATS[-1])
     assert done.stdout.split() == ["registered", "HEIF"], done.stderr
 
 
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_heic_photo(orientation, tmp_path):
+    """A real file, as phones write it: 8 bits, Display P3, turned by its EXIF."""
+    heif = pytest.importorskip("pillow_heif")
+    image = np.zeros((120, 160, 3), np.uint8)
+    image[:60, :80] = (200, 100, 50)
+    exif = turned(orientation).tobytes()
+    made = heif.from_pillow(Image.fromarray(image))
+    made.save(tmp_path / "a.heic", quality=100, exif=exif, icc_profile=rgb_profile("Display P3"))
+    pixels, size = photos.read_near(tmp_path / "a.heic", 60)
+    upright = image if orientation == 1 else np.rot90(image, -1)
+    assert size == upright.shape[1::-1] and pixels.shape == upright.shape
+    assert np.abs(pixels.astype(int) - in_srgb(upright, "Display P3", 2.2)).mean() < 3
+    (tmp_path / "cut.heic").write_bytes((tmp_path / "a.heic").read_bytes()[:-99])
+    with pytest.raises(photos.PhotoError, match=r"cut\.heic"):
+        photos.read(tmp_path / "cut.heic")
+
+
 @pytest.mark.parametrize(
     "extra",
     [
