@@ -27,6 +27,7 @@ else:
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", *["AVIF"] * bool(features.check("avif")), *["HEIF"] * bool(pillow_heif))
 MISSING, UNREADABLE, TOO_NARROW = "image missing", "image unreadable", "image too narrow"  # reasons to leave one out
+MAX_ASPECT = 100  # a narrower photo is left out: shrunk to a network's input it shows nothing
 MOST_PIXELS = 200_000_000  # phones take up to that many
 MANY_PIXELS = 89_478_485  # above it Pillow warns of a decompression bomb,
 PIXELS_PER_BYTE = 100  # and a file that is smaller than its pixels suggest is one here
@@ -145,6 +146,11 @@ def read_near(photo: bytes | Path, near: int) -> tuple[np.ndarray, tuple[int, in
     if whole is None:  # it was not decoded small
         return pixels, (pixels.shape[1], pixels.shape[0])
     return pixels, (whole[1], whole[0]) if _turn(image) in _SIDEWAYS else whole
+
+
+def is_too_narrow(width: int, height: int) -> bool:
+    """Whether a photo of this size is left out as TOO_NARROW."""
+    return max(height, width) > MAX_ASPECT * min(height, width)
 
 
 def format_of(path: Path) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 from rich.console import Console
+from rich.markup import escape
 
 from data_builders.dataset import NAME, read_metadata, version_folder
 from data_builders.options import check, require_equal
@@ -51,7 +52,7 @@ def build(
     existing = version_folder(data_dir, missing_ok=True)
     if existing is not None and not overwrite:
         _require_same(existing, options, raw, features)
-        console.print(f"{existing} exists with these options: kept (--overwrite builds it again)")
+        console.print(f"{escape(str(existing))} exists with these options: kept (--overwrite builds it again)")
         return existing
     tfds.disable_progress_bar()  # the builder has its own, which knows the number of groups
     staging = data_dir / ".top3000.building"
@@ -71,7 +72,7 @@ def build(
             shutil.rmtree(staging, ignore_errors=True)
     assert builder.report is not None  # download_and_prepare makes it
     build_report.show(builder.report, console)
-    console.print(f"wrote {folder}")
+    console.print(f"wrote {escape(str(folder))}")
     return folder
 
 
