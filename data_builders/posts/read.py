@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from data_builders.options import ALLOWED
+from data_builders.options import ALLOWED, with_defaults
 from data_builders.photo_formats import SUFFIXES
 from data_builders.posts.hidden_likes import drop_hidden_likes, warn_hidden_likes
 from data_builders.posts.post import RawDataError, Skips, refuse_empty
@@ -118,7 +118,7 @@ def read_posts(raw: Path, options: Mapping[str, Any]) -> tuple[pl.DataFrame, Ski
         )
     skips = Skips()
     table = attribute(reader_of(raw).code)(raw, options, skips)
-    if options["posts"].get("drop_constant_likes"):
+    if with_defaults(options)["posts"]["drop_constant_likes"]:
         table = drop_hidden_likes(table, skips)
     else:
         warn_hidden_likes(table, skips)
