@@ -43,7 +43,13 @@ def _data(config: ConfigDict) -> None:
     """What acts at build time. It is stored with the data set; training compares, and names the field that differs."""
     config.data = ConfigDict()
     config.data.top_n = 3000  # accounts with the most followers
-    config.data.posts = ConfigDict({"carousel": "first", "min_age_days": 0.0})  # first | skip | all
+    config.data.posts = ConfigDict(
+        {
+            "carousel": "first",  # first | skip | all
+            "min_age_days": 0.0,
+            "drop_constant_likes": False,  # leave posts out whose like count stands for hidden likes, such as 3
+        }
+    )
     config.data.groups = ConfigDict({"window_days": 7.0, "min_images": 2, "max_images": 30})
     config.data.pairs = ConfigDict({"min_ratio": 2.0})  # valid: max likes > min_ratio * min likes (eq. 8)
     config.data.split = ConfigDict({"by": "group", "seed": 0})  # group | account
