@@ -15,7 +15,7 @@ from tests.helpers.paths import ROOT
 
 def environment(devices: int = 1, **more: str) -> dict[str, str]:
     """The environment of a command: the devices that the host is split into, and all that tests/conftest.py sets."""
-    flags = f"--xla_force_host_platform_device_count={devices}"
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"
     return os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"} | more
 
 
