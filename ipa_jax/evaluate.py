@@ -12,9 +12,10 @@ import json
 import sys
 from pathlib import Path
 
-from third_party_ports.cli import Parser, add_verify, fail, new_parquet, whole_number
+from third_party_ports.cli import Parser, add_verify, command, fail, new_parquet, whole_number
 
 
+@command()
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     parser = Parser("evaluate", __doc__)

@@ -10,9 +10,10 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from data_builders.cli import ConfigParser
-from third_party_ports.cli import add_verify, fail, whole_number
+from third_party_ports.cli import add_verify, command, fail, whole_number
 
 
+@command(resumes=True)
 def main(argv: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     parser = ConfigParser("train", __doc__)

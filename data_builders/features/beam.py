@@ -14,7 +14,7 @@ from pathlib import Path
 from data_builders.features.inputs import Image
 from data_builders.features.job import Job, open_store, run
 from data_builders.features.reader import FeatureReader
-from data_builders.features.report import REPORT, Report, write_report
+from data_builders.features.report import REPORT, Report, read_left_out, write_report
 from data_builders.features.rows import new_shard, shard_paths
 
 CHUNKS = ".chunks"
@@ -69,6 +69,7 @@ def gather(job: Job, out: Path) -> Report:
                 shard.replace(new_shard(out))
             if (folder / REPORT).exists():
                 report.add(json.loads((folder / REPORT).read_text()))
+                report.left_out |= read_left_out(folder)
             shutil.rmtree(folder)
     shutil.rmtree(out / CHUNKS, ignore_errors=True)
     return report

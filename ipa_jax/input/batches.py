@@ -24,11 +24,11 @@ import numpy as np
 from absl import flags, logging
 from ml_collections import ConfigDict
 
-from data_builders.worker_process import end_with_parent
 from ipa_jax.input import caption_filter, fields, packing
 from ipa_jax.input.caption_filter import CaptionFilter
 from ipa_jax.input.field import Batch, Part
 from ipa_jax.input.vocabularies import Vocabularies
+from third_party_ports.worker_process import end_with_parent
 
 if TYPE_CHECKING:
     from data_builders.dataset import GroupDataset

@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ipa_jax.leakage import recompute, run_checks, stored_data
@@ -148,8 +149,11 @@ def as_json(lines: Sequence[Line]) -> list[dict[str, Any]]:
 def show(lines: Sequence[Line], title: str) -> None:
     """Prints the lines as a table."""
     colours = {PASS: "green", FAIL: "bold red"}
-    table = Table("", "verdict", "found, and how it was decided", title=title, title_justify="left", show_lines=True)
+    headings = "", "verdict", "found, and how it was decided"
+    table = Table(*headings, title=escape(title), title_justify="left", show_lines=True)
     for line in lines:
         colour = colours.get(line.verdict, "dim")
-        table.add_row(line.title, f"[{colour}]{line.verdict}[/]", f"{line.found}\n[dim]by: {line.decided_by}[/]")
+        table.add_row(
+            line.title, f"[{colour}]{line.verdict}[/]", f"{escape(line.found)}\n[dim]by: {escape(line.decided_by)}[/]"
+        )
     Console().print(table)

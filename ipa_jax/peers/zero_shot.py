@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from third_party_ports.cli import Parser, fail, new_parquet
+from third_party_ports.cli import Parser, command, fail, new_parquet
 
 if TYPE_CHECKING:
     import numpy as np
@@ -174,6 +174,7 @@ def _system(row: str, fields: Mapping[str, Any]) -> System:
     return System(lambda photo: musiq_patches.sequence(photo, layout), padded, opinion, 4, (1, 1, 3 * layout.patch**2))
 
 
+@command()
 def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser("zero-shot", __doc__)
     parser.add_argument("--network", required=True, choices=(*NAMES, *(row for row in ROWS if row not in NAMES)))

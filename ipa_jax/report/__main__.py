@@ -6,9 +6,10 @@ python -m ipa_jax report --workdir runs/full runs/basic --data_dir DATA [--basel
 import sys
 from pathlib import Path
 
-from third_party_ports.cli import Parser, fail, new_file
+from third_party_ports.cli import Parser, command, fail, new_file
 
 
+@command()
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     parser = Parser("report", __doc__)

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from data_builders.options import differences
 from ipa_jax.metrics import score_files
-from third_party_ports import files, seals
+from third_party_ports import disks, files, seals
 from third_party_ports.reading import reading
 
 if TYPE_CHECKING:
@@ -34,12 +34,13 @@ class WorkdirError(ValueError):
 @contextmanager
 def held(workdir: Path) -> Iterator[None]:
     """Holds the folder alone while it lasts. Raises WorkdirError where another process does."""
-    workdir.mkdir(parents=True, exist_ok=True)
+    with disks.writing(workdir):
+        workdir.mkdir(parents=True, exist_ok=True)
     try:
         with files.lock(workdir):
             yield
     except BlockingIOError as error:
-        raise WorkdirError(f"{workdir}: another process trains in this folder; wait for it, or stop it") from error
+        raise WorkdirError(str(error)) from error
     finally:
         with suppress(OSError):
             workdir.rmdir()  # goes where nothing was written
