@@ -29,7 +29,7 @@ FLOORS = {
         {"retrieval"},
         {"features"},
         {"posts", "groups", "photos", "dataset"},
-        {"options", "cli"},
+        {"options", "cli", "bounds"},
     ],
     "third_party_ports": [
         {"fetch", "convert", "verify"},
