@@ -37,10 +37,10 @@ def main(argv: list[str] | None = None) -> int:
         inspection.show(dataset, console)
         if args.jsonl:
             inspection.write_jsonl(dataset, args.jsonl)
-            console.print(f"wrote {args.jsonl}")
+            print(f"wrote {args.jsonl}")
         if args.html:
             inspection.write_html(dataset, args.html, args.groups)
-            console.print(f"wrote {args.html}")
+            print(f"wrote {args.html}")
     except OSError as error:
         return fail(error)
     return DONE

@@ -13,6 +13,7 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from data_builders.dataset import GroupDataset
+from data_builders.groups import SPLITS
 from ipa_jax.input import batches, packing, vocabularies
 from ipa_jax.input.field import Batch
 from ipa_jax.metrics.split_metrics import rescale_factor
@@ -27,6 +28,7 @@ from ipa_jax.training.initial import initial_variables, with_words
 from ipa_jax.training.meter import Meter
 from ipa_jax.training.metric_writers import MetricWriter, create_writer
 from ipa_jax.training.model_card import model_card
+from ipa_jax.training.rescale import Rescale
 from ipa_jax.training.scorer import Scorer, split_metrics
 from ipa_jax.training.step_metrics import TrainMetrics
 from ipa_jax.training.steps import TrainStep, make_train_step
@@ -66,8 +68,10 @@ class Job:
     writer: MetricWriter
 
 
-def run(config: ConfigDict, workdir: Path) -> dict:
+def run(config: ConfigDict, workdir: Path, verify: str = "full") -> dict:
     """Trains, evaluates the best checkpoint and exports it; a stopped run resumes, a finished one is left as it is.
+
+    `verify` says what of the data set is checked before the first step, as GroupDataset takes it.
 
     Returns what `<workdir>/results.json` holds. The same config ends with the same metrics however often the process
     was killed on the way: step t, its data and its random draws are functions of (config, t) alone.
@@ -84,18 +88,20 @@ def run(config: ConfigDict, workdir: Path) -> dict:
         logging.warning(
             "data.shuffle_likes: a control run; train and validation likes are drawn anew, nothing is learned"
         )
-    job = _prepare(config, workdir)
+    job = _prepare(config, workdir, verify)
     seconds = _train(job)
     return _finish(job, seconds)
 
 
-def _prepare(config: ConfigDict, workdir: Path) -> Job:
+def _prepare(config: ConfigDict, workdir: Path, verify: str) -> Job:
     """Opens the data, makes the network's parameters, and restores the latest checkpoint."""
     first_process = jax.process_index() == 0
     cached = config.model.depth.enabled and config.model.depth.resnet == "cached"
     maps = config.model.depth.enabled  # unpacking them is most of the work of reading
-    train = GroupDataset(config.data_dir, "train", depth=maps and not cached)
-    validation, test = (GroupDataset(config.data_dir, split, depth=maps) for split in ("validation", "test"))
+    train = GroupDataset(config.data_dir, "train", depth=maps and not cached, verify=verify)
+    validation, test = (GroupDataset(config.data_dir, name, depth=maps, verify=verify) for name in SPLITS[1:])
+    for split in (train, validation, test):
+        split.verify()  # now, not when an evaluation reads it after days
     plan = batches.train_plan(train, config)
     total = packing.total_steps(plan, config.train.epochs)
 
@@ -210,9 +216,10 @@ def _finish(job: Job, seconds: float) -> dict:
     job.checkpoints.close()
     if jax.process_index() == 0:
         card = model_card(config, results, job.train.info, seconds)
-        photos = GroupDataset(config.data_dir, "train", depth=False)
+        photos = GroupDataset(config.data_dir, "train", depth=False, verify="index")
         trained = trained_on(photos, job.position["data"])
-        save_export(job.workdir / "export", best.evaluated, config, job.train.info, card, job.tables, trained)
+        rescale = Rescale(factor, workdirs.digest(job.validation))
+        save_export(job.workdir / "export", best.evaluated, config, job.train.info, card, job.tables, trained, rescale)
         workdirs.finish(results, scores, job.workdir)
     # After the files: a run that is killed while writing them comes here again, at the same step.
     figures = {f"test/{name}": results["test"][name] for name in ("accuracy", "plcc", "srcc")}

@@ -35,6 +35,13 @@ class Parser(argparse.ArgumentParser):
         self.exit(WRONG_USE, f"error: {message} ({self.prog} --help lists the flags)\n")
 
 
+def add_verify(parser: argparse.ArgumentParser) -> None:
+    """Adds the flag --verify of commands that read a data set; data_builders.dataset.GroupDataset takes its value."""
+    parser.add_argument("--verify", choices=["full", "index"], default="full", help="what of the data set is checked "
+                        "against its checksums: everything, or all but the hashes of the large shards "
+                        "(default: %(default)s)")  # fmt: skip
+
+
 def home(word: str) -> str:
     """A word of a command line with the home folder for each ~ that begins a path: "~/a", "--out=~/a", "=a,~/b"."""
     return re.sub(r"(?:^|(?<=[=,]))~(?:[A-Za-z_][\w.-]*)?(?=/|,|$)", lambda found: os.path.expanduser(found[0]), word)
@@ -109,6 +116,13 @@ def new_file(text: str) -> Path:
         raise argparse.ArgumentTypeError(f"{file} is a folder: name a file in it")
     output_folder(str(file.parent))
     return file
+
+
+def new_parquet(text: str) -> Path:
+    """As `new_file`, for a Parquet file, which is the only form that tables are written in."""
+    if Path(text).suffix != ".parquet":
+        raise argparse.ArgumentTypeError(f"{text}: scores are written as Parquet: give the file the suffix .parquet")
+    return new_file(text)
 
 
 def output_folder(text: str) -> Path:

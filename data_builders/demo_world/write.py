@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from tqdm import tqdm
 
+from data_builders import frames
 from data_builders.demo_world import instagram, plants
 from data_builders.demo_world.account import Arguments, Written, is_constant, write_account
 from data_builders.demo_world.defects import Defect, expected_skips, plan
@@ -154,9 +155,8 @@ def _silent_accounts(arguments: Arguments, parameters: Parameters) -> dict[str, 
 
 
 def _write_truth(path: Path, written: list[Written]) -> None:
-    pl.DataFrame([row for account in written for row in account.truth]).sort(
-        "account", "time", "post_id", "image_id"
-    ).write_parquet(path)
+    rows = pl.DataFrame([row for account in written for row in account.truth])
+    frames.write(rows.sort("account", "time", "post_id", "image_id"), path)
 
 
 def _summary(written: list[Written], silent: list[str], arguments: Arguments, parameters: Parameters) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 from rich.console import Console
+from rich.markup import escape
 
 from data_builders.dataset import NAME, read_metadata, version_folder
 from data_builders.options import check, require_equal
@@ -74,7 +75,7 @@ def build(
             shutil.rmtree(staging, ignore_errors=True)
     assert builder.report is not None  # download_and_prepare makes it
     build_report.show(builder.report, console)
-    console.print(f"wrote {folder}")
+    console.print(f"wrote {escape(str(folder))}")
     return folder
 
 

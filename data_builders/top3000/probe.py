@@ -17,6 +17,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from data_builders import photos
+from data_builders.photo_colours import eight_bits
 from third_party_ports.worker_process import map_in_processes
 
 DRAFT_SIDE = 128  # px: pHash shrinks images to 32, so a JPEG is not decoded larger than this
@@ -73,7 +74,7 @@ def probe_file(path: str) -> Probed:
 def probe_bytes(data: bytes) -> Probed:
     """The hashes of an image file with this content; None as in `probe_file`."""
     try:
-        image = photos.stored(data, "L", near=DRAFT_SIDE)
+        image = eight_bits(photos.stored(data, "L", near=DRAFT_SIDE))
     except photos.PhotoError:
         return None
     return phash(image), hashlib.sha256(data).digest()

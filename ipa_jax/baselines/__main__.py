@@ -44,6 +44,7 @@ def print_table(results: Mapping[str, Mapping[str, Any]], title: str) -> None:
     """Prints the figures of `scores.baseline_figures`."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from ipa_jax.baselines.names import BASELINES
@@ -52,7 +53,7 @@ def print_table(results: Mapping[str, Mapping[str, Any]], title: str) -> None:
 
     one = next(iter(results.values()))
     caption = f"{one['pairs']} pairs of {one['groups']} groups; 95 % intervals over {one['interval_over']}"
-    table = Table("baseline", title=title, caption=caption, box=SIMPLE_HEAD, collapse_padding=True)
+    table = Table("baseline", title=escape(title), caption=caption, box=SIMPLE_HEAD, collapse_padding=True)
     shown = [name for name in METRICS if name in one]
     for name in shown:
         heading = METRICS[name].heading + " %" * METRICS[name].percent

@@ -65,9 +65,9 @@ def test_the_message_names_field_value_and_range():
 
 
 BUILD = ["data.groups.window_days=nan", "data.groups.min_images=31", "data.memory.window_days=inf",
-         "data.retrieval.k=0", "data.retrieval.k=1000000", "data.depth.side=-1", "data.duplicates.max_bits=65", "data.pairs.min_ratio=inf",
-         "data.split.seed=-1", "data.top_n=0", "data.similarity.pose=nan", "data.posts.min_age_days=-inf",
-         "data.similarity={'pose':0,'background':0,'caption':0}"]  # fmt: skip
+         "data.retrieval.k=0", "data.retrieval.k=1000000", "data.depth.side=-1", "data.duplicates.max_bits=65",
+         "data.pairs.min_ratio=inf", "data.split.seed=-1", "data.top_n=0", "data.similarity.pose=nan", 
+         "data.posts.min_age_days=-inf", "data.similarity={'pose':0,'background':0,'caption':0}"]  # fmt: skip
 EXTRACT = ["extract.batch=0", "extract.workers=-1", "extract.shard_rows=0", "extract.pose.person_score=nan",
            "extract.depth.size=(0,640)", "extract.pose.max_aspect=inf", "extract.caption.beam=1000"]  # fmt: skip
 TRAIN = ["model.swin.patch=0", "model.swin.width=-8", "model.swin.drop_path=1.5", "model.swin.heads=(3,)",

@@ -12,9 +12,11 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from ipa_jax.metrics import score_files
 from ipa_jax.report import __main__, examples, figures, runs
 from ipa_jax.report import page as report
 from tests.helpers.stand_in_data import CAPTION, splits, write_workdir
+from third_party_ports import seals
 
 ACCOUNTS = ["rosa.travels", "tim_eats", "<b>&mo</b>", "ana"]
 BASELINES = {
@@ -154,15 +156,14 @@ def test_real_data_gets_no_demo_label_and_may_lack_curves_intervals_and_build_re
     monkeypatch.setattr(report, "open_splits", lambda data_dir: world)
     workdir = write_workdir(tmp_path / "run", world, 0.5, 3)
     (workdir / "metrics.jsonl").unlink()
-    results = json.loads((workdir / "results.json").read_text())
+    results = seals.read_json(workdir / "results.json", ValueError, "")
     results["test"] |= {key: None for key in results["test"] if key.endswith("_interval")} | {
         "ratio_mse_rescaled": None
     }
-    (workdir / "results.json").write_text(json.dumps(results))
+    seals.write_json(workdir / "results.json", results)
     scores = pl.read_parquet(workdir / "scores-test.parquet")
-    scores.with_columns(z=pl.lit(0.25)).write_parquet(
-        workdir / "scores-test.parquet"
-    )  # all tie: no pair right or wrong
+    tied = scores.with_columns(z=pl.lit(0.25))  # no pair right or wrong
+    score_files.save(tied, workdir / "scores-test.parquet")
     report.write_report(tmp_path / "report.html", {"run": workdir}, tmp_path)
     page = (tmp_path / "report.html").read_text()
     parsed = Page(page)
