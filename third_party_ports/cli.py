@@ -15,9 +15,6 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar, cast
 
 from third_party_ports import disks, stopping
-from third_party_ports.worker_process import end_with_parent
-
-end_with_parent()  # in a worker process, which loads the command's module before its work
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
 
