@@ -36,7 +36,7 @@ FLOORS = {
         {"parity"},
         {"*"},  # the networks
         {"layers", "checkpoints", "imagenet"},
-        {"files", "seals", "checksums", "reading", "cli", "disks", "stopping", "worker_process"},
+        {"files", "seals", "checksums", "reading", "cli", "disks", "stopping", "worker_process", "utf8"},
     ],
 }
 BELOW = {  # package: the packages that it may import
