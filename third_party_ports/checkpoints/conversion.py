@@ -14,14 +14,13 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from third_party_ports import __version__
-from third_party_ports.checkpoints import files, identify, zoo
+from third_party_ports.checkpoints import files, identify, wrappers, zoo
 from third_party_ports.checkpoints.checkpoint import Checkpoint, attribute
 from third_party_ports.checkpoints.weights import KeyMap, WeightsError, from_state_dict, some
 from third_party_ports.files import replacing
 from third_party_ports.files import sha256 as sha256_of
 
 Tensors = Mapping[str, np.ndarray]
-WRAPPERS = ("state_dict", "model")  # keys that any network's published tensors may stand under
 
 
 class Converted(NamedTuple):
@@ -71,12 +70,12 @@ def convert(
       OSError: `out` cannot be written.
     """
     checkpoint, out = Path(checkpoint), Path(out)
-    tensors = files.read(checkpoint, (*keys.wrappers, *WRAPPERS))
+    tensors, remarks = files.read(checkpoint, (*keys.wrappers, *wrappers.KEYS))
     try:
         official, layout = (tensors, "official") if layouts is None else layouts(tensors)
         kept = _canonical(keys, official)
         from_state_dict(keys, official, shapes, resize=False)  # so that an error lists the file's own names
-        remarks = [remark for check in checks if (remark := check(_without_module(official)))]
+        remarks += [remark for check in checks if (remark := check(_without_module(official)))]
     except WeightsError as error:
         looks = identify.looks_like(tensors)
         raise WeightsError(f"{checkpoint}: {f'looks like {looks}; ' if looks else ''}{error}") from error
