@@ -6,6 +6,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from h5py import h5o
 
 from third_party_ports.checkpoints.collected import AGAIN, READABLE, Collected, RefusedError
 
@@ -49,8 +50,8 @@ def _datasets(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
         for key in group:
             if not isinstance(group.get(key, getlink=True), h5py.HardLink):
                 continue
-            item, name = group[key], f"{before}.{key}" if before else key
-            address = h5py.h5o.get_info(item.id).addr
+            item, name = group[key], f"{before}.{key}" if before else str(key)
+            address = h5o.get_info(item.id).addr
             if address in visited:
                 continue
             visited.add(address)
