@@ -383,9 +383,9 @@ def _shrink(config: ConfigDict, size: str) -> None:
     config.eval.images = 96
     if size == "tiny":
         _shrink_extractors(config.extract)
-        config.model.swin.update({"width": 8, "heads": (1, 2)})
-        config.model.efficientnet_lite.update({"stages": ((1, 3, 1, 1, 8), (1, 3, 2, 2, 8)), "stem": 8, "head": 16})
-        config.model.depth.width = 4
+        config.model.swin.update({"width": 8, "depths": (1,), "heads": (1,)})
+        config.model.efficientnet_lite.update({"stages": ((1, 3, 2, 1, 8),), "stem": 8, "head": 16})
+        config.model.depth.update({"stage_sizes": (1,), "width": 4})
         config.model.update({"width": 16, "blocks": 1, "heads": 2})
         config.optim.warmup_steps = 2
         config.train.update({"epochs": 1.0, "log_every": 1, "eval_every": 5, "checkpoint_every": 5})

@@ -16,9 +16,6 @@ from typing import Any, NoReturn, TypeVar, cast
 
 from third_party_ports import disks, stopping
 from third_party_ports.utf8 import start_again_in_utf8
-from third_party_ports.worker_process import end_with_parent
-
-end_with_parent()  # in a worker process, which loads the command's module before its work
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
 

@@ -18,12 +18,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
+from pathlib import Path
 
 from third_party_ports.worker_process import own_workers
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last one: its terminal was closed
 WAKE = signal.SIGURG  # wakes the main thread from waiting, so that it handles the Ctrl-C that another thread received
-PATIENCE = 1.5  # seconds from a signal to the end
+PATIENCE = 1.2  # seconds from a signal to the end
 PARENT = "IPA_JAX_PARENT"  # environment variable of a step: the process that runs it, which speaks for both
 RESUMES = "stopped; run the same command to resume"
 
@@ -52,6 +54,7 @@ class Stop:
         """The handler of the signals."""
         self.asked = self.asked or number
         if not self._deferred:
+            _kill_workers()  # first: what they read from this process would end in the midst of a message
             self._raise()
 
     @contextmanager
@@ -91,9 +94,7 @@ class Stop:
     def leave(self) -> None:
         """Ends the process at once, with its worker processes."""
         status = self.say()
-        for child in multiprocessing.active_children():
-            with suppress(OSError, ValueError):
-                child.kill()
+        _kill_workers()
         with suppress(OSError, ValueError):
             sys.stdout.flush()
         os._exit(status)
@@ -102,6 +103,18 @@ class Stop:
         if not self._raised:
             self._raised = True
             raise Stopped(self.asked)
+
+
+def _kill_workers() -> None:
+    """Kills the child processes, also those that are just being started, where the system lists them (Linux)."""
+    pids = {child.pid for child in multiprocessing.active_children() if child.pid}
+    for listed in Path("/proc/self/task").glob("*/children"):
+        with suppress(OSError):
+            pids |= {int(pid) for pid in listed.read_text().split()}
+    helper = getattr(resource_tracker._resource_tracker, "_pid", None)  # type: ignore[attr-defined]
+    for pid in pids - {helper}:  # the helper frees what the others shared
+        with suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
 
 
 _running: list[Stop] = []  # of the command that this process runs
