@@ -25,6 +25,7 @@ from third_party_ports.worker_process import own_workers
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last one: its terminal was closed
 WAKE = signal.SIGURG  # wakes the main thread from waiting, so that it handles the Ctrl-C that another thread received
+AGAIN = 0.05  # seconds until a signal is raised again that met a callback which Python does not let raise
 PATIENCE = 1.2  # seconds from a signal to the end
 PARENT = "IPA_JAX_PARENT"  # environment variable of a step: the process that runs it, which speaks for both
 RESUMES = "stopped; run the same command to resume"
@@ -56,6 +57,17 @@ class Stop:
         if not self._deferred:
             _kill_workers()  # first: what they read from this process would end in the midst of a message
             self._raise()
+
+    def woken(self, _number: int, _frame: object = None) -> None:
+        """The handler of WAKE."""
+        if self.asked and not self._deferred:
+            self._raise()
+
+    def lost(self) -> None:
+        """What was raised went nowhere: it is raised again soon, outside of the callback that it met."""
+        self._raised = False
+        main = threading.main_thread().ident or 0
+        threading.Timer(AGAIN, lambda: signal.pthread_kill(main, WAKE)).start()
 
     @contextmanager
     def deferred(self) -> Iterator["Stop"]:
@@ -177,22 +189,26 @@ def _watched(stop: Stop, program: bool) -> Iterator[None]:
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup asks
             before[number] = signal.signal(number, stop.came)
-    before[WAKE] = signal.signal(WAKE, lambda *_: None)
+    before[WAKE] = signal.signal(WAKE, stop.woken)
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT] if program else [])
     wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
     ended = threading.Event()
     watcher = threading.Thread(target=_watch, args=(stop, ours, ended), daemon=True, name="stopping")
     watcher.start()
     _running.append(stop)
+    told = sys.unraisablehook
+    # Of a destructor, or of a callback of the garbage collector: Python prints what they raise, and goes on.
+    sys.unraisablehook = lambda args: stop.lost() if isinstance(args.exc_value, Stopped) else told(args)
     try:
         yield
     finally:
+        sys.unraisablehook = told
         _running.remove(stop)
         ended.set()
         signal.set_wakeup_fd(wakeup)
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, handler in before.items():  # the work of a program is done: its last moments are not cut
+            signal.signal(number, signal.SIG_IGN if program and number != WAKE else handler)
         theirs.close()
         watcher.join()
         ours.close()

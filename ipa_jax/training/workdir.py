@@ -105,7 +105,11 @@ def read_results(workdir: Path) -> dict:
 
 def read_config(workdir: Path) -> dict:
     """config.json of a run, as nested dicts. Raises WorkdirError if it is missing or damaged."""
-    return seals.read_json(workdir / CONFIG, WorkdirError, again(workdir / CONFIG))
+    config = seals.read_json(workdir / CONFIG, WorkdirError, again(workdir / CONFIG))
+    with reading(workdir / CONFIG, WorkdirError, again(workdir / CONFIG)):
+        if not isinstance(config["model"], dict):
+            raise ValueError(f"the field 'model' is {config['model']!r}")
+    return config
 
 
 def read_scores(workdir: Path, split: str) -> "pl.DataFrame":
