@@ -83,7 +83,8 @@ flickr: .venv/.light
 	$(BIN)/python -m ipa_jax build --config=$(CONFIG) --raw=$(OUT)/raw --features=$(OUT)/features --data_dir=$(OUT)/data
 	$(BIN)/python -m ipa_jax train --config=$(CONFIG) --workdir=$(OUT)/light --config.data_dir=$(OUT)/data $(TRAIN)
 	$(BIN)/python -m ipa_jax evaluate --export=$(OUT)/light/export --data_dir=$(OUT)/data --split=test --json
-	$(BIN)/python -m ipa_jax report --workdir $(OUT)/light --data_dir=$(OUT)/data
+	$(BIN)/python -m ipa_jax baselines --data_dir=$(OUT)/data --export=$(OUT)/light/export --out=$(OUT)/baselines.json
+	$(BIN)/python -m ipa_jax report --workdir $(OUT)/light --data_dir=$(OUT)/data --baselines=$(OUT)/baselines.json
 
 test: .venv/.dev
 	$(BIN)/python -m pytest

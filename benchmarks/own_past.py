@@ -8,7 +8,6 @@ same command resumes.
 """
 
 import argparse
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -44,16 +43,19 @@ def world(out: Path, accounts: int, posts: int, side: int, seed: int) -> dict[st
     from data_builders.demo_world.account import Arguments
     from data_builders.demo_world.parameters import Parameters
     from data_builders.demo_world.write import write_world
-    from third_party_ports.files import write_text
+    from ipa_jax.experiments.records import RecordError
+    from third_party_ports import seals
 
     command = {"seed": seed, "accounts": accounts, "posts": posts, "side": side}
     record = out / f"seed{seed}.json"
-    if record.is_file() and (found := json.loads(record.read_text()))["world"] == command:
-        return found
+    if record.is_file():
+        found = seals.read_json(record, RecordError, "restore the file, or delete it to measure the world again")
+        if found["world"] == command:
+            return found
     folder = out / f"world{seed}"
     write_world(folder, Arguments(accounts, posts, side, depth_side=8, seed=seed), Parameters())
     found = {"world": command, "accounts": measured(folder, out / f"features{seed}")}
-    write_text(record, json.dumps(found, indent=1) + "\n")
+    seals.write_json(record, found, indent=1)
     return found
 
 

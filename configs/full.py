@@ -43,7 +43,13 @@ def _data(config: ConfigDict) -> None:
     """What acts at build time. It is stored with the data set; training compares, and names the field that differs."""
     config.data = ConfigDict()
     config.data.top_n = 3000  # accounts with the most followers
-    config.data.posts = ConfigDict({"carousel": "first", "min_age_days": 0.0})  # first | skip | all
+    config.data.posts = ConfigDict(
+        {
+            "carousel": "first",  # first | skip | all
+            "min_age_days": 0.0,
+            "drop_constant_likes": False,  # leave posts out whose like count stands for hidden likes, such as 3
+        }
+    )
     config.data.groups = ConfigDict({"window_days": 7.0, "min_images": 2, "max_images": 30})
     config.data.pairs = ConfigDict({"min_ratio": 2.0})  # valid: max likes > min_ratio * min likes (eq. 8)
     config.data.split = ConfigDict({"by": "group", "seed": 0})  # group | account
@@ -377,9 +383,9 @@ def _shrink(config: ConfigDict, size: str) -> None:
     config.eval.images = 96
     if size == "tiny":
         _shrink_extractors(config.extract)
-        config.model.swin.update({"width": 8, "heads": (1, 2)})
-        config.model.efficientnet_lite.update({"stages": ((1, 3, 1, 1, 8), (1, 3, 2, 2, 8)), "stem": 8, "head": 16})
-        config.model.depth.width = 4
+        config.model.swin.update({"width": 8, "depths": (1,), "heads": (1,)})
+        config.model.efficientnet_lite.update({"stages": ((1, 3, 2, 1, 8),), "stem": 8, "head": 16})
+        config.model.depth.update({"stage_sizes": (1,), "width": 4})
         config.model.update({"width": 16, "blocks": 1, "heads": 2})
         config.optim.warmup_steps = 2
         config.train.update({"epochs": 1.0, "log_every": 1, "eval_every": 5, "checkpoint_every": 5})

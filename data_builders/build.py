@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_builders.cli import ConfigParser
-from third_party_ports.cli import DONE, fail, words
+from third_party_ports.cli import DONE, command, fail, words
 
 if TYPE_CHECKING:
     from data_builders.top3000.steps import Steps
@@ -55,6 +55,7 @@ def run(args: argparse.Namespace, steps: "Steps | None" = None) -> int:
     return DONE
 
 
+@command()
 def main(argv: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     return run(build_parser("build", __doc__).parse_args(argv))

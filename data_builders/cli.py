@@ -1,15 +1,17 @@
 """The flag --config, and the flags --config.FIELD that change fields of the config."""
 
 import argparse
+import ast
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 import configs
-from third_party_ports.cli import Parser
+from third_party_ports.cli import Parser, home
 
 SHIPPED = Path(configs.__file__).parent
 
@@ -57,8 +59,9 @@ class ConfigParser(Parser):
     def _config(self, file: str, changes: Sequence[str]) -> ConfigDict:
         values = flags.FlagValues()
         try:
-            argv = ["", *changes]
-            config_flags.DEFINE_config_dict("config", _load(file), flag_values=values, sys_argv=argv)
+            config = _load(file)
+            argv = ["", *_leaf_by_leaf(config, changes)]
+            config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=argv)
             if left := values(argv)[1:]:
                 self.error(f"unknown arguments: {' '.join(left)}")
         except (AttributeError, KeyError) as error:  # ml_collections names the field, and one of a similar name
@@ -66,6 +69,7 @@ class ConfigParser(Parser):
             self.error(f"no such field of --config: {field} (configs/full.py lists all fields)")
         except (flags.Error, ValueError) as error:  # a wrong value, or an unknown size
             self.error(" ".join(str(error).split()))
+        _expand_homes(values.config)
         return values.config
 
 
@@ -77,3 +81,53 @@ def _load(file: str) -> ConfigDict:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.get_config(*[size] * bool(size))
+
+
+def _leaf_by_leaf(config: ConfigDict, changes: Sequence[str]) -> Iterator[str]:
+    """The flags, with one for each field in the place of a part that is given as a dict: --config.loss={'name': 'bce'}.
+
+    Raises ValueError for a part that is given as anything else.
+    """
+    words = iter(changes)
+    for word in words:
+        flag, equals, text = word.partition("=")
+        part = _part(config, flag)
+        if part is None:
+            yield word
+            continue
+        yield from _spread(flag, text if equals else next(words, ""), part)
+
+
+def _part(config: ConfigDict, flag: str) -> ConfigDict | None:
+    """The part of a config that a flag names; None where it names a field, or nothing."""
+    at: Any = config
+    for name in flag.removeprefix("--config.").split(".") if flag.startswith("--config.") else [""]:
+        if not isinstance(at, ConfigDict) or name not in at:
+            return None
+        at = at[name]
+    return at if isinstance(at, ConfigDict) else None
+
+
+def _spread(flag: str, text: str, part: ConfigDict) -> Iterator[str]:
+    try:
+        given = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        given = None
+    if not isinstance(given, dict):
+        known = f"{flag}.{next(iter(part), 'FIELD')}"
+        raise ValueError(f"{flag} is a part with fields, not a value: set them one by one, as {known}=...")
+    for name, value in given.items():
+        inner = part.get(name) if isinstance(name, str) else None
+        if isinstance(value, dict) and isinstance(inner, ConfigDict):
+            yield from _spread(f"{flag}.{name}", repr(value), inner)
+        else:
+            yield f"{flag}.{name}={value}"
+
+
+def _expand_homes(config: ConfigDict) -> None:
+    """Puts the home folder for the ~ that begins a path, also in a file of the user's own."""
+    for name, value in config.items():
+        if isinstance(value, ConfigDict):
+            _expand_homes(value)
+        elif isinstance(value, str) and value.startswith("~"):
+            config[name] = home(value)

@@ -14,9 +14,10 @@ import sys
 from pathlib import Path
 
 from data_builders.cli import ConfigParser
-from third_party_ports.cli import DONE, fail, words
+from third_party_ports.cli import DONE, command, fail, words
 
 
+@command(resumes=True)
 def main(argv: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     parser = ConfigParser("extract", __doc__, default="full", acts="; config.extract and config.data act here")

@@ -14,9 +14,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from third_party_ports.cli import DONE, FAILED, Parser, fail, output_folder, whole_number
-
-INTERRUPTED = 130  # the shell's exit status for Ctrl-C
+from third_party_ports.cli import DONE, FAILED, Parser, command, fail, output_folder, whole_number
 
 
 def rate(text: str) -> float:
@@ -30,16 +28,12 @@ def rate(text: str) -> float:
     return number
 
 
-def folder(text: str) -> Path:
-    """The type of --to: a folder, which is made at once; ~ is the home folder."""
-    return output_folder(str(Path(text).expanduser()))
-
-
+@command(resumes=True)
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     parser = Parser("fetch-images", __doc__)
     parser.add_argument("list", type=Path, metavar="LIST", help="FlickrUser.csv, or another list with addresses")
-    parser.add_argument("--to", type=folder, required=True, metavar="FOLDER", help="where the photos go")
+    parser.add_argument("--to", type=output_folder, required=True, metavar="FOLDER", help="where the photos go")
     parser.add_argument("--rate", type=rate, default=5.0, help="photos to ask for per second (default: 5)")
     parser.add_argument("--limit", type=whole_number(1), help="take only the first photos of the list, so many")
     args = parser.parse_args(argv)
@@ -48,10 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     from data_builders.posts.fetch import fetch
 
     try:
-        outcome = fetch(args.list.expanduser(), args.to, rate=args.rate, limit=args.limit)
-    except KeyboardInterrupt:
-        print("\ninterrupted; run the command again and it resumes", file=sys.stderr)
-        return INTERRUPTED
+        outcome = fetch(args.list, args.to, rate=args.rate, limit=args.limit)
     except (OSError, ValueError) as error:  # RawDataError is a ValueError
         return fail(error)
     print("\n".join(outcome.lines()))

@@ -1,7 +1,6 @@
 """Groups of posts close in time, their valid pairs (eq. 8) and their split (section 4.1)."""
 
 import hashlib
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -41,6 +40,11 @@ class KeptGroups:
     too_many: np.ndarray
 
 
+def seconds(days: float) -> int:
+    """Days as the nearest whole number of seconds, which is what times are: 0.7 days are 60,480 s, not 60,479.99."""
+    return round(days * DAY)
+
+
 def too_many_images(post_images: np.ndarray, max_images: int) -> np.ndarray:
     """bool [P]: posts with more images than a group may have; `post_images` is the number of images per post [P]."""
     return np.asarray(post_images) > max_images
@@ -71,7 +75,7 @@ def assign_groups(time: np.ndarray, post_images: np.ndarray, window_days: float,
     usable = np.flatnonzero(~too_many_images(post_images, max_images))
     time, images = time[usable], np.asarray(post_images, np.int64)[usable]
     filled = np.concatenate([[0], np.cumsum(images)])
-    window = math.floor(window_days * DAY)  # times are whole seconds
+    window = seconds(window_days)
     walked = np.empty(len(usable), np.int32)
     start = number = 0
     while start < len(usable):
@@ -149,7 +153,7 @@ def kept_groups(
     grouped = walked >= 0
     young = np.zeros(len(time), bool)
     if grouped.any():
-        young = grouped & (time[grouped].max() - time < options["posts"]["min_age_days"] * DAY)
+        young = grouped & (time[grouped].max() - time < seconds(options["posts"]["min_age_days"]))
 
     group = np.full(len(time), -1, np.int32)
     dropped = {"one post": 0, "too young": 0, "too few images": 0, "no valid pair": 0}

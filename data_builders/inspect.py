@@ -10,11 +10,12 @@ A line of the JSONL is one group. `pairs` and `retrieved` count images by their 
 import sys
 from pathlib import Path
 
-from third_party_ports.cli import DONE, Parser, fail, new_file, whole_number
+from third_party_ports.cli import DONE, Parser, command, fail, new_file, whole_number
 
 SPLITS = ("train", "validation", "test")
 
 
+@command()
 def main(argv: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     parser = Parser("inspect", __doc__)
@@ -36,10 +37,10 @@ def main(argv: list[str] | None = None) -> int:
         inspection.show(dataset, console)
         if args.jsonl:
             inspection.write_jsonl(dataset, args.jsonl)
-            console.print(f"wrote {args.jsonl}")
+            print(f"wrote {args.jsonl}")
         if args.html:
             inspection.write_html(dataset, args.html, args.groups)
-            console.print(f"wrote {args.html}")
+            print(f"wrote {args.html}")
     except OSError as error:
         return fail(error)
     return DONE

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from configs import full
+from data_builders import bounds
 
 ABSENT = "<absent>"
 ALLOWED = {  # of config.data
@@ -11,26 +12,6 @@ ALLOWED = {  # of config.data
     "split.by": ("group", "account"),
     "memory.exclude": ("group", "post", "none"),
     "memory.fallback": ("none", "cross_account"),
-}
-AT_LEAST = {
-    "top_n": 1,
-    "posts.min_age_days": 0,
-    "groups.window_days": 0,
-    "groups.min_images": 2,
-    "groups.max_images": 2,
-    "pairs.min_ratio": 1,
-    "memory.min_lag_days": 0,
-    "memory.window_days": 1e-9,  # eq. 2 asks for strictly less
-    "memory.max_posts": -1,
-    "memory.fallback_below": 1,
-    "similarity.pose": 0,
-    "similarity.background": 0,
-    "similarity.caption": 0,
-    "retrieval.k": 1,
-    "pose.keypoint_threshold": 0,
-    "depth.side": 0,
-    "image.max_side": 0,
-    "duplicates.max_bits": 0,
 }
 EXTRACT_ALLOWED = {  # of config.extract
     "profile": ("paper", "light"),
@@ -42,33 +23,23 @@ EXTRACT_ALLOWED = {  # of config.extract
     "depth.network": ("adabins_nyu", "adabins_kitti"),
     "light.network": ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"),
 }
-EXTRACT_AT_LEAST = {
-    "batch": 1,
-    "workers": 0,
-    "shard_rows": 1,
-    "pose.side": 64,
-    "pose.person_score": 0,
-    "pose.max_aspect": 1,
-    "background.side": 32,
-    "caption.short_side": 32,
-    "caption.long_side": 32,
-    "caption.min_boxes": 1,
-    "caption.max_boxes": 1,
-    "caption.regions": 1,
-    "caption.beam": 1,
-    "caption.words": 1,
-    "light.side": 32,
-}
 
 
 def check(options: Mapping[str, Any]) -> None:
     """Checks config.data. Raises ValueError for an option out of its range, by name."""
-    check_fields(options, ALLOWED, AT_LEAST, "config.data")
+    check_fields(options, ALLOWED, "config.data")
+    bounds.check(options, bounds.DATA, "config.data")
+    least, most = options["groups"]["min_images"], options["groups"]["max_images"]
+    if least > most:
+        raise ValueError(f"config.data.groups.min_images is {least}: set it to {most} (max_images) or less")
+    if not any(options["similarity"].values()):
+        raise ValueError("config.data.similarity has only zeros: give a part of it a weight above 0")
 
 
 def check_extract(options: Mapping[str, Any]) -> None:
     """Checks config.extract. Raises ValueError for an option out of its range, by name."""
-    check_fields(options, EXTRACT_ALLOWED, EXTRACT_AT_LEAST, "config.extract")
+    check_fields(options, EXTRACT_ALLOWED, "config.extract")
+    bounds.check(options, bounds.EXTRACT, "config.extract")
     scales = tuple(options["pose"]["scales"])
     if 1 not in scales or any(scale <= 0 or scale % 0.5 for scale in scales):
         raise ValueError(
@@ -82,33 +53,21 @@ def check_extract(options: Mapping[str, Any]) -> None:
         )
 
 
-def check_fields(
-    values: Mapping[str, Any], allowed: Mapping[str, tuple], at_least: Mapping[str, float], prefix: str
-) -> None:
-    """Checks fields of a config.
+def check_fields(values: bounds.Values, allowed: Mapping[str, tuple], prefix: str) -> None:
+    """Checks fields of a config that have a few values.
 
     Args:
       values: nested mapping, or ConfigDict.
       allowed: the values that a field may have, by the field's dotted path.
-      at_least: the least value that a field may have, by the field's dotted path.
       prefix: the beginning of the field's name in messages.
 
     Raises:
       ValueError: names the first field that has another value, and what it may be.
     """
     for path, known in allowed.items():
-        if (value := _at(values, path)) not in known:
-            raise ValueError(f"{prefix}.{path} is {value!r}: set it to one of {', '.join(map(str, known))}")
-    for path, least in at_least.items():
-        if not (value := _at(values, path)) >= least:  # this way round NaN is refused too
-            bound = "above 0" if 0 < least < 1 else f"{least:g} or more"
-            raise ValueError(f"{prefix}.{path} is {value!r}: set it to {bound}")
-
-
-def _at(values: Mapping[str, Any], path: str) -> Any:
-    for name in path.split("."):
-        values = values[name]
-    return values
+        for field, value in bounds.fields(values, path):
+            if value not in known:
+                raise ValueError(f"{prefix}.{field} is {value!r}: set it to one of {', '.join(map(str, known))}")
 
 
 def differences(

@@ -1,8 +1,8 @@
 """Opens photos that nobody has checked: the one place that does. Pillow and NumPy only, as reading processes import it.
 
-Only JPEG, PNG, WebP and AVIF files are opened, and HEIC files where pillow-heif is installed, whatever a file is
+Only JPEG, PNG, WebP, AVIF and TIFF files are opened, and HEIC files where pillow-heif is installed, whatever a file is
 called. A file that is broken, cut short or too large is refused with a PhotoError before its pixels can fill the
-memory, and a file of another format with its name.
+memory, and a file of another format with its name. What one function here opens, all others open.
 """
 
 import io
@@ -13,7 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, PngImagePlugin, features
+from PIL import ExifTags, Image, PngImagePlugin, TiffImagePlugin, features
+
+from data_builders import photo_formats
+from data_builders.photo_colours import eight_bits, is_deep, srgb
 
 try:
     import pillow_heif
@@ -22,9 +25,12 @@ except ImportError:  # the extra `photos` brings it
 else:
     pillow_heif.register_heif_opener()
 
-FORMATS = ("JPEG", "PNG", "WEBP", *["AVIF"] * bool(features.check("avif")), *["HEIF"] * bool(pillow_heif))
-MOST_PIXELS = Image.MAX_IMAGE_PIXELS or 0  # 89 million: above it Pillow warns of a decompression bomb
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", *["AVIF"] * bool(features.check("avif")), *["HEIF"] * bool(pillow_heif))
 MISSING, UNREADABLE, TOO_NARROW = "image missing", "image unreadable", "image too narrow"  # reasons to leave one out
+MAX_ASPECT = 100  # a narrower photo is left out: shrunk to a network's input it shows nothing
+MOST_PIXELS = 200_000_000  # phones take up to that many
+MANY_PIXELS = 89_478_485  # above it Pillow warns of a decompression bomb,
+PIXELS_PER_BYTE = 100  # and a file that is smaller than its pixels suggest is one here
 
 _TURNS = {  # by the EXIF tag Orientation
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -35,35 +41,13 @@ _TURNS = {  # by the EXIF tag Orientation
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_REMEDIES = {
-    "HEIC": "pip install pillow-heif opens it",
-    "AVIF": "a newer Pillow opens it",
-    "video": "give a photo",
-}
-_BRANDS = {  # of files that are a container, by the first brand
-    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "HEIC"),
-    **dict.fromkeys((b"avif", b"avis"), "AVIF"),
-    **dict.fromkeys((b"isom", b"iso2", b"mp41", b"mp42", b"avc1", b"M4V ", b"qt  "), "video"),
-    b"crx ": "camera raw",
-}
-_BEGINNINGS = {  # of files in other formats
-    b"GIF8": "GIF",
-    b"II*\0": "TIFF or camera raw",
-    b"MM\0*": "TIFF or camera raw",
-    b"BM": "BMP",
-    b"\xff\x0a": "JPEG XL",
-    b"\0\0\0\x0cJXL ": "JPEG XL",
-    b"8BPS": "Photoshop",
-    b"FUJIFILM": "camera raw",
-    b"%PDF": "PDF",
-    b"<": "text, such as a web page,",
-    b"{": "text, such as JSON,",
-}
 _SIDEWAYS = (_TURNS[5], _TURNS[6], _TURNS[7], _TURNS[8])  # width and height change places
+_RAW_TAGS = (330, 50706)  # SubIFDs and DNGVersion: the TIFF is camera raw, whose first picture is a small preview
 _FILTERS = threading.Lock()  # Python's warning filters belong to the whole process, and photos are read in threads
 
 
 PngImagePlugin.MAX_TEXT_CHUNK = 16 << 20  # bytes: editors write long texts, which Pillow alone refuses above 1 MB
+Image.MAX_IMAGE_PIXELS = MOST_PIXELS  # what is larger is refused here, and above twice as much by Pillow
 
 
 class PhotoError(ValueError):
@@ -101,56 +85,54 @@ def size(photo: bytes | Path) -> tuple[int, int]:
     """(width, height) in pixels as the file stores them, not turned. Reads only the file's header.
 
     Raises:
-      PhotoError: the header is broken, or of another format.
+      PhotoError: the header is broken or of another format, or the photo is too large.
     """
     with _named(photo), quiet(), Image.open(_source(photo), formats=FORMATS) as image:
+        _refuse(image, photo)
         return image.size
 
 
-def stored(photo: bytes | Path, mode: str = "RGB", *, near: int = 0, most_pixels: int = MOST_PIXELS) -> Image.Image:
-    """Decodes a photo as the file stores it: not turned, in the file's own mode.
+def stored(photo: bytes | Path, mode: str = "RGB", *, near: int = 0) -> Image.Image:
+    """Decodes a photo as the file stores it: not turned, in the file's own mode and colours.
 
     Args:
       photo: the file's content, or its path.
       mode: "RGB" or "L", what a JPEG decodes to when it is decoded small.
       near: pixels. A JPEG is decoded at 1/2, 1/4 or 1/8 of its size, as long as both sides stay at least this long;
         0 decodes it whole.
-      most_pixels: a photo of more pixels is refused.
 
     Raises:
       PhotoError: the file is missing, broken, cut short, too large or of another format.
     """
-    with _named(photo):
-        with quiet():
-            image = Image.open(_source(photo), formats=FORMATS)
-        with image:
-            if image.width * image.height > most_pixels:
-                raise ValueError(f"{image.width} x {image.height} pixels, more than {most_pixels}")
-            if near:
-                image.draft(mode, (near, near))
-            image.load()
-        return image
+    return _decoded(photo, mode, near)[0]
 
 
-def upright(photo: bytes | Path, *, near: int = 0, most_pixels: int = MOST_PIXELS) -> Image.Image:
-    """Decodes a photo in mode RGB, turned as its EXIF says. Transparent parts keep the colour that the file holds.
+def upright(photo: bytes | Path, *, near: int = 0) -> Image.Image:
+    """Decodes a photo as it looks: turned as its EXIF says, in sRGB, mode RGB, on white where it is transparent.
 
     Args and errors are those of `stored`.
     """
-    image = stored(photo, near=near, most_pixels=most_pixels)
+    image = stored(photo, near=near)
     with _named(photo):
         return turned(image)
 
 
 def turned(image: Image.Image) -> Image.Image:
-    """A decoded photo in mode RGB, turned as its EXIF says."""
+    """A photo that `stored` decoded, as `upright` gives it."""
     turn = _turn(image)
-    return _rgb(image.copy() if turn is None else image.transpose(turn))
+    shown = srgb(eight_bits(image), image.info.get("icc_profile"))
+    if turn is not None:
+        shown = shown.transpose(turn)
+    elif shown is image:
+        shown = image.copy()
+    for name in ("icc_profile", "transparency"):  # neither holds any more
+        shown.info.pop(name, None)
+    return shown
 
 
-def read(photo: bytes | Path, *, most_pixels: int = MOST_PIXELS) -> np.ndarray:
+def read(photo: bytes | Path) -> np.ndarray:
     """The whole photo, `upright`, as uint8 [H, W, 3]. Raises PhotoError as `stored` does."""
-    return np.asarray(upright(photo, most_pixels=most_pixels))
+    return np.asarray(upright(photo))
 
 
 def read_near(photo: bytes | Path, near: int) -> tuple[np.ndarray, tuple[int, int]]:
@@ -158,42 +140,51 @@ def read_near(photo: bytes | Path, near: int) -> tuple[np.ndarray, tuple[int, in
 
     A JPEG is decoded at 1/2, 1/4 or 1/8 of its size, as long as both sides stay at least `near` pixels long.
     """
-    pixels = np.asarray(upright(photo, near=near))
+    image, whole = _decoded(photo, "RGB", near)
+    with _named(photo):
+        pixels = np.asarray(turned(image))
+    if whole is None:  # it was not decoded small
+        return pixels, (pixels.shape[1], pixels.shape[0])
+    return pixels, (whole[1], whole[0]) if _turn(image) in _SIDEWAYS else whole
+
+
+def is_too_narrow(width: int, height: int) -> bool:
+    """Whether a photo of this size is left out as TOO_NARROW."""
+    return max(height, width) > MAX_ASPECT * min(height, width)
+
+
+def format_of(path: Path) -> str:
+    """The format of a file that could not be opened, such as "GIF" or "HEIC"; "" if it is not known."""
+    start = photo_formats.head(path)
+    return "" if start is None else photo_formats.other_format(start, FORMATS)
+
+
+def _decoded(photo: bytes | Path, mode: str, near: int) -> tuple[Image.Image, tuple[int, int] | None]:
+    """What `stored` returns, and the (width, height) of the whole photo if a JPEG was decoded small."""
     with _named(photo):
         with quiet():
-            header = Image.open(_source(photo), formats=FORMATS)
-        with header:
-            if not near or header.format != "JPEG":  # other formats are decoded whole
-                return pixels, (pixels.shape[1], pixels.shape[0])
-            width, height = header.size
-            return pixels, (height, width) if _turn(header) in _SIDEWAYS else (width, height)
+            image = Image.open(_source(photo), formats=FORMATS)
+        with image:
+            _refuse(image, photo)
+            whole = image.size
+            small = image.draft(mode, (near, near)) if near else None
+            image.load()
+            if is_deep(image):
+                raise PhotoError(f"channels of more than 16 bits; save it with 8 or 16 ({_described(photo)})")
+        return image, None if small is None else whole
 
 
-def other_format(start: bytes) -> str:
-    """The format of a file that is not opened here, such as "GIF" or "HEIC"; "" if it is opened or is not known.
-
-    Args:
-      start: the file's first bytes, 64 of them or more.
-    """
-    if start[4:8] == b"ftyp":
-        found = "AVIF" if b"avif" in start[8:64] else _BRANDS.get(start[8:12], "")
-        return "" if found.replace("HEIC", "HEIF") in FORMATS else found
-    start = start.lstrip(b"\xef\xbb\xbf \r\n")
-    return next((name for beginning, name in _BEGINNINGS.items() if start.startswith(beginning)), "")
-
-
-def head(path: Path) -> bytes:
-    """The first 64 bytes of a file; b"" if it cannot be read."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(64)
-    except OSError:
-        return b""
-
-
-def remedy(name: str) -> str:
-    """What to do about a photo in a format that `other_format` names."""
-    return _REMEDIES.get(name, "save it as JPEG")
+def _refuse(image: Image.Image, photo: bytes | Path) -> None:
+    """Raises PhotoError for what Pillow would open, by what it says before its pixels are decoded."""
+    pixels = image.width * image.height
+    file_bytes = len(photo) if isinstance(photo, bytes) else photo.stat().st_size
+    size = f"{image.width} x {image.height} pixels"
+    if pixels > MOST_PIXELS:
+        raise PhotoError(f"{size}, more than {MOST_PIXELS:,} ({_described(photo)})")
+    if pixels > MANY_PIXELS and pixels > PIXELS_PER_BYTE * file_bytes:
+        raise PhotoError(f"{size} in {file_bytes:,} bytes are a decompression bomb ({_described(photo)})")
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and any(tag in image.tag_v2 for tag in _RAW_TAGS):
+        raise PhotoError(_not_supported("camera raw", photo))
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
@@ -205,14 +196,6 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
         return None
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "P":  # a palette with transparency warns unless it goes through RGBA
-        image = image.convert("RGBA")
-    elif image.mode.startswith("I"):  # 16-bit gray: Pillow would clip it at 255
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
 def _source(photo: bytes | Path) -> io.BytesIO | Path:
     return io.BytesIO(photo) if isinstance(photo, bytes) else photo
 
@@ -222,8 +205,19 @@ def _named(photo: bytes | Path) -> Iterator[None]:
     """Turns what Pillow raises into a PhotoError that names the photo, and its format if that is the reason."""
     try:
         yield
+    except PhotoError:
+        raise
     except Exception as error:  # Pillow answers a broken file with OSError, SyntaxError, ValueError, struct.error, ...
-        what = f"image of {len(photo)} bytes" if isinstance(photo, bytes) else f"image: {photo}"
-        if name := other_format(photo[:64] if isinstance(photo, bytes) else head(photo)):
-            raise PhotoError(f"{name} is not supported here; {remedy(name)} ({what})") from error
-        raise PhotoError(f"not a readable JPEG, PNG, WebP, AVIF or HEIC {what} ({error})") from error
+        start = photo[: photo_formats.HEAD] if isinstance(photo, bytes) else photo_formats.head(photo)
+        if start is not None and (name := photo_formats.other_format(start, FORMATS)):
+            raise PhotoError(_not_supported(name, photo)) from error
+        known = photo_formats.opened_format(start or b"") or "JPEG, PNG, WebP, AVIF, TIFF or HEIC"
+        raise PhotoError(f"not a readable {known} {_described(photo)} ({error})") from error
+
+
+def _not_supported(name: str, photo: bytes | Path) -> str:
+    return f"{name} is not supported here; {photo_formats.remedy(name)} ({_described(photo)})"
+
+
+def _described(photo: bytes | Path) -> str:
+    return f"image of {len(photo)} bytes" if isinstance(photo, bytes) else f"image: {photo}"

@@ -10,6 +10,8 @@ import platform
 import sys
 from typing import NamedTuple
 
+from third_party_ports.cli import command
+
 TITLE = "ipa_jax: neural image popularity assessment. Every command of the project, by name."
 
 
@@ -58,6 +60,7 @@ def usage() -> str:
                       "ipa-jax COMMAND --help tells more."])  # fmt: skip
 
 
+@command()
 def main(argv: list[str] | None = None) -> int:
     """Runs a command; returns its exit status: 0 done, 1 failed, 2 wrong use."""
     name, *arguments = (sys.argv[1:] if argv is None else argv) or ["--help"]
@@ -71,11 +74,7 @@ def main(argv: list[str] | None = None) -> int:
         supported = "Linux on x86-64 or arm64, or macOS on Apple silicon"
         print(f"error: ipa_jax runs on {supported}, not on {' '.join(here)}: use such a machine", file=sys.stderr)
         return 1
-    try:
-        return importlib.import_module(COMMANDS[name].module).main(arguments) or 0
-    except KeyboardInterrupt:
-        print("\nstopped; run the same command again to resume", file=sys.stderr)
-        return 130
+    return importlib.import_module(COMMANDS[name].module).main(arguments) or 0
 
 
 if __name__ == "__main__":

@@ -12,9 +12,10 @@ import json
 import sys
 from pathlib import Path
 
-from third_party_ports.cli import Parser, fail, new_file, whole_number
+from third_party_ports.cli import Parser, add_verify, command, fail, new_parquet, whole_number
 
 
+@command()
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     parser = Parser("evaluate", __doc__)
@@ -28,22 +29,25 @@ def main(argv: list[str] | None = None) -> int:
                         "depend on it")  # fmt: skip
     parser.add_argument("--posts", choices=["mean", "max", "first"], help="also evaluate posts in place of images: "
                         "pool the z of their images this way (for data.posts.carousel = all)")  # fmt: skip
-    parser.add_argument("--scores", type=new_file, help=".parquet file to write, with a row per image")
+    parser.add_argument("--scores", type=new_parquet, help=".parquet file to write, with a row per image")
+    add_verify(parser)
     parser.add_argument("--json", action="store_true", help="print the metrics as one JSON object")
     args = parser.parse_args(argv)
 
+    from ipa_jax.metrics import score_files
     from ipa_jax.training.export_scores import figures, lines, score_exports
-    from third_party_ports.files import replacing
 
     try:
-        scores = score_exports(args.export, args.split, data_dir=args.data_dir, dtype=args.dtype, images=args.images)
+        scores = score_exports(
+            args.export, args.split, data_dir=args.data_dir, dtype=args.dtype, images=args.images,
+            pooled=args.posts is not None, verify=args.verify,
+        )  # fmt: skip
         results = figures(scores, args.posts)
         if len(args.export) > 1:
             results["exports"] = [str(export) for export in args.export]
         if args.scores:
-            with replacing(args.scores) as temporary:
-                scores.split.write_parquet(temporary)
-    except (ValueError, OSError) as error:
+            score_files.save(scores.split, args.scores)
+    except (ValueError, OSError, FloatingPointError) as error:
         return fail(error)
     print(json.dumps(results) if args.json else "\n".join(lines(results, args.split)))
     return 0

@@ -21,9 +21,33 @@ def ratio_share(z_a: jax.Array, z_b: jax.Array, log_a: jax.Array, log_b: jax.Arr
 
     Args: logits z and natural log likes of the two images, float [pairs] each. Returns float [pairs].
     """
-    d, t = z_a - z_b, log_a - log_b
+    return _share_error(z_a - z_b, log_a - log_b)
+
+
+@jax.custom_jvp
+def _share_error(d: jax.Array, t: jax.Array) -> jax.Array:
+    """2 (sigmoid(d) - sigmoid(t))^2."""
     side = jnp.where(t > 0, -1.0, 1.0)  # both shares have the same error; near 1 float32 would round it away
     return 2 * jnp.square(jax.nn.sigmoid(side * d) - jax.nn.sigmoid(side * t))
+
+
+@_share_error.defjvp
+def _share_slopes(
+    primals: tuple[jax.Array, jax.Array], tangents: tuple[jax.Array, jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    """The slopes from exponents of negative numbers alone. Differentiated as it stands, the error of a pair that is
+    badly wrong would have slope s (1 - s) = 0, as its share s rounds to 1 in float32."""
+    d, t = primals
+    high, low = jnp.maximum(d, t), jnp.minimum(d, t)
+    apart = -jnp.sign(d - t) * jax.nn.sigmoid(high) * jax.nn.sigmoid(-low) * jnp.expm1(low - high)
+
+    def steepness(x: jax.Array) -> jax.Array:
+        """sigmoid'(x)."""
+        small = jnp.exp(-jnp.abs(x))
+        return small / jnp.square(1 + small)
+
+    slope = 4 * apart * (steepness(d) * tangents[0] - steepness(t) * tangents[1])
+    return _share_error(d, t), slope
 
 
 def ratio_raw(z_a: jax.Array, z_b: jax.Array, log_a: jax.Array, log_b: jax.Array) -> jax.Array:

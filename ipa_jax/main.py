@@ -10,9 +10,10 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from data_builders.cli import ConfigParser
-from third_party_ports.cli import fail, whole_number
+from third_party_ports.cli import add_verify, command, fail, whole_number
 
 
+@command(resumes=True)
 def main(argv: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     parser = ConfigParser("train", __doc__)
@@ -20,6 +21,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0, where several processes train")
     parser.add_argument("--processes", type=whole_number(1), default=1, help="how many processes train together")
     parser.add_argument("--process", type=whole_number(0), default=0, help="which of them this is")
+    add_verify(parser)
     args = parser.parse_args(argv)
 
     import jax
@@ -33,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
         jax.distributed.initialize(args.coordinator, args.processes, args.process)
     try:
         with workdir.held(args.workdir) if args.process == 0 else nullcontext():
-            results = train.run(args.config, args.workdir)
+            results = train.run(args.config, args.workdir, args.verify)
     except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
         return fail(error)
     low, high = results["test"]["accuracy_interval"]

@@ -13,9 +13,11 @@ import os
 import sys
 from pathlib import Path
 
-from third_party_ports.cli import DONE, WRONG_USE, Parser, fail, output_folder
+from third_party_ports import files
+from third_party_ports.cli import DONE, WRONG_USE, Parser, command, fail, output_folder
 
 
+@command()
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     parser = Parser("rank", __doc__)
@@ -52,14 +54,15 @@ def main(argv: list[str] | None = None) -> int:
 
     logging.set_verbosity("warning")
     try:
-        if args.demo:
-            rank_demo.demo(args.out)
-            return DONE
-        asked = rank_job.Asked(
-            args.history, args.photos, args.account, args.scorer, args.export, args.profile, args.weights, args.pick,
-            args.ratings, args.overwrite_ratings,
-        )  # fmt: skip
-        rank_job.run(asked, args.out)
+        with files.lock(args.out):
+            if args.demo:
+                rank_demo.demo(args.out)
+                return DONE
+            asked = rank_job.Asked(
+                args.history, args.photos, args.account, args.scorer, args.export, args.profile, args.weights,
+                args.pick, args.ratings, args.overwrite_ratings,
+            )  # fmt: skip
+            rank_job.run(asked, args.out)
     except rank_job.WrongUse as error:
         return fail(error, WRONG_USE)
     except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:

@@ -9,15 +9,16 @@ picks. Nothing leaves this computer. The photos that you drop are deleted when y
 """
 
 import os
-import signal
 import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from third_party_ports.cli import DONE, WRONG_USE, Parser, fail, output_folder, whole_number
+from third_party_ports import stopping
+from third_party_ports.cli import DONE, WRONG_USE, Parser, command, fail, output_folder, whole_number
 
 
+@command()
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     parser = Parser("serve", __doc__)
@@ -45,12 +46,11 @@ def main(argv: list[str] | None = None) -> int:
     from ipa_jax.applications.serve.web import create_app
 
     logging.set_verbosity("warning")
-    for ending in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal deletes the photos as Ctrl-C does
-        signal.signal(ending, lambda *_: sys.exit(DONE))
     try:
-        with ExitStack() as held:
+        with stopping.deferred() as stop, ExitStack() as held:  # deferred: the photos are always deleted
             sockets = held.enter_context(local_page.listening(args.host, args.port))
-            account = open_account(args.history, args.account, args.export, args.profile, args.weights)
+            with stop.at_once():
+                account = open_account(args.history, args.account, args.export, args.profile, args.weights)
             scratch = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="ipa-jax-serve-")))
             folder = args.keep or scratch / "photos"
             folder.mkdir(exist_ok=True)
@@ -64,7 +64,8 @@ def main(argv: list[str] | None = None) -> int:
                 print(f"page: {url.removesuffix('/')}{local_page.root(app)}", flush=True)
             kept = f"stay in {args.keep}" if args.keep else "are deleted"
             print(f"Ctrl-C stops the page; its photos then {kept}.", flush=True)
-            local_page.serve(app, sockets)
+            with stop.at_once():
+                local_page.serve(app, sockets)
     except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
         return fail(error)
     return DONE

@@ -11,9 +11,9 @@ import numpy as np
 import optax
 from absl import logging
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
 from data_builders.dataset import GroupDataset
+from data_builders.groups import SPLITS
 from ipa_jax.input import batches, packing, vocabularies
 from ipa_jax.input.field import Batch
 from ipa_jax.metrics.split_metrics import rescale_factor
@@ -25,12 +25,15 @@ from ipa_jax.training.depth_cache import depth_vectors
 from ipa_jax.training.devices import to_devices, to_host
 from ipa_jax.training.export import save_export
 from ipa_jax.training.initial import initial_variables, with_words
+from ipa_jax.training.meter import Meter
 from ipa_jax.training.metric_writers import MetricWriter, create_writer
 from ipa_jax.training.model_card import model_card
+from ipa_jax.training.rescale import Rescale
 from ipa_jax.training.scorer import Scorer, split_metrics
 from ipa_jax.training.step_metrics import TrainMetrics
 from ipa_jax.training.steps import TrainStep, make_train_step
 from ipa_jax.training.trained_on import trained_on
+from third_party_ports import stopping
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,10 @@ class Job:
     writer: MetricWriter
 
 
-def run(config: ConfigDict, workdir: Path) -> dict:
+def run(config: ConfigDict, workdir: Path, verify: str = "full") -> dict:
     """Trains, evaluates the best checkpoint and exports it; a stopped run resumes, a finished one is left as it is.
+
+    `verify` says what of the data set is checked before the first step, as GroupDataset takes it.
 
     Returns what `<workdir>/results.json` holds. The same config ends with the same metrics however often the process
     was killed on the way: step t, its data and its random draws are functions of (config, t) alone.
@@ -83,18 +88,20 @@ def run(config: ConfigDict, workdir: Path) -> dict:
         logging.warning(
             "data.shuffle_likes: a control run; train and validation likes are drawn anew, nothing is learned"
         )
-    job = _prepare(config, workdir)
+    job = _prepare(config, workdir, verify)
     seconds = _train(job)
     return _finish(job, seconds)
 
 
-def _prepare(config: ConfigDict, workdir: Path) -> Job:
+def _prepare(config: ConfigDict, workdir: Path, verify: str) -> Job:
     """Opens the data, makes the network's parameters, and restores the latest checkpoint."""
     first_process = jax.process_index() == 0
     cached = config.model.depth.enabled and config.model.depth.resnet == "cached"
     maps = config.model.depth.enabled  # unpacking them is most of the work of reading
-    train = GroupDataset(config.data_dir, "train", depth=maps and not cached)
-    validation, test = (GroupDataset(config.data_dir, split, depth=maps) for split in ("validation", "test"))
+    train = GroupDataset(config.data_dir, "train", depth=maps and not cached, verify=verify)
+    validation, test = (GroupDataset(config.data_dir, name, depth=maps, verify=verify) for name in SPLITS[1:])
+    for split in (train, validation, test):
+        split.verify()  # now, not when an evaluation reads it after days
     plan = batches.train_plan(train, config)
     total = packing.total_steps(plan, config.train.epochs)
 
@@ -107,7 +114,7 @@ def _prepare(config: ConfigDict, workdir: Path) -> Job:
         workdirs.start(config, variables["params"], workdir)
 
     checkpoints = Checkpoints(workdir)
-    host_state, stored = checkpoints.restore(initial) or (initial, position)
+    host_state, stored = checkpoints.latest(initial) or (initial, position)
     position = workdirs.same_data(position, stored, workdir)
     vectors = depth_vectors(workdir / f"depth_vectors/{position['data']}.npy", variables, config) if cached else None
     writer = create_writer(
@@ -149,28 +156,44 @@ def _train(job: Job) -> float:
 
     began = time.monotonic()
     device_state = to_devices(job.state, jax.devices())
-    meter = Meter(job, start)
-    for step, (measured, batch) in enumerate(_steps(train_step, device_state, reader), start + 1):
-        device_state, metrics = measured
-        meter.add(_checked(metrics, step, batch, job), batch)
-        last = step == job.total
-        if step % config.train.log_every == 0 or last:
-            meter.write(step)
-        evaluate = step % config.train.eval_every == 0 or last
-        if evaluate or step % config.train.checkpoint_every == 0:
-            host_state = to_host(device_state)
-            accuracy = _evaluate(job, step, host_state, meter) if evaluate else None
-            spent_now = spent + time.monotonic() - began
-            job.checkpoints.save(step, host_state, job.position | {"step": step, "seconds": spent_now}, accuracy)
-            if last:
-                spent = spent_now
+    meter = Meter(job.writer, job.workdir.name, job.total, start, job.position.get("seen"))
+    # A signal waits for the running step, which is saved. Several processes cannot agree on a step: it ends them.
+    with stopping.deferred(when=jax.process_count() == 1) as stop:
+        if job.position.get("due"):  # the run was stopped before it had evaluated the step that it resumes from
+            job.checkpoints.evaluated(start, _evaluate(job, start, job.state, meter, stop))
+            stopping.if_asked()
+        for step, (measured, batch) in enumerate(_steps(train_step, device_state, reader), start + 1):
+            device_state, metrics = measured
+            job.checkpoints.check()
+            meter.add(_checked(metrics, step, batch, job), batch)
+            last = step == job.total
+            if step % config.train.log_every == 0 or last:
+                meter.write(step)
+            evaluate = step % config.train.eval_every == 0 or last
+            if evaluate or step % config.train.checkpoint_every == 0 or stop.asked:
+                host_state = to_host(device_state)
+                accuracy = _evaluate(job, step, host_state, meter, stop) if evaluate else None
+                spent_now = spent + time.monotonic() - began
+                told = {"step": step, "seconds": spent_now, "due": evaluate and accuracy is None, "seen": meter.seen}
+                job.checkpoints.save(step, host_state, job.position | told, accuracy)
+                if last:
+                    spent = spent_now
+            if stop.asked:
+                job.checkpoints.wait()
+                break
     meter.close()
     return spent
 
 
-def _evaluate(job: Job, step: int, host_state: state.TrainState, meter: "Meter") -> float:
-    """Pair accuracy on the validation split; writes it with the other metrics."""
-    figures = split_metrics(job.scorer.scores(host_state.evaluated, job.validation), job.config, draws=0)
+def _evaluate(job: Job, step: int, host_state: state.TrainState, meter: Meter, stop: stopping.Stop) -> float | None:
+    """Pair accuracy on the validation split; writes it with the other metrics. None where a signal cut it short."""
+    try:
+        scores = job.scorer.scores(host_state.evaluated, job.validation)
+    except stopping.Stopped:
+        if not stop.asked:
+            raise
+        return None
+    figures = split_metrics(scores, job.config, draws=0)
     names = ("accuracy", "plcc", "srcc", "ratio_mse")
     job.writer.write_scalars(step, {f"validation/{name}": figures[name] for name in names})
     meter.restart_clock()
@@ -180,9 +203,7 @@ def _evaluate(job: Job, step: int, host_state: state.TrainState, meter: "Meter")
 def _finish(job: Job, seconds: float) -> dict:
     """Scores validation and test with the best checkpoint, exports it, and writes results.json last."""
     config, params = job.config, job.initial.params
-    restored = job.checkpoints.restore(job.initial, best=True)
-    assert restored is not None, "the last step is evaluated and saved, so a best one exists"
-    best, _ = restored
+    best = job.checkpoints.best(job.initial)
     results = {
         "config": job.workdir.name, "init": _start(config), "seed": config.seed,
         "steps": job.total, "best_step": int(best.step), "parameters": optimizer.parameter_count(params),
@@ -195,9 +216,10 @@ def _finish(job: Job, seconds: float) -> dict:
     job.checkpoints.close()
     if jax.process_index() == 0:
         card = model_card(config, results, job.train.info, seconds)
-        photos = GroupDataset(config.data_dir, "train", depth=False)
+        photos = GroupDataset(config.data_dir, "train", depth=False, verify="index")
         trained = trained_on(photos, job.position["data"])
-        save_export(job.workdir / "export", best.evaluated, config, job.train.info, card, job.tables, trained)
+        rescale = Rescale(factor, workdirs.digest(job.validation))
+        save_export(job.workdir / "export", best.evaluated, config, job.train.info, card, job.tables, trained, rescale)
         workdirs.finish(results, scores, job.workdir)
     # After the files: a run that is killed while writing them comes here again, at the same step.
     figures = {f"test/{name}": results["test"][name] for name in ("accuracy", "plcc", "srcc")}
@@ -211,40 +233,6 @@ def _start(config: ConfigDict) -> str:
     if config.init.export:
         return "export"
     return "random" if config.init.random else "pretrained"
-
-
-class Meter:
-    """Train metrics and images per second since the last line of the log, and the progress bar."""
-
-    def __init__(self, job: Job, start: int):
-        self._writer = job.writer
-        first_process = jax.process_index() == 0
-        self._bar = tqdm(
-            total=job.total, initial=start, desc=job.workdir.name, unit="step", disable=not first_process, mininterval=2
-        )
-        self._seen, self._images, self._logged = TrainMetrics.empty(), 0, time.monotonic()
-
-    def add(self, metrics: TrainMetrics, batch: Batch) -> None:
-        """Counts one step."""
-        self._seen = self._seen.merge(metrics)
-        self._images += int(batch["slot_mask"].sum()) * jax.process_count()
-        self._bar.update()
-
-    def write(self, step: int) -> None:
-        """Writes what was counted, and counts anew."""
-        now = time.monotonic()
-        rate = self._images / max(now - self._logged, 1e-9)
-        scalars = {f"train/{name}": float(value) for name, value in self._seen.compute().items()}
-        self._writer.write_scalars(step, scalars | {"train/images_per_second": rate})
-        self._seen, self._images, self._logged = TrainMetrics.empty(), 0, now
-
-    def restart_clock(self) -> None:
-        """Leaves the time since the last line, which an evaluation took, out of the rate."""
-        self._logged = time.monotonic()
-
-    def close(self) -> None:
-        """Ends the progress bar."""
-        self._bar.close()
 
 
 def _steps(train_step: TrainStep, device_state: state.TrainState, reader: Iterator[Batch]) -> Iterator:

@@ -28,15 +28,15 @@ FLOORS = {
         {"top3000", "demo_world"},
         {"retrieval"},
         {"features"},
-        {"posts", "groups", "photos", "dataset"},
-        {"options", "cli", "worker_process"},
+        {"posts", "groups", "photos", "photo_formats", "photo_colours", "dataset"},
+        {"options", "cli", "frames", "bounds"},
     ],
     "third_party_ports": [
         {"fetch", "convert", "verify"},
         {"parity"},
         {"*"},  # the networks
         {"layers", "checkpoints", "imagenet"},
-        {"files", "cli"},
+        {"files", "seals", "checksums", "reading", "cli", "disks", "stopping", "worker_process", "utf8"},
     ],
 }
 BELOW = {  # package: the packages that it may import
@@ -192,6 +192,16 @@ def test_files_are_written_and_held_in_one_place():
         assert not any("mock" in name for name in source.imported(file)), file
         if source.module(file) != "third_party_ports.files":
             assert "filelock" not in names and "os.replace(" not in file.read_text(), file
+
+
+def test_photos_are_opened_in_one_place():
+    """What one reader opens, all others open, in the same colours and the same way up."""
+    decoders = {"cv2", "imageio", "simplejpeg", "pyvips", "imagecodecs", "skimage", "pillow_heif", "av"}
+    known = {"data_builders.photos", "third_party_ports.parity.efficientnet_lite"}  # the latter checks a port
+    for file in source.files():
+        if source.module(file) not in known:
+            assert not {name.split(".")[0] for name in source.imported(file)} & decoders, file
+            assert "Image.open(" not in file.read_text(), file
 
 
 def test_tests_do_not_import_tests():

@@ -1,15 +1,21 @@
 """What every command of the project shares: its parser, the types of its flags, its messages and exit statuses.
 
-A command is a module with `main(argv) -> int`. It exits with 0 when it is done, 1 when it failed, 2 when it was called
-in a wrong way, and says so in one line that starts with "error: ".
+A command is a module with `main(argv) -> int`, decorated by `command`. It exits with 0 when it is done, 1 when it
+failed, 2 when it was called in a wrong way, and says so in one line that starts with "error: ". Ctrl-C and SIGTERM end
+it with 130 and 143.
 """
 
 import argparse
 import os
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn, TypeVar, cast
+
+from third_party_ports import disks, stopping
+from third_party_ports.utf8 import start_again_in_utf8
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
 
@@ -21,14 +27,62 @@ class Parser(argparse.ArgumentParser):
         shown = argparse.RawDescriptionHelpFormatter
         super().__init__(prog or f"ipa-jax {name}", description=doc, formatter_class=shown, allow_abbrev=False, **more)
 
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> tuple[Any, list[str]]:  # type: ignore[override]
+        """As argparse. A ~ that begins a value is the home folder, in every flag: no shell expands it behind a "="."""
+        return super().parse_known_args([home(word) for word in (sys.argv[1:] if args is None else args)], namespace)
+
     def error(self, message: str) -> NoReturn:
         """Ends the process with one line and status 2."""
         self.exit(WRONG_USE, f"error: {message} ({self.prog} --help lists the flags)\n")
 
 
+def add_verify(parser: argparse.ArgumentParser) -> None:
+    """Adds the flag --verify of commands that read a data set; data_builders.dataset.GroupDataset takes its value."""
+    parser.add_argument("--verify", choices=["full", "index"], default="full", help="what of the data set is checked "
+                        "against its checksums: everything, or all but the hashes of the large shards "
+                        "(default: %(default)s)")  # fmt: skip
+
+
+def home(word: str) -> str:
+    """A word of a command line with the home folder for each ~ that begins a path: "~/a", "--out=~/a", "=a,~/b"."""
+    return re.sub(r"(?:^|(?<=[=,]))~(?:[A-Za-z_][\w.-]*)?(?=/|,|$)", lambda found: os.path.expanduser(found[0]), word)
+
+
+Main = TypeVar("Main", bound=Callable[..., int])
+
+
+def command(*, resumes: bool = False) -> Callable[[Main], Main]:
+    """Decorates the `main` of a command: it runs in UTF-8, signals stop it (stopping.py), and a full disk is one line.
+
+    Args:
+      resumes: whether the same command, run again, goes on with what a stopped one has done.
+    """
+
+    def decorate(main: Main) -> Main:
+        @wraps(main)
+        def run(argv: Any = None) -> int:
+            if argv is None:
+                start_again_in_utf8()
+            return stopping.run(lambda: _told(main, argv), resumes=resumes, program=argv is None)
+
+        return cast(Main, run)
+
+    return decorate
+
+
+def _told(main: Callable[..., int], argv: Any) -> int:
+    try:
+        return main(argv)
+    except Exception as error:
+        if line := disks.explain(error):
+            return fail(line)
+        raise
+
+
 def fail(error: BaseException | str, status: int = FAILED) -> int:
     """Says on standard error what is wrong; returns the exit status."""
-    print(f"error: {error}", file=sys.stderr)
+    line = error if isinstance(error, str) else disks.explain(error) or str(error)
+    print(f"error: {line}", file=sys.stderr)
     return status
 
 
@@ -65,6 +119,13 @@ def new_file(text: str) -> Path:
         raise argparse.ArgumentTypeError(f"{file} is a folder: name a file in it")
     output_folder(str(file.parent))
     return file
+
+
+def new_parquet(text: str) -> Path:
+    """As `new_file`, for a Parquet file, which is the only form that tables are written in."""
+    if Path(text).suffix != ".parquet":
+        raise argparse.ArgumentTypeError(f"{text}: scores are written as Parquet: give the file the suffix .parquet")
+    return new_file(text)
 
 
 def output_folder(text: str) -> Path:

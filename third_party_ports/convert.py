@@ -12,9 +12,10 @@ from pathlib import Path
 
 from third_party_ports.checkpoints import zoo
 from third_party_ports.checkpoints.weights import WeightsError
-from third_party_ports.cli import DONE, Parser, fail
+from third_party_ports.cli import DONE, Parser, command, fail
 
 
+@command()
 def main(argv: list[str] | None = None) -> int:
     """Runs the command and returns its exit status."""
     lines = [f"  {row.name:<23} {row.file}" for row in zoo.CHECKPOINTS.values()]

@@ -14,15 +14,13 @@ downloaded or a file could not be converted.
 """
 
 import sys
-from pathlib import Path
 
 from third_party_ports.checkpoints import zoo
 from third_party_ports.checkpoints.checkpoint import Checkpoint
-from third_party_ports.cli import DONE, FAILED, Parser
-
-INTERRUPTED = 130  # the shell's exit status for Ctrl-C
+from third_party_ports.cli import DONE, FAILED, Parser, command, fail, output_folder
 
 
+@command(resumes=True)
 def main(argv: list[str] | None = None) -> int:
     """Runs the command and returns its exit status."""
     rows = zoo.CHECKPOINTS.values()
@@ -32,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
         "names", nargs="+", metavar="NAME", choices=("all", *zoo.CHECKPOINTS), help="a name of the list below, or all"
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("weights"), metavar="FOLDER", help="where the files go (default: weights)"
+        "--out", type=output_folder, default="weights", metavar="FOLDER", help="where the files go (default: weights)"
     )
     parser.add_argument(
         "--base_url",
@@ -42,18 +40,19 @@ def main(argv: list[str] | None = None) -> int:
     given = parser.parse_args(argv)
     names = list(zoo.CHECKPOINTS) if "all" in given.names else list(dict.fromkeys(given.names))
 
+    from third_party_ports import files
     from third_party_ports.checkpoints import fetching
 
     outcomes: list[fetching.Outcome] = []
     try:
-        for name in names:
-            first = next((outcome for outcome in outcomes if outcome.network != "unused"), None)
-            offline = first.text if first and first.network == "absent" else None
-            outcomes.append(fetching.fetch(zoo.checkpoint(name), given.out, given.base_url, offline))
-            print(f"{name}: {outcomes[-1].text}", flush=True)
-    except KeyboardInterrupt:
-        print("\ninterrupted; run the command again and it resumes", file=sys.stderr)
-        return INTERRUPTED
+        with files.lock(given.out):
+            for name in names:
+                first = next((outcome for outcome in outcomes if outcome.network != "unused"), None)
+                offline = first.text if first and first.network == "absent" else None
+                outcomes.append(fetching.fetch(zoo.checkpoint(name), given.out, given.base_url, offline))
+                print(f"{name}: {outcomes[-1].text}", flush=True)
+    except BlockingIOError as error:
+        return fail(error)
     finally:
         for state in ("ready", "by hand", "failed"):
             if found := [outcome.name for outcome in outcomes if outcome.state == state]:

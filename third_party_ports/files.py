@@ -5,6 +5,7 @@ At the bottom of the house, so that everything may use it.
 
 import hashlib
 import os
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+from third_party_ports import disks
 
 LOCK = ".lock"
 
@@ -35,18 +38,21 @@ def replacing(path: Path) -> Iterator[Path]:
       The temporary file's path. It has the suffix of `path`, for libraries that go by that, and the mode that the
       process's umask gives.
     Raises:
-      OSError: the folder cannot be written, or the disk is full; `path` is as it was and the temporary file is gone.
+      OSError: the folder cannot be written, or the disk is full (then a DiskError); `path` is as it was and the
+        temporary file is gone.
     """
     path = Path(path)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=f".tmp{path.suffix}", dir=path.parent)
-    os.close(descriptor)
+    with disks.writing(path):
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=f".tmp{path.suffix}", dir=path.parent)
+        os.close(descriptor)
     temporary = Path(name)
     temporary.unlink()  # mkstemp's mode is 0600: whoever writes makes the file anew, with the usual one
     try:
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, path)
+        with disks.writing(path):
+            yield temporary
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            os.replace(temporary, path)
     finally:
         with suppress(OSError):
             temporary.unlink()
@@ -80,14 +86,30 @@ def lock(folder: Path, wait: float = 0) -> Iterator[None]:
     Raises:
       BlockingIOError: another process, or another block of this one, holds the folder.
     """
-    held = FileLock(Path(folder) / LOCK, timeout=wait)
+    file = Path(folder) / LOCK
+    held = FileLock(file, timeout=wait)
+    with disks.writing(file):
+        try:
+            held.acquire()
+        except Timeout as error:
+            raise BlockingIOError(
+                f"{folder}: another process{_holder(file)} is writing here; wait for it, or stop it"
+            ) from error
     try:
-        held.acquire()
-    except Timeout as error:
-        raise BlockingIOError(f"{folder}: another process is writing here; wait for it, or stop it") from error
-    try:
+        with suppress(OSError):  # on a full disk the lock holds nevertheless
+            if not file.stat().st_size:  # where flock is missing, filelock has written the same
+                file.write_text(f"{os.getpid()}\n{socket.gethostname()}\n")
         yield
     finally:
         with suppress(OSError):
             (Path(folder) / LOCK).unlink()  # while it is held: filelock refuses a file that was unlinked meanwhile
         held.release()
+
+
+def _holder(file: Path) -> str:
+    """Who holds a lock, for a message, if the file of the lock says so: " (process id 12)"."""
+    try:
+        process, host, *_ = file.read_text().splitlines()
+        return f" (process id {int(process)}{'' if host == socket.gethostname() else f' on {host}'})"
+    except (OSError, ValueError):
+        return ""

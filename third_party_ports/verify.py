@@ -17,9 +17,10 @@ from pathlib import Path
 
 import orjson
 
-from third_party_ports.cli import DONE, FAILED, Parser
+from third_party_ports.cli import DONE, FAILED, Parser, command
 
 
+@command()
 def main(argv: list[str] | None = None) -> int:
     """Runs the command and returns its exit status."""
     parser = Parser("verify", __doc__)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from data_builders.demo_world.parameters import describe, parse
 from data_builders.demo_world.plants import PLANTS
-from third_party_ports.cli import DONE, WRONG_USE, Parser, fail
+from third_party_ports.cli import DONE, WRONG_USE, Parser, command, fail
 
 MAX_DEPTH_SIDE = 128  # what configs/full.py stores
 
@@ -56,6 +56,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return args
 
 
+@command()
 def main(argv: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     args = _arguments(argv)

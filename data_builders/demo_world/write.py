@@ -4,10 +4,8 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +13,16 @@ import numpy as np
 import polars as pl
 from tqdm import tqdm
 
+from data_builders import frames
 from data_builders.demo_world import instagram, plants
 from data_builders.demo_world.account import Arguments, Written, is_constant, write_account
 from data_builders.demo_world.defects import Defect, expected_skips, plan
 from data_builders.demo_world.features import EXTRACTORS
 from data_builders.demo_world.parameters import Parameters
 from data_builders.features.store import FeatureWriter
+from third_party_ports import disks
 from third_party_ports.files import lock
+from third_party_ports.worker_process import map_in_processes
 
 FORMAT = 2  # raise it when the same arguments come to draw another world
 _SILENT = 7  # the stream of random numbers of the accounts without posts
@@ -45,19 +46,26 @@ def write_world(out: Path, arguments: Arguments, parameters: Parameters, process
     Raises:
       WorldError: `out` is something else or a world of other arguments, or an argument is out of range.
       BlockingIOError: another process writes this world.
+      DiskError: the disk is full or may not be written into.
     """
     _check(arguments)
     command = {"format": FORMAT, "arguments": asdict(arguments), "parameters": asdict(parameters)}
     if _exists(out, command):
         return False
     staging = out.with_name(out.name + ".tmp")
-    staging.mkdir(parents=True, exist_ok=True)
+    with disks.writing(staging):
+        staging.mkdir(parents=True, exist_ok=True)
     with lock(staging):
         world = staging / "world"
         shutil.rmtree(world, ignore_errors=True)  # of a run that was killed
-        _write(world, command, arguments, plants.parameters_of(arguments.plant, parameters), processes)
-        world.rename(out)
-        shutil.rmtree(staging)
+        try:
+            if _exists(out, command):  # by a process that has just ended
+                return False
+            with disks.writing(out):
+                _write(world, command, arguments, plants.parameters_of(arguments.plant, parameters), processes)
+                world.rename(out)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
     return True
 
 
@@ -132,12 +140,7 @@ def _run(
     raw: Path, planted: list[list[Defect]], arguments: Arguments, parameters: Parameters, processes: int
 ) -> Iterator[Written]:
     write = partial(write_account, raw, arguments=arguments, parameters=parameters)
-    numbers = range(arguments.accounts)
-    if min(processes, arguments.accounts) == 1:
-        yield from map(write, numbers, planted)
-        return
-    with ProcessPoolExecutor(min(processes, arguments.accounts), mp_context=get_context("spawn")) as pool:
-        yield from pool.map(write, numbers, planted)
+    yield from map_in_processes(write, range(arguments.accounts), planted, processes=min(processes, arguments.accounts))
 
 
 def _silent_accounts(arguments: Arguments, parameters: Parameters) -> dict[str, str]:
@@ -152,9 +155,8 @@ def _silent_accounts(arguments: Arguments, parameters: Parameters) -> dict[str, 
 
 
 def _write_truth(path: Path, written: list[Written]) -> None:
-    pl.DataFrame([row for account in written for row in account.truth]).sort(
-        "account", "time", "post_id", "image_id"
-    ).write_parquet(path)
+    rows = pl.DataFrame([row for account in written for row in account.truth])
+    frames.write(rows.sort("account", "time", "post_id", "image_id"), path)
 
 
 def _summary(written: list[Written], silent: list[str], arguments: Arguments, parameters: Parameters) -> dict[str, Any]:

@@ -6,7 +6,6 @@ networks once. Every worker must see OUT, the raw folder and the weights at the 
 """
 
 import hashlib
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,8 +13,8 @@ from pathlib import Path
 from data_builders.features.inputs import Image
 from data_builders.features.job import Job, open_store, run
 from data_builders.features.reader import FeatureReader
-from data_builders.features.report import REPORT, Report, write_report
-from data_builders.features.rows import shard_paths
+from data_builders.features.report import REPORT, Report, read_left_out, read_report, write_report
+from data_builders.features.rows import new_shard, shard_paths
 
 CHUNKS = ".chunks"
 CHUNK = 256  # images; they take a worker some minutes
@@ -66,9 +65,10 @@ def gather(job: Job, out: Path) -> Report:
                 pass
             store.note_decoders(FeatureReader(folder).decoded_with)
             for shard in shard_paths(folder):
-                shard.replace(out / f"part-{len(shard_paths(out)):05d}.arrow")
+                shard.replace(new_shard(out))
             if (folder / REPORT).exists():
-                report.add(json.loads((folder / REPORT).read_text()))
+                report.add(read_report(folder))
+                report.left_out |= read_left_out(folder)
             shutil.rmtree(folder)
     shutil.rmtree(out / CHUNKS, ignore_errors=True)
     return report

@@ -10,9 +10,7 @@ from typing import Any
 
 from data_builders import photos
 from data_builders.features.extractors import extractor
-from data_builders.worker_process import end_with_parent
-
-MAX_ASPECT = 100  # a narrower photo is left out: shrunk to a network's input it shows nothing
+from third_party_ports.worker_process import end_with_parent
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ class Prepare:
             photo, (width, height) = photos.read_near(path, self._near)
         except photos.PhotoError as error:
             return Inputs(image, reason=photos.UNREADABLE, detail=str(error))
-        if max(height, width) > MAX_ASPECT * min(height, width):
+        if photos.is_too_narrow(width, height):
             return Inputs(image, reason=photos.TOO_NARROW)
         prepared = {name: extractor(name).prepare(photo, self._options) for name in self._extractors}
         return Inputs(image, width, height, prepared)

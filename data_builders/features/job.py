@@ -17,6 +17,7 @@ from data_builders.features.report import Report
 from data_builders.features.schedule import Complete, Schedule
 from data_builders.features.store import FeatureWriter
 from data_builders.features.weight_files import header
+from third_party_ports.worker_process import before_workers
 
 READ_AT_ONCE = 50_000  # images whose paths are sent to the reading processes at a time
 AHEAD = 4  # images that a reading process or thread prepares ahead
@@ -127,5 +128,6 @@ def read(images: Sequence[Image], prepare: Prepare, workers: int) -> Iterator[In
         source = grain.MapDataset.source(images[first : first + READ_AT_ONCE]).map(prepare)
         prepared = source.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=AHEAD))
         if workers:
+            before_workers()
             prepared = prepared.mp_prefetch(grain.MultiprocessingOptions(workers, per_worker_buffer_size=AHEAD))
         yield from prepared

@@ -26,6 +26,7 @@ from third_party_ports.files import cache_folder
 ACCOUNT = "photos"  # every photo's account in the feature store
 FOLDER = ".ipa_jax"  # beside a history
 HASHING = 4  # threads
+COLOURS = 2  # counts up when photos of odd colours (16 bits, transparent, wide gamut) are read in another way
 WAIT = 600.0  # seconds for another process that describes photos of the same folder
 
 
@@ -141,6 +142,7 @@ def _fingerprint(work: job.Job) -> str:
         "depth_side": work.depth_side,
         "random_weights": work.random_weights,
         "decoded_with": photos.versions(),
+        "colours": COLOURS,
     }
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:12]
 

@@ -1,20 +1,41 @@
 """Reads a feature store. The module `store` describes the format."""
 
-import json
+import os
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
 from data_builders.features.features import Features
-from data_builders.features.rows import KEYPOINTS, PARTS, VECTORS, check_header, shard_paths
+from data_builders.features.rows import (
+    HEADER,
+    KEYPOINTS,
+    PARTS,
+    VECTORS,
+    StoreError,
+    check_header,
+    shard_paths,
+    shard_schema,
+)
+from third_party_ports import seals
+from third_party_ports.reading import reading, warn_once
+
+HEADER_REMEDY = "extract again with ipa-jax extract, into another folder, or copy the store again"
+SHARD_REMEDY = "delete the damaged shard and run the same ipa-jax extract command again, which extracts its rows alone"
+_OLD = "{}: files have no checksum (an earlier version wrote them), so damage would not show; extract again to have one"
 
 
 class FeatureReader:
     """Reads the store at `path`. The shards are memory-mapped; only the keys are in memory.
+
+    Args:
+      path: the folder.
+      verify: whether to check the shards' seals, once, now; a worker whose parent has done that need not.
 
     Attributes:
       header: what header.json says.
@@ -25,26 +46,21 @@ class FeatureReader:
 
     Raises:
       FileNotFoundError: `path` has no store.
-      ValueError: the header has another format.
+      StoreError: a file is damaged, or the header has another format.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, *, verify: bool = True):
         self.path = Path(path)
-        if not (self.path / "header.json").exists():
-            raise FileNotFoundError(
-                f"{self.path}/header.json is missing, so this is not a feature store: give --features the folder that "
-                "`ipa-jax extract` wrote"
-            )
-        self.header = json.loads((self.path / "header.json").read_bytes())
-        check_header(self.header, self.path)
+        self.header = read_header(self.path)
         self.decoded_with: list[dict[str, str]] = self.header.get("decoded_with", [])
         self.parts = tuple(part for part in PARTS if part in self.header["extractors"])
-        self._shards = [pa.ipc.open_file(pa.memory_map(str(shard))).read_all() for shard in shard_paths(self.path)]
-        self.dims = {
-            column: self._shards[0].schema.field(column).type.list_size
-            for column in VECTORS
-            if self._shards and column in self._shards[0].column_names
-        }
+        shards = shard_paths(self.path)
+        checked = _check(self.path, shards) if verify else [True] * len(shards)
+        self._shards = [_open(*shard, self.header["extractors"]) for shard in zip(shards, checked, strict=True)]
+        self.dims = _dims(self._shards[0].schema) if self._shards else {}
+        for shard, table in zip(shards, self._shards, strict=True):
+            if _dims(table.schema) != self.dims:
+                raise StoreError(f"{shard}: its vectors have other lengths than the first shard's; {SHARD_REMEDY}")
         keys = [
             pl.DataFrame(table.select(["account", "image_id"])).with_columns(
                 shard=pl.lit(number, pl.Int32), row=pl.int_range(pl.len(), dtype=pl.Int32)
@@ -79,6 +95,10 @@ class FeatureReader:
     def load(self, account: str, image_ids: Sequence[str]) -> Features:
         """The features of these images of one account, in this order. Raises KeyError for an image without a row."""
         rows = self._take(account, image_ids)
+        with reading(f"{self.path}: the features of {account}", StoreError, SHARD_REMEDY):
+            return self._features(rows)
+
+    def _features(self, rows: pa.Table) -> Features:
         keypoints = boxes = people = None
         if "pose" in self.parts:
             people = np.array([len(scores) for scores in rows["scores"]], np.int32)
@@ -109,7 +129,8 @@ class FeatureReader:
         side = self.header["depth_side"]
         maps = np.empty((len(image_ids), side, side), np.uint16)
         for image, value in enumerate(self._take(account, image_ids)["depth"]):
-            maps[image] = np.frombuffer(zlib.decompress(value.as_buffer()), "<u2").reshape(side, side)
+            with reading(f"{self.path}: the depth of {account}/{image_ids[image]}", StoreError, SHARD_REMEDY):
+                maps[image] = np.frombuffer(zlib.decompress(value.as_buffer()), "<u2").reshape(side, side)
         return maps
 
     def people(self, account: str, image_ids: Sequence[str]) -> np.ndarray:
@@ -149,6 +170,54 @@ class FeatureReader:
         if not pieces:
             return self._shards[0].slice(0, 0).combine_chunks()
         return pa.concat_tables(pieces).combine_chunks().take(np.argsort(np.concatenate(order)))
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """header.json of the store at `path`, checked.
+
+    Raises:
+      FileNotFoundError: `path` has no store.
+      StoreError: the header is damaged or of another format.
+    """
+    file = path / HEADER
+    if not file.exists():
+        raise FileNotFoundError(
+            f"{file} is missing, so this is not a feature store: give --features the folder that `ipa-jax extract` "
+            "wrote"
+        )
+    if not seals.check(file, StoreError, HEADER_REMEDY, ours=False):
+        warn_once(_OLD.format(path))
+    header = seals.read_json(file, StoreError, HEADER_REMEDY, ours=False)
+    with reading(file, StoreError, HEADER_REMEDY):
+        check_header(header, path)
+    return header
+
+
+def _check(path: Path, shards: Sequence[Path]) -> list[bool]:
+    """Whether each shard has a seal, which is checked, several at a time. Raises StoreError for a damaged one."""
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        sealed = list(threads.map(lambda shard: seals.check(shard, StoreError, SHARD_REMEDY, ours=False), shards))
+    if not all(sealed):
+        warn_once(_OLD.format(path))
+    return sealed
+
+
+def _open(shard: Path, checked: bool, extractors: Mapping[str, Any]) -> pa.Table:
+    """The rows of a shard, memory-mapped. A shard that could not be checked is validated, which reads all of it."""
+    with reading(shard, StoreError, SHARD_REMEDY):
+        table = pa.ipc.open_file(pa.memory_map(str(shard))).read_all()
+        expected = shard_schema(extractors, _dims(table.schema))
+        for field in expected:
+            if not (found := table.schema.field(field.name)).equals(field):
+                raise ValueError(f"the column is {found} in place of {field}")
+        if not checked:
+            table.validate(full=True)
+    return table.select(expected.names).replace_schema_metadata(None)
+
+
+def _dims(schema: pa.Schema) -> dict[str, int]:
+    """The lengths of the vectors in a shard."""
+    return {column: schema.field(column).type.list_size for column in VECTORS if column in schema.names}
 
 
 def _numbers(value: pa.ListScalar) -> np.ndarray:

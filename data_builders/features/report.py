@@ -1,15 +1,18 @@
-"""What an extraction did: counts for the screen and for extract_report.json."""
+"""What an extraction did: counts for the screen and extract_report.json, and left_out.json, which the build reads."""
 
-import json
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from data_builders.features.inputs import Image
-from third_party_ports.files import write_text
+from data_builders.features.rows import StoreError
+from third_party_ports import seals
+from third_party_ports.reading import reading
 
 REPORT = "extract_report.json"
+LEFT_OUT = "left_out.json"  # of all runs into a store: [account, image id, reason] of each image that it lacks
+REMEDY = "run the same ipa-jax extract again"
 EXAMPLES = 10  # images that are named for each reason
 
 
@@ -23,6 +26,7 @@ class Report:
       posts: by reason, records of the raw data that the reader left out, so their images were not looked at.
       skipped: by reason, images that were left out.
       examples: by reason, "account/image_id" of some images that were left out.
+      left_out: (account, image id) of each image that was left out -> reason.
     """
 
     written: int = 0
@@ -30,9 +34,11 @@ class Report:
     posts: dict[str, int] = field(default_factory=dict)
     skipped: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
+    left_out: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def skip(self, image: Image, reason: str) -> None:
         """Counts an image that is left out."""
+        self.left_out[image.account, image.image_id] = reason
         self.skipped[reason] += 1
         named = self.examples.setdefault(reason, [])
         if len(named) < EXAMPLES:
@@ -66,5 +72,28 @@ class Report:
 
 
 def write_report(report: Report, folder: Path) -> None:
-    """Writes extract_report.json into a store's folder."""
-    write_text(folder / REPORT, json.dumps(report.to_json(), indent=2) + "\n")
+    """Writes extract_report.json into a store's folder, and adds what was left out to left_out.json there."""
+    known = read_left_out(folder) | report.left_out
+    rows = [[account, image_id, reason] for (account, image_id), reason in sorted(known.items())]
+    seals.write_json(folder / LEFT_OUT, {"left_out": rows}, indent=0)
+    seals.write_json(folder / REPORT, report.to_json())
+
+
+def read_report(folder: Path) -> dict[str, Any]:
+    """extract_report.json of a store's folder. Raises StoreError if it is missing or damaged."""
+    return seals.read_json(folder / REPORT, StoreError, f"delete it and {REMEDY}")
+
+
+def read_left_out(folder: Path) -> dict[tuple[str, str], str]:
+    """Why each image is left out that the extractions into a store left out, by (account, image id); {} if none is
+    known. An image that a later run wrote may still be there.
+
+    Raises:
+      StoreError: the file is damaged.
+    """
+    path, remedy = folder / LEFT_OUT, f"delete it and {REMEDY}"
+    if not path.exists():
+        return {}
+    rows = seals.read_json(path, StoreError, remedy).get("left_out")
+    with reading(path, StoreError, remedy):
+        return {(str(account), str(image_id)): str(reason) for account, image_id, reason in rows or ()}

@@ -1,17 +1,25 @@
 """The feature store's format: its parts, its header, and people and depth as a row stores them."""
 
 from collections.abc import Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from PIL import Image
 
 FORMAT = 1
+HEADER = "header.json"
 PARTS = ("pose", "background", "caption", "depth")
 VECTORS = ("background", "caption_vector")  # columns
 KEYPOINTS = 17  # COCO's
 MAX_PEOPLE = 8
+
+
+class StoreError(ValueError):
+    """A file of a feature store is damaged or of another format. The message names it, and what to do."""
+
 
 Person = tuple[np.ndarray, np.ndarray, float]  # keypoints [17, 3], box [4], score
 
@@ -73,22 +81,44 @@ def people_row(people: Sequence[Person], width: int, height: int, where: str) ->
 
 
 def check_header(header: Mapping[str, Any], path: Path) -> None:
-    """Raises ValueError for a header of another format, or one that does not describe all of its parts."""
+    """Raises StoreError for a header of another format, or one that does not describe all of its parts."""
     if header["format"] != FORMAT:
-        raise ValueError(
+        raise StoreError(
             f"{path}/header.json: format is {header['format']}, but this version reads {FORMAT}: extract again"
         )
     for part, extractor in header["extractors"].items():
         if part not in PARTS:
-            raise ValueError(f"{path}/header.json: extractors has {part!r}, which is not one of {', '.join(PARTS)}")
+            raise StoreError(f"{path}/header.json: extractors has {part!r}, which is not one of {', '.join(PARTS)}")
         if set(extractor) != {"name", "version", "weights_sha256"}:
-            raise ValueError(
+            raise StoreError(
                 f"{path}/header.json: {part} needs name, version and weights_sha256, got {dict(extractor)}"
             )
     if "depth" in header["extractors"] and header["depth_side"] < 1:
-        raise ValueError(f"{path}/header.json: depth_side is {header['depth_side']}: the part depth needs 1 or more")
+        raise StoreError(f"{path}/header.json: depth_side is {header['depth_side']}: the part depth needs 1 or more")
+    if not isinstance(header["random_weights"], bool):
+        raise StoreError(f"{path}/header.json: random_weights is {header['random_weights']!r}, not true or false")
 
 
 def shard_paths(path: Path) -> list[Path]:
     """The shards of the store at `path`, in order; only complete ones have these names."""
     return sorted(path.glob("part-*.arrow"))
+
+
+def new_shard(path: Path) -> Path:
+    """The first free name of a shard: one that was deleted because of damage leaves its number to the next."""
+    return next(shard for number in count() if not (shard := path / f"part-{number:05d}.arrow").exists())
+
+
+def shard_schema(extractors: Mapping[str, object], dims: Mapping[str, int]) -> pa.Schema:
+    """Columns of a shard of a store with these parts; `dims` has the lengths of its vectors."""
+    fields = {"account": pa.string(), "image_id": pa.string(), "width": pa.int32(), "height": pa.int32()}
+    if "pose" in extractors:
+        fields |= dict.fromkeys(("keypoints", "boxes", "scores"), pa.list_(pa.float32()))
+    if "background" in extractors:
+        fields["background"] = pa.list_(pa.float32(), dims["background"])
+    if "caption" in extractors:
+        fields["caption_vector"] = pa.list_(pa.float32(), dims["caption_vector"])
+    fields["caption_text"] = pa.string()
+    if "depth" in extractors:
+        fields["depth"] = pa.binary()
+    return pa.schema(list(fields.items()))

@@ -15,9 +15,11 @@ rows, and none with `journal`. A FeatureWriter that opens the folder again resum
 
 The header describes the extractor of each part by `name`, `version` and `weights_sha256`; a part that it does not name
 is not stored. `decoded_with` lists the versions of the libraries that decoded the photos; a store may lack it.
+
+Header and shards are sealed (third_party_ports.seals), and checked before they are parsed. Rows of a shard that was
+deleted because of damage are extracted again.
 """
 
-import json
 import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -29,17 +31,21 @@ import numpy as np
 import pyarrow as pa
 
 from data_builders.features import journal as feature_journal
-from data_builders.features.reader import FeatureReader
+from data_builders.features.reader import FeatureReader, read_header
 from data_builders.features.rows import (
     FORMAT,
+    HEADER,
     VECTORS,
     Person,
     check_header,
     encode_depth,
+    new_shard,
     people_row,
     shard_paths,
+    shard_schema,
 )
-from third_party_ports.files import lock, write_bytes, write_text
+from third_party_ports import seals
+from third_party_ports.files import lock, write_bytes
 
 __all__ = ["FeatureReader", "FeatureWriter"]
 
@@ -61,6 +67,7 @@ class FeatureWriter:
 
     Raises:
       ValueError: a part is unknown or not fully described, or the folder has rows under another header.
+      StoreError: a file in the folder is damaged.
       BlockingIOError: another process writes to the folder.
     """
 
@@ -99,8 +106,7 @@ class FeatureWriter:
             if any(shard_paths(self.path)) or feature_journal.read(self.path):
                 self._resume()
             else:  # also if a run ended before its first row
-                write_text(self.path / "header.json", json.dumps(self.header, indent=2))
-            self._shards = len(shard_paths(self.path))
+                seals.write_json(self.path / HEADER, self.header)
             self._recover()
         except BaseException:
             self.close()
@@ -197,7 +203,7 @@ class FeatureWriter:
             self.note_decoders([self._decoded_with])
             self._decoded_with = None
         if self._journal:
-            self._journal.append(row, _schema(self.header["extractors"], self._dims))
+            self._journal.append(row, shard_schema(self.header["extractors"], self._dims))
         self._rows.append(row)
         self._keys.add(key)
         if len(self._rows) >= self._shard_rows:
@@ -206,11 +212,11 @@ class FeatureWriter:
 
     def note_decoders(self, decoded_with: Sequence[Mapping[str, str]]) -> None:
         """Adds versions of libraries that decoded photos of this store to its header, unless it has them."""
-        stored = json.loads((self.path / "header.json").read_bytes())
+        stored = read_header(self.path)
         known = stored.get("decoded_with", [{}] if shard_paths(self.path) else [])  # {}: rows of unknown versions
         new = [dict(versions) for versions in decoded_with if versions not in known]
         if new:
-            write_text(self.path / "header.json", json.dumps(stored | {"decoded_with": known + new}, indent=2))
+            seals.write_json(self.path / HEADER, stored | {"decoded_with": known + new})
 
     def _check_parts(self, given: Mapping[str, Any], where: str) -> None:
         for part, value in given.items():
@@ -231,29 +237,13 @@ class FeatureWriter:
         """Writes the rows that were added since the last shard as a shard."""
         if not self._rows:
             return
-        schema = _schema(self.header["extractors"], self._dims)
+        schema = shard_schema(self.header["extractors"], self._dims)
         columns = {name: [row[name] for row in self._rows] for name in schema.names}
-        table = pa.table(columns, schema=schema)
+        table = pa.table(columns, schema=schema.with_metadata({seals.FIELD: seals.EMPTY}))
         sink = pa.BufferOutputStream()
-        with pa.ipc.new_file(sink, schema) as writer:
+        with pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)
-        write_bytes(self.path / f"part-{self._shards:05d}.arrow", sink.getvalue())
-        self._shards += 1
+        write_bytes(new_shard(self.path), seals.sealed(sink.getvalue().to_pybytes()))
         self._rows = []
         if self._journal:
             self._journal.delete()
-
-
-def _schema(extractors: Mapping[str, object], dims: Mapping[str, int]) -> pa.Schema:
-    """Columns of a shard of a store with these parts; `dims` has the lengths of its vectors."""
-    fields = {"account": pa.string(), "image_id": pa.string(), "width": pa.int32(), "height": pa.int32()}
-    if "pose" in extractors:
-        fields |= dict.fromkeys(("keypoints", "boxes", "scores"), pa.list_(pa.float32()))
-    if "background" in extractors:
-        fields["background"] = pa.list_(pa.float32(), dims["background"])
-    if "caption" in extractors:
-        fields["caption_vector"] = pa.list_(pa.float32(), dims["caption_vector"])
-    fields["caption_text"] = pa.string()
-    if "depth" in extractors:
-        fields["depth"] = pa.binary()
-    return pa.schema(list(fields.items()))

@@ -5,10 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-
 from data_builders.features.extractors import extractor
-from third_party_ports.checkpoints import packaged, zoo
+from third_party_ports.checkpoints import packaged, sealed, zoo
 from third_party_ports.checkpoints.weights import WeightsError
 
 
@@ -59,14 +57,10 @@ def source_sha256(folder: str, name: str) -> str:
       WeightsError: the file is broken, or was not written by `ipa-jax convert`.
     """
     path = weights_path(folder, name)
-    remedy = f"Make it again: {how_to_get(folder, name)}"
-    try:
-        with safe_open(path, "numpy") as file:
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path}: not a readable safetensors file ({error}). {remedy}") from error
+    remedy = f"make it again: {how_to_get(folder, name)}"
+    metadata = sealed.metadata(path, WeightsError, remedy)
     if "source_sha256" not in metadata:
-        raise WeightsError(f"{path}: the file does not say what it was converted from. {remedy}")
+        raise WeightsError(f"{path}: the file does not say what it was converted from; {remedy}")
     return metadata["source_sha256"]
 
 

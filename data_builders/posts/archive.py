@@ -12,10 +12,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from data_builders.photo_formats import SUFFIXES
 from data_builders.posts.post import RawDataError, is_plain_name
 from third_party_ports import files
 
-PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".avif")
+PHOTOS = SUFFIXES
 LISTS = (".json", ".json.xz", ".txt", ".csv", ".tsv")
 EXPORT = ("past_instagram_insights/", "your_instagram_activity/")  # in the names of an export of Instagram
 OF_EXPORT = ("posts", "personal_information")  # what the names of its lists that are needed begin with

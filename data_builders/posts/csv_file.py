@@ -1,23 +1,20 @@
 """Reads your own posts from a CSV file with the columns image, account, likes, timestamp and optionally post, caption.
 
-Image paths are relative to the CSV file, or absolute, with ~ or as file://, and must stay below its folder. Likes and
-timestamps may be written in the ways that `like_counts` and `times` know. Rows with the same `post` are one carousel,
-in the order of the rows. A CSV file knows no followers, so every account is kept.
+Image paths, likes and timestamps may be written in the ways that `image_paths`, `like_counts` and `times` know. Rows
+with the same `post` are one carousel, in the order of the rows. A list knows no followers, so every account is kept.
 """
 
 import os
-import posixpath
 import re
 import sys
-import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import polars as pl
 
 from data_builders.posts.csv_rows import CsvRows
+from data_builders.posts.image_paths import StoredPaths, relative_path
 from data_builders.posts.like_counts import LikeCounts
 from data_builders.posts.post import Post, Skips, is_plain_name
 from data_builders.posts.table import table_of
@@ -28,7 +25,7 @@ REQUIRED = ("image", "account", "likes", "timestamp")
 OPTIONAL = ("post", "caption")
 FORM = "Let the first line read image,account,likes,timestamp; the columns post and caption are optional"
 
-_LIKES = re.compile(r"[\d.,\s'-]*[KkMm]?")  # roughly
+_LIKES = re.compile(r"[\d.,\s'\u2019-]*(?:[^\W\d_]{1,3}\.?)?")  # roughly
 
 
 def read(raw: Path, options: Mapping[str, Any], skips: Skips) -> pl.DataFrame:
@@ -36,7 +33,8 @@ def read(raw: Path, options: Mapping[str, Any], skips: Skips) -> pl.DataFrame:
 
     Args:
       raw: the file, or a folder with posts.csv or posts.tsv.
-      options: config.data; `posts.carousel` is read.
+      options: config.data; `posts.carousel` is read. Where it has `only_account`, the column account may be missing;
+        then all posts are of the account of that name, with a warning.
       skips: counts what is left out.
 
     Returns:
@@ -48,7 +46,10 @@ def read(raw: Path, options: Mapping[str, Any], skips: Skips) -> pl.DataFrame:
     """
     path = next((raw / name for name in NAMES if (raw / name).is_file()), raw) if raw.is_dir() else raw
     root = path.parent
-    table = CsvRows(path, REQUIRED, OPTIONAL, FORM)
+    only = options.get("only_account", "")
+    table = CsvRows(path, REQUIRED, OPTIONAL, FORM, {"account": only} if only else {})
+    if only and "account" not in table.columns:
+        skips.warn(f"{path}: there is no column account, so all posts are taken for those of one account, {only}")
     if unread := [name for name in table.columns if name and name not in REQUIRED + OPTIONAL]:
         skips.warn(f"{path}: columns that are not read: {', '.join(unread)}")
     likes_column, times = LikeCounts(path), Times(path, "timestamp")
@@ -58,11 +59,12 @@ def read(raw: Path, options: Mapping[str, Any], skips: Skips) -> pl.DataFrame:
     likes_column.settle()
     times.settle()
     roots = tuple(dict.fromkeys(map(os.fspath, (root.absolute(), root.resolve()))))
+    paths = StoredPaths(root)
     accounts: dict[str, dict[str, Post]] = {}
     unread_times: list[str] = []
     for number, row in table.rows(_is_row, skips):
         name = f"{path.name}:{number}"
-        post = _post(row, name, roots, likes_column, skips)
+        post = _post(row, name, roots, paths, likes_column, skips)
         if post is None:
             continue
         post.time = times.read(row["timestamp"])
@@ -70,45 +72,9 @@ def read(raw: Path, options: Mapping[str, Any], skips: Skips) -> pl.DataFrame:
             unread_times.append(f"{name}: {row['timestamp']!r}")
         _add(post, accounts.setdefault(post.account, {}), name, skips)
     _warn(path, likes_column, times, unread_times, skips)
+    paths.warn(path, skips)
     listed = {account: list(posts.values()) for account, posts in accounts.items()}
     return table_of(listed, lambda where: os.path.isfile(f"{root}/{where}"), options["posts"]["carousel"], skips)
-
-
-def relative_path(image: str, roots: tuple[str, ...] = ()) -> str | None:
-    """Finds where an image lies below the CSV file's folder.
-
-    Args:
-      image: a path as people write it: with backslashes, absolute, with ~, or file://.
-      roots: absolute paths of the folder.
-
-    Returns:
-      The path below the folder, with `/` in it; None if it is empty or leads out of the folder.
-    """
-    if image[:7].lower() == "file://":
-        host, _, path = image[7:].partition("/")
-        image = unquote(f"/{path}") if host in ("", "localhost") else ""
-    elif "://" in image:
-        return None
-    path = image.replace("\\", "/")
-    if path.startswith("~/"):
-        path = os.path.expanduser(path)
-    if path.startswith("/"):
-        path = posixpath.normpath(path)
-        path = next((path.removeprefix(f"{root.rstrip('/')}/") for root in roots
-                     if path.startswith(f"{root.rstrip('/')}/")), "")  # fmt: skip
-    where = posixpath.normpath(path) if path else "."
-    outside = where in (".", "..") or where.startswith(("/", "../")) or where[1:2] == ":"
-    if outside or not all(map(is_plain_name, where.split("/"))):
-        return None
-    return image if where == image else where  # one string object, not two: there may be a million rows
-
-
-def _as_stored(root: str, where: str | None) -> str | None:
-    """The path with its accents as the disk has them: Macs write e and an accent where others write é."""
-    if where and not where.isascii() and not os.path.isfile(f"{root}/{where}"):
-        forms = (unicodedata.normalize(form, where) for form in ("NFC", "NFD"))
-        return next((form for form in forms if os.path.isfile(f"{root}/{form}")), where)
-    return where
 
 
 def _is_row(row: dict[str, str]) -> bool:
@@ -116,10 +82,12 @@ def _is_row(row: dict[str, str]) -> bool:
     return bool(row["image"]) and time is not None and _LIKES.fullmatch(row["likes"]) is not None
 
 
-def _post(row: dict[str, str], name: str, roots: tuple[str, ...], column: LikeCounts, skips: Skips) -> Post | None:
+def _post(
+    row: dict[str, str], name: str, roots: tuple[str, ...], paths: StoredPaths, column: LikeCounts, skips: Skips
+) -> Post | None:
     """The post of a row without its time, or None if its image, account or likes cannot be read."""
     image, account = row["image"], sys.intern(row["account"])  # one string object per account
-    where = _as_stored(roots[0], relative_path(image, roots))
+    where = relative_path(image, roots)
     if where is None or not is_plain_name(account):
         why = ""
         if image and where is None:
@@ -128,9 +96,10 @@ def _post(row: dict[str, str], name: str, roots: tuple[str, ...], column: LikeCo
         return None
     try:
         likes = column.read(row["likes"])
-    except ValueError:
-        skips.add("bad row", f"{name}: likes {row['likes']!r}")
+    except ValueError as error:
+        skips.add("bad row", f"{name}: likes {error}")
         return None
+    where = paths.find(where)
     image_id = where if image.lower().startswith(("/", "~", "file:")) else image
     return Post(account, row["post"] or image_id, None, likes, [(image_id, where)], caption=row["caption"])
 

@@ -1,7 +1,7 @@
 """Reads the rows of a list as people and spreadsheets write it: separators, BOM, quotes, lines before the header."""
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -27,6 +27,7 @@ class CsvRows:
       path: the file.
       required, optional: names of columns, in lower case.
       form: what the header should be, for error messages.
+      instead: cells of required columns that may be absent, by column.
 
     Attributes:
       path: the file.
@@ -36,12 +37,19 @@ class CsvRows:
       RawDataError: the file is not UTF-8, or its header lacks or repeats a column.
     """
 
-    def __init__(self, path: Path, required: Sequence[str], optional: Sequence[str], form: str) -> None:
+    def __init__(
+        self,
+        path: Path,
+        required: Sequence[str],
+        optional: Sequence[str],
+        form: str,
+        instead: Mapping[str, str] | None = None,
+    ) -> None:
         self.path = path
-        self._optional = tuple(optional)
+        self._absent = dict.fromkeys(optional, "") | dict(instead or {})
         with _text(path) as lines:
             self._header_line, self._separator, self.columns = _header(lines, {*required, *optional})
-        missing = [name for name in required if name not in self.columns]
+        missing = [name for name in required if name not in self.columns and name not in self._absent]
         if missing:
             raise RawDataError(path, f"the header lacks the column {', '.join(missing)}", form)
         for name in (*required, *optional):
@@ -65,7 +73,7 @@ class CsvRows:
           RawDataError: the file is not UTF-8, a line is too long, or a quote opens and does not close; names the line.
         """
         width = len(self.columns)
-        fill = [name in self._optional for name in self.columns]
+        fill = [name in self._absent for name in self.columns]
         with _text(self.path) as lines, tqdm(unit="row", desc=f"read {self.path.name}", disable=not bar) as progress:
             for _ in range(self._header_line):
                 lines.readline()
@@ -84,7 +92,7 @@ class CsvRows:
                 yield number, self._row(cells)
 
     def _row(self, cells: list[str]) -> dict[str, str]:
-        row: dict[str, str] = dict.fromkeys(self._optional, "")
+        row = dict(self._absent)
         row.update((name, cell.strip()) for name, cell in zip(self.columns, cells, strict=True))
         return row
 

@@ -20,7 +20,8 @@ SMALL = 10  # posts: an account with fewer is also judged by the whole list
 def hidden_likes(table: pl.DataFrame) -> pl.Series:
     """Which posts have a count that stands for hidden likes.
 
-    Each account is judged by its own posts. An account with fewer than 10 posts is also judged by the whole list.
+    Each account is judged by its own posts, and by the whole list: a count that is suspicious there is suspicious in
+    an account with fewer than 10 posts, and in a larger one where at least 3 posts have it and the others far more.
 
     Args:
       table: a posts table (columns post.SCHEMA).
@@ -32,18 +33,21 @@ def hidden_likes(table: pl.DataFrame) -> pl.Series:
     small = posts.filter(pl.len().over("account") < SMALL)
     counts = posts.filter(pl.col("likes") < 0).select("row")
     alone = posts.join(_suspicious(posts, ["account"]), on=["account", "likes"], how="semi")
-    listed = small.join(_suspicious(posts.with_columns(account=pl.lit("")), ["account"]), on="likes", how="semi")
-    hidden = pl.concat([each.select("row") for each in (counts, alone, listed)])["row"]
+    in_list = _suspicious(posts.with_columns(account=pl.lit("")), ["account"])
+    listed = small.join(in_list, on="likes", how="semi")
+    rarer = _suspicious(posts, ["account"], share=0).join(in_list, on="likes", how="semi")
+    large = posts.join(rarer, on=["account", "likes"], how="semi")
+    hidden = pl.concat([each.select("row") for each in (counts, alone, listed, large)])["row"]
     return posts["row"].is_in(hidden.implode()).alias("hidden_likes")
 
 
-def _suspicious(posts: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
-    """The suspicious counts, columns `keys` and likes."""
+def _suspicious(posts: pl.DataFrame, keys: list[str], share: float = SHARE) -> pl.DataFrame:
+    """The suspicious counts that more than a share of the posts have, columns `keys` and likes."""
     few = posts.filter(pl.col("likes").is_between(1, BELOW - 1)).group_by(*keys, "likes").agg(pl.len().alias("same"))
     if few.is_empty():
         return few
     sizes = posts.group_by(keys).agg(pl.len().alias("posts"))
-    often = few.join(sizes, on=keys).filter((pl.col("same") >= FEWEST) & (pl.col("same") > SHARE * pl.col("posts")))
+    often = few.join(sizes, on=keys).filter((pl.col("same") >= FEWEST) & (pl.col("same") > share * pl.col("posts")))
     others = often.select(*keys, pl.col("likes").alias("count")).join(posts, on=keys)
     usual = (
         others.filter(pl.col("likes") != pl.col("count"))
@@ -53,6 +57,14 @@ def _suspicious(posts: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
     return often.join(usual, on=[*keys, "likes"], how="left").filter(
         (pl.col("same") >= ALL * pl.col("posts")) | (pl.col("usual") >= RATIO * pl.col("likes"))
     )
+
+
+def drop_hidden_likes(table: pl.DataFrame, skips: Skips) -> pl.DataFrame:
+    """The posts table without the posts that `hidden_likes` finds, which are counted as "likes hidden (constant)"."""
+    hidden = hidden_likes(table)
+    for account, post_id, likes in table.filter(hidden).select("account", "post_id", "likes").iter_rows():
+        skips.add("likes hidden (constant)", f"{account}/{post_id}: {likes} likes, as many other posts")
+    return table.filter(~hidden) if hidden.any() else table
 
 
 def warn_hidden_likes(table: pl.DataFrame, skips: Skips) -> None:

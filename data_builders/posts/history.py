@@ -16,6 +16,7 @@ from data_builders.posts.post import RawDataError, Skips
 from data_builders.posts.read import READERS, read_posts, reader_of
 
 LISTED = 20  # accounts that an error names
+NAMELESS = "me"  # the account of a list without a column account
 OPTIONS: dict[str, Any] = {"top_n": 1 << 60, "posts": {"carousel": "all", "min_age_days": 0.0}}  # of config.data
 
 _DATE = re.compile(r"(?<!\d)(20\d\d)-(\d\d)-(\d\d)(?!\d)")
@@ -46,7 +47,7 @@ class History:
     def summary(self) -> str:
         """What was read, in one line."""
         first, last = (datetime.fromtimestamp(self.table["time"][i], UTC).date() for i in (0, -1))
-        found = ", ".join(f"{reason}: {count}" for reason, count in self.skips.to_json()["counts"].items())
+        found = self.skips.summary()
         left_out = f"; left out {found}" if found else ""
         return (
             f"{self.root}: {self.layout}, account {self.account}, {len(self.table)} posts, {first} to {last}{left_out}"
@@ -72,11 +73,11 @@ def open_history(path: Path, account: str | None, cache: Path) -> History:
     path = path.expanduser()
     raw = _opened(unpacked(path, cache)) if path.is_file() and path.suffix.lower() == ".zip" else path
     reader = reader_of(raw)
-    options = OPTIONS
+    options = OPTIONS | {"only_account": (account or "").removeprefix("@") or NAMELESS}
     if reader is READERS["influencer_dataset"] and (raw / INFLUENCERS).is_file():  # too large to read all accounts
         accounts = sorted(each.name for each in read_influencers(raw / INFLUENCERS, Skips()))
         account = _chosen(path, account, accounts, {})
-        options = OPTIONS | {"accounts": (account,)}
+        options |= {"accounts": (account,)}
         table, skips = read_posts(raw, options)
     else:
         table, skips = read_posts(raw, options)

@@ -1,4 +1,4 @@
-"""Reads a column of like counts: 1234, 1,234, 1.234, 1 234, 1'234, 12.0, 1.2K, and India's 12,34,567.
+"""Reads a column of like counts: 1234, 1,234, 1.234, 1 234, 1'234, 12.0, 1.2K, 3 Mio, and India's 12,34,567.
 
 A single cell cannot say whether 12.000 is twelve thousand or twelve. The column usually can, so every cell is seen
 before one is read.
@@ -7,7 +7,7 @@ before one is read.
 import re
 from pathlib import Path
 
-from data_builders.posts.post import RawDataError
+from data_builders.posts.post import MOST_LIKES, RawDataError
 
 MISSING = ("", "-", "--", "n/a", "na", "nan", "none", "null")
 REMEDY = "Write the column likes in plain digits, as 12000"
@@ -15,8 +15,13 @@ REMEDY = "Write the column likes in plain digits, as 12000"
 _PLAIN = re.compile(r"[+-]?\d+")
 _SPACED = re.compile(r"\d{1,3}(?:[ \u00a0\u2009\u202f'\u2019]\d{3})+")
 _MARKED = re.compile(r"(\d+)((?:[.,]\d+)+)")
-_SHORT = re.compile(r"(\d+)(?:[.,](\d{1,2}))?\s?([KM])", re.IGNORECASE)
-_FACTORS = {"K": 1_000, "M": 1_000_000}
+_FACTORS = {  # as counts are shortened in several languages. Not "mil": a thousand in Spanish, a million to others
+    **dict.fromkeys(("k", "tsd", "тыс"), 1_000),
+    "万": 10_000,
+    **dict.fromkeys(("m", "mio", "mn", "mln", "млн"), 1_000_000),
+    "億": 100_000_000,
+}
+_SHORT = re.compile(rf"(\d+)(?:[.,](\d{{1,2}}))?\s?({'|'.join(_FACTORS)})\.?", re.IGNORECASE)
 
 Cell = tuple[int, str]  # line number, text
 
@@ -81,13 +86,13 @@ class LikeCounts:
             likes = int(text)
         elif match := _SHORT.fullmatch(text):
             decimals = match[2] or ""
-            likes = int(match[1] + decimals) * _FACTORS[match[3].upper()] // 10 ** len(decimals)
+            likes = int(match[1] + decimals) * _FACTORS[match[3].lower()] // 10 ** len(decimals)
         elif _SPACED.fullmatch(text):
             likes = int(re.sub(r"\D", "", text))
         else:
             likes = self._marked(text)
-        if abs(likes) >= 2**63:
-            raise ValueError(f"{text!r} is too large")
+        if likes > MOST_LIKES:
+            raise ValueError(f"{text!r} is more than {MOST_LIKES:,}")
         return likes
 
     def _marked(self, text: str) -> int:

@@ -7,13 +7,13 @@ counts them under a named reason: the readers, and later `drop_unreadable` and `
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
 
-from data_builders import photos
+from data_builders import photo_formats, photos
 
 REASONS = (
     "bad row",
@@ -26,10 +26,12 @@ REASONS = (
     "likes missing",
     "likes hidden (-1)",
     "likes below 1",
+    "likes hidden (constant)",
     "no timestamp",
     "carousel skipped",
     photos.MISSING,
     photos.UNREADABLE,
+    photos.TOO_NARROW,
     "too many images",
     "no features",
 )
@@ -51,6 +53,7 @@ SCHEMA = {  # columns of the posts table, one row per post
     "image_paths": pl.List(pl.String),
 }
 EXAMPLES = 10  # records that are kept for each reason
+MOST_LIKES = 10**12  # a larger number is a mistake, and sums of many would not fit 64 bits
 MAX_TIME = 10**11  # Unix seconds of the year 5138: a larger number counts milliseconds
 FEATURES_MAY_LACK = 0.01  # share of the posts that a build may leave out because they have no features
 
@@ -92,6 +95,11 @@ class Skips:
     def warn(self, text: str) -> None:
         """Keeps a warning for the build report."""
         self.warnings.append(text)
+
+    def summary(self) -> str:
+        """The counts by reason, each with an example: "image missing: 3 (such as ann/p1: p1.jpg)"; "" if all are 0."""
+        found = [reason for reason in REASONS if self.counts[reason]]
+        return ", ".join(f"{reason}: {self.counts[reason]} (such as {self.examples[reason][0]})" for reason in found)
 
     def to_json(self) -> dict:
         """{"counts": {reason: n}, "examples": {reason: [record]}, "warnings": [text]}, in the order of REASONS."""
@@ -163,6 +171,8 @@ def check(post: Post, exists: Callable[[str], bool], carousel: str) -> tuple[Pos
         reason = "likes hidden (-1)"
     elif post.likes < 1:
         reason = "likes below 1"
+    elif post.likes > MOST_LIKES:
+        return None, [("bad row", f"{name}: {post.likes} likes, more than {MOST_LIKES:,}")]
     elif post.time is None or not 0 < post.time < MAX_TIME:
         reason = "no timestamp"
     elif carousel == "skip" and post.carousel_length > 1:
@@ -223,10 +233,10 @@ def drop_unreadable(
 
 
 def _warn_of_formats(root: Path, paths: Sequence[str], skips: Skips) -> None:
-    formats = Counter(photos.other_format(photos.head(root / path)) for path in paths)
+    formats = Counter(photos.format_of(root / path) for path in paths)
     for name in sorted(formats.keys() - {""}):
         found = f"{formats[name]} of the unreadable images are {name}, which is not supported here"
-        skips.warn(f"{found}; {photos.remedy(name)}")
+        skips.warn(f"{found}; {photo_formats.remedy(name)}")
 
 
 def drop_without_features(
@@ -236,8 +246,10 @@ def drop_without_features(
     where: Path | str = "feature store",
     *,
     carousel: str,
+    reasons: Mapping[tuple[str, str], str] | None = None,
+    remedy: str = "extract features for all images (ipa-jax extract)",
 ) -> pl.DataFrame:
-    """Drops images that have no row in the feature store ("no features").
+    """Drops images that have no row in the feature store: "no features", or why extraction left them out.
 
     Args:
       table: the posts table.
@@ -245,27 +257,36 @@ def drop_without_features(
       skips: counts each image without features.
       where: path for error messages.
       carousel: as in `drop_unreadable`.
+      reasons: by (account, image id), why extraction left an image out. Such images may be any number.
+      remedy: what to do if too many posts lack features for no such reason.
 
     Returns:
       The posts table without them.
 
     Raises:
-      RawDataError: more than 1 % of the posts lack features, or no post is left.
+      RawDataError: more than 1 % of the posts lack features for no known reason, or no post is left.
     """
-    keys = pl.DataFrame(list(missing_keys), schema={"account": pl.String, "image_ids": pl.String}, orient="row")
-    images = table.select("account", "image_ids", "image_paths").with_row_index("row")
-    bad = images.explode("image_ids", "image_paths").join(keys, on=["account", "image_ids"], how="semi").sort("row")
+    known = reasons or {}
+    for reason in sorted({known[key] for key in missing_keys if key in known}):
+        bad = _images_of(table, [key for key in missing_keys if known.get(key) == reason])
+        table = _without_images(table, bad, carousel, reason, skips)
+    bad = _images_of(table, [key for key in missing_keys if key not in known])
     lacking = bad["row"].n_unique()
     if lacking > FEATURES_MAY_LACK * len(table):
         account, image_id = bad.select("account", "image_ids").row(0)
-        raise RawDataError(
-            where,
-            f"{lacking} of {len(table)} posts have no features, such as {account}/{image_id}",
-            "At most 1 % of the posts may lack them: extract features for all images (ipa-jax extract)",
-        )
+        before = f", after these were left out: {found}" if (found := skips.summary()) else ""
+        problem = f"{lacking} of {len(table)} posts have no features, such as {account}/{image_id}{before}"
+        raise RawDataError(where, problem, f"At most 1 % of the posts may lack them: {remedy}")
     table = _without_images(table, bad, carousel, "no features", skips)
     refuse_empty(table, where, skips)
     return table
+
+
+def _images_of(table: pl.DataFrame, keys: Sequence[tuple[str, str]]) -> pl.DataFrame:
+    """The images with these (account, image id): columns row, account, image_ids and image_paths, rows ascending."""
+    wanted = pl.DataFrame(list(keys), schema={"account": pl.String, "image_ids": pl.String}, orient="row")
+    images = table.select("account", "image_ids", "image_paths").with_row_index("row")
+    return images.explode("image_ids", "image_paths").join(wanted, on=["account", "image_ids"], how="semi").sort("row")
 
 
 def _without_images(table: pl.DataFrame, bad: pl.DataFrame, carousel: str, reason: str, skips: Skips) -> pl.DataFrame:
@@ -290,9 +311,8 @@ def _without_images(table: pl.DataFrame, bad: pl.DataFrame, carousel: str, reaso
 
 
 def refuse_empty(table: pl.DataFrame, path: Path | str, skips: Skips) -> None:
-    """Raises RawDataError if no post is left, with the counts of what was left out, an example and the warnings."""
+    """Raises RawDataError if no post is left, with the counts of what was left out, examples and the warnings."""
     if table.is_empty():
-        counts = ", ".join(f"{reason}: {n}" for reason, n in skips.to_json()["counts"].items()) or "no record found"
-        such = [f", such as {skips.examples[reason][0]}" for reason, _ in skips.counts.most_common(1)]
-        remedy = "".join(["Start with the reason that has the highest count", *such])
-        raise RawDataError(path, f"no usable post is left ({counts})", "; ".join([remedy, *skips.warnings[-2:]]))
+        problem = f"no usable post is left ({skips.summary() or 'no record found'})"
+        remedy = "Start with the reason that has the highest count"
+        raise RawDataError(path, problem, "; ".join([remedy, *skips.warnings[-2:]]))

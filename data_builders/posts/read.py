@@ -3,6 +3,7 @@
 To read another layout, write a module with a function like `csv_file.read`, and add a row to READERS.
 """
 
+import time
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from data_builders.options import ALLOWED
-from data_builders.posts.hidden_likes import warn_hidden_likes
+from data_builders.options import ALLOWED, with_defaults
+from data_builders.photo_formats import SUFFIXES
+from data_builders.posts.hidden_likes import drop_hidden_likes, warn_hidden_likes
 from data_builders.posts.post import RawDataError, Skips, refuse_empty
 from third_party_ports.checkpoints.checkpoint import attribute
 
@@ -86,7 +88,7 @@ READERS = {  # the first row that recognises the raw data reads it
 }  # fmt: skip
 MOST_LOOKED_AT = 1000  # files of a folder that no reader recognises
 MOST_TRIED = 20  # files of a folder that `Reader.fits` looks into
-PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".avif", ".gif", ".tif", ".tiff")
+PHOTOS = (*SUFFIXES, ".gif")
 FORM = "as posts.csv, whose first line reads image,account,likes,timestamp"
 NO_LISTS = {  # what people give in place of a list of posts, by the file's suffix: what it is, and what to do
     (".zip", ".7z", ".rar", ".gz", ".bz2", ".xz", ".tar", ".tgz"): ("this file is packed", "Unpack it first"),
@@ -100,7 +102,7 @@ def read_posts(raw: Path, options: Mapping[str, Any]) -> tuple[pl.DataFrame, Ski
 
     Args:
       raw: a folder or file of a layout in READERS.
-      options: config.data as a nested mapping; `top_n` and `posts.carousel` are read.
+      options: config.data as a nested mapping; `top_n`, `posts.carousel` and `posts.drop_constant_likes` are read.
 
     Returns:
       The posts table (columns post.SCHEMA, sorted by account, time, post_id), and what was left out of it.
@@ -116,9 +118,20 @@ def read_posts(raw: Path, options: Mapping[str, Any]) -> tuple[pl.DataFrame, Ski
         )
     skips = Skips()
     table = attribute(reader_of(raw).code)(raw, options, skips)
+    if with_defaults(options)["posts"]["drop_constant_likes"]:
+        table = drop_hidden_likes(table, skips)
+    else:
+        warn_hidden_likes(table, skips)
     refuse_empty(table, raw, skips)
-    warn_hidden_likes(table, skips)
+    _warn_of_future(table, raw, skips)
     return table, skips
+
+
+def _warn_of_future(table: pl.DataFrame, raw: Path, skips: Skips) -> None:
+    late = table.filter(pl.col("time") > time.time() + 86_400)  # a day: clocks and zones differ
+    if len(late):
+        account, post_id, when = late.select("account", "post_id", pl.from_epoch("time")).row(0)
+        skips.warn(f"{raw}: {len(late)} posts are dated in the future, such as {account}/{post_id}: {when:%Y-%m-%d}")
 
 
 def reader_of(raw: Path) -> Reader:
@@ -148,6 +161,10 @@ def _problem(raw: Path) -> tuple[str, str]:
         near = sorted(raw.parent.glob("*.csv")) if raw.parent.is_dir() else []
         return f"this path does not exist{f'; beside it there is {near[0].name}' if near else ''}", layouts
     files = islice((file for pattern in ("*", "*/*") for file in raw.glob(pattern)), MOST_LOOKED_AT)
+    for suffixes, text in NO_LISTS.items():
+        odd = sorted(file.name for file in raw.glob("*.*") if file.suffix.lower() in suffixes and file.suffix != ".zip")
+        if odd and suffixes is not PHOTOS:
+            return f"no posts were found in this folder. About {odd[0]}: {text[0]}", text[1]
     if any(file.suffix.lower() in PHOTOS for file in files):
         return "this folder holds photos, and no list of their posts and likes", f"Write one {FORM}"
     lists = sorted([*raw.glob("*.csv"), *raw.glob("*.zip")])

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from data_builders.features.features import Features
-from data_builders.groups import DAY, TRAIN
+from data_builders.groups import TRAIN, seconds
 from data_builders.retrieval.accounts import Account
 from data_builders.retrieval.local_score import local_scores
 from data_builders.retrieval.memory_bank import AccountImages
@@ -160,7 +160,7 @@ def _nearest(
                 score += weights[part] * cosine_similarity(getattr(query, part), getattr(block, part))
         seen = np.broadcast_to(pool.account[rows] != own, score.shape)
         if memory["past_only"]:
-            seen = seen & (times[:, None] - pool.time[rows] > memory["min_lag_days"] * DAY)
+            seen = seen & (times[:, None] - pool.time[rows] > seconds(memory["min_lag_days"]))
         here = np.broadcast_to(np.arange(begin, begin + len(block)), score.shape)
         best = np.concatenate([best, here], axis=1)
         scores = np.concatenate([scores, np.where(seen, np.round(score, DECIMALS), -np.inf)], axis=1)
@@ -174,7 +174,7 @@ def _local(account: int, post: int, time: int, pool: Pool, memory: Mapping[str, 
     times, likes = pool.histories[account]
     seen = np.ones((1, len(times)), bool)
     if memory["past_only"]:
-        seen = (time - times > memory["min_lag_days"] * DAY)[None]
+        seen = (time - times > seconds(memory["min_lag_days"]))[None]
     local, count = local_scores(times, likes, seen, memory)
     return float(local[0, post]), int(count[0, post])
 

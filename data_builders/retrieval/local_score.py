@@ -1,12 +1,11 @@
 """The local score of a retrieved post: its likes over the mean likes around its time (eq. 2 and 3, section 3.2.2)."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from data_builders.groups import DAY
+from data_builders.groups import seconds
 
 
 def local_scores(
@@ -33,7 +32,7 @@ def local_scores(
         raise ValueError(f"config.data.memory.window_days is {memory['window_days']}: set it above 0")
     if np.any(np.diff(time) < 0):
         raise ValueError("the posts are not in order: their times must be ascending")
-    window = math.ceil(memory["window_days"] * DAY)  # whole seconds: a gap below X is a gap below ceil(X)
+    window = max(1, seconds(memory["window_days"]))  # a post is less than any window from itself
     low = np.searchsorted(time, time - window, side="right")
     high = np.searchsorted(time, time + window, side="left")
     counted = np.where(seen, likes, 0)  # i64: sums of likes are exact

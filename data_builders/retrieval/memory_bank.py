@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from data_builders.groups import DAY, TRAIN, Assign, KeptGroups, assign_groups, kept_groups, split_of
+from data_builders.groups import TRAIN, Assign, KeptGroups, assign_groups, kept_groups, seconds, split_of
 
 EXCLUDE = ("group", "post", "none")
 
@@ -130,7 +130,7 @@ def visible(query: AccountImages, bank: AccountImages, memory: Mapping[str, Any]
         hidden = np.where(train, own_post if exclude == "post" else False, own_group)
     seen = in_bank(bank, split_by) & ~hidden
     if memory["past_only"]:
-        seen &= query.time[:, None] - bank.time > memory["min_lag_days"] * DAY
+        seen &= query.time[:, None] - bank.time > seconds(memory["min_lag_days"])
     return seen
 
 

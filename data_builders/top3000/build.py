@@ -7,12 +7,14 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 from rich.console import Console
+from rich.markup import escape
 
 from data_builders.dataset import NAME, read_metadata, version_folder
 from data_builders.options import check, require_equal
 from data_builders.top3000 import build_report
 from data_builders.top3000.steps import PAPER, Steps
 from data_builders.top3000.top3000_dataset_builder import Builder
+from third_party_ports import disks
 from third_party_ports.files import lock
 
 
@@ -45,34 +47,48 @@ def build(
         The message names the fields.
       FileNotFoundError, RawDataError: as prepare.prepare.
       BlockingIOError: another process builds into `data_dir`.
+      DiskError: the disk is full or may not be written into.
     """
     check(options)
     console = Console()
-    existing = version_folder(data_dir, missing_ok=True)
-    if existing is not None and not overwrite:
-        _require_same(existing, options, raw, features)
-        console.print(f"{existing} exists with these options: kept (--overwrite builds it again)")
-        return existing
+    if kept := _existing(options, raw, features, data_dir, overwrite, console):
+        return kept
     tfds.disable_progress_bar()  # the builder has its own, which knows the number of groups
     staging = data_dir / ".top3000.building"
-    staging.mkdir(parents=True, exist_ok=True)
+    with disks.writing(staging):
+        staging.mkdir(parents=True, exist_ok=True)
     with lock(staging):
         shutil.rmtree(staging / NAME, ignore_errors=True)  # of a build that was killed
         try:
+            if kept := _existing(options, raw, features, data_dir, overwrite, console):
+                return kept  # by a build that has just ended
             beam = bool(beam_pipeline_options)
             builder = Builder(options=options, raw=raw, features=features, data_dir=staging, beam=beam, steps=steps)
-            builder.download_and_prepare(download_config=_download_config(beam_pipeline_options))
-            built = Path(builder.data_path)
-            folder = data_dir / built.relative_to(staging)
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(folder, ignore_errors=True)
-            built.rename(folder)
+            with disks.writing(data_dir):
+                builder.download_and_prepare(download_config=_download_config(beam_pipeline_options))
+                built = Path(builder.data_path)
+                folder = data_dir / built.relative_to(staging)
+                folder.parent.mkdir(parents=True, exist_ok=True)
+                shutil.rmtree(folder, ignore_errors=True)
+                built.rename(folder)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     assert builder.report is not None  # download_and_prepare makes it
     build_report.show(builder.report, console)
-    console.print(f"wrote {folder}")
+    console.print(f"wrote {escape(str(folder))}")
     return folder
+
+
+def _existing(
+    options: Mapping[str, Any], raw: Path, features: Path, data_dir: Path, overwrite: bool, console: Console
+) -> Path | None:
+    """The complete data set that is kept, if there is one. Raises ValueError where it is another one."""
+    existing = version_folder(data_dir, missing_ok=True)
+    if existing is None or overwrite:
+        return None
+    _require_same(existing, options, raw, features)
+    console.print(f"{existing} exists with these options: kept (--overwrite builds it again)")
+    return existing
 
 
 def _require_same(folder: Path, options: Mapping[str, Any], raw: Path, features: Path) -> None:

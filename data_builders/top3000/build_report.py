@@ -3,6 +3,7 @@
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from data_builders.groups import SPLITS
@@ -86,7 +87,7 @@ def show(report: dict[str, Any], console: Console) -> None:
     left_out = Table("left out", "records", "such as", title="Skipped records", title_justify="left")
     left_out.columns[1].justify = "right"
     for reason, count in report["skips"].items():
-        left_out.add_row(reason, f"{count:,}", report["examples"][reason][0])
+        left_out.add_row(reason, f"{count:,}", escape(report["examples"][reason][0]))
     if report["skips"]:
         console.print(left_out)
 
@@ -109,7 +110,7 @@ def show(report: dict[str, Any], console: Console) -> None:
         highlight=False,
     )
     for warning in report["warnings"]:
-        console.print(f"[yellow]warning[/]: {warning}", highlight=False)
+        console.print(f"[yellow]warning[/]: {escape(warning)}", highlight=False)
 
 
 def _counts(totals: dict[str, Any]) -> dict[str, Any]:

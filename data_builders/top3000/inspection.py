@@ -10,6 +10,7 @@ from typing import Any
 import jinja2
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from tqdm import tqdm
 
@@ -28,7 +29,7 @@ SLOT = ("id", "S", "pose", "background", "caption", "local", "count")  # the val
 def show(dataset: GroupDataset, console: Console) -> None:
     """Prints the counts of all splits and the first groups of this one."""
     info = dataset.info
-    console.print(f"{dataset.folder}", highlight=False)
+    console.print(escape(str(dataset.folder)), highlight=False)
     if info["random_weights"]:
         console.print("[yellow]features of extractors with random weights[/]")
     counts = Table("split", "images", "groups", "valid pairs", title="Counts", title_justify="left")
@@ -41,7 +42,7 @@ def show(dataset: GroupDataset, console: Console) -> None:
     for group in dataset.get(range(min(SAMPLE, len(dataset)))):
         first = ", ".join(f"{found[1]:.2f} ({found[5]:.2f})" for found in retrieved(group)[0])
         likes = " ".join(str(likes) for likes in group["likes"])
-        sample.add_row(group["group_id"], likes, str(len(group["pairs"])), first)
+        sample.add_row(escape(group["group_id"]), likes, str(len(group["pairs"])), first)
     console.print(sample)
 
 

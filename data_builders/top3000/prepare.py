@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from data_builders import photos
+from data_builders.features import journal, report
 from data_builders.features.store import FeatureReader
 from data_builders.groups import SPLITS
 from data_builders.options import check
@@ -67,13 +68,13 @@ def prepare(raw: Path, features: Path, options: Mapping[str, Any], steps: Steps 
     if reader.decoded_with and (versions := photos.mixture([*reader.decoded_with, photos.versions()])):
         skips.warn(f"{reader.path}: photos were decoded by different versions, which may differ in pixels: {versions}")
     grouped = accounts(read, options, steps.assign_groups)
-    require_splits(grouped, raw)
+    require_splits(grouped, raw, skips)
     rehearse(grouped, reader, options, steps)
     carousel, max_images = options["posts"]["carousel"], options["groups"]["max_images"]
     table, probes = _usable(read, root, reader, skips, carousel, max_images)
     if table is not read:  # some posts were dropped, which moves others to other groups
         grouped = accounts(table, options, steps.assign_groups)
-        require_splits(grouped, raw)
+        require_splits(grouped, raw, skips)
     return Prepared(raw, root, table, grouped, skips, reader, probes)
 
 
@@ -108,7 +109,7 @@ def require_parts(reader: FeatureReader, similarity: Mapping[str, float], side: 
         )
 
 
-def require_splits(grouped: Sequence[Account], raw: Path) -> None:
+def require_splits(grouped: Sequence[Account], raw: Path, skips: post.Skips) -> None:
     """Raises RawDataError if a split would have no group."""
     counts = np.zeros(len(SPLITS), np.int64)
     for account in grouped:
@@ -118,9 +119,10 @@ def require_splits(grouped: Sequence[Account], raw: Path) -> None:
     empty = [name for name, count in groups.items() if count == 0]
     if empty:
         posts = sum(len(account.posts) for account in grouped)
+        before = f"; left out before: {found}" if (found := skips.summary()) else ""
         raise post.RawDataError(
             raw,
-            f"the split {' and '.join(empty)} would be empty ({posts} posts give {groups})",
+            f"the split {' and '.join(empty)} would be empty ({posts} posts give {groups}{before})",
             "Add accounts or posts (about one group in ten goes to validation and one to test), or change "
             "config.data.split.seed, config.data.groups or config.data.pairs.min_ratio",
         )
@@ -143,15 +145,19 @@ def _usable(
     The first is `table` itself if nothing was dropped.
     """
     # An image that cannot be decoded has no features either, but must be counted as unreadable: it is opened first.
-    paths = _image_paths(table)
-    keys = pl.DataFrame(reader.missing(_keys(table)), schema=KEY, orient="row")
-    lacking = _keys(table).join(keys, on=["account", "image_id"], how="semi")["path"].unique(maintain_order=True)
-    first = lacking.head(max(10, round(LACKING_READ_FIRST * len(paths))))
+    paths, noted = _image_paths(table), report.read_left_out(reader.path)
+    lacking = sorted(reader.missing(_keys(table)), key=lambda key: key not in noted)  # what extraction left out first
+    count = sum(key in noted for key in lacking) + max(10, round(LACKING_READ_FIRST * len(paths)))
+    first = _with_keys(table, lacking[:count])["path"].unique(maintain_order=True)
     probes = probe.probe(root, first.to_list())
     rest = pl.DataFrame({"path": paths.filter(~paths.is_in(first.implode())), "readable": True})
     readable = pl.concat([probes.select("path", "readable"), rest])
     table = post.drop_unreadable(table, readable, skips, root, carousel=carousel, max_images=max_images)
-    table = post.drop_without_features(table, reader.missing(_keys(table)), skips, reader.path, carousel=carousel)
+    if lacking := reader.missing(_keys(table)):
+        reasons, remedy = _left_out(table, lacking, root, noted), _extract_again(reader)
+        table = post.drop_without_features(
+            table, lacking, skips, reader.path, carousel=carousel, reasons=reasons, remedy=remedy
+        )
 
     paths = _image_paths(table)
     unread = paths.filter(~paths.is_in(probes["path"].implode()))
@@ -159,10 +165,46 @@ def _usable(
     return post.drop_unreadable(table, probes, skips, root, carousel=carousel, max_images=max_images), probes
 
 
+def _left_out(
+    table: pl.DataFrame, lacking: Sequence[tuple[str, str]], root: Path, noted: Mapping[tuple[str, str], str]
+) -> dict[tuple[str, str], str]:
+    """Why extraction left images out, by (account, image id), for the readable images that the store lacks.
+
+    What extraction could not read, and can be read by now, has no reason: it is to be extracted. A store of an earlier
+    version, or of your own, does not say what was left out; then the photos themselves are looked at.
+    """
+    if noted:
+        found = {key: noted[key] for key in lacking if key in noted}
+        return {key: reason for key, reason in found.items() if reason not in (photos.MISSING, photos.UNREADABLE)}
+    images = _with_keys(table, lacking).iter_rows()
+    return {(account, name): photos.TOO_NARROW for account, name, path in images if _is_narrow(root / path)}
+
+
+def _is_narrow(path: Path) -> bool:
+    try:
+        return photos.is_too_narrow(*photos.size(path))
+    except photos.PhotoError:
+        return False
+
+
+def _extract_again(reader: FeatureReader) -> str:
+    """What to do where images have no features."""
+    waiting = len(journal.read(reader.path))
+    if not waiting:
+        return "extract features for all images (ipa-jax extract)"
+    return f"the extraction is not finished: its journal holds {waiting} more; run the same ipa-jax extract again"
+
+
 def _keys(table: pl.DataFrame) -> pl.DataFrame:
     """account, image_id and path of each image of a posts table."""
     images_of = table.select("account", image_id="image_ids", path="image_paths")
     return images_of.explode("image_id", "path")
+
+
+def _with_keys(table: pl.DataFrame, keys: Sequence[tuple[str, str]]) -> pl.DataFrame:
+    """Of `_keys`, those rows with an (account, image id) in `keys`."""
+    wanted = pl.DataFrame(list(keys), schema=KEY, orient="row")
+    return _keys(table).join(wanted, on=["account", "image_id"], how="semi", maintain_order="left")
 
 
 def _image_paths(table: pl.DataFrame) -> pl.Series:

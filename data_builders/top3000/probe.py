@@ -5,10 +5,8 @@ that data_builders/photos.py does not open counts as unreadable.
 """
 
 import hashlib
-import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +17,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from data_builders import photos
+from data_builders.photo_colours import eight_bits
+from third_party_ports.worker_process import map_in_processes
 
 DRAFT_SIDE = 128  # px: pHash shrinks images to 32, so a JPEG is not decoded larger than this
 SLICE = 128  # images that a process takes at a time
@@ -43,8 +43,9 @@ def probe(raw: Path, paths: Sequence[str], workers: int | None = None) -> pl.Dat
     unique = list(dict.fromkeys(paths))
     slices = [unique[i : i + SLICE] for i in range(0, len(unique), SLICE)]
     readable, phash, sha256 = [], [], []
+    processes = min(workers or os.cpu_count() or 1, len(slices)) if len(unique) > ALONE else 1
     with tqdm(total=len(unique), unit="image", desc="probe images") as progress:
-        for part in _results(partial(probe_slice, os.fspath(raw)), slices, workers or os.cpu_count() or 1):
+        for part in map_in_processes(partial(probe_slice, os.fspath(raw)), slices, processes=processes):
             readable.append(pl.Series([result is not None for result in part], dtype=pl.Boolean))
             phash.append(pl.Series([result and result[0] for result in part], dtype=pl.UInt64))
             sha256.append(pl.Series([result and result[1] for result in part], dtype=pl.Binary))
@@ -73,7 +74,7 @@ def probe_file(path: str) -> Probed:
 def probe_bytes(data: bytes) -> Probed:
     """The hashes of an image file with this content; None as in `probe_file`."""
     try:
-        image = photos.stored(data, "L", near=DRAFT_SIDE)
+        image = eight_bits(photos.stored(data, "L", near=DRAFT_SIDE))
     except photos.PhotoError:
         return None
     return phash(image), hashlib.sha256(data).digest()
@@ -84,12 +85,3 @@ def phash(image: Image.Image) -> int:
     with photos.quiet():
         bits = imagehash.phash(image).hash
     return int.from_bytes(np.packbits(bits.ravel()).tobytes(), "big")
-
-
-def _results(function: partial, slices: list[list[str]], workers: int) -> Iterator[list[Probed]]:
-    if workers == 1 or sum(map(len, slices)) <= ALONE:
-        yield from map(function, slices)
-        return
-    # Not fork: polars and jax have threads, and a forked child can wait for their locks forever.
-    with ProcessPoolExecutor(min(workers, len(slices)), mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(function, slices)

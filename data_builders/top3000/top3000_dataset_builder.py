@@ -21,6 +21,7 @@ from data_builders.top3000.examples import examples
 from data_builders.top3000.prepare import Prepared, prepare
 from data_builders.top3000.steps import PAPER, Steps
 from data_builders.top3000.tfds_repairs import repaired
+from third_party_ports import checksums
 
 POSTS_FILE = "posts.parquet"  # in a build through Beam: workers read their account's posts there
 
@@ -115,6 +116,13 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             return None
         prepared = self._prepared
         return cross_account.make_pool(prepared.accounts, prepared.reader)
+
+    def download_and_prepare(self, **options) -> None:
+        """As the base class, with checksums of all files at the end. A data set that exists is left as it is."""
+        exists = (Path(self.data_path) / "dataset_info.json").is_file()
+        super().download_and_prepare(**options)
+        if not exists:
+            checksums.write(Path(self.data_path))
 
     def _log_download_bytes(self) -> None:
         """Says nothing: no data are downloaded, and `ipa-jax build` says where the data set is."""

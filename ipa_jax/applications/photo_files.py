@@ -4,9 +4,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-PHOTOS = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".heic", ".heif", ".avif")
+from data_builders.photo_formats import SUFFIXES as PHOTOS
+
 # Pictures of formats that the project does not open: a folder that holds them must say so.
-OTHERS = (".gif", ".tif", ".tiff", ".bmp", ".jxl", ".jp2", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf",
+OTHERS = (".gif", ".bmp", ".jxl", ".jp2", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf",
           ".orf", ".rw2", ".pef", ".srw")  # fmt: skip
 MOST = 20_000  # files; a larger number is most likely the wrong folder
 

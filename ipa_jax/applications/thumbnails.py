@@ -15,7 +15,7 @@ QUALITY = 78  # of the JPEG
 
 def thumbnail(photo: bytes | Path, side: int) -> bytes:
     """A JPEG of the photo, upright, its longer side at most `side` pixels. Raises PhotoError as `photos.stored`."""
-    image = photos.upright(photo, near=side, most_pixels=2 * photos.MOST_PIXELS)
+    image = photos.upright(photo, near=side)
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     out = io.BytesIO()
     image.save(out, "JPEG", quality=QUALITY, optimize=True)

@@ -1,12 +1,11 @@
 """Runs the project's commands as steps of a longer job, each in a process of its own. Prints each as it starts."""
 
+import os
 import shlex
-import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+
+from third_party_ports import stopping
 
 
 class StageError(RuntimeError):
@@ -25,27 +24,26 @@ def command(name: str, *arguments: str, capture: bool = False) -> str:
     """
     line = f"python -m ipa_jax {name} {shlex.join(arguments)}"
     print(f"\n$ {line}", flush=True)
-    with _terminate_as_exit():
-        ended = subprocess.run(
-            [sys.executable, "-m", "ipa_jax", name, *arguments], stdout=subprocess.PIPE if capture else None, text=True
-        )
-    if ended.returncode:
+    with stopping.deferred() as stop:
+        status, printed = _run([sys.executable, "-m", "ipa_jax", name, *arguments], stop, capture)
+    if status:
         raise StageError(f"this step failed: {line}; fix what it says above, then run your command again")
-    return ended.stdout or ""
+    return printed
 
 
-@contextmanager
-def _terminate_as_exit() -> Iterator[None]:
-    """SIGTERM raises SystemExit, so that subprocess.run stops its process, which would keep running otherwise."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may set handlers
-        return
-
-    def leave(*_) -> None:
-        raise SystemExit(128 + signal.SIGTERM)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _run(line: list[str], stop: stopping.Stop, capture: bool) -> tuple[int, str]:
+    """Exit status and output of a step. A signal that asks this process to stop is handed on, and its end awaited."""
+    environment = os.environ | {stopping.PARENT: str(os.getpid())}
+    # A process group of its own: Ctrl-C in a terminal reaches this process alone, which hands it on once.
+    process = subprocess.Popen(
+        line, stdout=subprocess.PIPE if capture else None, text=True, env=environment, process_group=0
+    )
+    printed, told = "", False
+    while True:
+        try:
+            printed, _ = process.communicate(timeout=0.1)
+            return process.returncode, printed or ""
+        except subprocess.TimeoutExpired:
+            if stop.asked and not told:
+                process.send_signal(stop.asked)
+                told = True

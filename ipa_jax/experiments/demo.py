@@ -11,8 +11,10 @@ import sys
 from argparse import Namespace
 
 from ipa_jax.experiments import flags
+from third_party_ports.cli import command
 
 
+@command(resumes=True)
 def main(argv: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     argv = sys.argv[1:] if argv is None else argv
@@ -23,12 +25,11 @@ def main(argv: list[str] | None = None) -> int:
 
 def make(args: Namespace, command: str) -> None:
     """Runs the missing steps, then writes the results. Raises ValueError, OSError and StageError."""
-    import json
     import time
 
     from data_builders.cli import shipped_configs
     from ipa_jax.experiments.demo_job import Demo, check_export, make_worlds, pooled_results, report, table
-    from third_party_ports import files
+    from third_party_ports import files, seals
 
     began = time.monotonic()
     if unknown := [name for name in args.configs if name not in shipped_configs()]:
@@ -43,7 +44,7 @@ def make(args: Namespace, command: str) -> None:
     seconds = round(time.monotonic() - began, 1)
     results |= {"seed": demo.seeds[0] if alone else list(demo.seeds), "seconds": seconds}
     text = table(results)
-    files.write_text(demo.out / "results.json", json.dumps(results, indent=2))
+    seals.write_json(demo.out / "results.json", results)
     files.write_text(demo.out / "table.md", text + "\n")
     print("\n" + text)
     if alone:

@@ -20,6 +20,7 @@ from ipa_jax.leakage import checklist
 from ipa_jax.metrics import split_metrics
 from ipa_jax.metrics.scored_pairs import pool
 from ipa_jax.report.page import write_report
+from ipa_jax.training import workdir as workdirs
 
 FIGURES = ("accuracy", "accuracy_interval", "plcc", "srcc", "ratio_mse", "pairs", "groups", "interval_over")
 CHECKED = ("accuracy", "plcc", "srcc", "ratio_mse")  # an export must reproduce these
@@ -77,7 +78,7 @@ def make_worlds(demo: Demo) -> None:
 def check_export(workdir: Path) -> None:
     """Raises StageError if the export of a run gives other metrics in a new process than the run's results.json."""
     printed = command("evaluate", f"--export={workdir}/export", "--split=test", "--json", capture=True)
-    fresh, stored = json.loads(printed), json.loads((workdir / "results.json").read_text())["test"]
+    fresh, stored = json.loads(printed), workdirs.read_results(workdir)["test"]
     if any(abs(fresh[figure] - stored[figure]) > 1e-5 for figure in CHECKED):
         raise StageError(
             f"{workdir}/export gives other metrics than results.json there; delete {workdir} to train again"
@@ -99,7 +100,10 @@ def pooled_results(demo: Demo) -> dict[str, Any]:
         ratio = test.options["pairs"]["min_ratio"]
         for name, scores in baselines.all_scores(test, train, folder / "world", seed=seed).items():
             scored.setdefault(name, {})[world] = scores
-    trained = {name: {world: _scores(folder / name) for world, folder in demo.folders.items()} for name in demo.configs}
+    trained = {
+        name: {world: workdirs.read_scores(folder / name, "test") for world, folder in demo.folders.items()}
+        for name in demo.configs
+    }
     runs, references = ({name: pool(worlds) for name, worlds in kind.items()} for kind in (trained, scored))
 
     def figures(scores: pl.DataFrame) -> dict[str, Any]:
@@ -118,10 +122,6 @@ def pooled_results(demo: Demo) -> dict[str, Any]:
         "yardstick_figures": judged,
         "differences": differences,
     }
-
-
-def _scores(workdir: Path) -> pl.DataFrame:
-    return pl.read_parquet(workdir / "scores-test.parquet")
 
 
 def table(results: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ipa_jax.experiments.commands import StageError
+from third_party_ports import files
 from third_party_ports.cli import (
     DONE,
     FAILED,
@@ -80,7 +81,8 @@ def command_line(name: str, argv: Sequence[str]) -> str:
 def exit_status(make: Callable[[Namespace, str], None], args: Namespace, command: str) -> int:
     """Runs the work of a command; returns its exit status. An expected error becomes one line."""
     try:
-        make(args, command)
+        with files.lock(args.out):
+            make(args, command)
     except UsageError as error:
         return fail(error, WRONG_USE)
     except (StageError, ValueError, OSError) as error:

@@ -1,6 +1,7 @@
 """The record of a finished run: one small JSON file with the run's definition, figures and scores.
 
-Records are enough to write a page again, or to resume a table, on a machine that holds no data set.
+Records are enough to write a page again, or to resume a table, on a machine that holds no data set. Each is sealed
+(third_party_ports.seals): one that was edited or damaged is refused.
 """
 
 import hashlib
@@ -13,13 +14,15 @@ from typing import Any
 import polars as pl
 
 from data_builders.options import differences
-from third_party_ports import files
+from third_party_ports import seals
+from third_party_ports.reading import reading
 
+REMEDY = "restore the file, or delete it and make the run again"
 DIGITS = 6  # significant digits of a stored z
 
 
 class RecordError(ValueError):
-    """A file holds the record of another run, or no record. The message names the file, the fields and what to do."""
+    """A file holds the record of another run, a damaged one, or none. The message names it, its fields, what to do."""
 
 
 @dataclass(frozen=True)
@@ -75,10 +78,10 @@ def save(file: Path, record: Record) -> None:
     """Writes a record, one group of scores per line, so that you can read the difference between two versions."""
     values = asdict(record)
     splits = {name: _lines(values.pop(name)) for name in ("validation", "scores")}
-    head = json.dumps({"digest": record.digest} | values, indent=1)
+    head = json.dumps({"digest": record.digest, seals.FIELD: seals.EMPTY} | values, indent=1)
     text = head.removesuffix("\n}") + "".join(f',\n "{name}": {lines}' for name, lines in splits.items()) + "\n}\n"
     file.parent.mkdir(parents=True, exist_ok=True)
-    files.write_text(file, text)
+    seals.write_text(file, text)
 
 
 def _lines(scores: Mapping[str, Mapping[str, list[list]]]) -> str:
@@ -92,11 +95,11 @@ def _lines(scores: Mapping[str, Mapping[str, list[list]]]) -> str:
 
 
 def load(file: Path) -> Record | None:
-    """Reads a record; None if the file does not exist. Raises RecordError if the file is not a record."""
+    """Reads a record; None if the file does not exist. Raises RecordError if it is damaged, edited, or no record."""
     if not file.is_file():
         return None
-    try:
-        stored = json.loads(file.read_text())
+    stored = seals.read_json(file, RecordError, REMEDY)
+    with reading(file, RecordError, REMEDY):
         written = stored.pop("digest")
         if unknown := sorted(stored.keys() - {each.name for each in fields(Record)}):
             raise RecordError(
@@ -104,12 +107,11 @@ def load(file: Path) -> Record | None:
                 "that wrote it"
             )
         record = Record(**stored)
-    except RecordError:
-        raise
-    except (ValueError, KeyError, TypeError) as error:
-        raise RecordError(f"{file} is not the record of a run ({error}); delete it") from error
-    if written != record.digest:
-        raise RecordError(f"{file} was edited: its digest {written} does not match the field `run`; delete it")
+        for name in ("run", "config", "figures", "scores", "validation", "extra"):
+            if not isinstance(getattr(record, name), dict):
+                raise ValueError(f"the field {name!r} is a {type(getattr(record, name)).__name__}")
+        if written != record.digest:
+            raise ValueError(f"it was edited: its digest {written} does not match the field `run`")
     return record
 
 

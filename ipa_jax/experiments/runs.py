@@ -6,7 +6,6 @@ finished run leaves a record (records.py). If the record exists, nothing of the 
 
 import difflib
 import importlib
-import json
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,7 +14,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 from ml_collections import ConfigDict
 
 from data_builders.cli import shipped_configs
@@ -158,7 +156,7 @@ def finished(config: ConfigDict, workdir: Path, *, overwrite: bool = False) -> b
     """
     if not (workdir / "results.json").is_file():
         return False
-    there = workdirs.flat(ConfigDict(json.loads((workdir / "config.json").read_text())))
+    there = workdirs.flat(ConfigDict(workdirs.read_config(workdir)))
     here = plain(workdirs.flat(config))
     common = sorted(there.keys() & here.keys() - set(workdirs.FREE))
     different = [name for name in common if plain(there[name]) != here[name]]
@@ -187,14 +185,14 @@ def trained_resnet(run: Run, folder: Path) -> Path:
 
 def record(run: Run, workdir: Path, extra: Mapping[str, Any]) -> Record:
     """The record of a run whose workdir is complete."""
-    results = json.loads((workdir / "results.json").read_text())
+    results = workdirs.read_results(workdir)
     return Record(
         name=run.name,
         run=run.definition,
         config=plain(workdirs.flat(run.resolved)),
         figures=results["test"],
-        scores=compact(pl.read_parquet(workdir / "scores-test.parquet")),
-        validation=compact(pl.read_parquet(workdir / "scores-validation.parquet")),
+        scores=compact(workdirs.read_scores(workdir, "test")),
+        validation=compact(workdirs.read_scores(workdir, "validation")),
         extra=dict(extra),
         **{name: results[name] for name in ("steps", "best_step", "parameters", "seconds")},
     )

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from ipa_jax.experiments import flags
+from third_party_ports.cli import command
 
 
+@command(resumes=True)
 def main(argv: list[str] | None = None) -> int:
     """The command; returns its exit status."""
     argv = sys.argv[1:] if argv is None else argv

@@ -12,7 +12,7 @@ import json
 import sys
 from pathlib import Path
 
-from third_party_ports.cli import Parser, fail, whole_number
+from third_party_ports.cli import Parser, command, fail, whole_number
 
 DB = Path("runs/human_study.sqlite")
 
@@ -51,6 +51,7 @@ def _score(args: argparse.Namespace) -> int:
     return 0
 
 
+@command(resumes=True)
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     parser = Parser("human-study", __doc__)

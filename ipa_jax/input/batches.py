@@ -24,11 +24,11 @@ import numpy as np
 from absl import flags, logging
 from ml_collections import ConfigDict
 
-from data_builders.worker_process import end_with_parent
 from ipa_jax.input import caption_filter, fields, packing
 from ipa_jax.input.caption_filter import CaptionFilter
 from ipa_jax.input.field import Batch, Part
 from ipa_jax.input.vocabularies import Vocabularies
+from third_party_ports.worker_process import before_workers, end_with_parent
 
 if TYPE_CHECKING:
     from data_builders.dataset import GroupDataset
@@ -243,6 +243,7 @@ def _read(source: TrainPacks | ScorePacks, load: LoadPack, config: ConfigDict) -
     steps = grain.MapDataset.source(source).map(load).batch(source.packs_per_process)
     read = steps.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(ahead, threads)))
     if workers:
+        before_workers()
         if not flags.FLAGS.is_parsed():  # commands that parse with argparse; grain reads its own flags
             flags.FLAGS.mark_as_parsed()
         read = read.mp_prefetch(grain.MultiprocessingOptions(workers, per_worker_buffer_size=-(-ahead // workers)))

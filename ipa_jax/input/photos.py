@@ -10,13 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from PIL import Image
 
-from data_builders.photos import MOST_PIXELS, read, upright
+from data_builders.photos import read, upright
 
 if TYPE_CHECKING:
     from data_builders.dataset import GroupDataset
-
-# Builds refuse photos of more than MOST_PIXELS. Your own to rank may be larger: phones take up to 200 million pixels.
-MOST = 2 * MOST_PIXELS
 
 
 class Cut(NamedTuple):
@@ -32,13 +29,13 @@ def decode(photo: bytes, resize: int) -> np.ndarray:
 
     Raises PhotoError, a ValueError, for a file that is broken, cut short, too large or of another format.
     """
-    image = upright(photo, near=resize, most_pixels=MOST)
+    image = upright(photo, near=resize)
     return np.asarray(image.resize((resize, resize), Image.Resampling.BILINEAR))
 
 
 def decode_whole(photo: bytes) -> np.ndarray:
     """Decodes a photo to u8 [H, W, 3] RGB of its own size, EXIF-upright. Raises as `decode`."""
-    return read(photo, most_pixels=MOST)
+    return read(photo)
 
 
 def draw_cut(key: tuple[int, int, int], resize: int, crop: int, flip: bool) -> Cut:

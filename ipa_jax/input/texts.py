@@ -69,12 +69,12 @@ class Vocabulary:
         files.write_text(file, self._tokenizer.to_str(pretty=True))
 
 
-def load(file: Path) -> Vocabulary:
-    """Raises ValueError for a file that is not there or no vocabulary."""
+def load(text: str) -> Vocabulary:
+    """The vocabulary in what `Vocabulary.save` wrote. Raises ValueError for another text."""
     try:
-        return Vocabulary(Tokenizer.from_str(file.read_text(encoding="utf-8")))
+        return Vocabulary(Tokenizer.from_str(text))
     except Exception as error:  # tokenizers raises plain Exception
-        raise ValueError(f"{file}: not a vocabulary ({error})") from error
+        raise ValueError(f"not a vocabulary ({error})") from error
 
 
 def train(texts: Iterable[str], most: int, min_count: int) -> Vocabulary:

@@ -17,12 +17,18 @@ from ml_collections import ConfigDict
 
 from ipa_jax.input import texts
 from ipa_jax.models import registry
-from third_party_ports import files
+from third_party_ports import checksums, files
+from third_party_ports.reading import reading
 
 if TYPE_CHECKING:
     from data_builders.dataset import GroupDataset
 
 VOCABULARY, ACCOUNTS = "vocabulary.json", "accounts.json"
+REMEDY = "train the network again"
+
+
+class VocabularyError(ValueError):
+    """A vocabulary of a run is missing or damaged. The message names the file."""
 
 
 @dataclass(frozen=True)
@@ -41,17 +47,34 @@ class Vocabularies:
             files.write_text(folder / ACCOUNTS, table)
 
 
-def load(folder: Path, config: ConfigDict) -> Vocabularies:
-    """The vocabularies of an export, or of a folder that `for_run` made. Raises ValueError naming a missing file."""
-    reads = registry.for_config(config).reads(config)
-    vocabulary = accounts = None
+def load(
+    folder: Path, config: ConfigDict, kind: type[Exception] = VocabularyError, remedy: str = REMEDY
+) -> Vocabularies:
+    """The vocabularies of an export, or of a folder that `for_run` made.
+
+    Args:
+      folder: of the files, and of their checksums.
+      config: says what its network reads.
+      kind, remedy: the error class of what the folder belongs to, and how to make that again.
+
+    Raises:
+      kind: a file is missing or damaged.
+    """
+    reads = {"texts", "account"} & set(registry.for_config(config).reads(config))
+    if not reads:
+        return Vocabularies()
+    sums, vocabulary, accounts = checksums.read(folder, kind, remedy), None, None
     for part, name in (("texts", VOCABULARY), ("account", ACCOUNTS)):
         if part in reads and not (folder / name).is_file():
-            raise ValueError(f"{folder / name} is missing: model.network {config.model.network} needs it to score")
+            raise kind(f"{folder / name} is missing: model.network {config.model.network} needs it to score; {remedy}")
     if "texts" in reads:
-        vocabulary = texts.load(folder / VOCABULARY)
+        content = sums.read(VOCABULARY)
+        with reading(folder / VOCABULARY, kind, remedy):
+            vocabulary = texts.load(content.decode())
     if "account" in reads:
-        accounts = tuple(json.loads((folder / ACCOUNTS).read_text("utf-8"))["accounts"])
+        content = sums.read(ACCOUNTS)
+        with reading(folder / ACCOUNTS, kind, remedy):
+            accounts = tuple(map(str, json.loads(content)["accounts"]))
     return Vocabularies(vocabulary, accounts)
 
 
@@ -73,11 +96,14 @@ def make(dataset: GroupDataset, config: ConfigDict) -> Vocabularies:
 
 def for_run(dataset: GroupDataset, config: ConfigDict, folder: Path, *, write: bool) -> Vocabularies:
     """The vocabularies of a run, read from its folder or made (and written there: by one process of a run)."""
-    try:
-        return load(folder, config)
-    except ValueError:
-        vocabularies = make(dataset, config)
+    if folder.is_dir():
+        try:
+            return load(folder, config)
+        except VocabularyError:
+            pass  # damaged, or of another network: the same are made again
+    vocabularies = make(dataset, config)
     if write and vocabularies != Vocabularies():
         folder.mkdir(parents=True, exist_ok=True)
         vocabularies.save(folder)
+        checksums.write(folder)
     return vocabularies

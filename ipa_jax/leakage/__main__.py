@@ -10,9 +10,10 @@ import json
 import sys
 from pathlib import Path
 
-from third_party_ports.cli import WRONG_USE, Parser, fail
+from third_party_ports.cli import WRONG_USE, Parser, command, fail
 
 
+@command()
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     parser = Parser("checklist", __doc__)

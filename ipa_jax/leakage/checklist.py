@@ -4,7 +4,6 @@ The eight types of leakage are those of Kapoor and Narayanan, "Leakage and the r
 machine-learning-based science" (Patterns 2023). More lines say what to know about the data before reading its figures.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import polars as pl
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ipa_jax.leakage import recompute, run_checks, stored_data
@@ -19,6 +19,7 @@ from ipa_jax.leakage.checks import FAIL, NOT_APPLICABLE, NOTE, PASS, Line, check
 from ipa_jax.leakage.stored_data import StoredData
 from ipa_jax.metrics.bootstrap import MIN_ACCOUNTS, over_runs
 from ipa_jax.metrics.split_metrics import evaluate
+from ipa_jax.training.workdir import read_config, read_scores
 
 # An account of HIDDEN_POSTS or more hides its likes if over HIDDEN_SHARE of its posts share a count below HIDDEN_BELOW.
 HIDDEN_BELOW, HIDDEN_SHARE, HIDDEN_POSTS = 10, 0.2, 10
@@ -102,10 +103,10 @@ def shuffled_accuracies(workdirs: Sequence[Path]) -> list[float]:
     accuracies = []
     for workdir in workdirs:
         try:
-            config = json.loads((workdir / "config.json").read_text())
-            scores = pl.read_parquet(workdir / "scores-test.parquet")
+            config = read_config(workdir)
+            scores = read_scores(workdir, "test")
             data, shuffled = config["data"], config["data"]["shuffle_likes"]
-        except (OSError, ValueError, KeyError, pl.exceptions.PolarsError) as error:
+        except (OSError, ValueError, KeyError) as error:
             raise ValueError(f"--shuffled: {workdir} is not the folder of a finished run ({error})") from error
         if not shuffled:
             raise ValueError(f"--shuffled: {workdir} was trained on unshuffled likes; train it with data.shuffle_likes")
@@ -148,8 +149,11 @@ def as_json(lines: Sequence[Line]) -> list[dict[str, Any]]:
 def show(lines: Sequence[Line], title: str) -> None:
     """Prints the lines as a table."""
     colours = {PASS: "green", FAIL: "bold red"}
-    table = Table("", "verdict", "found, and how it was decided", title=title, title_justify="left", show_lines=True)
+    headings = "", "verdict", "found, and how it was decided"
+    table = Table(*headings, title=escape(title), title_justify="left", show_lines=True)
     for line in lines:
         colour = colours.get(line.verdict, "dim")
-        table.add_row(line.title, f"[{colour}]{line.verdict}[/]", f"{line.found}\n[dim]by: {line.decided_by}[/]")
+        table.add_row(
+            line.title, f"[{colour}]{line.verdict}[/]", f"{escape(line.found)}\n[dim]by: {escape(line.decided_by)}[/]"
+        )
     Console().print(table)

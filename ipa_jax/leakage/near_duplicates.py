@@ -13,9 +13,10 @@ import json
 import sys
 from pathlib import Path
 
-from third_party_ports.cli import Parser, fail, new_file
+from third_party_ports.cli import Parser, command, fail, new_file
 
 
+@command()
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     parser = Parser("near-duplicates", __doc__)

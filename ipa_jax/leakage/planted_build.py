@@ -11,7 +11,7 @@ from pathlib import Path
 
 from data_builders.build import build_parser, run
 from data_builders.demo_world.plants import PLANTS
-from third_party_ports.cli import DONE, fail
+from third_party_ports.cli import DONE, command, fail
 
 LEAKS = tuple(name for name, plant in PLANTS.items() if plant.build)
 
@@ -22,6 +22,7 @@ def mark(folder: Path, name: str) -> None:
     (folder / "PLANTED.txt").write_text(f"A planted leak, {plant.kind}: {plant.text}. For measuring alone.\n")
 
 
+@command()
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     parser = build_parser("planted-build", __doc__)

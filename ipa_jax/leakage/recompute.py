@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from data_builders.groups import DAY, TRAIN
+from data_builders.groups import TRAIN, seconds
 from data_builders.retrieval.local_score import local_scores
 from data_builders.retrieval.memory_bank import newest
 from ipa_jax.leakage.stored_data import ELSEWHERE, EMPTY, AccountPosts, StoredData
@@ -81,7 +81,7 @@ def seen_posts(account: AccountPosts, rule: Rule, options: Mapping[str, Any]) ->
     if rule.sees != "bank":
         seen |= own_group & ~(np.eye(len(bank), dtype=bool) & (rule.sees == "siblings"))
     if rule.past:
-        seen &= account.time[:, None] - account.time > options["memory"]["min_lag_days"] * DAY
+        seen &= account.time[:, None] - account.time > seconds(options["memory"]["min_lag_days"])
     return newest(seen, options["memory"].get("max_posts", -1))
 
 
@@ -114,7 +114,7 @@ def _fallback_agrees(data: StoredData, row: int, generator: np.random.Generator)
         if posts is None or post is None or name == image["account"]:
             return False
         time, likes, train = posts
-        seen = train & (not memory["past_only"] or image["time"] - time > memory["min_lag_days"] * DAY)
+        seen = train & (not memory["past_only"] or image["time"] - time > seconds(memory["min_lag_days"]))
         likes = np.where(seen, likes, generator.integers(1, 1 << 40, len(likes)))
         local, count = local_scores(time, likes, seen[None], memory)
         if not (seen[post] and local[0, post] == data.local[row, slot] and count[0, post] == data.count[row, slot]):

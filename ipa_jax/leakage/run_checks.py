@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 from ml_collections import ConfigDict
 
 from data_builders.dataset import GroupDataset
@@ -20,7 +19,9 @@ from ipa_jax.input.field import LABELS
 from ipa_jax.input.texts import UNKNOWN, Vocabulary
 from ipa_jax.leakage.checks import FEATURE_SELECTION, ILLEGITIMATE, NO_TEST_SET, Added
 from ipa_jax.metrics.split_metrics import evaluate, rescale_factor
+from ipa_jax.training import workdir as workdirs
 from ipa_jax.training.export import load_config
+from ipa_jax.training.export_folder import REMEDY, ExportError
 
 GROUPS = 32  # test groups whose inputs are read again
 LINES, WORDS = 40, 8  # random comments: at most so many lines per post, so many words each
@@ -36,11 +37,12 @@ def check(workdir: Path, data_dir: Path | str) -> Added:
       data_dir: the data set that it was trained on.
     Raises:
       FileNotFoundError: the workdir holds no finished run, or no data set exists in `data_dir`.
-      ExportError: the export was written by another version of the project.
+      ExportError: the export is damaged, or was written by another version of the project.
+      WorkdirError, ScoresError: the results or scores are damaged.
     """
     if not (workdir / "results.json").is_file():
         raise FileNotFoundError(f"{workdir}/results.json: --workdir must name the folder of a finished run")
-    results = json.loads((workdir / "results.json").read_text())
+    results = workdirs.read_results(workdir)
     config = load_config(workdir / "export" / "config.json")
     test, validation = (GroupDataset(data_dir, name) for name in ("test", "validation"))
     return {
@@ -61,7 +63,7 @@ def check(workdir: Path, data_dir: Path | str) -> Added:
 
 def judged(workdir: Path, results: Mapping[str, Any], test: GroupDataset) -> list[str]:
     """Faults of the stored test scores: they are of other images, or do not give the figures in results.json."""
-    scores = pl.read_parquet(workdir / "scores-test.parquet")
+    scores = workdirs.read_scores(workdir, "test")
     keys = ["account", "image_id", "post_id", "likes"]
     if sorted(scores.select(keys).rows()) != sorted(test.images.select(keys).rows()):
         return ["the run's test scores are of other images than the test split's"]
@@ -75,7 +77,7 @@ def judged(workdir: Path, results: Mapping[str, Any], test: GroupDataset) -> lis
 def chosen(workdir: Path, results: Mapping[str, Any], validation: GroupDataset) -> list[str]:
     """Faults of what was chosen: validation gives another best step, or another factor on z."""
     faults = []
-    scores = pl.read_parquet(workdir / "scores-validation.parquet")
+    scores = workdirs.read_scores(workdir, "validation")
     if sorted(scores["image_id"]) != sorted(validation.images["image_id"]):
         faults.append("the run's validation scores are of other images than the validation split's")
     factor = rescale_factor(scores, validation.options["pairs"]["min_ratio"])
@@ -112,7 +114,7 @@ def reads_the_future(test: GroupDataset, config: ConfigDict, export: Path) -> li
     with config.unlocked():
         if config.model.depth.resnet == "cached":
             config.model.depth.resnet = "frozen"  # the cached vectors are a function of photo and depth alone
-    tables = vocabularies.load(export, config)
+    tables = vocabularies.load(export, config, ExportError, REMEDY)
     parts = fields.make(test, config, train=False, depth_vectors=None, vocabularies=tables)
     images = test.images.head(int(test.groups.head(GROUPS)["images"].sum()))
     rows = np.arange(len(images), dtype=np.int32)

@@ -7,10 +7,8 @@ nor on the config.
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from tqdm import tqdm
 from data_builders.dataset import GroupDataset
 from data_builders.groups import SPLITS
 from data_builders.top3000.probe import probe_bytes
+from third_party_ports.worker_process import map_in_processes
 
 SLICE = 64  # groups per task of a process
 ALONE = 20_000  # up to this many images, more processes cost more time than they save
@@ -150,7 +149,9 @@ def read(data_dir: Path | str, workers: int | None = None) -> StoredData:
         for begin in range(0, len(dataset), SLICE)
     ]
     with tqdm(total=total, unit="image", desc="read the data set", disable=None) as bar:
-        for part in _map(slices, 1 if total <= ALONE else workers or os.cpu_count() or 1):
+        for part in map_in_processes(
+            read_slice, slices, processes=1 if total <= ALONE else workers or os.cpu_count() or 1
+        ):
             parts.append(part)
             bar.update(len(part["local"]))
     for name, dataset in datasets.items():
@@ -172,15 +173,6 @@ def read(data_dir: Path | str, workers: int | None = None) -> StoredData:
         groups=pl.concat(groups),
         **{name: columns[name] for name in ("retrieved", "local", "count", "mask")},
     )
-
-
-def _map(slices: list[tuple[GroupDataset, list[int]]], workers: int) -> Iterator[dict[str, np.ndarray]]:
-    if workers == 1:
-        yield from map(read_slice, slices)
-        return
-    # Not fork: polars keeps threads, and a forked child can wait for their locks for ever.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(read_slice, slices)
 
 
 def read_slice(task: tuple[GroupDataset, list[int]]) -> dict[str, np.ndarray]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ml_collections import ConfigDict
 
+from data_builders.bounds import RATE, SHARE, SIDE, WIDTH, Range
 from third_party_ports.checkpoints.checkpoint import attribute
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ class Network:
       words: path of the word table that config.init.words may fill; "": there is none.
       gives: what `out` holds for the losses that need more than z.
       allowed: the values of config fields that the network alone reads, by field name.
-      at_least: the least value of such fields.
+      bounds: the ranges of such fields that are numbers, by field name.
+      divides: pairs of such fields of which the second must divide the first.
       check: "package.module:function" of the config that raises ValueError where its fields do not fit together;
         "": any do.
     """
@@ -63,7 +65,8 @@ class Network:
     words: str = ""
     gives: tuple[str, ...] = ()
     allowed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    at_least: Mapping[str, float] = field(default_factory=dict)
+    bounds: Mapping[str, Range] = field(default_factory=dict)
+    divides: tuple[tuple[str, str], ...] = ()
     check: str = ""
 
 
@@ -125,7 +128,6 @@ NETWORKS = {
             "model.depth.views": ("tokens", "channels"),
             "model.fusion": ("aggregation", "concat"),
         },
-        at_least={"model.width": 1, "model.blocks": 0, "model.heads": 1, "model.mlp_ratio": 1},
     ),
     "nima": Network(
         build="ipa_jax.peers.nima:build",
@@ -134,14 +136,27 @@ NETWORKS = {
         starts=lambda config: (Start("peer", ("nima",), "third_party_ports.peers.nima:KEYS"),),
         gives=("votes",),
         allowed={"nima.padding": ("symmetric", "same")},
-        at_least={"nima.dropout": 0},
+        bounds={"nima.stem": Range(1, WIDTH), "nima.blocks": Range(1, WIDTH), "nima.dropout": RATE},
     ),
     "musiq": Network(
         build="ipa_jax.peers.musiq:build",
         bias="musiq/head/bias",
         reads=lambda config: ("patches",),
         starts=lambda config: (Start("peer", ("musiq",), "third_party_ports.peers.musiq:TRUNK_KEYS", fresh=("head",)),),
-        at_least={"musiq.train_tokens": 1, "musiq.score_tokens": 1},
+        bounds={
+            "musiq.width": Range(1, WIDTH),
+            "musiq.layers": Range(1, 1000),
+            "musiq.heads": Range(1, 1024),
+            "musiq.hidden": Range(1, WIDTH),
+            "musiq.stem": Range(1, WIDTH),
+            "musiq.groups": Range(1, WIDTH),
+            "musiq.grid": Range(1, 1000),
+            "musiq.patch": Range(4, 1024),
+            "musiq.longer_sides": Range(8, SIDE),
+            "musiq.train_tokens": Range(1, 10**6),
+            "musiq.score_tokens": Range(1, 10**6),
+        },
+        divides=(("musiq.width", "musiq.heads"), ("musiq.stem", "musiq.groups")),
     ),
     "i2pa": Network(
         build="ipa_jax.peers.i2pa:build",
@@ -153,7 +168,12 @@ NETWORKS = {
             else I2PA_RESNET,
         ),
         allowed={"i2pa.pixels": ("unit", "imagenet")},
-        at_least={"i2pa.caption_words": 0, "i2pa.caption_tags": 0},
+        bounds={
+            "i2pa.stage_sizes": Range(1, 1000),
+            "i2pa.width": Range(1, WIDTH),
+            "i2pa.caption_words": Range(0, 10**6),
+            "i2pa.caption_tags": Range(0, 10**6),
+        },
         check="ipa_jax.input.caption_filter:check",
     ),
     "uhan": Network(
@@ -167,7 +187,12 @@ NETWORKS = {
             "uhan.grid": tuple(GRIDS),
             "uhan.image": ("frozen", "train"),
         },
-        at_least={"uhan.words": 1, "uhan.unknown": 0},
+        bounds={
+            "uhan.width": Range(1, WIDTH),
+            "uhan.head": Range(1, WIDTH),
+            "uhan.words": Range(1, 10_000),
+            "uhan.unknown": SHARE,
+        },
         check="ipa_jax.input.texts:check",
     ),
     "xu": Network(
@@ -178,7 +203,16 @@ NETWORKS = {
         frozen=lambda config: ("swin/",) if config.xu.image == "frozen" else (),
         words="word/embedding",
         allowed={"xu.attention": ("modality", "concat", "mean"), "xu.image": ("frozen", "train")},
-        at_least={"xu.words": 1, "xu.dropout": 0, "xu.field_dropout": 0},
+        bounds={
+            "xu.words": Range(1, 10_000),
+            "xu.word_width": Range(1, WIDTH),
+            "xu.text_width": Range(1, WIDTH),
+            "xu.width": Range(1, WIDTH),
+            "xu.attention_width": Range(1, WIDTH),
+            "xu.head": Range(1, WIDTH),
+            "xu.dropout": RATE,
+            "xu.field_dropout": SHARE,
+        },
         check="ipa_jax.input.texts:check",
     ),
 }

@@ -18,8 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from third_party_ports.cli import Parser, fail, new_file
-from third_party_ports.files import replacing
+from third_party_ports.cli import Parser, command, fail, new_parquet
 
 if TYPE_CHECKING:
     import numpy as np
@@ -175,13 +174,14 @@ def _system(row: str, fields: Mapping[str, Any]) -> System:
     return System(lambda photo: musiq_patches.sequence(photo, layout), padded, opinion, 4, (1, 1, 3 * layout.patch**2))
 
 
+@command()
 def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser("zero-shot", __doc__)
     parser.add_argument("--network", required=True, choices=(*NAMES, *(row for row in ROWS if row not in NAMES)))
     parser.add_argument("--weights", type=Path, help="folder of converted files, NAME.safetensors")
     parser.add_argument("--data_dir", required=True, help="what data_builders.build wrote")
     parser.add_argument("--split", default="test", choices=["train", "validation", "test"])
-    parser.add_argument("--scores", type=new_file, help="write a row an image to this .parquet file")
+    parser.add_argument("--scores", type=new_parquet, help=".parquet file to write, with a row per image")
     parser.add_argument("--random_weights", action="store_true", help="for tests: the scores mean nothing")
     parser.add_argument("--json", action="store_true", help="print the metrics as one JSON object")
     args = parser.parse_args(argv)
@@ -193,6 +193,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     from data_builders.dataset import GroupDataset
+    from ipa_jax.metrics import score_files
     from ipa_jax.metrics.display import metric_lines
     from ipa_jax.metrics.split_metrics import evaluate
 
@@ -202,8 +203,7 @@ def _run(args: argparse.Namespace) -> int:
     dataset = GroupDataset(args.data_dir, args.split, depth=False)
     table = scores(args.network, args.weights, dataset, random_weights=args.random_weights)
     if args.scores:
-        with replacing(args.scores) as temporary:
-            table.write_parquet(temporary)
+        score_files.save(table, args.scores)
     results = evaluate(table, dataset.options["pairs"]["min_ratio"])
     results |= {"network": NAMES.get(args.network, args.network), "random_weights": args.random_weights}
     if args.json:

@@ -3,13 +3,13 @@
 python -m ipa_jax report --workdir runs/full runs/basic --data_dir DATA [--baselines FILE] [--checklist FILE]
 """
 
-import json
 import sys
 from pathlib import Path
 
-from third_party_ports.cli import Parser, fail, new_file
+from third_party_ports.cli import Parser, command, fail, new_file
 
 
+@command()
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     parser = Parser("report", __doc__)
@@ -22,13 +22,13 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     from ipa_jax.report.page import write_report
-    from ipa_jax.report.runs import parse_workdirs, read_baselines
+    from ipa_jax.report.runs import parse_workdirs, read_baselines, read_checklist
 
     try:
         runs = parse_workdirs(args.workdir)
         out = args.out or next(iter(runs.values())) / "report.html"
         baselines = read_baselines(args.baselines) if args.baselines else {}
-        checklist = json.loads(args.checklist.read_text()) if args.checklist else ()
+        checklist = read_checklist(args.checklist) if args.checklist else ()
         write_report(out, runs, args.data_dir, baselines, checklist)
     except (OSError, ValueError) as error:
         return fail(error)

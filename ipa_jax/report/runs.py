@@ -8,10 +8,17 @@ from typing import Any
 
 import polars as pl
 
-from data_builders.dataset import GroupDataset
+from data_builders.dataset import REMEDY, DatasetError, GroupDataset, open_checksums
 from data_builders.groups import SPLITS
+from ipa_jax.training import workdir as workdirs
+from third_party_ports import seals
+from third_party_ports.reading import reading
 
 Splits = Mapping[str, GroupDataset]  # "train", "validation", "test" -> the split
+
+
+class ReportError(ValueError):
+    """A file given to the report is missing, damaged or something else. The message names it, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -48,42 +55,43 @@ def read_run(name: str, workdir: Path) -> Run:
 
     Raises:
       FileNotFoundError: a file is missing, so the run is not finished.
-      ValueError: results.json has no field `test`.
+      WorkdirError, ScoresError: a file is damaged.
     """
-
-    def path(file: str) -> Path:
+    for file in (workdirs.RESULTS, workdirs.CONFIG, "scores-test.parquet"):
         if not (workdir / file).is_file():
             raise FileNotFoundError(
                 f"{workdir / file} is missing: this is not the workdir of a finished run; "
                 f"train first (python -m ipa_jax train --workdir={workdir} ...)"
             )
-        return workdir / file
-
-    results = json.loads(path("results.json").read_text())
-    if "test" not in results:
-        raise ValueError(f"{workdir / 'results.json'}: no field 'test'; train the run to its end")
-    scores = pl.read_parquet(path("scores-test.parquet")).sort("record", "image_id")
-    return Run(name, results, scores, read_log(workdir / "metrics.jsonl"), json.loads(path("config.json").read_text()))
+    results, scores = workdirs.read_results(workdir), workdirs.read_scores(workdir, "test")
+    log = read_log(workdir / "metrics.jsonl")
+    return Run(name, results, scores.sort("record", "image_id"), log, workdirs.read_config(workdir))
 
 
 def read_log(file: Path) -> list[dict[str, Any]]:
     """The scalars of metrics.jsonl with their step, one flat dict per line; [] without the file, as clu leaves it."""
     if not file.is_file():
         return []
-    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-    return [{"step": line["step"], **line["scalars"]} for line in lines if "scalars" in line]
+    with reading(file, ReportError, "delete it to leave out the curves"):
+        lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return [{"step": line["step"], **line["scalars"]} for line in lines if "scalars" in line]
 
 
 def read_baselines(file: Path) -> dict[str, Any]:
     """Name -> accuracy, or a dict of metrics: what `ipa-jax baselines --json` printed, or the results.json of a demo.
 
     Raises:
-      ValueError: the file holds no JSON object.
+      ReportError: the file is missing or damaged, or holds no JSON object.
     """
-    found = json.loads(file.read_text())
-    if not isinstance(found, dict):
-        raise ValueError(f"{file}: not a JSON object of baselines; write one with `ipa-jax baselines --json`")
+    found = seals.read_json(file, ReportError, "write it with `ipa-jax baselines --json`", ours=False)
     return found.get("yardsticks", found)
+
+
+def read_checklist(file: Path) -> list[dict[str, str]]:
+    """The lines that `ipa-jax checklist --json` printed. Raises ReportError if the file holds something else."""
+    with reading(file, ReportError, "write it with `ipa-jax checklist --json`"):
+        lines = json.loads(file.read_bytes())
+        return [{str(name): str(value) for name, value in line.items()} for line in lines]
 
 
 def open_splits(data_dir: Path) -> dict[str, GroupDataset]:
@@ -92,9 +100,17 @@ def open_splits(data_dir: Path) -> dict[str, GroupDataset]:
 
 
 def read_build_report(info: Mapping[str, Any]) -> dict[str, Any] | None:
-    """build_report.json from where the data set's metadata says it is; None if it was not copied along."""
+    """build_report.json from where the data set's metadata says it is; None if it was not copied along.
+
+    Raises:
+      DatasetError: the file is damaged.
+    """
     file = Path(info["build_report"])
-    return json.loads(file.read_text()) if file.is_file() else None
+    if not file.is_file():
+        return None
+    content = open_checksums(file.parent).read(file.name)
+    with reading(file, DatasetError, REMEDY):
+        return json.loads(content)
 
 
 def parse_workdirs(items: Sequence[str]) -> dict[str, Path]:

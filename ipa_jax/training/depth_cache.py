@@ -10,6 +10,8 @@ from tqdm import tqdm
 
 from data_builders.dataset import GroupDataset
 from ipa_jax.training.scorer import Scorer
+from ipa_jax.training.workdir import WorkdirError
+from third_party_ports import checksums
 from third_party_ports.files import replacing
 
 
@@ -18,11 +20,23 @@ def depth_vectors(file: Path, variables: dict, config: ConfigDict) -> Path:
 
     The first process writes it, the others of a distributed run wait for it.
     variables: {"params", "batch_stats"} with the ResNet, which stays as it is for the whole run.
+    Raises WorkdirError where the existing file is damaged.
     """
-    if jax.process_index() == 0 and not file.is_file():
-        _write(file, variables, GroupDataset(config.data_dir, "train"), config)
+    if jax.process_index() == 0 and not _intact(file):
+        _write(file, variables, GroupDataset(config.data_dir, "train", verify="index"), config)
+        checksums.write(file.parent)
     multihost_utils.sync_global_devices(f"written: {file}")
     return file
+
+
+def _intact(file: Path) -> bool:
+    """Whether the file is there with its checksum, which is compared."""
+    if not file.is_file():
+        return False
+    sums = checksums.read(file.parent, WorkdirError, f"delete {file}; the same command makes it again")
+    if sums.has(file.name):
+        sums.check([file.name])
+    return sums.has(file.name)
 
 
 def _write(file: Path, variables: dict, dataset: GroupDataset, config: ConfigDict) -> None:

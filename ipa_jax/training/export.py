@@ -6,6 +6,8 @@ config.json        the whole config of the run
 data.json          options and statistics of the data set that it was trained on
 README.md          the model card
 trained_on.json    salted hashes of the train photos, and the time of the newest
+rescale.json       the factor on z, fitted on validation
+checksums.json     of all these files; readers check a file before they parse it
 vocabulary.json, accounts.json  where the network reads texts or accounts (ipa_jax.input.vocabularies)
 """
 
@@ -20,19 +22,21 @@ import numpy as np
 import orbax.checkpoint as ocp
 from flax import traverse_util
 from ml_collections import ConfigDict
-from safetensors.numpy import load_file, save_file
 
 from configs import full
 from ipa_jax.input.vocabularies import Vocabularies
 from ipa_jax.training import trained_on
+from ipa_jax.training.export_folder import REMEDY, ExportError, open_export
+from ipa_jax.training.rescale import Rescale
 from ipa_jax.training.trained_on import TrainedOn
-from third_party_ports.files import replacing
+from third_party_ports import checksums
+from third_party_ports.checkpoints import sealed
+from third_party_ports.reading import json_object, reading
+
+__all__ = ["ExportError", "load_config", "load_export", "save_export", "save_resnet"]
 
 NONE = Vocabularies()
-
-
-class ExportError(ValueError):
-    """An export folder that is missing, incomplete or of another version."""
+ARRAYS, CONFIG, DATA = "model.safetensors", "config.json", "data.json"
 
 
 def save_export(
@@ -43,6 +47,7 @@ def save_export(
     card: str,
     vocabularies: Vocabularies = NONE,
     trained: TrainedOn | None = None,
+    rescale: Rescale | None = None,
 ) -> None:
     """Writes the folder under a temporary name, then renames it. An existing one is replaced.
 
@@ -52,6 +57,7 @@ def save_export(
       card: README.md.
       vocabularies: of the networks that read texts or accounts.
       trained: the photos that the model was trained on.
+      rescale: the factor on z.
     """
     temporary = out.with_name(out.name + ".tmp")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -59,13 +65,16 @@ def save_export(
     with ocp.StandardCheckpointer(multiprocessing_options=_alone()) as checkpointer:
         checkpointer.save((temporary / "params").absolute(), variables)
     flat = traverse_util.flatten_dict(variables, sep="/")
-    save_file({name: np.ascontiguousarray(leaf) for name, leaf in flat.items()}, temporary / "model.safetensors")
-    (temporary / "config.json").write_text(json.dumps(config.to_dict(), indent=2))
-    (temporary / "data.json").write_text(json.dumps(data, indent=2))
+    sealed.save({name: np.ascontiguousarray(leaf) for name, leaf in flat.items()}, temporary / ARRAYS)
+    (temporary / CONFIG).write_text(json.dumps(config.to_dict(), indent=2))
+    (temporary / DATA).write_text(json.dumps(data, indent=2))
     (temporary / "README.md").write_text(card)
     vocabularies.save(temporary)
     if trained is not None:
         (temporary / trained_on.FILE).write_text(trained.to_json())
+    if rescale is not None:
+        rescale.save(temporary)
+    checksums.write(temporary)
     shutil.rmtree(out, ignore_errors=True)
     temporary.rename(out)
 
@@ -81,14 +90,23 @@ def _alone() -> ocp.options.MultiprocessingOptions:
 def load_export(path: Path) -> tuple[dict, ConfigDict, dict]:
     """(variables, config, data) of an export; the arrays come from model.safetensors, nothing is unpickled.
 
-    Raises ExportError naming the file that is missing and how to make an export.
+    Raises ExportError naming the file that is missing or damaged, and how to make an export.
     """
-    for name in ("config.json", "data.json", "model.safetensors"):
+    for name in (CONFIG, DATA, ARRAYS):
         if not (path / name).is_file():
             raise ExportError(f"{path / name} is missing: --export names the export/ folder of a finished workdir")
-    variables = traverse_util.unflatten_dict(load_file(path / "model.safetensors"), sep="/")
+    sums = open_export(path)
+    config, content = load_config(path / CONFIG), sums.read(DATA)
+    with reading(path / DATA, ExportError, REMEDY):
+        data = json_object(content)
+    sums.check([ARRAYS])
+    arrays = sealed.load(path / ARRAYS, ExportError, REMEDY, check=False)
+    with reading(path / ARRAYS, ExportError, REMEDY):
+        variables = traverse_util.unflatten_dict(arrays, sep="/")
+        if not variables.keys() >= {"params"}:
+            raise ValueError("it holds no params/...")
     variables.setdefault("batch_stats", {})  # a model without BatchNorm has none
-    return variables, load_config(path / "config.json"), json.loads((path / "data.json").read_text())
+    return variables, config, data
 
 
 def save_resnet(export: Path, out: Path) -> None:
@@ -110,16 +128,17 @@ def save_resnet(export: Path, out: Path) -> None:
             tensors[".".join([*owner, names[leaf]])] = np.ascontiguousarray(value)
     if not tensors:
         raise ExportError(f"{export} has no depth branch (model.depth.enabled): name the export of a full model")
-    with replacing(out) as temporary:
-        save_file(tensors, temporary)
+    sealed.save(tensors, out)
 
 
 def load_config(file: Path) -> ConfigDict:
     """The locked config of a run from its JSON, over full.py's fields and types.
 
-    Raises ExportError for a field that full.py does not know.
+    Raises ExportError for a damaged file, and for a field that full.py does not know.
     """
-    stored = json.loads(file.read_text())
+    content = open_export(file.parent).read(file.name)
+    with reading(file, ExportError, REMEDY):
+        stored = json_object(content)
     try:
         config = full.get_config(stored["size"])
         with config.unlocked():  # each network has parameter groups of its own

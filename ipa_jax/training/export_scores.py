@@ -14,9 +14,12 @@ from ipa_jax.input import vocabularies
 from ipa_jax.metrics.display import metric_lines
 from ipa_jax.metrics.posts import pool_posts
 from ipa_jax.metrics.split_metrics import paired_difference, rescale_factor
+from ipa_jax.training import rescale
 from ipa_jax.training.export import load_export
+from ipa_jax.training.export_folder import REMEDY, ExportError, open_export
 from ipa_jax.training.preflight import check_data
 from ipa_jax.training.scorer import Scorer, mean_scores, split_metrics
+from ipa_jax.training.workdir import digest
 
 
 @dataclass(frozen=True)
@@ -25,13 +28,15 @@ class ExportScores:
 
     Attributes:
       split: of the split.
-      validation: of validation, which fits the factor on z.
+      validation: of validation, which fits the factor on z; None if `factor` is known.
+      factor: the factor on z that the export holds; None if it is to be fitted.
       exact: of the split in float32, if `split` was computed in another dtype on request; else None.
       config: of the first export.
     """
 
     split: pl.DataFrame
-    validation: pl.DataFrame
+    validation: pl.DataFrame | None
+    factor: float | None
     exact: pl.DataFrame | None
     config: ConfigDict
 
@@ -43,8 +48,13 @@ def score_exports(
     data_dir: str | None = None,
     dtype: str | None = None,
     images: int | None = None,
+    pooled: bool = False,
+    verify: str = "full",
 ) -> ExportScores:
-    """Scores a split and validation. The z of several exports is the mean of theirs.
+    """Scores a split, and validation where that is needed. The z of several exports is the mean of theirs.
+
+    Validation is scored only if no export holds the factor on z that it gives: not for an ensemble, another data set,
+    dtype or version, nor for posts.
 
     Args:
       exports: export/ folders of finished runs, one or more.
@@ -52,52 +62,72 @@ def score_exports(
       data_dir: the data set; None for the one that the first export was trained on.
       dtype: of the computation; None for each config's eval.dtype. "bfloat16" also scores in float32, for comparison.
       images: that a device scores at once; None for each config's eval.images.
+      pooled: whether `figures` is asked for posts, which have a factor of their own.
+      verify: what of the data set is checked, as GroupDataset takes it.
     Raises:
-      ExportError: an export is missing or incomplete.
+      ExportError: an export is missing, incomplete or damaged.
+      DatasetError: a file of the data set is damaged.
+      FloatingPointError: a score is not finite.
       FileNotFoundError: no data set exists there.
       ValueError: the data set does not suit a config.
     """
-    members = [_score(exports[0], split, data_dir, dtype, images)]
+    fit = pooled or len(exports) > 1
+    members = [_score(exports[0], split, data_dir, dtype, images, fit, verify)]
     config = members[0].config
-    members += [_score(export, split, config.data_dir, dtype, images) for export in exports[1:]]
+    members += [_score(export, split, config.data_dir, dtype, images, fit, "index") for export in exports[1:]]
+    validation = [member.validation for member in members if member.validation is not None]
     exact = [member.exact for member in members if member.exact is not None]
     return ExportScores(
         split=mean_scores([member.split for member in members]),
-        validation=mean_scores([member.validation for member in members]),
+        validation=mean_scores(validation) if validation else None,
+        factor=members[0].factor,
         exact=mean_scores(exact) if exact else None,
         config=config,
     )
 
 
-def _score(export: Path, split: str, data_dir: str | None, dtype: str | None, images: int | None) -> ExportScores:
+def _score(
+    export: Path, split: str, data_dir: str | None, dtype: str | None, images: int | None, fit: bool, verify: str
+) -> ExportScores:
+    """One export's scores; `fit` asks for those of validation in any case."""
     variables, config, _ = load_export(export)
     with config.unlocked():
         config.data_dir = data_dir or config.data_dir
         config.eval.images = images or config.eval.images
     check_data(config)
-    tables = vocabularies.load(export, config)
+    tables = vocabularies.load(export, config, ExportError, REMEDY)
     scorer = Scorer(config, dtype, tables)
-    validation = scorer.scores(variables, GroupDataset(config.data_dir, "validation"))
-    dataset = GroupDataset(config.data_dir, split)
-    scores = validation if split == "validation" else scorer.scores(variables, dataset)
+    dataset, validation = (GroupDataset(config.data_dir, name, verify=verify) for name in (split, "validation"))
+    dataset.verify()  # here: the threads that read would do it each
+    scores = scorer.scores(variables, dataset)
     exact = Scorer(config, "float32", tables).scores(variables, dataset) if dtype == "bfloat16" else None
-    return ExportScores(scores, validation, exact, config)
+    if split == "validation":
+        return ExportScores(scores, scores, None, exact, config)
+    stored = None if fit or dtype not in (None, config.eval.dtype) else rescale.load(open_export(export))
+    if stored and stored.validation == digest(validation):
+        return ExportScores(scores, None, stored.factor, exact, config)
+    validation.verify()
+    return ExportScores(scores, scorer.scores(variables, validation), None, exact, config)
 
 
 def figures(scores: ExportScores, posts: str | None = None) -> dict[str, Any]:
     """The metrics of the split.
 
     Args:
-      scores: what `score_exports` returns.
+      scores: what `score_exports` returns; `pooled` if posts are asked for.
       posts: how to pool the images of a post (`metrics.posts.POOLS`); None to score images only.
     Returns:
       The figures of `split_metrics.evaluate`. With `posts`, "posts" has those of posts in place of images, and
       "pooled". With exact scores, "bfloat16_minus_float32" has the difference in "accuracy", and "largest_z".
     """
-    config = scores.config
+    config, factor = scores.config, scores.factor
     ratio = config.data.pairs.min_ratio
-    results = split_metrics(scores.split, config, rescale_factor(scores.validation, ratio))
+    if factor is None:
+        assert scores.validation is not None, "scored where no factor is known"
+        factor = rescale_factor(scores.validation, ratio)
+    results = split_metrics(scores.split, config, factor)
     if posts:
+        assert scores.validation is not None, "scored for posts"
         factor = rescale_factor(pool_posts(scores.validation, posts), ratio)
         results["posts"] = {"pooled": posts} | split_metrics(pool_posts(scores.split, posts), config, factor)
     if scores.exact is not None:

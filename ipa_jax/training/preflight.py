@@ -5,10 +5,11 @@ from pathlib import Path
 from absl import logging
 from ml_collections import ConfigDict
 
-from data_builders import photos
+from data_builders import bounds, photos
 from data_builders.dataset import GroupDataset
 from data_builders.options import check_fields, require_equal
 from ipa_jax.models import registry
+from ipa_jax.training.bounds import BOUNDS
 from ipa_jax.training.export import ExportError, load_export
 from ipa_jax.training.initial import start_file
 from ipa_jax.training.metric_writers import import_clu_writers
@@ -28,30 +29,6 @@ ALLOWED = {
     "train.writers": ("own", "clu"),
     "eval.dtype": ("float32", "bfloat16"),
 }
-AT_LEAST = {
-    "input.resize": 1,
-    "input.crop": 1,
-    "input.workers": 0,
-    "input.threads": 0,
-    "input.prefetch": 0,
-    "batch.pairs": 1,
-    "batch.slots": 2,
-    "batch.packs": 1,
-    "batch.accumulate": 1,
-    "optim.weight_decay": 0,
-    "optim.warmup_steps": 0,
-    "optim.clip_norm": 1e-9,
-    "optim.ema": 0,
-    "texts.words": 1,
-    "texts.min_count": 1,
-    "texts.comments": 0,
-    "train.epochs": 1e-9,
-    "train.log_every": 1,
-    "train.eval_every": 1,
-    "train.checkpoint_every": 1,
-    "eval.images": 1,
-    "eval.bootstrap": 1,
-}
 
 
 def check(config: ConfigDict, devices: int) -> None:
@@ -67,9 +44,11 @@ def check_model(config: ConfigDict) -> None:
     """Values that no part of the project knows, and branches that read what the data set does not hold."""
     allowed = ALLOWED | {"model.network": tuple(registry.NETWORKS), "loss.name": tuple(registry.LOSSES)}
     try:
-        check_fields(config.to_dict(), allowed, AT_LEAST, "config")
+        check_fields(config, allowed, "config")
         network = registry.for_config(config)
-        check_fields(config.to_dict(), network.allowed, network.at_least, "config")
+        check_fields(config, network.allowed, "config")
+        bounds.check(config, BOUNDS | dict(network.bounds), "config")
+        _check_sizes(config, network)
         if network.check:
             attribute(network.check)(config)
     except ValueError as error:
@@ -82,6 +61,29 @@ def check_model(config: ConfigDict) -> None:
         )
     if config.train.writers == "clu":
         import_clu_writers()
+
+
+def _check_sizes(config: ConfigDict, network: registry.Network) -> None:
+    """Numbers that only fit together: heads share a width evenly, crops lie within images, patterns can be read."""
+    for name, group in config.optim.groups.items():
+        bounds.check_pattern(group.pattern, f"config.optim.groups.{name}.pattern")
+    swin = config.model.swin
+    if len(swin.depths) != len(swin.heads):
+        raise ValueError(
+            f"config.model.swin.heads is {swin.heads}: give one number for each of config.model.swin.depths "
+            f"{swin.depths}"
+        )
+    widths = [(f"config.model.swin.heads[{i}]", heads, swin.width * 2**i) for i, heads in enumerate(swin.heads)]
+    for name, by in (("model.width", "model.heads"), *network.divides):
+        (_, whole), (_, part) = *bounds.fields(config, name), *bounds.fields(config, by)
+        widths.append((f"config.{by}", part, whole))
+    for field, part, whole in widths:
+        if whole % part:
+            raise ValueError(f"{field} is {part}, which does not divide a width of {whole}: set it to a divisor of it")
+    if config.input.crop > config.input.resize:
+        raise ValueError(
+            f"config.input.crop {config.input.crop} exceeds input.resize {config.input.resize}: set it to that or less"
+        )
 
 
 def _check_network(config: ConfigDict, network: registry.Network) -> None:
@@ -199,5 +201,3 @@ def check_batch(config: ConfigDict, devices: int) -> None:
             f"config.batch.{field} is {packs}, which {devices} devices x batch.accumulate {batch.accumulate} do not "
             f"divide: set it to a multiple of {devices * batch.accumulate}"
         )
-    if config.input.crop > config.input.resize:
-        raise PreflightError(f"config.input.crop {config.input.crop} exceeds input.resize {config.input.resize}")

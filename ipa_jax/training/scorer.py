@@ -17,6 +17,7 @@ from ipa_jax.models import registry
 from ipa_jax.training.devices import AXIS, to_devices
 from ipa_jax.training.initial import with_resnet
 from ipa_jax.training.steps import make_score_step
+from third_party_ports import stopping
 
 
 class Scorer:
@@ -51,6 +52,7 @@ class Scorer:
             for part in self.outputs(variables, dataset, "z"):
                 parts.append(part)
                 bar.update(len(part))
+                stopping.if_asked()
         z = np.concatenate(parts).astype(np.float64)
         if not np.isfinite(z).all():
             raise FloatingPointError(f"{int((~np.isfinite(z)).sum())} of {len(z)} scores are not finite")

@@ -8,6 +8,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from data_builders.dataset import GroupDataset
+from ipa_jax.training.export_folder import REMEDY, ExportError, open_export
+from third_party_ports.reading import reading
 
 FILE = "trained_on.json"
 BYTES = 12  # of a hash that are kept: no two of a billion photos share them
@@ -48,17 +50,14 @@ def trained_on(dataset: GroupDataset, salt: str) -> TrainedOn:
 
 
 def load_trained_on(export: Path) -> TrainedOn | None:
-    """The list of an export; None for an export of an earlier version, which has none. Raises ValueError if broken."""
-    file = export / FILE
-    if not file.is_file():
+    """The list of an export; None for an export of an earlier version, which has none. Raises ExportError if broken."""
+    sums = open_export(export)
+    if not sums.has(FILE):
         return None
-    try:
-        stored = json.loads(file.read_text())
+    content = sums.read(FILE)
+    with reading(export / FILE, ExportError, REMEDY):
+        stored = json.loads(content)
         return TrainedOn(str(stored["salt"]), int(stored["newest"]), frozenset(map(str, stored["hashes"])))
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{file} is damaged ({error}); export the model again by running its training once more"
-        ) from error
 
 
 def _hash(salt: str, photo: bytes) -> str:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from ml_collections import ConfigDict
 
 from data_builders.options import differences
-from third_party_ports import files
+from ipa_jax.metrics import score_files
+from third_party_ports import disks, files, seals
+from third_party_ports.reading import reading
 
 if TYPE_CHECKING:
     import polars as pl
@@ -22,19 +24,23 @@ FREE = ("data_dir", "train.log_every", "train.writers", "train.compilation_cache
         "input.prefetch", "eval.images")  # fmt: skip
 
 
+CONFIG, RESULTS = "config.json", "results.json"
+
+
 class WorkdirError(ValueError):
-    """The folder holds another run; the message names the fields that differ."""
+    """The folder holds another run, whose fields differ, or a damaged file. The message names them, and what to do."""
 
 
 @contextmanager
 def held(workdir: Path) -> Iterator[None]:
     """Holds the folder alone while it lasts. Raises WorkdirError where another process does."""
-    workdir.mkdir(parents=True, exist_ok=True)
+    with disks.writing(workdir):
+        workdir.mkdir(parents=True, exist_ok=True)
     try:
         with files.lock(workdir):
             yield
     except BlockingIOError as error:
-        raise WorkdirError(f"{workdir}: another process trains in this folder; wait for it, or stop it") from error
+        raise WorkdirError(str(error)) from error
     finally:
         with suppress(OSError):
             workdir.rmdir()  # goes where nothing was written
@@ -42,10 +48,10 @@ def held(workdir: Path) -> Iterator[None]:
 
 def finished(config: ConfigDict, workdir: Path) -> dict | None:
     """results.json of the run that ended in this folder, or None. Raises WorkdirError where it is another config's."""
-    file = workdir / "config.json"
+    file = workdir / CONFIG
     if not file.is_file() or not any((workdir / "checkpoints").glob("[0-9]*")):
         return None  # a run that never saved a step is none
-    stored = json.loads(file.read_text())
+    stored = read_config(workdir)
     found = differences(stored, _plain(config), "config")
     different = [d for d in found if d[0].removeprefix("config.") not in FREE]
     if different:
@@ -53,8 +59,7 @@ def finished(config: ConfigDict, workdir: Path) -> dict | None:
         raise WorkdirError(
             f"{workdir} holds a run of another config ({lines}): take a new --workdir or delete this one"
         )
-    results = workdir / "results.json"
-    return json.loads(results.read_text()) if results.is_file() else None
+    return read_results(workdir) if (workdir / RESULTS).is_file() else None
 
 
 def start(config: ConfigDict, params: dict, workdir: Path) -> None:
@@ -62,13 +67,13 @@ def start(config: ConfigDict, params: dict, workdir: Path) -> None:
     from clu import parameter_overview
 
     workdir.mkdir(parents=True, exist_ok=True)
-    files.write_text(workdir / "config.json", json.dumps(config.to_dict(), indent=2))
+    seals.write_json(workdir / CONFIG, config.to_dict())
     files.write_text(workdir / "parameters.txt", parameter_overview.get_parameter_overview(params))
 
 
 def digest(dataset: "GroupDataset") -> str:
     """12 hex digits that name what a split holds: its index, likes and groups included."""
-    return hashlib.sha256((dataset.folder / f"images-{dataset.split}.parquet").read_bytes()).hexdigest()[:12]
+    return hashlib.sha256(dataset.read(f"images-{dataset.split}.parquet")).hexdigest()[:12]
 
 
 def same_data(fresh: dict, stored: dict, workdir: Path) -> dict:
@@ -85,9 +90,33 @@ def same_data(fresh: dict, stored: dict, workdir: Path) -> dict:
 def finish(results: dict, scores: dict[str, "pl.DataFrame"], workdir: Path) -> None:
     """results.json last: where it is, the run is whole."""
     for split, table in scores.items():
-        with files.replacing(workdir / f"scores-{split}.parquet") as temporary:
-            table.write_parquet(temporary)
-    files.write_text(workdir / "results.json", json.dumps(results, indent=2))
+        score_files.save(table, workdir / f"scores-{split}.parquet")
+    seals.write_json(workdir / RESULTS, results)
+
+
+def read_results(workdir: Path) -> dict:
+    """results.json of a finished run. Raises WorkdirError if it is missing or damaged, or lacks the test figures."""
+    results = seals.read_json(workdir / RESULTS, WorkdirError, again(workdir / RESULTS))
+    with reading(workdir / RESULTS, WorkdirError, again(workdir / RESULTS)):
+        if not isinstance(results["test"], dict):
+            raise ValueError(f"the field 'test' is {results['test']!r}")
+    return results
+
+
+def read_config(workdir: Path) -> dict:
+    """config.json of a run, as nested dicts. Raises WorkdirError if it is missing or damaged."""
+    return seals.read_json(workdir / CONFIG, WorkdirError, again(workdir / CONFIG))
+
+
+def read_scores(workdir: Path, split: str) -> "pl.DataFrame":
+    """The scores of a split by a finished run. Raises ScoresError if they are missing or damaged."""
+    file = workdir / f"scores-{split}.parquet"
+    return score_files.load(file, again(workdir / RESULTS))
+
+
+def again(file: Path) -> str:
+    """How to make a file of a workdir again; the run's checkpoints are kept."""
+    return f"delete {file} and run the same ipa-jax train command again: it resumes from its checkpoints"
 
 
 def flat(config: ConfigDict, prefix: str = "") -> dict:

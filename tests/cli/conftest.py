@@ -10,7 +10,7 @@ from filelock import FileLock
 
 from ipa_jax.experiments.runs import Run
 from ipa_jax.experiments.worlds import World
-from tests.helpers.commands import succeed, train_flags
+from tests.helpers.commands import succeed, succeed_here, train_flags
 
 RUN = Run("full", "full", world=World(0, accounts=20, posts=40), size="tiny")  # of `trained`, as the studies name it
 
@@ -39,8 +39,8 @@ def demo_world(shared) -> Path:
     """Holds raw/, features/ and truth.parquet of 20 accounts with 40 posts of 48 px, and data/, built from them."""
 
     def make(folder: Path) -> None:
-        succeed("demo-world", f"--out={folder}", *RUN.world.flags)
-        succeed("build", "--config=configs/full.py:tiny", f"--raw={folder}/raw",
+        succeed_here("demo-world", f"--out={folder}", *RUN.world.flags)
+        succeed_here("build", "--config=configs/full.py:tiny", f"--raw={folder}/raw",
                 f"--features={folder}/features", f"--data_dir={folder}/data")  # fmt: skip
 
     return once(shared / "world", make)

@@ -12,7 +12,9 @@ from ipa_jax.input.texts import train
 from ipa_jax.leakage import run_checks
 from ipa_jax.leakage.checks import FEATURE_SELECTION, ILLEGITIMATE, NO_TEST_SET
 from ipa_jax.leakage.run_checks import check
-from tests.helpers.commands import succeed
+from ipa_jax.training.workdir import WorkdirError
+from tests.helpers.commands import succeed_here
+from third_party_ports import seals
 
 
 @pytest.fixture
@@ -24,9 +26,9 @@ def run(trained, tmp_path):
 
 
 def rewrite(file, change):
-    content = json.loads(file.read_text())
+    content = seals.read_json(file, WorkdirError, "")
     change(content)
-    file.write_text(json.dumps(content))
+    seals.write_json(file, content)
 
 
 def faults(run, data):
@@ -35,12 +37,12 @@ def faults(run, data):
 
 def test_the_command_passes_a_run(trained, demo_world, tmp_path):
     arguments = (f"--data_dir={demo_world}/data", f"--workdir={trained}")
-    lines = json.loads(succeed("checklist", *arguments, "--json").stdout)
+    lines = json.loads(succeed_here("checklist", *arguments, "--json").stdout)
     verdicts = {line["title"]: line["verdict"] for line in lines}
     assert list(verdicts.values())[:8].count("pass") == 7 and "fail" not in verdicts.values()
     assert "the network's inputs stay the same" in next(x["found"] for x in lines if x["title"] == ILLEGITIMATE)
     (tmp_path / "lines.json").write_text(json.dumps(lines))
-    succeed("report", f"--workdir={trained}", f"--data_dir={demo_world}/data", f"--out={tmp_path}/page.html",
+    succeed_here("report", f"--workdir={trained}", f"--data_dir={demo_world}/data", f"--out={tmp_path}/page.html",
             f"--checklist={tmp_path}/lines.json")  # fmt: skip
     assert "illegitimate features" in (tmp_path / "page.html").read_text()
 
@@ -132,7 +134,9 @@ def test_comments_beyond_what_is_read_hide_nothing(demo_world, tmp_path, read):
 def test_near_duplicates_of_a_run(trained, demo_world, tmp_path):
     """Every test image has a line; images of its own group do not count."""
     file = tmp_path / "near.json"
-    done = succeed("near-duplicates", f"--export={trained}/export", f"--data_dir={demo_world}/data", f"--out={file}")
+    done = succeed_here(
+        "near-duplicates", f"--export={trained}/export", f"--data_dir={demo_world}/data", f"--out={file}"
+    )
     found = json.loads(file.read_text())
     test = pl.read_parquet(next((demo_world / "data").rglob("images-test.parquet")))
     assert f"of {len(test)} test images 0 have a near-duplicate by hash" in done.stdout

@@ -26,7 +26,7 @@ def test_a_bank_that_is_empty_is_filled_from_other_accounts(tmp_path):
     """From nothing, by way of the config field, to a model that reads the flag."""
     flags = ("--accounts=12", *SIZE, "--only=bank_0_filled", "--short_histories", f"--others={tmp_path}/none")
     places = (f"--out={tmp_path}/a", f"--page={tmp_path}/page.md", f"--records={tmp_path}/records")
-    done = succeed("choices", *flags, *places)
+    done = succeed_here("choices", *flags, *places)
     assert "1 of 1 runs done" in done.stdout and "| 0 | not run |  | " in (tmp_path / "page.md").read_text()
     (data,) = (tmp_path / "a/data").iterdir()
     group = GroupDataset(data, "test")[0]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.helpers.commands import succeed
+from tests.helpers.commands import succeed_here
 
 FIGURES = {"accuracy", "accuracy_interval", "plcc", "srcc", "ratio_mse", "pairs", "groups"}
 BASELINES = {"bayes", "universal_only", "retrieval_only", "pixel_knn", "chance"}
@@ -17,7 +17,7 @@ SIZE = ("--accounts=20", "--posts=40", "--size=tiny")
 def demo(tmp_path_factory):
     """--out of a demo of two models, named as one of several seeds would name it, and what the command printed."""
     out = tmp_path_factory.mktemp("demo") / "seed0"
-    return out, succeed("demo", f"--out={out}", *SIZE, "--configs=basic,full").stdout
+    return out, succeed_here("demo", f"--out={out}", *SIZE, "--configs=basic,full").stdout
 
 
 def test_the_demo_makes_results_and_a_report(demo):
@@ -47,7 +47,7 @@ def test_worlds_of_several_seeds_are_pooled_and_one_that_exists_is_kept(demo):
     out = demo[0].parent
     kept = [demo[0] / name for name in ("world/world.json", "data/top3000", "basic/results.json")]
     before = [path.stat().st_mtime_ns for path in kept]
-    succeed("demo", f"--out={out}", *SIZE, "--configs=basic", "--seeds=0,1")
+    succeed_here("demo", f"--out={out}", *SIZE, "--configs=basic", "--seeds=0,1")
     assert [path.stat().st_mtime_ns for path in kept] == before
     results = json.loads((out / "results.json").read_text())
     tests = [json.loads((out / f"seed{seed}/basic/results.json").read_text()) for seed in (0, 1)]

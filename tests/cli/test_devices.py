@@ -10,9 +10,9 @@ import subprocess
 import numpy as np
 
 from benchmarks.kill_resume import logged
-from tests.helpers.commands import ROOT, SMALLER, command, environment, run, succeed, train_flags
+from tests.helpers.commands import ROOT, command, environment, run, succeed_here, train_flags
 
-MORE = (*SMALLER, "--config.batch.packs=4", "--config.train.epochs=2", "--config.train.eval_every=4",
+MORE = ("--config.batch.packs=4", "--config.train.epochs=2", "--config.train.eval_every=4",
         "--config.train.checkpoint_every=100")  # fmt: skip
 
 
@@ -22,7 +22,7 @@ def losses(workdir):
 
 def test_devices_and_processes_do_not_change_the_run(demo_world, tmp_path):
     data = demo_world / "data"
-    succeed("train", *train_flags("full", data, tmp_path / "one", *MORE))
+    succeed_here("train", *train_flags("full", data, tmp_path / "one", *MORE))
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

@@ -13,7 +13,7 @@ from configs.full import get_config
 from data_builders.features import journal
 from data_builders.features.store import FeatureReader
 from data_builders.posts.read import read_posts
-from tests.helpers.commands import ROOT, SMALLER, command, environment, fail, succeed, train_flags
+from tests.helpers.commands import ROOT, command, environment, fail, succeed, succeed_here, train_flags
 
 SHARD = 100  # rows
 TINY = ("--config=configs/full.py:tiny", "--random_weights", f"--config.extract.shard_rows={SHARD}")
@@ -31,7 +31,7 @@ def flags(world, out, *more):
 def world(tmp_path_factory):
     """Smaller than `demo_world`: each photo goes through four networks."""
     folder = tmp_path_factory.mktemp("extract") / "world"
-    succeed("demo-world", f"--out={folder}", "--accounts=8", "--posts=30", "--side=48")
+    succeed_here("demo-world", f"--out={folder}", "--accounts=8", "--posts=30", "--side=48")
     return folder
 
 
@@ -124,11 +124,11 @@ def test_beam_gives_the_same_rows(store, world, tmp_path):
 def test_builder_and_training_accept_the_store(store, world, tmp_path):
     out, data = store[0], tmp_path / "data"
     config = "--config=configs/full.py:tiny"
-    succeed("build", config, f"--raw={world}/raw", f"--features={out}", f"--data_dir={data}")
+    succeed_here("build", config, f"--raw={world}/raw", f"--features={out}", f"--data_dir={data}")
     refused = fail("train", *train_flags("full", data, tmp_path / "run"))
     assert "config.allow_random_features" in refused.stderr
-    allowed = (*SMALLER, "--config.allow_random_features=True", "--config.train.epochs=0.2")
-    succeed("train", *train_flags("full", data, tmp_path / "run"), *allowed)
+    allowed = ("--config.allow_random_features=True", "--config.train.epochs=0.2")
+    succeed_here("train", *train_flags("full", data, tmp_path / "run"), *allowed)
 
 
 def test_missing_weights_are_named_with_their_commands(world, tmp_path):

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ipa_jax.baselines.names import BASELINES
 from tests.helpers.commands import succeed_here
 from tests.helpers.paths import ROOT
 
 ACCOUNTS, PHOTOS = 8, 24  # photos of each account, one every second day
-SMALLER = "--config.model.efficientnet_lite.stages='((1,3,2,1,8),)'"  # compiles sooner than tiny
 
 
 class Handler(SimpleHTTPRequestHandler):
@@ -51,18 +51,19 @@ def flickr(tmp_path):
 def test_from_the_list_to_a_report(flickr, tmp_path):
     out = tmp_path / "out"
     variables = (f"FLICKR={flickr}", f"OUT={out}", "RATE=50", "CONFIG=light:tiny", "EXTRACT=--random_weights",
-                 f"TRAIN=--config.allow_random_features=True {SMALLER}")  # fmt: skip
+                 "TRAIN=--config.allow_random_features=True")  # fmt: skip
     made = subprocess.run(["make", "-n", "flickr", *variables], cwd=ROOT, capture_output=True, text=True, check=True)
     lines = [line.partition(" -m ipa_jax ")[2] for line in made.stdout.splitlines()]
     commands = [shlex.split(line) for line in lines if line]
     names = [command[0] for command in commands]
-    assert names == ["fetch-images", "extract", "build", "train", "evaluate", "report"]
+    assert names == ["fetch-images", "extract", "build", "train", "evaluate", "baselines", "report"]
     printed = {command[0]: succeed_here(*command).stdout for command in commands}
     photos = ACCOUNTS * PHOTOS
     assert f"downloaded: {photos - 1}, already there: 0, gone: 1" in printed["fetch-images"]
     trained = json.loads((out / "light/results.json").read_text())["test"]
     assert trained["accounts"] <= ACCOUNTS and trained["pairs"] > 0
-    assert "<img" in (out / "light/report.html").read_text()
+    page = (out / "light/report.html").read_text()
+    assert "<img" in page and BASELINES["newer"].title in page
 
     written = (out / "light/results.json").stat().st_mtime_ns
     again = {command[0]: succeed_here(*command).stdout for command in commands[:4]}  # a second `make flickr` keeps all

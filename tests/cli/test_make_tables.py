@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from tests.helpers.commands import fail, succeed, succeed_here
+from tests.helpers.commands import fail, succeed_here
 
 WORLD = ("--accounts=20", "--posts=40", "--size=tiny", "--seeds=0")
 
@@ -22,7 +22,7 @@ def test_tables_are_made_once_and_again_from_their_records_alone(study, tmp_path
                                  "data": "met/top3000/1.1.0", "digest": "0"}))  # fmt: skip
     records, copy = tmp_path / "records", tmp_path / "docs/results_demo.md"
     flags = (*WORLD, "--configs=basic", f"--records={records}", f"--page={copy}", f"--human={human}")
-    first = succeed("tables", f"--out={study}", *flags)
+    first = succeed_here("tables", f"--out={study}", *flags)
     assert "2 runs: 0 done, 2 to do" in first.stdout and "2 of 2 runs done" in first.stdout
     assert first.stdout.count("$ python -m ipa_jax train") == 1  # the folder has the full model
     assert "left out: zero_shot_nima (weights not given" in first.stdout

@@ -2,7 +2,7 @@
 
 import json
 
-from tests.helpers.commands import fail, succeed, succeed_here
+from tests.helpers.commands import fail, succeed_here
 
 WORLD = ("--seeds=0", "--accounts=20", "--posts=40", "--size=tiny")
 
@@ -12,7 +12,7 @@ def test_small_tables_are_made_and_kept(study, tmp_path):
     page.write_text("<!-- protocols -->\n<!-- /protocols -->\n")
     leaks.write_text("<!-- leaks -->\n<!-- /leaks -->\n")
     folders = [f"--out={study}", f"--records={tmp_path}/records"]
-    done = succeed("protocols", *folders, *WORLD, f"--page={leaks}", "--only=own_group", "--plants")
+    done = succeed_here("protocols", *folders, *WORLD, f"--page={leaks}", "--only=own_group", "--plants")
     assert "2 runs: 0 done, 2 to do" in done.stdout
     assert "`own_group`" in leaks.read_text() and "fails: 2 (1 of 1 worlds) |" in leaks.read_text()
     records = {file.stem: json.loads(file.read_text()) for file in (tmp_path / "records").iterdir()}

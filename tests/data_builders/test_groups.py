@@ -31,6 +31,15 @@ def test_window_is_counted_from_the_first_post_and_includes_its_end():
     assert walk([0, 1.5, 3.1], window_days=1.5) == [0, 0, 1]
 
 
+@pytest.mark.parametrize("days", [0.1, 0.7, 1.1, 2.3, 1 / 3])
+def test_fractions_of_days_are_whole_seconds(days):
+    """0.7 * 86,400 is 60,479.99 in floating point: the last second of the window counts, and no more."""
+    last = round(days * DAY)
+    assert walk([0, last / DAY], window_days=days) == [0, 0]
+    assert walk([0, (last + 1) / DAY], window_days=days) == [0, 1]
+    assert kept([0, 0, last / DAY], [1, 9, 1], posts__min_age_days=days).too_young == 1
+
+
 def test_a_full_group_closes():
     assert walk([0] * 5, max_images=2) == [0, 0, 1, 1, 2]
     assert walk([0.1 * n for n in range(31)]) == [0] * 30 + [1]

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from data_builders import photos
+from data_builders import photo_formats, photos
+from tests.helpers.icc_profiles import gray_profile, in_srgb, rgb_profile
 from tests.helpers.paths import ROOT
 
 
@@ -31,10 +32,17 @@ def turned(orientation: int) -> Image.Exif:
     return exif
 
 
+PNG_START = b"\x89PNG\r\n\x1a\n"
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """A part of a PNG file."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
 def png_of_size(width: int, height: int) -> bytes:
     """The beginning of a PNG file that says it is so large."""
-    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header)) + bytes(99)
+    return PNG_START + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) + bytes(99)
 
 
 @pytest.mark.parametrize("kind", photos.FORMATS)
@@ -43,7 +51,7 @@ def test_a_photo_is_turned_as_its_exif_says(kind, orientation):
     """The same corner as with Pillow's own function comes to the top left."""
     image = np.zeros((40, 60, 3), np.uint8)
     image[:20, :30] = 255
-    photo = encoded(image, kind, exif=turned(orientation), quality=95)
+    photo = encoded(image, kind, exif=turned(orientation), **{"quality": 95} if kind != "TIFF" else {})
     with Image.open(io.BytesIO(photo)) as opened:
         expected = np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))
     np.testing.assert_array_equal(photos.read(photo), expected)
@@ -63,10 +71,110 @@ def test_gray_is_the_same_in_all_channels(kind):
     assert np.ptp(pixels, axis=2).max() <= 1  # WebP stores colours
 
 
-def test_sixteen_bits_become_eight():
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_sixteen_bits_become_eight(kind):
     """Pillow alone would clip all but the darkest 255 of 65,536 values to white."""
-    pixels = photos.read(encoded((65535 * ramp()).astype(np.uint16)))
+    pixels = photos.read(encoded((65535 * ramp()).astype(np.uint16), kind))
     assert np.abs(pixels[..., 0] - 255 * ramp()).max() <= 1
+
+
+def test_sixteen_bits_of_colour_become_eight():
+    values = np.stack([65535 * ramp(), 65535 * ramp()[::-1], 0 * ramp()], axis=-1).astype(">u2")
+    rows = b"".join(b"\0" + row.tobytes() for row in values)
+    photo = PNG_START + chunk(b"IHDR", struct.pack(">IIBBBBB", 90, 60, 16, 2, 0, 0, 0))
+    photo += chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    np.testing.assert_array_equal(photos.read(photo), values >> 8)
+
+
+def test_a_negative_and_twelve_bits_in_a_tiff():
+    values = (65535 * ramp()).astype(np.uint16)
+    negative = encoded(values, "TIFF", tiffinfo={262: 0})
+    assert np.abs(photos.read(negative)[..., 0] - 255 * (1 - ramp())).max() <= 1.1
+    with pytest.raises(photos.PhotoError, match="more than 16 bits"):
+        photos.stored(encoded(ramp().astype(np.float32), "TIFF"))
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind"),
+    [("1", "PNG"), ("L", "PNG"), ("P", "PNG"), ("RGB", "PNG"), ("RGBA", "PNG"), ("L", "JPEG"), ("RGB", "JPEG"),
+     ("CMYK", "JPEG"), ("RGB", "TIFF"), ("RGB", "WEBP")],
+)  # fmt: skip
+@pytest.mark.parametrize("profile", [b"", rgb_profile("sRGB", None), b"broken"])
+def test_an_ordinary_photo_keeps_its_pixels(mode, kind, profile):
+    """Bit for bit: figures of data sets must not move. A profile of sRGB, or one that is broken, changes nothing."""
+    noise = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    photo = encoded(Image.fromarray(noise).convert(mode), kind, icc_profile=profile)
+    with Image.open(io.BytesIO(photo)) as opened:
+        np.testing.assert_array_equal(photos.read(photo), np.asarray(opened.convert("RGB")))
+
+
+@pytest.mark.parametrize("name", ["Display P3", "Adobe RGB"])
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_a_wide_gamut_becomes_srgb(name, kind):
+    noise = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    shown = photos.upright(encoded(noise, kind, icc_profile=rgb_profile(name)))
+    assert np.abs(np.asarray(shown).astype(int) - in_srgb(noise, name, 2.2)).max() <= 1
+    assert "icc_profile" not in shown.info  # saving the image must not convert it twice
+    wide = encoded(Image.fromarray(noise).resize((600, 400)), "JPEG", icc_profile=rgb_profile(name), quality=95)
+    small = photos.upright(wide, near=100)
+    assert small.size == (150, 100)
+    plain = photos.upright(encoded(Image.fromarray(noise).resize((600, 400)), "JPEG", quality=95), near=100)
+    assert np.abs(np.asarray(small).astype(int) - in_srgb(np.asarray(plain), name, 2.2)).max() <= 1
+
+
+def test_a_profile_of_gray_and_of_another_kind_of_image():
+    gray = (255 * ramp()).astype(np.uint8)
+    pixels = photos.read(encoded(gray, icc_profile=gray_profile(1.0)))
+    assert np.ptp(pixels, axis=2).max() == 0 and pixels[:, :, 0].mean() > gray.mean() + 40  # light, not sRGB's values
+    cmyk = encoded(Image.fromarray(gray).convert("CMYK"), "JPEG")
+    odd = encoded(Image.fromarray(gray).convert("CMYK"), "JPEG", icc_profile=rgb_profile("Adobe RGB"))
+    np.testing.assert_array_equal(photos.read(odd), photos.read(cmyk))
+
+
+def transparent(mode: str) -> bytes:
+    """A PNG whose left half is transparent, with red below it where the mode has colours; the right half is dark."""
+    image = Image.new("RGBA", (60, 40), (255, 0, 0, 0))
+    image.paste((40, 40, 40, 255), (30, 0, 60, 40))
+    if mode == "P bytes":
+        palette = image.convert("RGB").quantize(2)
+        shown = [0 if color == (255, 0, 0) else 255 for color in _palette(palette)]
+        return encoded(palette, transparency=bytes(shown))
+    if mode == "P":
+        palette = image.convert("RGB").quantize(2)
+        return encoded(palette, transparency=_palette(palette).index((255, 0, 0)))
+    if mode in ("L", "RGB"):
+        plain = image.convert("RGB").convert(mode)
+        return encoded(plain, transparency=plain.getpixel((0, 0)))
+    if mode == "I;16":
+        values = np.full((40, 60), 40 * 257, np.uint16)
+        values[:, :30] = 20_000
+        photo = encoded(values)
+        at = photo.index(b"IDAT") - 4
+        return photo[:at] + chunk(b"tRNS", struct.pack(">H", 20_000)) + photo[at:]
+    return encoded(image.convert(mode))
+
+
+def _palette(image: Image.Image) -> list[tuple[int, int, int]]:
+    values = image.getpalette() or []
+    return [(values[i], values[i + 1], values[i + 2]) for i in range(0, 6, 3)]
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "P bytes", "L", "RGB", "I;16"])
+def test_transparent_parts_are_white(mode):
+    pixels = photos.read(transparent(mode))
+    assert (pixels[:, :30] == 255).all() and np.abs(pixels[:, 30:].astype(int) - 40).max() <= 1
+
+
+def test_half_transparent_colours_mix_with_white():
+    assert photos.read(encoded(Image.new("RGBA", (4, 4), (200, 0, 0, 51))))[0, 0].tolist() == [244, 204, 204]
+
+
+def test_a_jpeg_of_several_pictures_has_its_whole_size():
+    """Phones hide a depth map or a gain map behind the photo; Pillow calls such a file MPO."""
+    photo = encoded(Image.new("RGB", (1600, 1200)), "MPO", save_all=True, append_images=[Image.new("RGB", (8, 8))],
+                    exif=turned(6))  # fmt: skip
+    pixels, size = photos.read_near(photo, 200)
+    assert size == (1200, 1600) and pixels.shape == (400, 300, 3)
 
 
 def test_a_large_jpeg_is_decoded_small_and_never_below_what_is_asked():
@@ -81,11 +189,13 @@ WHOLE = encoded((255 * ramp()).astype(np.uint8), "JPEG")
 
 @pytest.mark.parametrize(
     "photo",
-    [b"", WHOLE[: len(WHOLE) // 2], WHOLE[:30], png_of_size(10_000, 10_000), png_of_size(100_000, 100_000)],
+    [WHOLE[: len(WHOLE) // 2], WHOLE[:30], png_of_size(10_000, 10_000), png_of_size(100_000, 100_000)],
 )
 def test_what_is_no_photo_is_refused(photo, tmp_path):
     (tmp_path / "a.jpg").write_bytes(photo)
-    with pytest.raises(photos.PhotoError, match=rf"not a readable JPEG, PNG.* image of {len(photo)} bytes"):
+    with pytest.raises(
+        photos.PhotoError, match=rf"(not a readable (JPEG|PNG)|bomb|100000 x) .*image of {len(photo)} bytes"
+    ):
         photos.read(photo)
     with pytest.raises(photos.PhotoError, match=r"a\.jpg"):
         photos.upright(tmp_path / "a.jpg", near=16)
@@ -98,7 +208,19 @@ HEIC = struct.pack(">I", 24) + b"ftypheic\0\0\0\0mif1heic" + bytes(400)
     ("photo", "message"),
     [
         (encoded(Image.new("L", (9, 9)), "GIF"), "GIF is not supported here; save it as JPEG"),
-        (encoded(Image.new("L", (9, 9)), "TIFF"), "TIFF or camera raw is not supported"),
+        (b"", "an empty file is not supported here; copy"),
+        (bytes(500), "a file of zeros is not supported here; copy"),
+        (encoded(Image.new("L", (9, 9)), "TIFF")[:20], "camera raw or an unusual TIFF is not supported"),
+        (encoded(Image.new("L", (9, 9)), "TIFF", tiffinfo={50706: b"\1\4\0\0"}), "camera raw is not supported"),
+        (b"II*\0\x10\0\0\0CR\2\0" + bytes(99), "camera raw is not supported"),
+        (b"8BPS\0\1" + bytes(99), "Photoshop is not supported"),
+        (b"\x1aE\xdf\xa3" + bytes(99), "video is not supported here; give a photo"),
+        (b"RIFF\0\1\0\0AVI LIST", "video is not supported"),
+        (b"\xef\xbb\xbf\r\n<!DOCTYPE html>", "text, such as a web page, is not supported here; download the photo"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "LFS.*git lfs pull"),
+        (b"PK\3\4" + bytes(99), "zip.* is not supported"),
+        (b"\0\5\x16\7\0\2\0\0Mac OS X", "a Mac's side file is not supported"),
+        (b"Too many requests\n", "text is not supported"),
         (encoded(Image.new("L", (9, 9)), "BMP"), "BMP is not supported"),
         (b"\n <html>", "text, such as a web page, is not supported"),
         (struct.pack(">I", 24) + b"ftypmp42" + bytes(99), "video is not supported here; give a photo"),
@@ -115,12 +237,12 @@ def test_other_formats_are_refused_by_name(photo, message, tmp_path):
                 opened(given)
 
 
-def test_a_format_that_can_be_opened_has_no_other_name(monkeypatch):
-    assert photos.other_format(WHOLE[:64]) == photos.other_format(b"") == ""
+def test_a_format_that_can_be_opened_has_no_other_name(tmp_path):
+    (tmp_path / "a").write_bytes(WHOLE)
+    assert photos.format_of(tmp_path / "a") == photos.format_of(tmp_path / "none") == ""
     avif = struct.pack(">I", 24) + b"ftypmif1\0\0\0\0avifmif1"
     for formats, names in ((("JPEG", "AVIF", "HEIF"), ("", "")), (("JPEG",), ("AVIF", "HEIC"))):
-        monkeypatch.setattr(photos, "FORMATS", formats)
-        assert (photos.other_format(avif), photos.other_format(HEIC)) == names
+        assert tuple(photo_formats.other_format(start, formats) for start in (avif, HEIC)) == names
 
 
 def test_pillow_heif_is_used_where_it_is_installed():
@@ -128,11 +250,29 @@ def test_pillow_heif_is_used_where_it_is_installed():
     program = """
 import sys, types
 sys.modules["pillow_heif"] = types.SimpleNamespace(register_heif_opener=lambda: print("registered"))
-from data_builders import photos
+from data_builders import photo_formats, photos
 print(photos.FORMATS[-1])
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.split() == ["registered", "HEIF"], done.stderr
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_heic_photo(orientation, tmp_path):
+    """A real file, as phones write it: 8 bits, Display P3, turned by its EXIF."""
+    heif = pytest.importorskip("pillow_heif")
+    image = np.zeros((120, 160, 3), np.uint8)
+    image[:60, :80] = (200, 100, 50)
+    exif = turned(orientation).tobytes()
+    made = heif.from_pillow(Image.fromarray(image))
+    made.save(tmp_path / "a.heic", quality=100, exif=exif, icc_profile=rgb_profile("Display P3"))
+    pixels, size = photos.read_near(tmp_path / "a.heic", 60)
+    upright = image if orientation == 1 else np.rot90(image, -1)
+    assert size == upright.shape[1::-1] and pixels.shape == upright.shape
+    assert np.abs(pixels.astype(int) - in_srgb(upright, "Display P3", 2.2)).mean() < 3
+    (tmp_path / "cut.heic").write_bytes((tmp_path / "a.heic").read_bytes()[:-99])
+    with pytest.raises(photos.PhotoError, match=r"cut\.heic"):
+        photos.read(tmp_path / "cut.heic")
 
 
 @pytest.mark.parametrize(
@@ -145,11 +285,9 @@ print(photos.FORMATS[-1])
 )
 def test_odd_metadata_do_not_spoil_a_photo(extra):
     """Every viewer shows such photos, so both ways to open them do."""
-    kind, data = extra
     photo = encoded((255 * ramp()).astype(np.uint8))
     at = photo.index(b"IDAT") - 4
-    chunk = struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    odd = photo[:at] + chunk + photo[at:]
+    odd = photo[:at] + chunk(*extra) + photo[at:]
     assert photos.stored(odd).size == (90, 60)
     np.testing.assert_array_equal(photos.read(odd), photos.read(photo))
 
@@ -158,9 +296,16 @@ def test_texts_of_a_png_are_bounded():
     photo = encoded((255 * ramp()).astype(np.uint8))
     at = photo.index(b"IDAT") - 4
     data = b"Comment\0\0" + zlib.compress(b"a" * 20_000_000)
-    chunk = struct.pack(">I", len(data)) + b"zTXt" + data + struct.pack(">I", zlib.crc32(b"zTXt" + data))
     with pytest.raises(photos.PhotoError, match="too large"):
-        photos.read(photo[:at] + chunk + photo[at:])
+        photos.read(photo[:at] + chunk(b"zTXt", data) + photo[at:])
+
+
+def test_the_orientation_counts_whatever_the_other_tags_are():
+    """Orientation 6 beside an exposure bias of -1/0, which is no number."""
+    entries = struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0) + struct.pack("<HHII", 0x9204, 10, 1, 38)
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + entries + struct.pack("<Iii", 0, -1, 0)
+    photo = WHOLE[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + WHOLE[2:]
+    np.testing.assert_array_equal(photos.read(photo), np.rot90(photos.read(WHOLE), -1))
 
 
 def test_a_missing_file_is_refused(tmp_path):
@@ -169,11 +314,26 @@ def test_a_missing_file_is_refused(tmp_path):
             open_photo(tmp_path / "none")
 
 
-def test_the_limit_counts_pixels():
-    photo = encoded(Image.new("L", (20, 10)))
-    assert photos.read(photo, most_pixels=200).shape == (10, 20, 3)
-    with pytest.raises(photos.PhotoError, match="20 x 10"):
-        photos.read(photo, most_pixels=199)
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_the_limit_counts_pixels(kind, monkeypatch):
+    photo = encoded(Image.new("L", (20, 10)), kind)
+    monkeypatch.setattr(photos, "MOST_PIXELS", 200)
+    assert photos.read(photo).shape == (10, 20, 3)
+    monkeypatch.setattr(photos, "MOST_PIXELS", 199)
+    for opened in (photos.read, photos.size, lambda data: photos.read_near(data, 2)):
+        with pytest.raises(photos.PhotoError, match="20 x 10"):
+            opened(photo)
+
+
+def test_a_large_photo_is_no_bomb(monkeypatch):
+    """Phones take 108 million pixels. As many in a few bytes are refused before their pixels fill the memory."""
+    phone = encoded(Image.new("RGB", (12_000, 9_000), (90, 120, 40)), "JPEG", quality=75)
+    pixels, size = photos.read_near(phone, 200)
+    assert size == (12_000, 9_000) and pixels.shape == (1125, 1500, 3)
+    assert photos.size(phone) == size
+    monkeypatch.setattr(photos, "MANY_PIXELS", 9_000)
+    with pytest.raises(photos.PhotoError, match=r"100 x 100 pixels in .* bytes are a decompression bomb"):
+        photos.read(encoded(Image.new("1", (100, 100))))
 
 
 def test_odd_exif_is_no_warning():

@@ -5,19 +5,17 @@ import io
 import os
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from unittest.mock import patch
 
 from ipa_jax.__main__ import main
 from tests.helpers.paths import ROOT
 
-# Networks smaller than tiny: they compile sooner, and still have all branches and the masked BatchNorm.
-SMALLER = ("--config.model.swin.depths=(1,)", "--config.model.swin.heads=(1,)",
-           "--config.model.depth.stage_sizes=(1,)")  # fmt: skip
-
 
 def environment(devices: int = 1, **more: str) -> dict[str, str]:
     """The environment of a command: the devices that the host is split into, and all that tests/conftest.py sets."""
-    flags = f"--xla_force_host_platform_device_count={devices}"
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"
     return os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"} | more
 
 
@@ -32,15 +30,37 @@ def run(name: str, *arguments: str | Path, devices: int = 1, **more: str) -> sub
     )
 
 
+@contextlib.contextmanager
+def steps_here() -> Iterator[None]:
+    """While it lasts, the commands that a longer job starts run in this process too."""
+    run_process = subprocess.run
+
+    def run_step(line: list[str], **options) -> subprocess.CompletedProcess:
+        if line[:3] != [sys.executable, "-m", "ipa_jax"]:
+            return run_process(line, **options)
+        captured = options.get("stdout") == subprocess.PIPE
+        with contextlib.redirect_stdout(io.StringIO()) if captured else contextlib.nullcontext() as stdout:
+            status = _status(line[3:])
+        return subprocess.CompletedProcess(line, status, stdout.getvalue() if stdout else None)
+
+    with patch.object(subprocess, "run", run_step):
+        yield
+
+
+def _status(line: Sequence[str]) -> int:
+    try:
+        return main(line) or 0
+    except SystemExit as end:
+        return int(end.code or 0)
+
+
 def _here(name: str, *arguments: str | Path) -> subprocess.CompletedProcess:
     """As `run`, in this process, which saves the seconds that a new one takes to import everything."""
     line = [name, *map(str, arguments)]
-    with contextlib.redirect_stdout(io.StringIO()) as stdout, contextlib.redirect_stderr(io.StringIO()) as stderr:
-        try:
-            status = main(line)
-        except SystemExit as end:
-            status = end.code
-    return subprocess.CompletedProcess(line, status or 0, stdout.getvalue(), stderr.getvalue())
+    stdout, stderr = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr), steps_here():
+        status = _status(line)
+    return subprocess.CompletedProcess(line, status, stdout.getvalue(), stderr.getvalue())
 
 
 def succeed(name: str, *arguments: str | Path, **more) -> subprocess.CompletedProcess:

@@ -21,7 +21,7 @@ def groups(posts, options):
     free = [p for p in sorted(posts, key=lambda p: (p["time"], p["id"])) if len(p["images"]) <= limits["max_images"]]
     walked = []
     while free:
-        group, room, last = [], limits["max_images"], free[0]["time"] + limits["window_days"] * DAY
+        group, room, last = [], limits["max_images"], free[0]["time"] + round(limits["window_days"] * DAY)
         while free and free[0]["time"] <= last and len(free[0]["images"]) <= room:
             room -= len(free[0]["images"])
             group.append(free.pop(0))
@@ -30,7 +30,7 @@ def groups(posts, options):
     newest = max((p["time"] for group in walked for p in group), default=0)
     kept = []
     for group in walked:
-        old = [p for p in group if newest - p["time"] >= options["posts"]["min_age_days"] * DAY]
+        old = [p for p in group if newest - p["time"] >= round(options["posts"]["min_age_days"] * DAY)]
         images = [(p, image) for p in old for image in p["images"]]
         pairs = []
         for i in range(len(images)):
@@ -125,7 +125,7 @@ def seen_posts(account, posts, options, group, post, time):
                 continue
             if exclude == "post" and m is post:
                 continue
-            if memory["past_only"] and not m["time"] < time - memory["min_lag_days"] * DAY:
+            if memory["past_only"] and not m["time"] < time - round(memory["min_lag_days"] * DAY):
                 continue
             seen.append(m)
     return seen
@@ -144,7 +144,7 @@ def top_k(query, seen, options):
         if r["id"] in used or len(result) == options["retrieval"]["k"]:
             continue
         used.append(r["id"])
-        window = [m for m in seen if abs(r["time"] - m["time"]) < options["memory"]["window_days"] * DAY]
+        window = [m for m in seen if abs(r["time"] - m["time"]) < round(options["memory"]["window_days"] * DAY)]
         if not options["memory"]["mean_includes_retrieved"]:
             window = [m for m in window if m is not r]
         likes = sum(m["likes"] for m in window)

@@ -9,7 +9,8 @@ import polars as pl
 from PIL import Image, ImageDraw
 
 from configs import full
-from ipa_jax.metrics import split_metrics
+from ipa_jax.metrics import score_files, split_metrics
+from third_party_ports import seals
 
 CAPTION = 'Coffee <script>alert(1)</script> & "cake"'
 
@@ -107,10 +108,10 @@ def write_workdir(folder: Path, data: dict[str, StandIn], noise: float, seed: in
     for name in ("validation", "test"):
         z = np.array(data[name].truth) + rng.normal(0, noise, data[name].images.height)
         scores = data[name].images.select("account", "record", "image_id", "post_id", "likes", z=pl.Series(z))
-        scores.write_parquet(folder / f"scores-{name}.parquet")
+        score_files.save(scores, folder / f"scores-{name}.parquet")
         results[name] = split_metrics.evaluate(scores, 2, factor=1.1, draws=50)
-    (folder / "results.json").write_text(json.dumps(results))
-    (folder / "config.json").write_text(json.dumps(full.get_config("demo").to_dict()))
+    seals.write_json(folder / "results.json", results)
+    seals.write_json(folder / "config.json", full.get_config("demo").to_dict())
     lines = [{"hparams": {"seed": 0}}]
     for step in range(50, 1101, 50):
         fit = 1 - np.exp(-step / 300)

@@ -33,6 +33,7 @@ def write(
     parts: tuple[str, ...] = PARTS,
     lacking: tuple[str, ...] = (),
     random_weights: bool = False,
+    named: str = "user.",
 ) -> None:
     """Writes folder/raw/posts.csv with its images and folder/features.
 
@@ -40,6 +41,7 @@ def write(
       carousels: every third post has three images.
       parts: of the store.
       lacking: image paths without a row in the store.
+      named: what accounts are called, before their number.
     """
     rng = np.random.default_rng(seed)
     raw = folder / "raw"
@@ -64,7 +66,7 @@ def write(
                     rows.append(
                         [
                             path,
-                            f"user.{account}",
+                            f"{named}{account}",
                             likes,
                             int(times[post]),
                             f"{account}_{post}",
@@ -72,7 +74,7 @@ def write(
                         ]
                     )
                     if path not in lacking:
-                        _write_features(writer, rng, f"user.{account}", path, side)
+                        _write_features(writer, rng, f"{named}{account}", path, side)
     with open(raw / "posts.csv", "w", newline="") as file:
         csv.writer(file).writerows([["image", "account", "likes", "timestamp", "post", "caption"], *rows])
 

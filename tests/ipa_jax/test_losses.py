@@ -112,6 +112,18 @@ def test_share_keeps_small_errors_of_confident_pairs():
     np.testing.assert_allclose(SLOPE["ratio_share"](*args)[0], slope, rtol=1e-3)
 
 
+def test_a_badly_wrong_pair_has_its_slope():
+    """Float32 rounds the share of d = 76 to 1, whose slope s (1 - s) would be 0 and not 1e-33."""
+    d, t = (grid.ravel().astype(np.float32) for grid in np.meshgrid(np.linspace(-80, 80, 321), [-21, -7.3, 0, 1.1, 14]))
+    zero = np.zeros_like(d)
+    _, expected, _ = np.vectorize(lambda d, t: exact("ratio_share", d, 0.0, t, 0.0))(d, t)
+    slopes = np.stack(jax.vmap(SLOPE["ratio_share"])(d, zero, t, zero))
+    np.testing.assert_allclose(slopes, [expected, -expected], rtol=1e-5, atol=1e-37)
+    assert (slopes[0][d + t < -40] != 0).mean() > 0.7
+    plain = jax.jit(lambda d, t: 2 * jnp.square(jax.nn.sigmoid(jnp.where(t > 0, -d, d)) - jax.nn.sigmoid(-jnp.abs(t))))
+    np.testing.assert_array_equal(VALUE["ratio_share"](d, zero, t, zero), plain(d, t))  # the value is as it was
+
+
 def test_raw_clip_is_straight_through():
     """Beyond the limit the value stays, and the slope is that at the limit, not 0."""
     here = 2 * (100 - 3) * 100 - 2 * (0.01 - 1 / 3) * 0.01

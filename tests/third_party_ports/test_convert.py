@@ -75,5 +75,5 @@ def test_the_vocabulary(tmp_path, monkeypatch, capsys):
     words = ["<unk>", "<pad>", "<bos>", "<eos>", "a", "\n"]
     monkeypatch.setattr("third_party_ports.m2_transformer.vocabulary.read_vocabulary", lambda path: words)
     command("m2_vocab", "vocab.pkl", "--out", tmp_path / "deep/vocab.json")
-    assert json.loads((tmp_path / "deep/vocab.json").read_text()) == words
+    assert json.loads((tmp_path / "deep/vocab.json").read_text())["words"] == words
     assert "m2_vocab: 6 words" in capsys.readouterr().out

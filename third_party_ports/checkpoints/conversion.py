@@ -2,7 +2,8 @@
 
 Every tensor is accounted for. A missing, unknown or misshapen tensor is an error that lists the names and says what the
 file looks like instead. The output holds float32 tensors under the network's canonical names (`weights.KeyMap`), in the
-axis order of the published file. Its metadata names the source file, its sha256, the licence and the ports' version.
+axis order of the published file. Its metadata names the source file, its sha256, the licence and the ports' version;
+its seal (third_party_ports.seals) shows damage.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,14 +11,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import save_file
 
 from third_party_ports import __version__
-from third_party_ports.checkpoints import files, identify, wrappers, zoo
+from third_party_ports.checkpoints import files, identify, sealed, wrappers, zoo
 from third_party_ports.checkpoints.checkpoint import Checkpoint, attribute
 from third_party_ports.checkpoints.weights import KeyMap, WeightsError, from_state_dict, some
-from third_party_ports.files import replacing
 from third_party_ports.files import sha256 as sha256_of
 
 Tensors = Mapping[str, np.ndarray]
@@ -82,7 +80,7 @@ def convert(
     digest = sha256 or file_sha256(checkpoint)
     metadata = {"source": checkpoint.name, "source_sha256": digest, "port_version": __version__, **(source or {})}
     out.parent.mkdir(parents=True, exist_ok=True)
-    _save(kept, out, metadata)
+    sealed.save(kept, out, metadata)
     numbers = sum(tensor.size for tensor in kept.values())
     return Converted(len(kept), numbers, len(official) - len(kept), digest, layout, remarks)
 
@@ -148,18 +146,6 @@ def file_sha256(path: Path) -> str:
     if not path.is_file():
         raise WeightsError(f"{path}: this checkpoint file does not exist. Check the path.")
     return sha256_of(path)
-
-
-def _save(tensors: dict[str, np.ndarray], out: Path, metadata: dict[str, str]) -> None:
-    """Writes the .safetensors file. Raises OSError."""
-    with replacing(out) as part:
-        part.touch()
-        mode = part.stat().st_mode
-        try:
-            save_file(tensors, part, metadata)
-        except SafetensorError as error:  # for example a full disk
-            raise OSError(str(error)) from error
-        part.chmod(mode)  # save_file lets only the owner read the file
 
 
 def _without_module(tensors: Tensors) -> dict[str, np.ndarray]:

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
+
+from third_party_ports.checkpoints import sealed
 
 STATISTICS = {"running_mean": "mean", "running_var": "var"}  # PyTorch's name: ours in batch_stats
 TABLE = "relative_position_bias_table"
+REMEDY = "make the file with `ipa-jax convert`; third_party_ports/README.md says from what"
 LISTED = 10  # how many names of a kind an error message lists
 Leaf = tuple[str, ...]  # the path of a leaf: ("params", "layers_0", "kernel")
 
@@ -55,14 +56,8 @@ class KeyMap:
 
 
 def load_safetensors(path: str | Path) -> dict[str, np.ndarray]:
-    """Reads all tensors of a .safetensors file by name. Raises WeightsError if the file is missing or broken."""
-    remedy = "Make the file with `ipa-jax convert`; third_party_ports/README.md says from what."
-    if not Path(path).is_file():
-        raise WeightsError(f"{path}: this weights file does not exist. {remedy}")
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsError(f"{path}: not a readable safetensors file ({error}). {remedy}") from error
+    """All tensors of a converted file by name. Raises WeightsError if the file is missing or damaged."""
+    return sealed.load(Path(path), WeightsError, REMEDY)
 
 
 def load(path: str | Path, keys: KeyMap, variables: Mapping[str, Any]) -> dict[str, Any]:

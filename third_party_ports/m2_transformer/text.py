@@ -5,27 +5,29 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby, takewhile
 from pathlib import Path
 
+from third_party_ports import seals
 from third_party_ports.checkpoints.weights import WeightsError
-from third_party_ports.files import write_text
+from third_party_ports.reading import reading
 
 SPECIALS = ("<unk>", "<pad>", "<bos>", "<eos>")
 
 
 def load_vocabulary(path: str | Path) -> list[str]:
-    """Reads a vocabulary file, a JSON list of words. Raises WeightsError if it is missing or something else."""
-    remedy = "Make it with `ipa-jax convert m2_vocab`; third_party_ports/README.md says from what."
-    if not Path(path).is_file():
-        raise WeightsError(f"{path}: this vocabulary file does not exist. {remedy}")
-    try:
-        return check_words(json.loads(Path(path).read_text(encoding="utf-8")))
-    except ValueError as error:  # of json, of the encoding, of the words
-        raise WeightsError(f"{path}: not a vocabulary file ({error}). {remedy}") from error
+    """Reads a vocabulary file: sealed JSON with "words", or the list alone, as earlier versions wrote it.
+
+    Raises WeightsError if the file is missing, damaged or something else.
+    """
+    remedy = "make it with `ipa-jax convert m2_vocab`; third_party_ports/README.md says from what"
+    content = seals.read(Path(path), WeightsError, remedy)
+    with reading(path, WeightsError, remedy):
+        stored = json.loads(content)
+        return check_words(stored["words"] if isinstance(stored, dict) else stored)
 
 
 def save_vocabulary(words: list[str], path: str | Path) -> None:
     """Writes a file for `load_vocabulary`. Raises ValueError as `check_words` does, and OSError."""
     # JSON, because words may hold line feeds.
-    write_text(Path(path), json.dumps(check_words(words), indent=0) + "\n")
+    seals.write_json(Path(path), {"words": check_words(words)}, indent=0)
 
 
 def check_words(words: object) -> list[str]:

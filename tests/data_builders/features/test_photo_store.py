@@ -1,6 +1,8 @@
 """The photo store: features by content, reasons for what cannot be read, one compiled batch, one header a folder."""
 
 import hashlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -15,6 +17,8 @@ from data_builders.features.inputs import Image as Photo
 from data_builders.features.inputs import Prepare
 from data_builders.features.photo_store import ACCOUNT, features_of, store_beside
 from data_builders.features.reader import FeatureReader
+from tests.helpers.commands import environment
+from tests.helpers.paths import ROOT
 
 
 @pytest.fixture
@@ -39,7 +43,7 @@ def test_each_photo_has_its_features_or_a_reason(files, tmp_path):
     found = described(files, tmp_path / "store")
     assert found.rows.tolist() == [0, 1, 2, 3, 4, -1, -1, 3, 5, 6, 7, 8, 9]
     assert set(found.reasons) == {5, 6} and found.reasons[6] == photos.MISSING
-    assert "broken.jpg" in found.reasons[5] and "not a readable" in found.reasons[5]
+    assert "broken.jpg" in found.reasons[5] and "text is not supported" in found.reasons[5]
     assert found.digests[0] == hashlib.sha256(files[0].read_bytes()).hexdigest() and found.digests[6] == ""
     assert found.digests[3] == found.digests[7]
     assert len(found.features) == len(found.texts) == 10 and all("%" in text for text in found.texts)
@@ -128,3 +132,32 @@ def test_the_store_is_beside_the_history_or_in_the_cache(tmp_path, monkeypatch):
     assert elsewhere.is_dir() and elsewhere.is_relative_to(tmp_path / "cache/ipa_jax/features")
     monkeypatch.setattr(photo_store, "FOLDER", "no/such/parent")
     assert store_beside(history) == elsewhere
+
+
+TWO_DEVICES = """
+import sys
+from pathlib import Path
+import jax, numpy as np
+from configs import light
+from data_builders.features.photo_store import features_of
+assert jax.local_device_count() == 2
+store, *files = map(Path, sys.argv[1:])
+found = features_of(files, light.get_config("tiny"), store, random_weights=True, progress=False)
+np.savez(store / "two.npz", background=found.features.background, caption=found.features.caption)
+"""
+
+
+def test_features_do_not_depend_on_devices_or_batches(files, tmp_path):
+    """All at once on one device, each photo alone, and all shared by two devices: the same up to rounding."""
+    readable = [file for file in files if file.suffix == ".png"]
+    store = tmp_path / "two"
+    store.mkdir()
+    command = [sys.executable, "-c", TWO_DEVICES, str(store), *map(str, readable)]
+    subprocess.run(command, cwd=ROOT, env=environment(2), check=True, capture_output=True)
+    with np.load(store / "two.npz") as two:
+        together = described(readable, tmp_path / "one").features
+        alone = [described([file], tmp_path / f"alone{n}").features for n, file in enumerate(readable[:3])]
+        for part in ("background", "caption"):
+            np.testing.assert_allclose(two[part], getattr(together, part), rtol=0, atol=1e-5)
+            each = np.concatenate([getattr(features, part) for features in alone])
+            np.testing.assert_allclose(each, getattr(together, part)[:3], rtol=0, atol=1e-5)

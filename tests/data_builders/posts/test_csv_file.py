@@ -1,12 +1,13 @@
 """Your own posts.csv: what is read, what is left out, and what is refused."""
 
+import time
 import unicodedata
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_builders.posts.csv_file import relative_path
+from data_builders.posts.image_paths import relative_path
 from data_builders.posts.post import SCHEMA, RawDataError
 from data_builders.posts.read import read_posts
 from tests.helpers.raw_layout import OPTIONS, save_image, with_options
@@ -259,6 +260,7 @@ def test_lines_and_captions_are_bounded(own, monkeypatch):
         (["12.000", "7.00"], [12, 7]),
         (["1 234", "1\u202f234", "1'234"], [1234] * 3),
         (["1.2K", "3,4k", "1M"], [1200, 3400, 1_000_000]),
+        (["1,2 Tsd.", "3 Mio", "12,5 Mio."], [1200, 3_000_000, 12_500_000]),
     ],
 )
 def test_the_likes_of_a_list(own, cells, likes):
@@ -266,7 +268,7 @@ def test_the_likes_of_a_list(own, cells, likes):
     rows = [f"{name};me;{cell};{1_500_000_000 + i}" for i, (name, cell) in enumerate(zip(names, cells, strict=False))]
     table, skips = own("\n".join([HEADER.replace(",", ";"), *rows]))
     assert table["likes"].to_list() == likes and not skips.counts
-    assert len(skips.warnings) == ("K" in cells[0])
+    assert len(skips.warnings) == any(letter in cells[0] for letter in "KT")
 
 
 def test_likes_in_doubt_stop_the_reading(own):
@@ -328,6 +330,57 @@ def test_accents_may_be_stored_in_another_form(own, tmp_path, stored, written):
     save_image(tmp_path / unicodedata.normalize(stored, "été.jpg"))
     table, skips = own(f"{HEADER}\n{unicodedata.normalize(written, 'été.jpg')},me,5,1500000000\n")
     assert table["image_paths"].to_list() == [[unicodedata.normalize(stored, "été.jpg")]] and not skips.counts
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["MORE/A b.JPG", "more\\a b.jpg", "more/a%20b.jpg", "More/A%20B.jpg", "./more/../MORE/a b.JPG"],
+)
+def test_names_may_be_written_in_another_way(own, tmp_path, written):
+    """Windows forgets case, web addresses write %20; the disk's own name counts."""
+    save_image(tmp_path / "more" / "a b.jpg")
+    table, skips = own(f"{HEADER}\n{written},me,5,1500000000\n")
+    assert table["image_paths"].to_list() == [["more/a b.jpg"]] and not skips.counts
+    assert "\\" in written or any("posts.csv: 1 images have another name on the disk" in w for w in skips.warnings)
+
+
+def test_a_name_that_fits_two_files_is_named_and_not_guessed(own, tmp_path):
+    for name in ("x.jpg", "X.jpg"):
+        save_image(tmp_path / name)
+    table, skips = own(f"{HEADER}\nx.jpg,me,5,1500000000\nX.jpg,me,5,1500000001\nx.JPG,me,5,1500000002\n")
+    assert table["image_paths"].to_list() == [["x.jpg"], ["X.jpg"]] and skips.counts == {"image missing": 1}
+    assert any("1 images fit several files, such as x.JPG: X.jpg and x.jpg" in text for text in skips.warnings)
+
+
+def test_a_name_that_is_spelled_out_leads_nowhere_else(own, tmp_path):
+    save_image(tmp_path.parent / "out.jpg")
+    save_image(tmp_path / "100%25.jpg")  # a file's own name comes first
+    names = ["%2e%2e/out.jpg", "..%2Fout.jpg", "100%25.jpg"]
+    table, skips = own("\n".join([HEADER, *(f"{name},me,5,{1_500_000_000 + i}" for i, name in enumerate(names))]))
+    assert table["image_paths"].to_list() == [["100%25.jpg"]] and skips.counts == {"image missing": 2}
+
+
+def test_too_many_likes_are_a_bad_row(own):
+    table, skips = own(f"{HEADER}\na.jpg,me,{10**12},1500000000\nb.jpg,me,{10**12 + 1},1500000001\n")
+    assert table["likes"].to_list() == [10**12] and skips.counts == {"bad row": 1}
+    assert "posts.csv:3: likes '1000000000001' is more than 1,000,000,000,000" in skips.examples["bad row"][0]
+
+
+def test_posts_with_a_constant_for_hidden_likes_may_be_left_out(own, tmp_path):
+    for i in range(12):
+        save_image(tmp_path / f"p{i}.jpg")
+    rows = [f"p{i}.jpg,me,{3 if i % 3 == 0 else 90 + i},{1_500_000_000 + i}" for i in range(12)]
+    table, skips = own("\n".join([HEADER, *rows]))
+    assert len(table) == 12 and any("4 of 12 posts have exactly 3 likes" in warning for warning in skips.warnings)
+    table, skips = read_posts(tmp_path, {"top_n": 9, "posts": {"carousel": "first", "drop_constant_likes": True}})
+    assert len(table) == 8 and skips.counts == {"likes hidden (constant)": 4} and not skips.warnings
+    assert "me/p0.jpg: 3 likes" in skips.examples["likes hidden (constant)"][0]
+
+
+def test_posts_of_the_future_are_warned_of(own):
+    later = int(time.time()) + 3 * 86_400
+    table, skips = own(f"{HEADER}\na.jpg,me,5,1500000000\nb.jpg,me,5,{later}\n")
+    assert len(table) == 2 and any("1 posts are dated in the future, such as me/b.jpg" in w for w in skips.warnings)
 
 
 CELL = st.one_of(

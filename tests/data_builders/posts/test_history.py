@@ -73,6 +73,24 @@ def test_one_account_needs_no_choice(tmp_path, monkeypatch):
     assert not (tmp_path / "cache").exists()
 
 
+def test_a_list_of_one_account_needs_no_column_account(tmp_path):
+    posts_csv(tmp_path, ann=3)
+    rows = [line.split(",") for line in (tmp_path / "posts.csv").read_text().splitlines()]
+    (tmp_path / "posts.csv").write_text("\n".join(",".join([row[0], *row[2:]]) for row in rows))
+    history = open_history(tmp_path, None, tmp_path / "cache")
+    assert history.account == "me" and len(history.table) == 3
+    assert any("no column account" in text and "me" in text for text in history.skips.warnings)
+    assert open_history(tmp_path, "@ann", tmp_path / "cache").account == "ann"
+
+
+def test_what_was_left_out_is_shown_with_an_example(tmp_path):
+    posts_csv(tmp_path, ann=3)
+    with open(tmp_path / "posts.csv", "a") as file:
+        file.write(f"\nann0.jpg,ann,99,{TIME}\n")  # the image again, with other likes
+    summary = open_history(tmp_path, None, tmp_path / "cache").summary()
+    assert "bad row: 1 (such as posts.csv:5: likes or timestamp differ" in summary
+
+
 def instaloader(folder) -> None:
     node = {"edge_media_preview_like": {"count": 5}, "taken_at_timestamp": TIME, "owner": {"username": "ann"}}
     value = {"node": node, "instaloader": {"node_type": "Post"}}

@@ -29,7 +29,8 @@ def test_a_cell_that_speaks_for_itself(text, likes):
 
 
 @pytest.mark.parametrize("text", ["1.5", "1_000", "1,2345.5", "12,34,56", "inf", "x", "1e3", "K", "1.234K", ".5", "5.",
-                                  "1.2.3", str(2**63), "9" * 5000, "12,345,67", "-1,234"])  # fmt: skip
+                                  "1.2.3", "3 mil", str(10**12 + 1), str(2**63), "9" * 5000, "12,345,67",
+                                  "-1,234"])  # fmt: skip
 def test_no_likes(text):
     with pytest.raises(ValueError):
         column(text).read(text)

@@ -40,6 +40,7 @@ def probes(**readable: bool) -> pl.DataFrame:
         (post(likes=-1), "likes hidden (-1)"),
         (post(likes=0), "likes below 1"),
         (post(likes=-2), "likes below 1"),
+        (post(likes=10**12 + 1), "bad row"),  # sums of such would wrap 64 bits
         (post(time=None), "no timestamp"),
         (post(time=0), "no timestamp"),
         (post(time=1_500_000_000_000), "no timestamp"),  # milliseconds
@@ -171,14 +172,14 @@ def test_an_unreadable_image_takes_its_post_along_unless_all_are_kept():
 def test_formats_that_are_not_supported_are_warned_of_by_name(tmp_path):
     """Also in the error, where no post is left."""
     for name in ("a", "b", "c"):
-        (tmp_path / f"{name}.jpg").write_bytes(b"GIF89a" if name != "c" else b"broken")
+        (tmp_path / f"{name}.jpg").write_bytes(b"GIF89a" if name != "c" else b"\xff\xd8\xff broken")
     skips = Skips()
     table = table_of(*(post(name, images=(name,)) for name in "abcd"))
     posts.drop_unreadable(
         table, probes(a=False, b=False, c=False, d=True), skips, tmp_path, carousel="all", max_images=9
     )
     assert skips.warnings == ["2 of the unreadable images are GIF, which is not supported here; save it as JPEG"]
-    with pytest.raises(RawDataError, match=r"image unreadable: 1\).*such as u/a: a\.jpg; 1 of .* are GIF"):
+    with pytest.raises(RawDataError, match=r"image unreadable: 1 \(such as u/a: a\.jpg\).*; 1 of .* are GIF"):
         posts.drop_unreadable(table_of(post("a")), probes(a=False), Skips(), tmp_path, carousel="all", max_images=9)
 
 

@@ -51,7 +51,7 @@ def test_what_no_reader_knows_is_an_error_that_lists_the_layouts(tmp_path, name)
         ("export.zip", "this file is packed. Unpack it first"),
         ("a.JPG", "this is a photo, and no list"),
         ("photos", "this folder holds photos, and no list"),
-        (".", "this folder holds photos, and no list"),
+        (".", "About posts.csv.gz: this file is packed. Unpack it first"),
         ("lists", "no posts were found in this folder; give 2020.csv itself"),
         ("lists/2021.csv", "this path does not exist; beside it there is 2020.csv"),
     ],
@@ -62,6 +62,13 @@ def test_what_is_no_list_is_named(tmp_path, name, message):
         (tmp_path / file).write_bytes(b"x")
     with pytest.raises(RawDataError, match=re.escape(message)):
         read_posts(tmp_path / name, OPTIONS)
+
+
+def test_a_spreadsheet_in_a_folder_is_named(tmp_path):
+    for name in ("Posts.XLSX", "a.jpg"):
+        (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(RawDataError, match=r"About Posts\.XLSX: this is a spreadsheet"):
+        read_posts(tmp_path, OPTIONS)
 
 
 def test_a_list_with_tabs(tmp_path):

@@ -30,6 +30,15 @@ def test_eq_2_is_strict():
     assert scores([0, 1.5, 3], [1, 1, 1], [[1, 1, 1]], window_days=1.5)[1].tolist() == [[1, 1, 1]]
 
 
+@pytest.mark.parametrize("days", [0.7, 1.1, 2.3, 1 / 3])
+def test_fractions_of_days_are_whole_seconds(days):
+    """1.1 * 86,400 is 95,040.00000000001 in floating point, and a gap of 95,040 s is not below it."""
+    last = round(days * DAY)
+    assert scores([0, last / DAY], [1, 3], [[1, 1]], window_days=days)[1].tolist() == [[1, 1]]
+    assert scores([0, (last - 1) / DAY], [1, 3], [[1, 1]], window_days=days)[1].tolist() == [[2, 2]]
+    assert scores([0], [1], [[1]], window_days=1e-9)[1].tolist() == [[1]]
+
+
 def test_what_a_query_may_not_see_is_in_no_mean():
     local, count = scores([0, 1, 2], [10, 30, 50], [[1, 1, 0], [0, 1, 1], [0, 0, 0]])
     np.testing.assert_allclose(local, [[10 / 20, 30 / 20, 0], [0, 30 / 40, 50 / 40], [0, 0, 0]])

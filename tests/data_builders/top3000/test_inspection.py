@@ -5,6 +5,8 @@ from collections import Counter
 
 from data_builders import inspect
 from data_builders.dataset import SPLITS, GroupDataset
+from data_builders.top3000.build import build
+from tests.helpers import tiny_world
 from tests.helpers.built import build_quietly, config
 
 
@@ -24,3 +26,15 @@ def test_the_page_shows_retrieved_posts_of_other_accounts(world, tmp_path):
                 foreign += elsewhere
         shown = Counter(re.findall(r"([\d,]+)(?:</b>)? likes[,<]", page.read_text()))
         assert foreign and shown == expected
+
+
+def test_brackets_in_names_are_no_markup(tmp_path, capsys):
+    """Rich would take [red] for a colour and not print it, and [/red] for an error."""
+    tiny_world.write(tmp_path, side=8, named="[red]", lacking=("photos/0_0.png",), parts=("background",))
+    options = config(similarity={"pose": 0.0, "background": 1.0, "caption": 0.0})
+    options.data.depth.side = 0
+    build(options.data.to_dict(), tmp_path / "raw", tmp_path / "features", tmp_path / "data")
+    assert "[red]0/0_0" in capsys.readouterr().out
+    page = tmp_path / "page.html"
+    assert inspect.main([f"--data_dir={tmp_path}/data", f"--html={page}"]) == 0
+    assert "[red]" in capsys.readouterr().out and "[red]" in page.read_text()

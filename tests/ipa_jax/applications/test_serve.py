@@ -119,7 +119,7 @@ def test_reasons_show_similar_posts_and_photos_come_small_and_bare(folder, opene
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "not a readable"),
+        (b"", "an empty file"),
         (b"<html>", "text, such as a web page"),
         (b"GIF89a" + b"\0" * 80, "GIF is not supported"),
         (huge_png(12_000), "12000 x 12000 pixels"),

@@ -1,6 +1,7 @@
 """Records of runs: what is stored comes back, what is not this run's is refused by the name of its field."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,9 @@ import pytest
 from ipa_jax.experiments import records
 from ipa_jax.experiments.records import Record, RecordError
 from ipa_jax.metrics import split_metrics
+from tests.helpers.damage import require_noticed
+from tests.helpers.paths import ROOT
+from third_party_ports import seals
 
 
 def frame(seed=0, accounts=12, posts_of_two=False):
@@ -70,9 +74,45 @@ def test_what_is_not_there_is_none_and_what_is_none_is_an_error(tmp_path):
 def test_an_edited_definition_is_noticed(tmp_path):
     records.save(tmp_path / "r.json", record(frame()))
     text = (tmp_path / "r.json").read_text().replace('"seed": 0', '"seed": 1')
-    (tmp_path / "r.json").write_text(text)
-    with pytest.raises(RecordError, match="edited"):
-        records.load(tmp_path / "r.json")
+    for content in (
+        text,
+        seals.sealed(re.sub("[0-9a-f]{64}", "0" * 64, text).encode()).decode(),
+    ):  # without and with a new checksum
+        (tmp_path / "r.json").write_text(content)
+        with pytest.raises(RecordError, match=r"r\.json is damaged \(.*(checksum|digest)"):
+            records.load(tmp_path / "r.json")
+
+
+def test_damage_is_noticed(tmp_path):
+    file = tmp_path / "r.json"
+    records.save(file, record(frame()))
+    require_noticed(file, lambda: records.load(file), RecordError, lambda a, b: a == b)
+
+
+def test_a_record_of_before_is_read_with_one_warning(tmp_path, capsys):
+    file = tmp_path / "r.json"
+    records.save(file, record(frame()))
+    expected, stored = records.load(file), json.loads(file.read_text())
+    del stored[seals.FIELD]
+    file.write_text(json.dumps(stored))
+    assert [records.load(file) for _ in range(2)] == [expected] * 2
+    assert capsys.readouterr().err.count("warning: ") == 1
+
+
+@pytest.mark.parametrize("name", ["run", "scores", "figures"])
+def test_a_field_of_another_type_is_named(tmp_path, name):
+    file = tmp_path / "r.json"
+    records.save(file, record(frame()))
+    seals.write_json(file, json.loads(file.read_text()) | {name: [1]})
+    with pytest.raises(RecordError, match=name):
+        records.load(file)
+
+
+def test_every_record_of_the_documentation_has_its_checksum():
+    files = sorted((ROOT / "docs/runs").rglob("*.json"))
+    assert len(files) > 100
+    for file in files:
+        assert seals.check(file, RecordError, records.REMEDY, ours=False), file
 
 
 def test_another_run_is_named_by_its_field(tmp_path):

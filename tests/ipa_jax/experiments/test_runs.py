@@ -1,6 +1,5 @@
 """Lists of runs: what is made, in which order, how often; the commands themselves are replaced by their files."""
 
-import json
 import re
 from pathlib import Path
 
@@ -12,6 +11,9 @@ from ipa_jax.experiments.commands import StageError
 from ipa_jax.experiments.records import RecordError
 from ipa_jax.experiments.runs import Run, run_all
 from ipa_jax.experiments.worlds import World
+from ipa_jax.metrics import score_files
+from ipa_jax.training import workdir as workdirs
+from third_party_ports import seals
 
 WORLD = World(0, 20, 40)
 
@@ -40,13 +42,13 @@ def commands(monkeypatch):
             for field in ("data_dir", "init.resnet"):
                 if f"config.{field}" in flags:
                     config.update_from_flattened_dict({field: flags[f"config.{field}"]})
-            (folder / "config.json").write_text(json.dumps(config.to_dict()))
+            seals.write_json(folder / "config.json", config.to_dict())
             columns = {"account": ["a", "a"], "record": [0, 0], "image_id": ["i", "j"], "post_id": ["p", "q"]}
             scores = pl.DataFrame(columns | {"likes": [1, 5], "z": [0.25, 1 / 3]})
-            scores.write_parquet(folder / "scores-test.parquet")
-            scores.with_columns(likes=pl.Series([7, 2])).write_parquet(folder / "scores-validation.parquet")
+            score_files.save(scores, folder / "scores-test.parquet")
+            score_files.save(scores.with_columns(likes=pl.Series([7, 2])), folder / "scores-validation.parquet")
             results = {"test": {"accuracy": 0.75}, "steps": 9, "best_step": 8, "parameters": 7, "seconds": 6.0}
-            (folder / "results.json").write_text(json.dumps(results))
+            seals.write_json(folder / "results.json", results)
 
     command.runs = []
     for module in (runs, worlds):
@@ -207,12 +209,12 @@ def test_a_finished_workdir_may_lack_new_fields_but_not_differ(commands, tmp_pat
     one = Run("full", "full", world=WORLD)
     run([one], tmp_path / "made", tmp_path / "records")
     workdir = one.workdir(tmp_path / "made")
-    stored = json.loads((workdir / "config.json").read_text())
+    stored = workdirs.read_config(workdir)
     del stored["model"]["fusion"]
-    (workdir / "config.json").write_text(json.dumps(stored))
+    seals.write_json(workdir / "config.json", stored)
     assert runs.finished(one.resolved, workdir)
     stored["loss"]["name"] = "ratio_log"
-    (workdir / "config.json").write_text(json.dumps(stored))
+    seals.write_json(workdir / "config.json", stored)
     with pytest.raises(RecordError, match=r"config\.loss\.name is 'ratio_log' there and 'ratio_share' here.*--over"):
         runs.finished(one.resolved, workdir)
     assert not runs.finished(one.resolved, tmp_path / "nowhere")

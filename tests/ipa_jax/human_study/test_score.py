@@ -12,6 +12,7 @@ from waitress.server import TcpWSGIServer
 from ipa_jax.human_study import __main__ as command
 from ipa_jax.human_study.score import lines, score, summary, trimmed_mean
 from tests.helpers.participants import PAIRS, enter
+from third_party_ports import checksums
 
 
 def test_trimmed_mean_by_hand():
@@ -100,6 +101,7 @@ def test_another_data_set_is_not_scored(scored, capsys, folder, tmp_path):
     shutil.copytree(folder / "data", other)
     (index,) = other.glob("top3000/*/images-train.parquet")
     pl.read_parquet(index).with_columns(likes=pl.col("likes") + 1).write_parquet(index)
+    checksums.write(index.parent)
     assert command.main(["score", f"--db={scored.path}", f"--data_dir={other}"]) == 1
     assert "not the data set that" in capsys.readouterr().err
 

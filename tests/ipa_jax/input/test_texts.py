@@ -51,13 +51,13 @@ def test_punctuation_is_no_word_and_a_symbol_is_one(vocabulary):
 
 def test_a_vocabulary_is_the_same_after_a_file(vocabulary, tmp_path):
     vocabulary.save(tmp_path / "v.json")
-    again = texts.load(tmp_path / "v.json")
+    again = texts.load((tmp_path / "v.json").read_text())
     assert len(again) == len(vocabulary)
     for text in CORPUS:
         np.testing.assert_array_equal(again.numbers(text, 6), vocabulary.numbers(text, 6))
     (tmp_path / "v.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"v\.json: not a vocabulary"):
-        texts.load(tmp_path / "v.json")
+    with pytest.raises(ValueError, match="not a vocabulary"):
+        texts.load((tmp_path / "v.json").read_text())
 
 
 EXAMPLE = {

@@ -17,8 +17,10 @@ from data_builders.top3000.build import build
 from data_builders.top3000.steps import PAPER
 from ipa_jax.leakage import __main__, checklist, checks, leaks, planted_build, recompute, stored_data
 from ipa_jax.leakage.checks import FAIL, NOT_APPLICABLE, NOTE, PASS
+from ipa_jax.metrics import score_files
 from tests.helpers import tiny_world
 from tests.helpers.built import build_quietly, config
+from third_party_ports import seals
 
 TEMPORAL = "3.1"
 FAILING = {  # plant: lines that fail
@@ -165,9 +167,10 @@ def test_runs_on_shuffled_likes_are_what_they_are_taken_for(tmp_path):
     def run(name, shuffled, image="i"):
         (tmp_path / name).mkdir()
         data = {"shuffle_likes": shuffled, "split": {"seed": 0}, "pairs": {"min_ratio": 2.0}}
-        (tmp_path / name / "config.json").write_text(json.dumps({"data": data}))
+        seals.write_json(tmp_path / name / "config.json", {"data": data})
         images = {"account": ["a", "a"], "record": [0, 0], "image_id": [image, "j"], "post_id": ["p", "q"]}
-        pl.DataFrame(images | {"likes": [9, 1], "z": [1.0, 0.0]}).write_parquet(tmp_path / name / "scores-test.parquet")
+        scores = pl.DataFrame(images | {"likes": [9, 1], "z": [1.0, 0.0]})
+        score_files.save(scores, tmp_path / name / "scores-test.parquet")
         return tmp_path / name
 
     one, again, other = run("one", True), run("again", True), run("other", True, "k")

@@ -16,6 +16,7 @@ from ipa_jax.training.export import ExportError
 from ipa_jax.training.preflight import PreflightError
 from ipa_jax.training.steps import flatten_packs
 from tests.helpers.tiny_models import random_packs, random_variables, tiny_config, train
+from third_party_ports import checksums
 from third_party_ports.checkpoints import zoo
 
 PREFIX = "efficientnet_lite/"
@@ -138,5 +139,6 @@ def test_an_export_of_before_the_light_profile_loads(tmp_path):
                            ("init", "efficientnet_lite"), ("extract", "profile"), ("extract", "light")):  # fmt: skip
         del stored[section][field]
     (tmp_path / "export/config.json").write_text(json.dumps(stored))
+    checksums.write(tmp_path / "export")
     _, loaded, _ = export.load_export(tmp_path / "export")
     assert loaded.model.backbone == "swin" and loaded.to_dict() == config.to_dict()

@@ -1,6 +1,7 @@
 """The export folder: what is written comes back, in both formats; what is missing is named."""
 
 import json
+import os
 
 import numpy as np
 import orbax.checkpoint as ocp
@@ -8,8 +9,13 @@ import pytest
 from flax import traverse_util
 
 from configs import concat, full
-from ipa_jax.training import export, model_card
+from ipa_jax.training import export, model_card, rescale, trained_on
 from ipa_jax.training.export import ExportError
+from ipa_jax.training.export_folder import open_export
+from ipa_jax.training.rescale import Rescale
+from ipa_jax.training.trained_on import TrainedOn
+from tests.helpers.damage import require_noticed
+from third_party_ports import checksums
 
 RNG = np.random.default_rng(0)
 VARIABLES = {
@@ -51,6 +57,7 @@ def test_all_comes_back(saved, config):
     assert data == DATA and (saved / "README.md").read_text() == "# card\n"
     assert loaded.to_dict() == config.to_dict()
     assert not (saved.parent / "export.tmp").exists()
+    assert rescale.load(open_export(saved)) is None
 
 
 def test_orbax_holds_the_same_arrays(saved):
@@ -86,6 +93,7 @@ def test_the_config_has_its_types_again_and_is_locked(saved):
 def test_a_config_of_another_version_is_an_error(saved, change):
     file = saved / "config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    checksums.write(saved)
     with pytest.raises(ExportError, match=r"config\.json: written by another version"):
         export.load_config(file)
 
@@ -95,6 +103,53 @@ def test_a_missing_file_is_named(saved, name):
     (saved / name).unlink()
     with pytest.raises(ExportError, match=rf"{name} is missing: --export names the export/ folder"):
         export.load_export(saved)
+
+
+@pytest.fixture
+def whole(saved, config):
+    """An export with every file that is read."""
+    trained = TrainedOn("salt", 5, frozenset({"ab" * 12}))
+    export.save_export(saved, VARIABLES, config, DATA, "# card\n", trained=trained, rescale=Rescale(0.1, "12ab"))
+    return saved
+
+
+def everything(folder):
+    variables, config, data = export.load_export(folder)
+    flat = traverse_util.flatten_dict(variables, sep="/")
+    arrays = {name: leaf.tobytes() for name, leaf in flat.items()}
+    return arrays, config.to_dict(), data, rescale.load(open_export(folder)), trained_on.load_trained_on(folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "config.json", "data.json", "trained_on.json", "rescale.json", "checksums.json"]
+)
+def test_damage_is_noticed_in_every_file_that_is_read(whole, name):
+    require_noticed(whole / name, lambda: everything(whole), ExportError, lambda a, b: a == b)
+
+
+def test_an_export_of_before_is_read_with_one_warning(whole, capsys):
+    expected = everything(whole)
+    (whole / "checksums.json").unlink()
+    assert everything(whole) == expected
+    assert capsys.readouterr().err.count("warning: ") == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\0" * 900, b"PK\3\4", b"\xff" * 99])
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "data.json", "trained_on.json", "rescale.json"])
+def test_what_cannot_be_parsed_is_named_without_checksums_too(whole, name, content):
+    (whole / "checksums.json").unlink()
+    (whole / name).write_bytes(content)
+    with pytest.raises(ExportError, match=name):
+        everything(whole)
+
+
+def test_the_umask_gives_the_mode_of_every_file(tmp_path, config):
+    before = os.umask(0o022)
+    try:
+        export.save_export(tmp_path / "export", VARIABLES, config, DATA, "# card\n")
+    finally:
+        os.umask(before)
+    assert {file.stat().st_mode & 0o777 for file in (tmp_path / "export").glob("*.*")} == {0o644}
 
 
 RESULTS = {"steps": 100, "best_step": 80, "parameters": 1234567,

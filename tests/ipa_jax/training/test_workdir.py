@@ -8,8 +8,11 @@ import pytest
 
 from configs import full
 from data_builders.options import ABSENT
+from ipa_jax.metrics.score_files import ScoresError
 from ipa_jax.training import workdir as workdirs
 from ipa_jax.training.workdir import WorkdirError
+from tests.helpers.damage import require_noticed
+from third_party_ports import seals
 
 PARAMS = {"head": {"kernel": np.ones((4, 1), np.float32), "bias": np.zeros(1, np.float32)}}
 
@@ -62,9 +65,9 @@ def test_another_config_is_refused_by_field_and_both_values(started, field, valu
 
 def test_a_config_of_another_version_is_refused(started):
     config, workdir = started
-    stored = json.loads((workdir / "config.json").read_text())
+    stored = workdirs.read_config(workdir)
     del stored["seed"]
-    (workdir / "config.json").write_text(json.dumps(stored))
+    seals.write_json(workdir / "config.json", stored)
     with pytest.raises(WorkdirError, match=rf"config\.seed: there '{ABSENT}', here 0"):
         workdirs.finished(config, workdir)
 
@@ -82,6 +85,50 @@ def test_what_changes_no_metric_may_change(started):
         old = workdirs.flat(config)[field]
         set_field(config, field, old + 1 if isinstance(old, int) else "other")
     assert workdirs.finished(config, workdir) is None
+
+
+SCORES = pl.DataFrame(
+    {"account": ["a", "a"], "record": [0, 0], "image_id": ["i", "j"], "post_id": ["i", "j"], "likes": [3, 9],
+     "z": [0.25, -1.5]}, schema_overrides={"record": pl.Int32}
+)  # fmt: skip
+READS = {
+    "results.json": (workdirs.read_results, WorkdirError),
+    "config.json": (workdirs.read_config, WorkdirError),
+    "scores-test.parquet": (lambda workdir: workdirs.read_scores(workdir, "test").rows(), ScoresError),
+}
+
+
+@pytest.fixture
+def ended(started):
+    _, workdir = started
+    workdirs.finish({"test": {"accuracy": 0.75}, "steps": 3}, {"test": SCORES}, workdir)
+    return workdir
+
+
+@pytest.mark.parametrize("name", READS)
+def test_damage_is_noticed_and_the_remedy_keeps_the_checkpoints(ended, name):
+    read, kind = READS[name]
+    require_noticed(ended / name, lambda: read(ended), kind, lambda a, b: a == b)
+    (ended / name).unlink()
+    with pytest.raises(kind, match=rf"{name} is missing; delete .* run the same ipa-jax train"):
+        read(ended)
+
+
+def test_files_of_before_are_read_with_a_warning_each(ended, capsys):
+    expected = [read(ended) for read, _ in READS.values()]
+    for name in ("results.json", "config.json"):
+        stored = json.loads((ended / name).read_text())
+        (ended / name).write_text(json.dumps({key: stored[key] for key in stored if key != seals.FIELD}))
+    SCORES.write_parquet(ended / "scores-test.parquet")
+    assert [read(ended) for read, _ in READS.values()] == expected
+    assert capsys.readouterr().err.count("warning: ") == 3
+
+
+@pytest.mark.parametrize("scores", [SCORES.drop("z"), SCORES.cast({"z": str}), SCORES.cast({"likes": float})])
+def test_scores_of_another_form_are_named(tmp_path, scores):
+    scores.write_parquet(tmp_path / "scores-test.parquet")
+    with pytest.raises(ScoresError, match=r"scores-test\.parquet is damaged .*(z|likes)"):
+        workdirs.read_scores(tmp_path, "test")
 
 
 def test_flat_names_every_leaf():

@@ -197,13 +197,13 @@ def test_load_from_files(tmp_path):
 
 
 def test_missing_and_broken_files(tmp_path):
-    with pytest.raises(weights.WeightsError, match=r"absent\.safetensors: .*does not exist.*ipa-jax convert"):
+    with pytest.raises(weights.WeightsError, match=r"absent\.safetensors is missing.*ipa-jax convert"):
         weights.load(tmp_path / "absent.safetensors", swin.KEYS, swin_shapes())
     save_file(official_swin(), tmp_path / "whole")
     content = (tmp_path / "whole").read_bytes()
     for broken in (b"", b"PK\x03\x04 a .pth file", content[:200], content[:-8]):
         (tmp_path / "broken.safetensors").write_bytes(broken)
-        with pytest.raises(weights.WeightsError, match=r"broken\.safetensors: .*ipa-jax convert"):
+        with pytest.raises(weights.WeightsError, match=r"broken\.safetensors is damaged.*ipa-jax convert"):
             weights.load(tmp_path / "broken.safetensors", swin.KEYS, swin_shapes())
 
 

@@ -1,7 +1,10 @@
 """Caption text from indices, and the vocabulary file."""
 
+import json
+
 import pytest
 
+from tests.helpers.damage import require_noticed
 from third_party_ports.checkpoints.weights import WeightsError
 from third_party_ports.m2_transformer.text import SPECIALS, load_vocabulary, save_vocabulary, text
 
@@ -37,15 +40,23 @@ def test_another_eos():
 def test_a_vocabulary_is_read_from_its_file(tmp_path):
     save_vocabulary(WORDS, tmp_path / "vocab.json")
     assert load_vocabulary(tmp_path / "vocab.json") == WORDS
+    require_noticed(
+        tmp_path / "vocab.json", lambda: load_vocabulary(tmp_path / "vocab.json"), WeightsError, list.__eq__
+    )
     assert [file.name for file in tmp_path.iterdir()] == ["vocab.json"]
+
+
+def test_a_vocabulary_of_before_is_read(tmp_path):
+    (tmp_path / "vocab.json").write_text(json.dumps(WORDS))
+    assert load_vocabulary(tmp_path / "vocab.json") == WORDS
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "this vocabulary file does not exist"),
-        ("a\nman\n", "not a vocabulary file"),
-        ('{"a": 1}', "not a list of strings"),
+        (None, "missing"),
+        ("a\nman\n", "damaged"),
+        ('{"a": 1}', "lacks 'words'"),
         ('["<unk>", "<pad>", "<bos>", "<eos>", 7]', "not a list of strings"),
         ('["<unk>", "<pad>", "<bos>", "<eos>", "a", "a"]', "1 words occur twice"),
         ('["a", "man"]', r"first words are \['a', 'man'\]"),
@@ -55,5 +66,5 @@ def test_files_that_are_not_a_vocabulary(tmp_path, content, message):
     file = tmp_path / "vocab.json"
     if content is not None:
         file.write_text(content)
-    with pytest.raises(WeightsError, match=rf"vocab\.json: .*{message}.*convert m2_vocab"):
+    with pytest.raises(WeightsError, match=rf"vocab\.json is .*{message}.*convert m2_vocab"):
         load_vocabulary(file)

@@ -10,7 +10,7 @@ from tests.helpers.paths import ROOT
 
 PROGRAM = """
 import multiprocessing, os, signal, sys
-from data_builders.worker_process import end_with_parent
+from third_party_ports.worker_process import end_with_parent
 
 def read(pipe):
     end_with_parent()

@@ -1,0 +1,165 @@
+"""Signals: a command ends with one line and the shell's exit status, in two seconds, and leaves no process behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.paths import ROOT
+
+SECONDS = 2.0
+PROGRAM = '''
+import hashlib, os, subprocess, sys, time
+from pathlib import Path
+from third_party_ports import stopping
+from third_party_ports.cli import command
+from third_party_ports.worker_process import map_in_processes
+
+def work(number):
+    Path(sys.argv[0]).with_name(f"worker-{os.getpid()}").touch()
+    time.sleep(60)
+
+def sleep(): time.sleep(60)
+
+def compiled(): hashlib.pbkdf2_hmac("sha256", b"a", b"b", 10**9)  # no handler runs meanwhile
+
+def deaf():
+    while True:
+        try: time.sleep(60)
+        except BaseException: pass
+
+def processes(): list(map_in_processes(work, range(4), processes=2))
+
+def temporary():
+    file = Path(sys.argv[0]).with_name("temporary")
+    file.touch()
+    try: time.sleep(60)
+    finally: file.unlink()
+
+def step():
+    """Saves what it has before it ends."""
+    with stopping.deferred() as stop:
+        print("begins", flush=True)
+        while not stop.asked: time.sleep(0.01)
+        Path(sys.argv[0]).with_name("saved").touch()
+    raise AssertionError("not reached")
+
+def step_without_end():
+    with stopping.deferred():
+        print("begins", flush=True)
+        compiled()
+
+@command()
+def main(argv=None):
+    if not sys.argv[1].startswith("step"): print("begins", flush=True)
+    globals()[sys.argv[1]]()
+    return 0
+
+@command(resumes=True)
+def resumes(argv=None):
+    print("begins", flush=True)
+    time.sleep(60)
+
+if __name__ == "__main__":
+    sys.exit(resumes() if sys.argv[1] == "resumes" else main())
+'''
+
+
+@contextmanager
+def started(folder: Path, kind: str, **more) -> Iterator[subprocess.Popen]:
+    """The program, in a process group of its own, as soon as it works."""
+    program = folder / "program.py"
+    program.write_text(PROGRAM)
+    with subprocess.Popen(
+        [sys.executable, program, kind], env=os.environ | {"PYTHONPATH": str(ROOT)} | more, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    ) as process:  # fmt: skip
+        assert process.stdout and process.stdout.readline() == "begins\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def ended(process: subprocess.Popen) -> tuple[int, str]:
+    """(exit status, what it said), in time."""
+    began = time.monotonic()
+    _, said = process.communicate(timeout=30)
+    assert time.monotonic() - began < SECONDS
+    return process.returncode, said.strip()
+
+
+def workers(folder: Path) -> list[int]:
+    return [int(file.name.removeprefix("worker-")) for file in folder.glob("worker-*")]
+
+
+def wait_for(condition) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def lives(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().split()[2] != "Z"
+
+
+@pytest.mark.parametrize("kind", ["sleep", "compiled", "deaf"])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_command_with_one_line(kind, number, status, tmp_path):
+    with started(tmp_path, kind) as process:
+        process.send_signal(number)
+        assert ended(process) == (status, "stopped")
+
+
+def test_a_command_that_resumes_says_so(tmp_path):
+    with started(tmp_path, "resumes") as process:
+        process.send_signal(signal.SIGTERM)
+        assert ended(process) == (143, "stopped; run the same command to resume")
+
+
+def test_temporary_files_go(tmp_path):
+    with started(tmp_path, "temporary") as process:
+        wait_for((tmp_path / "temporary").exists)
+        process.send_signal(signal.SIGTERM)
+        assert ended(process)[0] == 143 and not (tmp_path / "temporary").exists()
+
+
+def test_a_step_that_must_not_be_cut_is_ended_by_the_second_signal(tmp_path):
+    with started(tmp_path, "step") as process:
+        process.send_signal(signal.SIGTERM)
+        assert ended(process) == (143, "stopped") and (tmp_path / "saved").exists()
+    with started(tmp_path, "step_without_end") as process:
+        process.send_signal(signal.SIGTERM)
+        time.sleep(1.8)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert ended(process) == (143, "stopped")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_worker_processes_end_with_their_parent_and_say_nothing(number, tmp_path):
+    with started(tmp_path, "processes") as process:
+        wait_for(lambda: len(workers(tmp_path)) == 2)
+        pids = workers(tmp_path)
+        if number == signal.SIGKILL:
+            process.kill()
+        else:
+            os.killpg(process.pid, number)  # as a terminal does
+        assert ended(process) in [(128 + number, "stopped"), (-number, "")]
+        end = time.monotonic() + SECONDS
+        while any(map(lives, pids)):
+            assert time.monotonic() < end
+
+
+def test_a_step_of_a_longer_job_ends_with_it_and_leaves_the_line_to_it(tmp_path):
+    """IPA_JAX_PARENT names the process that speaks for both; here it is not the parent, as if that were gone."""
+    with started(tmp_path, "sleep", IPA_JAX_PARENT="1") as process:
+        assert ended(process) == (143, "")

@@ -1,0 +1,220 @@
+"""How a command ends on Ctrl-C and SIGTERM: one line, the shell's exit status 130 or 143, within two seconds.
+
+The first signal raises `Stopped` in the main thread, so that temporary files go. A thread watches beside it: if the
+main thread is in the midst of something long, or a second signal comes, it ends the process. Work that must not be cut,
+such as a step of a training, runs under `deferred`.
+
+Only that thread receives Ctrl-C: all others block it, and so do worker processes, from their first moment, because a
+process inherits what the thread that starts it blocks. A terminal sends Ctrl-C to all of them.
+"""
+
+import multiprocessing
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
+from pathlib import Path
+
+from third_party_ports.worker_process import own_workers
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last one: its terminal was closed
+WAKE = signal.SIGURG  # wakes the main thread from waiting, so that it handles the Ctrl-C that another thread received
+PATIENCE = 1.2  # seconds from a signal to the end
+PARENT = "IPA_JAX_PARENT"  # environment variable of a step: the process that runs it, which speaks for both
+RESUMES = "stopped; run the same command to resume"
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked the command to stop; `number` says which."""
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.number = number
+
+
+class Stop:
+    """What one command was asked by signals.
+
+    Attributes:
+      asked: number of the first signal; 0: none came.
+      resumes: whether the same command resumes the work.
+    """
+
+    def __init__(self) -> None:
+        self.asked, self.resumes = 0, False
+        self._deferred, self._raised, self._said = 0, False, False
+
+    def came(self, number: int, _frame: object = None) -> None:
+        """The handler of the signals."""
+        self.asked = self.asked or number
+        if not self._deferred:
+            _kill_workers()  # first: what they read from this process would end in the midst of a message
+            self._raise()
+
+    @contextmanager
+    def deferred(self) -> Iterator["Stop"]:
+        """A signal waits until the block ends; `asked` tells the block."""
+        self._deferred += 1
+        try:
+            yield self
+        finally:
+            self._deferred -= 1
+        if self.asked and not self._deferred:
+            self._raise()
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """A part of a deferred block that a signal may cut."""
+        kept, self._deferred = self._deferred, 0
+        try:
+            if self.asked:
+                self._raise()
+            yield
+        finally:
+            self._deferred = kept
+
+    @property
+    def waits(self) -> bool:
+        """Whether a deferred block is under way."""
+        return self._deferred > 0
+
+    def say(self) -> int:
+        """Says once that the command was stopped; returns its exit status."""
+        if not self._said and PARENT not in os.environ:
+            print(f"\n{RESUMES if self.resumes else 'stopped'}", file=sys.stderr, flush=True)
+        self._said = True
+        return 128 + self.asked
+
+    def leave(self) -> None:
+        """Ends the process at once, with its worker processes."""
+        status = self.say()
+        _kill_workers()
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+        os._exit(status)
+
+    def _raise(self) -> None:
+        if not self._raised:
+            self._raised = True
+            raise Stopped(self.asked)
+
+
+def _kill_workers() -> None:
+    """Kills the child processes, also those that are just being started, where the system lists them (Linux)."""
+    pids = {child.pid for child in multiprocessing.active_children() if child.pid}
+    for listed in Path("/proc/self/task").glob("*/children"):
+        with suppress(OSError):
+            pids |= {int(pid) for pid in listed.read_text().split()}
+    helper = getattr(resource_tracker._resource_tracker, "_pid", None)  # type: ignore[attr-defined]
+    for pid in pids - {helper}:  # the helper frees what the others shared
+        with suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+
+
+_running: list[Stop] = []  # of the command that this process runs
+
+
+def if_asked() -> None:
+    """Raises Stopped where a signal came, also within `deferred`: called where long work can be cut."""
+    if _running and _running[-1].asked:
+        raise Stopped(_running[-1].asked)
+
+
+@contextmanager
+def deferred(when: bool = True) -> Iterator[Stop]:
+    """See Stop.deferred; outside a command, and unless `when` is set, no signal is held."""
+    if not (_running and when):
+        yield Stop()
+        return
+    with _running[-1].deferred() as stop:
+        yield stop
+
+
+def run(main: Callable[[], int], *, resumes: bool, program: bool) -> int:
+    """Runs the work of a command; returns its exit status.
+
+    A command that a signal stopped has status 128 + the signal's number, whatever its main returns.
+
+    Args:
+      main: the work.
+      resumes: whether the same command resumes it.
+      program: whether the process ends with the command; then nothing else of it is waited for.
+    """
+    if _running:  # a command that calls another one's main
+        _running[-1].resumes = resumes
+        return main()
+    if threading.current_thread() is not threading.main_thread():
+        return main()  # only the main thread has handlers
+    if program:  # multiprocessing's helper, which inherits this, reports what it tidies up after a killed process
+        sys.warnoptions.append("ignore:resource_tracker:UserWarning")
+        own_workers()
+    stop = Stop()
+    stop.resumes = resumes
+    with _watched(stop, program):
+        try:
+            status = main()
+        except BaseException:  # Stopped, or what a library made of it
+            if not stop.asked:
+                raise
+            status = stop.say()
+        if stop.asked and program:
+            stop.leave()
+    return stop.say() if stop.asked else status
+
+
+@contextmanager
+def _watched(stop: Stop, program: bool) -> Iterator[None]:
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    ours.setblocking(False)
+    before = {}
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup asks
+            before[number] = signal.signal(number, stop.came)
+    before[WAKE] = signal.signal(WAKE, lambda *_: None)
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT] if program else [])
+    wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    ended = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(stop, ours, ended), daemon=True, name="stopping")
+    watcher.start()
+    _running.append(stop)
+    try:
+        yield
+    finally:
+        _running.remove(stop)
+        ended.set()
+        signal.set_wakeup_fd(wakeup)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        theirs.close()
+        watcher.join()
+        ours.close()
+
+
+def _watch(stop: Stop, signals: socket.socket, ended: threading.Event) -> None:
+    """Ends the process at the second signal, or when the main thread does not end it in time."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    came: list[int] = []
+    deadline, parent = None, int(os.environ.get(PARENT, 0))
+    while not ended.is_set():
+        select.select([signals], [], [], 0.25)
+        with suppress(BlockingIOError):
+            if new := [number for number in signals.recv(100) if number in SIGNALS]:
+                came += new
+                signal.pthread_kill(threading.main_thread().ident or 0, WAKE)
+        if parent and os.getppid() != parent:
+            parent = 0
+            os.kill(os.getpid(), signal.SIGTERM)
+        if not came or (stop.waits and len(came) == 1):
+            continue
+        deadline = deadline or time.monotonic() + PATIENCE
+        if (len(came) > 1 or time.monotonic() > deadline) and not ended.is_set():
+            stop.asked = stop.asked or came[0]  # in compiled code the handler has not run yet
+            stop.leave()
