@@ -19,7 +19,8 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +28,7 @@ import h5py
 import numpy as np
 from safetensors.numpy import save
 
+from data_builders import options
 from data_builders.cli import ConfigParser
 from data_builders.features.rows import StoreError
 from data_builders.features.store import FeatureReader
@@ -34,6 +36,7 @@ from data_builders.posts.post import RawDataError
 from data_builders.posts.read import read_posts
 from ipa_jax.human_study.answers import Answers, Study
 from ipa_jax.human_study.pairs import Pair
+from ipa_jax.training import preflight
 from tests.helpers import hostile_checkpoints, raw_layout, tiny_store
 from tests.helpers.paths import GOLDEN, ROOT
 from third_party_ports.checkpoints import files
@@ -205,25 +208,47 @@ def _read_study(folder: Path) -> list:
     return answers.choices()
 
 
+@cache
+def _fields() -> dict[str, str]:
+    """Every field of the config that has a value, and the value."""
+    config = ConfigParser("train", "").parse_args(["--config=full:tiny"]).config
+
+    def fields(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
+        for name, value in values.items():
+            if isinstance(value, dict):
+                yield from fields(value, f"{prefix}{name}.")
+            elif value is not None:
+                yield f"{prefix}{name}", str(value)
+
+    return dict(fields(config.to_dict(), ""))
+
+
 def _flags(folder: Path) -> list[Path]:
-    fields = ["seed=1", "train.epochs=2.5", "model.swin.depths=(1,1)", "data.similarity={'pose':1}", "data_dir=~/x",
-              "model.width=64", "data.memory.past_only=True", "train.learning_rate=1e-3",
-              "init.export='x'"]  # fmt: skip
-    (folder / "flags").write_text("\n".join(f"--config.{field}" for field in fields))
+    (folder / "flags").write_text("\n".join(_fields().values()))
     return [folder / "flags"]
 
 
 def _read_flags(folder: Path) -> None:
-    lines = (folder / "flags").read_bytes().decode("utf-8", "replace").replace("\0", "").split("\n")
-    parser = ConfigParser("train", "")
-    for line in random.Random(len(lines)).sample(lines, min(2, len(lines))):
-        said = io.StringIO()
-        try:
-            with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
-                parser.parse_args(["--config=full:tiny", f"--config.{line.removeprefix('--config.')}"])
-        except SystemExit as end:
-            if end.code not in (0, 2) or (not said.getvalue().startswith("error: ") and end.code):
-                raise RuntimeError(f"exit {end.code}: {said.getvalue()[:200]}") from end
+    """Sets the fields whose values were changed, and checks the config. No command line can hold a NUL."""
+    values = (folder / "flags").read_bytes().decode("utf-8", "replace").replace("\0", "").split("\n")
+    pairs = zip(_fields().items(), values, strict=False)
+    changed = [f"--config.{name}={value}" for (name, before), value in pairs if value != before][:3]
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+            config = ConfigParser("train", "").parse_args(["--config=full:tiny", *changed]).config
+    except SystemExit as end:
+        if end.code != 2 or not said.getvalue().startswith("error: "):
+            raise RuntimeError(f"exit {end.code}: {said.getvalue()[:200]}") from end
+        raise
+    try:
+        options.check(config.data.to_dict())
+        options.check_extract(config.extract.to_dict())
+        preflight.check_model(config)
+    except ValueError as error:
+        if "config." not in str(error):
+            raise RuntimeError(f"no field is named: {error}") from error
+        raise
 
 
 TARGETS = {
@@ -237,7 +262,7 @@ TARGETS = {
     "npz": _weights_target(
         lambda path: np.savez_compressed(path.open("wb"), **{"a": np.ones((3, 4)), "b/c": np.arange(9)}), compare=True
     ),
-    "config flags": Target(_flags, _read_flags, ()),
+    "config flags": Target(_flags, _read_flags, (SystemExit, ValueError)),
     "posts.csv": Target(_csv, _posts, (RawDataError,)),
     "influencer files": Target(_influencers, lambda folder: _posts(folder / "raw"), (RawDataError,)),
     "feature store": Target(_store, _read_store, (StoreError, FileNotFoundError), compare=True),
