@@ -8,6 +8,7 @@ from types import ModuleType
 import pytest
 
 from tests.helpers.paths import ROOT
+from third_party_ports.checkpoints import zoo
 
 
 @pytest.fixture(scope="module")
@@ -20,15 +21,15 @@ def audit() -> ModuleType:
 
 
 def test_every_port_has_its_licence(audit):
-    """Each file and folder of the ports that holds a network is named in NOTICE, with where it comes from."""
+    """Each file or folder with a network of the zoo is named in NOTICE, with where it comes from."""
     found = audit.ports((ROOT / "NOTICE").read_text())
     assert all("erived from" in text or "ritten from" in text or "aken from" in text for text in found.values())
     titles = " ".join(found)
-    folder = ROOT / "third_party_ports"
-    own = {"__init__", "cli", "convert", "fetch", "files", "imagenet", "verify"}
-    networks = [path.name for path in folder.glob("*.py") if path.stem not in own]
-    networks += [f"{path.name}/" for path in folder.iterdir() if path.is_dir() and list(path.glob("network.py"))]
-    assert not [name for name in networks if name not in titles]
+    for row in zoo.CHECKPOINTS.values():
+        if row.module:
+            folder, *file = row.module.split(":")[0].split(".")[1:]
+            wanted = f"peers/{file[0]}.py" if folder == "peers" else f"{folder}/" if file else f"{folder}.py"
+            assert wanted in titles, row.name
 
 
 @pytest.mark.parametrize(
