@@ -6,7 +6,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from h5py import h5o
+from h5py import h5o  # pyright: ignore[reportAttributeAccessIssue]  (a compiled module)
 
 from third_party_ports.checkpoints.collected import AGAIN, READABLE, Collected, RefusedError
 
