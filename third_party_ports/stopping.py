@@ -8,11 +8,11 @@ Only that thread receives Ctrl-C: all others block it, and so do worker processe
 process inherits what the thread that starts it blocks. A terminal sends Ctrl-C to all of them.
 """
 
+import faulthandler
 import multiprocessing
 import os
 import select
 import signal
-import socket
 import sys
 import threading
 import time
@@ -25,6 +25,7 @@ from third_party_ports.worker_process import own_workers
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last one: its terminal was closed
 WAKE = signal.SIGURG  # wakes the main thread from waiting, so that it handles the Ctrl-C that another thread received
+STACK = b"Stack (most recent call first)"  # what faulthandler writes once for a signal
 PATIENCE = 1.2  # seconds from a signal to the end
 PARENT = "IPA_JAX_PARENT"  # environment variable of a step: the process that runs it, which speaks for both
 RESUMES = "stopped; run the same command to resume"
@@ -93,6 +94,9 @@ class Stop:
 
     def leave(self) -> None:
         """Ends the process at once, with its worker processes."""
+        last = threading.Timer(0.3, os._exit, (128 + self.asked,))  # where nobody reads what is said
+        last.daemon = True
+        last.start()
         status = self.say()
         _kill_workers()
         with suppress(OSError, ValueError):
@@ -159,7 +163,9 @@ def run(main: Callable[[], int], *, resumes: bool, program: bool) -> int:
     with _watched(stop, program):
         try:
             status = main()
-        except BaseException:  # Stopped, or what a library made of it
+        except BaseException as error:  # Stopped, or what a library made of it
+            if isinstance(error, KeyboardInterrupt):
+                stop.asked = stop.asked or signal.SIGINT
             if not stop.asked:
                 raise
             status = stop.say()
@@ -170,18 +176,21 @@ def run(main: Callable[[], int], *, resumes: bool, program: bool) -> int:
 
 @contextmanager
 def _watched(stop: Stop, program: bool) -> Iterator[None]:
-    ours, theirs = socket.socketpair()
-    theirs.setblocking(False)
-    ours.setblocking(False)
-    before = {}
+    before = {WAKE: signal.signal(WAKE, lambda *_: None)}
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup asks
             before[number] = signal.signal(number, stop.came)
-    before[WAKE] = signal.signal(WAKE, lambda *_: None)
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT] if program else [])
-    wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    # faulthandler tells of a signal at once, whatever the main thread does. Python's own way for that, set_wakeup_fd,
+    # is taken away by event loops.
+    pipes = {number: os.pipe() for number in before if number != WAKE}
+    for number, (ours, theirs) in pipes.items():
+        os.set_blocking(ours, False)
+        os.set_blocking(theirs, False)
+        faulthandler.register(number, theirs, all_threads=False, chain=True)
     ended = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(stop, ours, ended), daemon=True, name="stopping")
+    told = {ours: number for number, (ours, _) in pipes.items()}
+    watcher = threading.Thread(target=_watch, args=(stop, told, ended), daemon=True, name="stopping")
     watcher.start()
     _running.append(stop)
     try:
@@ -189,26 +198,29 @@ def _watched(stop: Stop, program: bool) -> Iterator[None]:
     finally:
         _running.remove(stop)
         ended.set()
-        signal.set_wakeup_fd(wakeup)
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        for number in pipes:
+            faulthandler.unregister(number)
         for number, handler in before.items():
             signal.signal(number, handler)
-        theirs.close()
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         watcher.join()
-        ours.close()
+        for end in (end for pipe in pipes.values() for end in pipe):
+            os.close(end)
 
 
-def _watch(stop: Stop, signals: socket.socket, ended: threading.Event) -> None:
-    """Ends the process at the second signal, or when the main thread does not end it in time."""
+def _watch(stop: Stop, told: dict[int, int], ended: threading.Event) -> None:
+    """Ends the process at the second signal, or when the main thread does not end it in time.
+
+    Args:
+      told: pipes to read from, and the number of the signal that each tells of.
+    """
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     came: list[int] = []
     deadline, parent = None, int(os.environ.get(PARENT, 0))
     while not ended.is_set():
-        select.select([signals], [], [], 0.25)
-        with suppress(BlockingIOError):
-            if new := [number for number in signals.recv(100) if number in SIGNALS]:
-                came += new
-                signal.pthread_kill(threading.main_thread().ident or 0, WAKE)
+        for pipe in select.select(list(told), [], [], 0.25)[0]:
+            came += [told[pipe]] * os.read(pipe, 1 << 16).count(STACK)
+            signal.pthread_kill(threading.main_thread().ident or 0, WAKE)
         if parent and os.getppid() != parent:
             parent = 0
             os.kill(os.getpid(), signal.SIGTERM)
