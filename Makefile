@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help demo demo-seeds demo-losses tables protocols leaks choices short-histories flickr test test-browser lint docs lock clean
+.PHONY: help demo demo-seeds demo-losses tables protocols leaks choices short-histories flickr test test-browser lint docs lock audit clean
 
 help:
 	@echo "make demo        set-up, then the whole job on the demo world (about 8 minutes on 2 cores)"
@@ -22,6 +22,7 @@ help:
 	@echo "make lint        ruff (linter, formatter) and pyright (types)"
 	@echo "make docs        the documentation as a site, in site/"
 	@echo "make lock        requirements*.txt from pyproject.toml; needs uv"
+	@echo "make audit       licences and known weaknesses of all dependencies, and an SBOM, in build/audit/"
 	@echo "make .venv       set-up alone"
 
 .venv: .venv/.installed
@@ -30,16 +31,16 @@ help:
 .venv/.installed: requirements.txt pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)) and 'ipa_jax needs Python 3.11 or 3.12: make PYTHON=python3.12')"
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -r requirements.txt
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-.venv/.light: .venv/.installed
-	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[light]"
+.venv/.light: .venv/.installed requirements-light.txt
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements-light.txt
 	touch $@
 
 .venv/.dev: .venv/.installed requirements-dev.txt
-	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.txt
 	touch $@
 
 demo: .venv
@@ -82,7 +83,8 @@ flickr: .venv/.light
 	$(BIN)/python -m ipa_jax build --config=$(CONFIG) --raw=$(OUT)/raw --features=$(OUT)/features --data_dir=$(OUT)/data
 	$(BIN)/python -m ipa_jax train --config=$(CONFIG) --workdir=$(OUT)/light --config.data_dir=$(OUT)/data $(TRAIN)
 	$(BIN)/python -m ipa_jax evaluate --export=$(OUT)/light/export --data_dir=$(OUT)/data --split=test --json
-	$(BIN)/python -m ipa_jax report --workdir $(OUT)/light --data_dir=$(OUT)/data
+	$(BIN)/python -m ipa_jax baselines --data_dir=$(OUT)/data --export=$(OUT)/light/export --out=$(OUT)/baselines.json
+	$(BIN)/python -m ipa_jax report --workdir $(OUT)/light --data_dir=$(OUT)/data --baselines=$(OUT)/baselines.json
 
 test: .venv/.dev
 	$(BIN)/python -m pytest
@@ -98,14 +100,26 @@ lint: .venv/.dev
 docs: .venv/.dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-# Keeps the versions that the two files hold; LOCK=--upgrade takes the newest that pyproject.toml allows. Needs uv.
+# Keeps the versions that the files hold; LOCK=--upgrade takes the newest that pyproject.toml allows. Needs uv.
+# The hashes are of every file that the index has for a version, so they fit every platform.
 LOCK ?=
 COMPILE := uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --no-annotate --no-header \
-	--no-emit-index-url --no-emit-find-links --no-emit-package ipa-jax $(LOCK) pyproject.toml
+	--no-emit-index-url --no-emit-find-links --no-emit-package ipa-jax --generate-hashes $(LOCK)
 
 lock:
-	$(COMPILE) --output-file requirements.txt
-	$(COMPILE) --extra dev --constraints requirements.txt --output-file requirements-dev.txt
+	$(COMPILE) pyproject.toml --output-file requirements.txt
+	$(COMPILE) pyproject.toml --extra dev --constraints requirements.txt --output-file requirements-dev.txt
+	sed -n 's/^light = \["\([^"]*\)"\].*/\1/p' pyproject.toml | $(COMPILE) --no-deps --output-file requirements-light.txt -
+	$(COMPILE) .ci/audit.in --output-file .ci/requirements-audit.txt
+
+# What is installed and under which licences, and what is known against it. In an environment of its own, because these
+# tools are no part of the project.
+AUDIT := build/audit
+
+audit: .venv
+	$(PYTHON) -m venv $(AUDIT)/.venv
+	$(AUDIT)/.venv/bin/python -m pip install --quiet --require-hashes -r .ci/requirements-audit.txt
+	$(BIN)/python .ci/audit.py --tools $(AUDIT)/.venv/bin --out $(AUDIT)
 
 clean:
 	rm -rf .venv build dist runs site

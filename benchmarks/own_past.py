@@ -43,12 +43,13 @@ def world(out: Path, accounts: int, posts: int, side: int, seed: int) -> dict[st
     from data_builders.demo_world.account import Arguments
     from data_builders.demo_world.parameters import Parameters
     from data_builders.demo_world.write import write_world
+    from ipa_jax.experiments.records import RecordError
     from third_party_ports import seals
 
     command = {"seed": seed, "accounts": accounts, "posts": posts, "side": side}
     record = out / f"seed{seed}.json"
     if record.is_file():
-        found = seals.read_json(record, ValueError, "restore the file, or delete it to measure the world again")
+        found = seals.read_json(record, RecordError, "restore the file, or delete it to measure the world again")
         if found["world"] == command:
             return found
     folder = out / f"world{seed}"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar, cast
 
 from third_party_ports import disks, stopping
+from third_party_ports.utf8 import start_again_in_utf8
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
 
@@ -51,7 +52,7 @@ Main = TypeVar("Main", bound=Callable[..., int])
 
 
 def command(*, resumes: bool = False) -> Callable[[Main], Main]:
-    """Decorates the `main` of a command: signals stop it (stopping.py), and a full disk is one line wherever it shows.
+    """Decorates the `main` of a command: it runs in UTF-8, signals stop it (stopping.py), and a full disk is one line.
 
     Args:
       resumes: whether the same command, run again, goes on with what a stopped one has done.
@@ -60,6 +61,8 @@ def command(*, resumes: bool = False) -> Callable[[Main], Main]:
     def decorate(main: Main) -> Main:
         @wraps(main)
         def run(argv: Any = None) -> int:
+            if argv is None:
+                start_again_in_utf8()
             return stopping.run(lambda: _told(main, argv), resumes=resumes, program=argv is None)
 
         return cast(Main, run)

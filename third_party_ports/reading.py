@@ -17,12 +17,13 @@ def reading(place: Path | str, kind: type[Exception], remedy: str) -> Iterator[N
 
     Args:
       place: the file, perhaps with a place in it; the message begins with it.
-      kind: the error class of the artefact; it takes one message. The block may raise it itself.
+      kind: the error class of the artefact, one of our own; it takes one message. The block may raise it itself.
       remedy: what to do, such as "run ipa-jax build again"; the message ends with it.
 
     Raises:
       kind: the file is missing, cannot be opened, or cannot be parsed.
     """
+    assert kind.__module__ != "builtins", "a library's ValueError would pass for ours"
     try:
         yield
     except kind:
@@ -32,7 +33,9 @@ def reading(place: Path | str, kind: type[Exception], remedy: str) -> Iterator[N
     except OSError as error:
         if error.errno is None:  # pyarrow raises such a one for a file of another format
             raise damaged(place, kind, reason(error), remedy) from error
-        raise kind(f"{place} cannot be read ({error.strerror}); look after that, or {remedy}") from error
+        raise kind(
+            f"{place} cannot be read ({error.strerror}): check its permissions and the disk, or {remedy}"
+        ) from error
     except Exception as error:  # every library has its own, and several raise any of Python's
         raise damaged(place, kind, reason(error), remedy) from error
     except BaseException as error:

@@ -16,15 +16,19 @@ KEY = ("account", "image_id")
 KNOWN = ("log_followers_growth", "universal", "taste", "depth")  # all terms except chance
 
 
+class WorldError(ValueError):
+    """The truth of a demo world is damaged. The message names the file, and what to do."""
+
+
 def load(world: str | Path) -> pl.DataFrame:
-    """Reads OUT/truth.parquet. Raises FileNotFoundError if `world` is not a demo world, ValueError if it is damaged."""
+    """Reads OUT/truth.parquet. Raises FileNotFoundError if `world` is not a demo world, WorldError if it is damaged."""
     path = Path(world) / "truth.parquet"
     if not path.exists():
         raise FileNotFoundError(
             f"{path} is missing, so this is not a demo world; ipa-jax demo-world --out=OUT writes one"
         )
     columns = {"account": pl.String, "image_id": pl.String} | dict.fromkeys(KNOWN, pl.Float64)
-    return frames.read(path, columns, ValueError, "draw the world again with ipa-jax demo-world")
+    return frames.read(path, columns, WorldError, "draw the world again with ipa-jax demo-world")
 
 
 def bayes_scores(truth: pl.DataFrame) -> pl.DataFrame:

@@ -6,7 +6,6 @@ networks once. Every worker must see OUT, the raw folder and the weights at the 
 """
 
 import hashlib
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 from data_builders.features.inputs import Image
 from data_builders.features.job import Job, open_store, run
 from data_builders.features.reader import FeatureReader
-from data_builders.features.report import REPORT, Report, read_left_out, write_report
+from data_builders.features.report import REPORT, Report, read_left_out, read_report, write_report
 from data_builders.features.rows import new_shard, shard_paths
 
 CHUNKS = ".chunks"
@@ -68,7 +67,7 @@ def gather(job: Job, out: Path) -> Report:
             for shard in shard_paths(folder):
                 shard.replace(new_shard(out))
             if (folder / REPORT).exists():
-                report.add(json.loads((folder / REPORT).read_text()))
+                report.add(read_report(folder))
                 report.left_out |= read_left_out(folder)
             shutil.rmtree(folder)
     shutil.rmtree(out / CHUNKS, ignore_errors=True)

@@ -1,16 +1,18 @@
 """What an extraction did: counts for the screen and extract_report.json, and left_out.json, which the build reads."""
 
-import json
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from data_builders.features.inputs import Image
-from third_party_ports.files import write_text
+from data_builders.features.rows import StoreError
+from third_party_ports import seals
+from third_party_ports.reading import reading
 
 REPORT = "extract_report.json"
 LEFT_OUT = "left_out.json"  # of all runs into a store: [account, image id, reason] of each image that it lacks
+REMEDY = "run the same ipa-jax extract again"
 EXAMPLES = 10  # images that are named for each reason
 
 
@@ -73,8 +75,13 @@ def write_report(report: Report, folder: Path) -> None:
     """Writes extract_report.json into a store's folder, and adds what was left out to left_out.json there."""
     known = read_left_out(folder) | report.left_out
     rows = [[account, image_id, reason] for (account, image_id), reason in sorted(known.items())]
-    write_text(folder / LEFT_OUT, json.dumps({"left_out": rows}, indent=0, ensure_ascii=False) + "\n")
-    write_text(folder / REPORT, json.dumps(report.to_json(), indent=2) + "\n")
+    seals.write_json(folder / LEFT_OUT, {"left_out": rows}, indent=0)
+    seals.write_json(folder / REPORT, report.to_json())
+
+
+def read_report(folder: Path) -> dict[str, Any]:
+    """extract_report.json of a store's folder. Raises StoreError if it is missing or damaged."""
+    return seals.read_json(folder / REPORT, StoreError, f"delete it and {REMEDY}")
 
 
 def read_left_out(folder: Path) -> dict[tuple[str, str], str]:
@@ -82,13 +89,11 @@ def read_left_out(folder: Path) -> dict[tuple[str, str], str]:
     known. An image that a later run wrote may still be there.
 
     Raises:
-      ValueError: the file is damaged.
+      StoreError: the file is damaged.
     """
-    path = folder / LEFT_OUT
+    path, remedy = folder / LEFT_OUT, f"delete it and {REMEDY}"
     if not path.exists():
         return {}
-    try:
-        rows = json.loads(path.read_bytes())["left_out"]
-        return {(str(account), str(image_id)): str(reason) for account, image_id, reason in rows}
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: damaged ({error}); delete it and run the same ipa-jax extract again") from error
+    rows = seals.read_json(path, StoreError, remedy).get("left_out")
+    with reading(path, StoreError, remedy):
+        return {(str(account), str(image_id)): str(reason) for account, image_id, reason in rows or ()}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from data_builders.features.extractors import extractor
-from third_party_ports.checkpoints import packaged, safetensors_files, zoo
+from third_party_ports.checkpoints import packaged, sealed, zoo
 from third_party_ports.checkpoints.weights import WeightsError
 
 
@@ -58,7 +58,7 @@ def source_sha256(folder: str, name: str) -> str:
     """
     path = weights_path(folder, name)
     remedy = f"make it again: {how_to_get(folder, name)}"
-    metadata = safetensors_files.metadata(path, WeightsError, remedy)
+    metadata = sealed.metadata(path, WeightsError, remedy)
     if "source_sha256" not in metadata:
         raise WeightsError(f"{path}: the file does not say what it was converted from; {remedy}")
     return metadata["source_sha256"]

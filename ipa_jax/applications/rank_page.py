@@ -89,13 +89,13 @@ def about(profile: str, ranked_by: str) -> str:
 
 
 def left_out_lines(left_out: Mapping[str, Sequence[str]], as_of: str) -> list[str]:
-    """How many posts of the history are not used, a line per reason. as_of: ISO time of the likes' counts."""
+    """How many posts of the history are not used, and one of them, by reason. as_of: ISO time of the likes' counts."""
     words = {
         UNRIPE: f"younger than 7 days on {as_of[:10]}, which the likes are taken to be from",
         NO_FEATURES: "the photo cannot be read",
     }
     return [
-        f"{len(ids)} post{'s' * (len(ids) != 1)} of the history: {words.get(reason, reason)}"
+        f"{len(ids)} post{'s' * (len(ids) != 1)} of the history: {words.get(reason, reason)} (such as {ids[0]})"
         for reason, ids in left_out.items()
     ]
 

@@ -1,6 +1,6 @@
 """Scores the baselines on a data set: chance, neighbours, metadata, and what a demo world's truth allows.
 
-python -m ipa_jax baselines --data_dir DATA [--world WORLD] [--export EXPORT] [--split test] [--json]
+python -m ipa_jax baselines --data_dir DATA [--world WORLD] [--export EXPORT] [--split test] [--json] [--out FILE]
 """
 
 import json
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from third_party_ports.cli import Parser, command, fail, whole_number
+from third_party_ports.cli import Parser, command, fail, new_file, whole_number
 
 
 @command()
@@ -22,15 +22,19 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--split", default="test", choices=["validation", "test"])  # train gave the labels
     parser.add_argument("--seed", type=whole_number(0), default=0, help="of chance and of the bootstrap")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+    parser.add_argument("--out", type=new_file, help="file to write the JSON object to, for `ipa-jax report`")
     args = parser.parse_args(argv)
 
     from data_builders.dataset import GroupDataset
     from ipa_jax.baselines.scores import baseline_figures
+    from third_party_ports.files import write_text
 
     try:
         train = GroupDataset(args.data_dir, "train", depth=False)
         dataset = GroupDataset(args.data_dir, args.split, depth=False)
         results = baseline_figures(dataset, train, args.world, export=args.export, seed=args.seed)
+        if args.out:
+            write_text(args.out, json.dumps(results) + "\n")
     except (ValueError, OSError) as error:
         return fail(error)
     if args.json:

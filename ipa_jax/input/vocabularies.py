@@ -27,6 +27,10 @@ VOCABULARY, ACCOUNTS = "vocabulary.json", "accounts.json"
 REMEDY = "train the network again"
 
 
+class VocabularyError(ValueError):
+    """A vocabulary of a run is missing or damaged. The message names the file."""
+
+
 @dataclass(frozen=True)
 class Vocabularies:
     """None: the network does not read it."""
@@ -43,7 +47,9 @@ class Vocabularies:
             files.write_text(folder / ACCOUNTS, table)
 
 
-def load(folder: Path, config: ConfigDict, kind: type[Exception] = ValueError, remedy: str = REMEDY) -> Vocabularies:
+def load(
+    folder: Path, config: ConfigDict, kind: type[Exception] = VocabularyError, remedy: str = REMEDY
+) -> Vocabularies:
     """The vocabularies of an export, or of a folder that `for_run` made.
 
     Args:
@@ -93,7 +99,7 @@ def for_run(dataset: GroupDataset, config: ConfigDict, folder: Path, *, write: b
     if folder.is_dir():
         try:
             return load(folder, config)
-        except ValueError:
+        except VocabularyError:
             pass  # damaged, or of another network: the same are made again
     vocabularies = make(dataset, config)
     if write and vocabularies != Vocabularies():

@@ -17,6 +17,10 @@ from third_party_ports.reading import reading
 Splits = Mapping[str, GroupDataset]  # "train", "validation", "test" -> the split
 
 
+class ReportError(ValueError):
+    """A file given to the report is missing, damaged or something else. The message names it, and what to do."""
+
+
 @dataclass(frozen=True)
 class Run:
     """What the workdir of a finished run holds.
@@ -68,7 +72,7 @@ def read_log(file: Path) -> list[dict[str, Any]]:
     """The scalars of metrics.jsonl with their step, one flat dict per line; [] without the file, as clu leaves it."""
     if not file.is_file():
         return []
-    with reading(file, ValueError, "delete it to leave out the curves"):
+    with reading(file, ReportError, "delete it to leave out the curves"):
         lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
         return [{"step": line["step"], **line["scalars"]} for line in lines if "scalars" in line]
 
@@ -77,15 +81,15 @@ def read_baselines(file: Path) -> dict[str, Any]:
     """Name -> accuracy, or a dict of metrics: what `ipa-jax baselines --json` printed, or the results.json of a demo.
 
     Raises:
-      ValueError: the file is missing or damaged, or holds no JSON object.
+      ReportError: the file is missing or damaged, or holds no JSON object.
     """
-    found = seals.read_json(file, ValueError, "write it with `ipa-jax baselines --json`", ours=False)
+    found = seals.read_json(file, ReportError, "write it with `ipa-jax baselines --json`", ours=False)
     return found.get("yardsticks", found)
 
 
 def read_checklist(file: Path) -> list[dict[str, str]]:
-    """The lines that `ipa-jax checklist --json` printed. Raises ValueError if the file holds something else."""
-    with reading(file, ValueError, "write it with `ipa-jax checklist --json`"):
+    """The lines that `ipa-jax checklist --json` printed. Raises ReportError if the file holds something else."""
+    with reading(file, ReportError, "write it with `ipa-jax checklist --json`"):
         lines = json.loads(file.read_bytes())
         return [{str(name): str(value) for name, value in line.items()} for line in lines]
 

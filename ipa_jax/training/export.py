@@ -30,7 +30,7 @@ from ipa_jax.training.export_folder import REMEDY, ExportError, open_export
 from ipa_jax.training.rescale import Rescale
 from ipa_jax.training.trained_on import TrainedOn
 from third_party_ports import checksums
-from third_party_ports.checkpoints import safetensors_files
+from third_party_ports.checkpoints import sealed
 from third_party_ports.reading import json_object, reading
 
 __all__ = ["ExportError", "load_config", "load_export", "save_export", "save_resnet"]
@@ -65,7 +65,7 @@ def save_export(
     with ocp.StandardCheckpointer(multiprocessing_options=_alone()) as checkpointer:
         checkpointer.save((temporary / "params").absolute(), variables)
     flat = traverse_util.flatten_dict(variables, sep="/")
-    safetensors_files.save({name: np.ascontiguousarray(leaf) for name, leaf in flat.items()}, temporary / ARRAYS)
+    sealed.save({name: np.ascontiguousarray(leaf) for name, leaf in flat.items()}, temporary / ARRAYS)
     (temporary / CONFIG).write_text(json.dumps(config.to_dict(), indent=2))
     (temporary / DATA).write_text(json.dumps(data, indent=2))
     (temporary / "README.md").write_text(card)
@@ -100,7 +100,7 @@ def load_export(path: Path) -> tuple[dict, ConfigDict, dict]:
     with reading(path / DATA, ExportError, REMEDY):
         data = json_object(content)
     sums.check([ARRAYS])
-    arrays = safetensors_files.load(path / ARRAYS, ExportError, REMEDY, check=False)
+    arrays = sealed.load(path / ARRAYS, ExportError, REMEDY, check=False)
     with reading(path / ARRAYS, ExportError, REMEDY):
         variables = traverse_util.unflatten_dict(arrays, sep="/")
         if not variables.keys() >= {"params"}:
@@ -128,7 +128,7 @@ def save_resnet(export: Path, out: Path) -> None:
             tensors[".".join([*owner, names[leaf]])] = np.ascontiguousarray(value)
     if not tensors:
         raise ExportError(f"{export} has no depth branch (model.depth.enabled): name the export of a full model")
-    safetensors_files.save(tensors, out)
+    sealed.save(tensors, out)
 
 
 def load_config(file: Path) -> ConfigDict:

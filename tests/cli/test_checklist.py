@@ -12,6 +12,7 @@ from ipa_jax.input.texts import train
 from ipa_jax.leakage import run_checks
 from ipa_jax.leakage.checks import FEATURE_SELECTION, ILLEGITIMATE, NO_TEST_SET
 from ipa_jax.leakage.run_checks import check
+from ipa_jax.training.workdir import WorkdirError
 from tests.helpers.commands import succeed_here
 from third_party_ports import seals
 
@@ -25,7 +26,7 @@ def run(trained, tmp_path):
 
 
 def rewrite(file, change):
-    content = seals.read_json(file, ValueError, "")
+    content = seals.read_json(file, WorkdirError, "")
     change(content)
     seals.write_json(file, content)
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ipa_jax.baselines.names import BASELINES
 from tests.helpers.commands import succeed_here
 from tests.helpers.paths import ROOT
 
@@ -55,13 +56,14 @@ def test_from_the_list_to_a_report(flickr, tmp_path):
     lines = [line.partition(" -m ipa_jax ")[2] for line in made.stdout.splitlines()]
     commands = [shlex.split(line) for line in lines if line]
     names = [command[0] for command in commands]
-    assert names == ["fetch-images", "extract", "build", "train", "evaluate", "report"]
+    assert names == ["fetch-images", "extract", "build", "train", "evaluate", "baselines", "report"]
     printed = {command[0]: succeed_here(*command).stdout for command in commands}
     photos = ACCOUNTS * PHOTOS
     assert f"downloaded: {photos - 1}, already there: 0, gone: 1" in printed["fetch-images"]
     trained = json.loads((out / "light/results.json").read_text())["test"]
     assert trained["accounts"] <= ACCOUNTS and trained["pairs"] > 0
-    assert "<img" in (out / "light/report.html").read_text()
+    page = (out / "light/report.html").read_text()
+    assert "<img" in page and BASELINES["newer"].title in page
 
     written = (out / "light/results.json").stat().st_mtime_ns
     again = {command[0]: succeed_here(*command).stdout for command in commands[:4]}  # a second `make flickr` keeps all

@@ -13,13 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from third_party_ports import __version__
-from third_party_ports.checkpoints import files, identify, safetensors_files, zoo
+from third_party_ports.checkpoints import files, identify, sealed, wrappers, zoo
 from third_party_ports.checkpoints.checkpoint import Checkpoint, attribute
 from third_party_ports.checkpoints.weights import KeyMap, WeightsError, from_state_dict, some
 from third_party_ports.files import sha256 as sha256_of
 
 Tensors = Mapping[str, np.ndarray]
-WRAPPERS = ("state_dict", "model")  # keys that any network's published tensors may stand under
 
 
 class Converted(NamedTuple):
@@ -69,19 +68,19 @@ def convert(
       OSError: `out` cannot be written.
     """
     checkpoint, out = Path(checkpoint), Path(out)
-    tensors = files.read(checkpoint, (*keys.wrappers, *WRAPPERS))
+    tensors, remarks = files.read(checkpoint, (*keys.wrappers, *wrappers.KEYS))
     try:
         official, layout = (tensors, "official") if layouts is None else layouts(tensors)
         kept = _canonical(keys, official)
         from_state_dict(keys, official, shapes, resize=False)  # so that an error lists the file's own names
-        remarks = [remark for check in checks if (remark := check(_without_module(official)))]
+        remarks += [remark for check in checks if (remark := check(_without_module(official)))]
     except WeightsError as error:
         looks = identify.looks_like(tensors)
         raise WeightsError(f"{checkpoint}: {f'looks like {looks}; ' if looks else ''}{error}") from error
     digest = sha256 or file_sha256(checkpoint)
     metadata = {"source": checkpoint.name, "source_sha256": digest, "port_version": __version__, **(source or {})}
     out.parent.mkdir(parents=True, exist_ok=True)
-    safetensors_files.save(kept, out, metadata)
+    sealed.save(kept, out, metadata)
     numbers = sum(tensor.size for tensor in kept.values())
     return Converted(len(kept), numbers, len(official) - len(kept), digest, layout, remarks)
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from third_party_ports.checkpoints import safetensors_files
+from third_party_ports.checkpoints import sealed
 
 STATISTICS = {"running_mean": "mean", "running_var": "var"}  # PyTorch's name: ours in batch_stats
 TABLE = "relative_position_bias_table"
@@ -57,7 +57,7 @@ class KeyMap:
 
 def load_safetensors(path: str | Path) -> dict[str, np.ndarray]:
     """All tensors of a converted file by name. Raises WeightsError if the file is missing or damaged."""
-    return safetensors_files.load(Path(path), WeightsError, REMEDY)
+    return sealed.load(Path(path), WeightsError, REMEDY)
 
 
 def load(path: str | Path, keys: KeyMap, variables: Mapping[str, Any]) -> dict[str, Any]:

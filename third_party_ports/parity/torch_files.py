@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from third_party_ports.checkpoints import files
-from third_party_ports.checkpoints.conversion import WRAPPERS
+from third_party_ports.checkpoints.wrappers import KEYS
 from third_party_ports.parity.fixture import Comparison, Fixture
 from third_party_ports.parity.fixture import compare as compare_values
 
@@ -23,8 +23,7 @@ def compare(fixture: Fixture) -> Iterator[Comparison]:
     """
     expected = fixture.arrays("expected.npz")
     for file in sorted({*fixture.manifest["files"], *(path.name for path in fixture.folder.glob("*.pth"))}):
-        read = files.read(fixture.folder / file, WRAPPERS)
-        read = {name.removeprefix("module."): tensor for name, tensor in read.items()}
+        read = files.read(fixture.folder / file, KEYS).tensors
         parameters = "p" in read
         names = {name for name in expected if (name == "p") == parameters}
         for name in sorted(names | read.keys()):

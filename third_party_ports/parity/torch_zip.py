@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from third_party_ports.checkpoints.torch_files import DTYPES
+from third_party_ports.checkpoints.torch_tensors import DTYPES
 
-STORAGES = {dtype.name: name for name, dtype in DTYPES.items() if name != "UntypedStorage"}
+STORAGES = {dtype.name: name for name, dtype in DTYPES.items() if dtype.kind != "c" and not name.startswith(("U", "Q"))}
 ALIGNMENT = 64  # of a storage's bytes in the file, which PyTorch can then map
 MARK, TUPLE, REDUCE, DICT, SETITEMS, PERSISTENT, FALSE = b"(", b"t", b"R", b"}", b"u", b"Q", b"\x89"
 ORDERED_DICT = b"ccollections\nOrderedDict\n)R"

@@ -94,7 +94,7 @@ def test_left_out_images_of_several_runs_are_kept_together(tmp_path):
         report.write_report(found, tmp_path)
     assert report.read_left_out(tmp_path) == {("é", "a"): "image unreadable", ("é", "b"): "image too narrow"}
     (tmp_path / report.LEFT_OUT).write_text("{")
-    with pytest.raises(ValueError, match=r"left_out\.json: damaged.*extract"):
+    with pytest.raises(ValueError, match=r"left_out\.json is damaged.*extract"):
         report.read_left_out(tmp_path)
 
 

@@ -76,6 +76,7 @@ def test_the_page_is_one_file_that_names_what_was_left_out(ranked):
     page = (ranked / "ranking.html").read_text()
     assert "http" not in page.replace("http-equiv", "") and "<script" not in page
     assert "broken.jpg" in page and ".cr2" in page and "of the history: younger than 7 days" in page
+    assert "(such as " in page.partition("younger than 7 days")[2][:120]  # one of the posts is named
     assert page.count("data:image/jpeg") >= 4 + 5
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 from ipa_jax.metrics import score_files
 from ipa_jax.report import __main__, examples, figures, runs
 from ipa_jax.report import page as report
+from ipa_jax.training.workdir import read_results
 from tests.helpers.stand_in_data import CAPTION, splits, write_workdir
 from third_party_ports import seals
 
@@ -156,7 +157,7 @@ def test_real_data_gets_no_demo_label_and_may_lack_curves_intervals_and_build_re
     monkeypatch.setattr(report, "open_splits", lambda data_dir: world)
     workdir = write_workdir(tmp_path / "run", world, 0.5, 3)
     (workdir / "metrics.jsonl").unlink()
-    results = seals.read_json(workdir / "results.json", ValueError, "")
+    results = read_results(workdir)
     results["test"] |= {key: None for key in results["test"] if key.endswith("_interval")} | {
         "ratio_mse_rescaled": None
     }
@@ -258,6 +259,19 @@ def test_log_lines_of_other_kinds_are_passed_over(tmp_path):
     ]
     (tmp_path / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
     assert runs.read_log(tmp_path / "metrics.jsonl") == [{"step": 2, "train/loss": 1.5}]
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff", b'{"step": 1, "scalars": 3}', b"7"])
+@pytest.mark.parametrize("read", [runs.read_log, runs.read_baselines, runs.read_checklist])
+def test_a_file_of_something_else_is_named(tmp_path, read, content):
+    file = tmp_path / "given.json"
+    file.write_bytes(content)
+    try:
+        read(file)
+    except runs.ReportError as error:
+        assert str(file) in str(error)
+    else:
+        assert content.startswith(b'{"step"') and read is runs.read_baselines  # JSON of any names will do
 
 
 def test_figures_are_well_formed_and_take_the_page_s_colours():

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 from tests.helpers import swin_layouts
 from tests.helpers.damage import require_noticed
 from third_party_ports import __version__, swin
-from third_party_ports.checkpoints import conversion, safetensors_files, weights, zoo
+from third_party_ports.checkpoints import conversion, sealed, weights, zoo
 from third_party_ports.checkpoints.checkpoint import Checkpoint
 from third_party_ports.checkpoints.swin_layouts import official_swin
 from third_party_ports.checkpoints.weights import WeightsError
@@ -90,7 +90,7 @@ def test_the_source_is_recorded(tmp_path, tiny_row):
         "page": tiny_row.page,
         "checksum": metadata["checksum"],
     }
-    assert safetensors_files.metadata(tmp_path / "out.safetensors", WeightsError, "") == metadata
+    assert sealed.metadata(tmp_path / "out.safetensors", WeightsError, "") == metadata
 
 
 def test_a_converted_file_that_is_damaged_is_named(tmp_path, tiny_row):
@@ -98,7 +98,7 @@ def test_a_converted_file_that_is_damaged_is_named(tmp_path, tiny_row):
     conversion.convert_row(tiny_row, pth(tmp_path / "tiny.pth", swin_layouts.official()), out)
     for load in (
         lambda: {name: tensor.tobytes() for name, tensor in weights.load_safetensors(out).items()},
-        lambda: safetensors_files.metadata(out, WeightsError, weights.REMEDY)["source_sha256"],
+        lambda: sealed.metadata(out, WeightsError, weights.REMEDY)["source_sha256"],
     ):
         require_noticed(out, load, WeightsError, lambda a, b: a == b)
 
@@ -184,7 +184,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
 
     checkpoint, out = pth(tmp_path / "a.pth", swin_layouts.official()), tmp_path / "a.safetensors"
     out.write_bytes(b"old")
-    monkeypatch.setattr(safetensors_files, "save_file", fails)
+    monkeypatch.setattr(sealed, "save_file", fails)
     with pytest.raises(OSError, match="disk full"):
         conversion.convert(checkpoint, out, KEYS, swin_shapes())
     assert out.read_bytes() == b"old"

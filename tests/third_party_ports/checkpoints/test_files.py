@@ -41,6 +41,10 @@ def written(folder: Path, suffix: str, tensors: dict[str, np.ndarray], name: str
     return path.rename(folder / name) if name else path
 
 
+def tensors(path: Path, wrappers: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
+    return files.read(path, wrappers).tensors
+
+
 def refused(path: Path, *words: str) -> None:
     with pytest.raises(WeightsError) as caught:
         files.read(path)
@@ -51,7 +55,7 @@ def refused(path: Path, *words: str) -> None:
 @pytest.mark.parametrize("name", [None, "pytorch_model.bin"])
 @pytest.mark.parametrize("suffix", WRITERS)
 def test_every_format_whatever_its_name(tmp_path, suffix, name):
-    read = files.read(written(tmp_path, suffix, TENSORS, name))
+    read = tensors(written(tmp_path, suffix, TENSORS, name))
     assert read.keys() == TENSORS.keys()
     for key, tensor in TENSORS.items():
         assert (read[key].dtype, read[key].shape) == (tensor.dtype, tensor.shape)
@@ -60,7 +64,7 @@ def test_every_format_whatever_its_name(tmp_path, suffix, name):
 
 def test_bfloat16_in_safetensors(tmp_path):
     path = written(tmp_path, ".safetensors", {"a": np.arange(3).astype(ml_dtypes.bfloat16)})
-    np.testing.assert_array_equal(files.read(path)["a"].astype(np.float32), [0, 1, 2])
+    np.testing.assert_array_equal(tensors(path)["a"].astype(np.float32), [0, 1, 2])
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
@@ -73,20 +77,20 @@ def test_wrappers(tmp_path, suffix):
     }
     path = written(tmp_path, suffix, inside | {"optimizer.0": np.ones(3)})
     for wrappers, added in ((("best", "state_dict"), 1), (("model", "state_dict", "best"), 0)):
-        read = files.read(path, wrappers)
+        read = tensors(path, wrappers)
         assert read.keys() == TENSORS.keys()
         np.testing.assert_array_equal(read["conv.0.weight"], TENSORS["conv.0.weight"] + added)
-    assert len(files.read(path)) == 2 * len(TENSORS) + 1
+    assert len(tensors(path)) == 2 * len(TENSORS) + 1
 
 
 def test_a_file_without_the_networks_wrapper(tmp_path):
-    assert files.read(written(tmp_path, ".pth", TENSORS), ("model",)).keys() == TENSORS.keys()
+    assert tensors(written(tmp_path, ".pth", TENSORS), ("model",)).keys() == TENSORS.keys()
 
 
 def test_arrays_beside_a_wrapper_in_npz_are_not_loaded(tmp_path):
     arrays = {"opt/target/a/kernel": np.ones((2, 3)), "opt/state/a": np.array([None]), "opt/targets": np.array([{}])}
     np.savez(tmp_path / "a.npz", **arrays)
-    read = files.read(tmp_path / "a.npz", ("absent", "opt.target"))
+    read = tensors(tmp_path / "a.npz", ("absent", "opt.target"))
     assert {name: tensor.shape for name, tensor in read.items()} == {"a.kernel": (2, 3)}
     refused(tmp_path / "a.npz", "numpy.savez")
 
@@ -103,7 +107,7 @@ def test_hdf5_does_not_reach_outside_its_file_or_memory(tmp_path):
     refused(tmp_path / "outside.h5", "a is stored outside the file")
     with h5py.File(tmp_path / "huge.h5", "w") as file:
         file.create_dataset("a", (10**12,), "f4", chunks=(1024,))
-    refused(tmp_path / "huge.h5", "claims a size")
+    refused(tmp_path / "huge.h5", "more memory than")
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
