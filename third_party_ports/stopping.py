@@ -45,10 +45,11 @@ class Stop:
     Attributes:
       asked: number of the first signal; 0: none came.
       resumes: whether the same command resumes the work.
+      page: whether a signal is how the work ends.
     """
 
     def __init__(self) -> None:
-        self.asked, self.resumes = 0, False
+        self.asked, self.resumes, self.page = 0, False, False
         self._deferred, self._raised, self._said = 0, False, False
 
     def came(self, number: int, _frame: object = None) -> None:
@@ -140,7 +141,7 @@ def deferred(when: bool = True) -> Iterator[Stop]:
         yield stop
 
 
-def run(main: Callable[[], int], *, resumes: bool, program: bool) -> int:
+def run(main: Callable[[], int], *, resumes: bool, program: bool, page: bool = False) -> int:
     """Runs the work of a command; returns its exit status.
 
     A command that a signal stopped has status 128 + the signal's number, whatever its main returns.
@@ -148,10 +149,11 @@ def run(main: Callable[[], int], *, resumes: bool, program: bool) -> int:
     Args:
       main: the work.
       resumes: whether the same command resumes it.
+      page: whether a signal is how the work ends, so that main's own status stands.
       program: whether the process ends with the command; then nothing else of it is waited for.
     """
     if _running:  # a command that calls another one's main
-        _running[-1].resumes = resumes
+        _running[-1].resumes, _running[-1].page = resumes, page
         return main()
     if threading.current_thread() is not threading.main_thread():
         return main()  # only the main thread has handlers
@@ -159,10 +161,12 @@ def run(main: Callable[[], int], *, resumes: bool, program: bool) -> int:
         sys.warnoptions.append("ignore:resource_tracker:UserWarning")
         own_workers()
     stop = Stop()
-    stop.resumes = resumes
+    stop.resumes, stop.page = resumes, page
     with _watched(stop, program):
         try:
             status = main()
+            if stop.page:
+                return status
         except BaseException as error:  # Stopped, or what a library made of it
             if isinstance(error, KeyboardInterrupt):
                 stop.asked = stop.asked or signal.SIGINT
