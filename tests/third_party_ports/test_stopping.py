@@ -66,7 +66,14 @@ def resumes(argv=None):
     print("begins", flush=True)
     time.sleep(60)
 
+@command(page=True)
+def page(argv=None):
+    print("begins", flush=True)
+    try: time.sleep(60)
+    except KeyboardInterrupt: return 0  # as the web server does
+
 if __name__ == "__main__":
+    if sys.argv[1] == "page": sys.exit(page())
     sys.exit(resumes() if sys.argv[1] == "resumes" else main())
 '''
 
@@ -123,6 +130,13 @@ def test_a_command_that_resumes_says_so(tmp_path):
     with started(tmp_path, "resumes") as process:
         process.send_signal(signal.SIGTERM)
         assert ended(process) == (143, "stopped; run the same command to resume")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_local_page_ends_well_by_a_signal(number, tmp_path):
+    with started(tmp_path, "page") as process:
+        process.send_signal(number)
+        assert ended(process) == (0, "")
 
 
 def test_temporary_files_go(tmp_path):
