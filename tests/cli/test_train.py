@@ -102,7 +102,6 @@ def test_a_misspelt_field_or_size_stops_at_once(demo_world, tmp_path):
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_its_images(demo_world, tmp_path):
     rates = [f"--config.optim.groups.{group}.learning_rate=1000" for group in ("rest_decayed", "swin_decayed")]
     rates += ["--config.optim.weight_decay=1000"]  # the most of both: each step multiplies the weights by a million
-    rates.append("--config.optim.weight_decay=1000")  # the weights grow by a factor of a million per step
     done = run("train", *train_flags("basic", demo_world / "data", tmp_path / "w", *rates))
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
     stop = json.loads((tmp_path / "w/non_finite_0.json").read_text())
