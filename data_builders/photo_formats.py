@@ -19,10 +19,8 @@ _REMEDIES = {
 _BRANDS = {  # of files that are a container, by the first brand
     **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "HEIC"),
     **dict.fromkeys((b"avif", b"avis"), "AVIF"),
-    **dict.fromkeys((b"isom", b"iso2", b"iso4", b"iso5", b"iso6", b"mp41", b"mp42", b"avc1", b"M4V ", b"qt  ", b"3gp4",
-                     b"3gp5", b"3gp6", b"3g2a", b"dash", b"MSNV", b"XAVC"), "video"),
     b"crx ": "camera raw",
-}  # fmt: skip
+}
 _RAW_OR_TIFF = "camera raw or an unusual TIFF"
 _BEGINNINGS = {  # of files in other formats; the first that fits
     b"GIF8": "GIF",
@@ -45,6 +43,7 @@ _BEGINNINGS = {  # of files in other formats; the first that fits
     b"\x1aE\xdf\xa3": "video",
     b"\0\0\1\xba": "video",
     b"FLV\1": "video",
+    b"0&\xb2u": "video",
     b"PK\3\4": "a packed file (zip)",
     b"\x1f\x8b": "a packed file (gzip)",
     b"7z\xbc\xaf\x27\x1c": "a packed file (7z)",
@@ -69,7 +68,7 @@ def other_format(start: bytes, opened: tuple[str, ...] = ()) -> str:
       opened: Pillow's names of formats that are opened.
     """
     if start[4:8] == b"ftyp":
-        found = "AVIF" if b"avif" in start[8:] else _BRANDS.get(start[8:12], "")
+        found = "AVIF" if b"avif" in start[8:] else _BRANDS.get(start[8:12], "video")
         return "" if found.replace("HEIC", "HEIF") in opened else found
     if start[:4] == b"RIFF" and start[8:12] == b"AVI ":
         return "video"

@@ -14,7 +14,7 @@ from data_builders.features.inputs import Image
 from data_builders.features.job import Job, open_store, run
 from data_builders.features.reader import FeatureReader
 from data_builders.features.report import REPORT, Report, read_left_out, read_report, write_report
-from data_builders.features.rows import new_shard, shard_paths
+from data_builders.features.shards import new_shard, shard_paths
 
 CHUNKS = ".chunks"
 CHUNK = 256  # images; they take a worker some minutes

@@ -19,9 +19,8 @@ from data_builders.features.rows import (
     VECTORS,
     StoreError,
     check_header,
-    shard_paths,
-    shard_schema,
 )
+from data_builders.features.shards import shard_paths, shard_schema
 from third_party_ports import seals
 from third_party_ports.reading import reading, warn_once
 

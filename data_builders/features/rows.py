@@ -1,12 +1,10 @@
 """The feature store's format: its parts, its header, and people and depth as a row stores them."""
 
 from collections.abc import Mapping, Sequence
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from PIL import Image
 
 FORMAT = 1
@@ -97,28 +95,3 @@ def check_header(header: Mapping[str, Any], path: Path) -> None:
         raise StoreError(f"{path}/header.json: depth_side is {header['depth_side']}: the part depth needs 1 or more")
     if not isinstance(header["random_weights"], bool):
         raise StoreError(f"{path}/header.json: random_weights is {header['random_weights']!r}, not true or false")
-
-
-def shard_paths(path: Path) -> list[Path]:
-    """The shards of the store at `path`, in order; only complete ones have these names."""
-    return sorted(path.glob("part-*.arrow"))
-
-
-def new_shard(path: Path) -> Path:
-    """The first free name of a shard: one that was deleted because of damage leaves its number to the next."""
-    return next(shard for number in count() if not (shard := path / f"part-{number:05d}.arrow").exists())
-
-
-def shard_schema(extractors: Mapping[str, object], dims: Mapping[str, int]) -> pa.Schema:
-    """Columns of a shard of a store with these parts; `dims` has the lengths of its vectors."""
-    fields = {"account": pa.string(), "image_id": pa.string(), "width": pa.int32(), "height": pa.int32()}
-    if "pose" in extractors:
-        fields |= dict.fromkeys(("keypoints", "boxes", "scores"), pa.list_(pa.float32()))
-    if "background" in extractors:
-        fields["background"] = pa.list_(pa.float32(), dims["background"])
-    if "caption" in extractors:
-        fields["caption_vector"] = pa.list_(pa.float32(), dims["caption_vector"])
-    fields["caption_text"] = pa.string()
-    if "depth" in extractors:
-        fields["depth"] = pa.binary()
-    return pa.schema(list(fields.items()))

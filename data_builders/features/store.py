@@ -39,11 +39,9 @@ from data_builders.features.rows import (
     Person,
     check_header,
     encode_depth,
-    new_shard,
     people_row,
-    shard_paths,
-    shard_schema,
 )
+from data_builders.features.shards import new_shard, shard_paths, shard_schema
 from third_party_ports import seals
 from third_party_ports.files import lock, write_bytes
 

@@ -14,6 +14,7 @@ SEPARATORS = ",;\t|"
 ENCODING = "Save it as CSV in UTF-8, with commas, semicolons or tabs"
 LONGEST_LINE = 1 << 20  # characters
 MOST_LINES = 500  # of one row: a caption on Instagram has at most 2,200 characters
+BLANKS = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\u200b\u200e\u200f\u2060\ufeff"  # and marks unseen
 HEADER_WITHIN = 50  # lines: `sep=;`, comments and blank lines may come first
 
 
@@ -93,7 +94,7 @@ class CsvRows:
 
     def _row(self, cells: list[str]) -> dict[str, str]:
         row = dict(self._absent)
-        row.update((name, cell.strip()) for name, cell in zip(self.columns, cells, strict=True))
+        row.update((name, cell.strip(BLANKS)) for name, cell in zip(self.columns, cells, strict=True))
         return row
 
     def _records(self, lines: TextIO, fits: Callable[[dict[str, str]], bool]) -> Iterator[tuple[int, list[str]]]:

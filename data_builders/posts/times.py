@@ -25,7 +25,7 @@ _CLOCK = (
     r"(?:[T ,]+(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,]\d+)?)?"
     r"\s*(?P<half>[AaPp]\.?[Mm]\.?)?\s*(?P<zone>Z|UTC|GMT|[+-]\d\d:?(?:\d\d)?)?)?"
 )
-_YEAR_FIRST = re.compile(rf"(?P<year>\d{{4}})([-/.])(?P<month>\d{{1,2}})\2(?P<day>\d{{1,2}}){_CLOCK}")
+_YEAR_FIRST = re.compile(rf"(?P<year>\d{{4}})([-/.:])(?P<month>\d{{1,2}})\2(?P<day>\d{{1,2}}){_CLOCK}")
 _YEAR_LAST = re.compile(rf"(?P<one>\d{{1,2}})(?P<mark>[-/.])(?P<two>\d{{1,2}})(?P=mark)(?P<year>\d{{4}}|\d\d){_CLOCK}")
 _DAY_NAME = re.compile(
     rf"(?:[A-Za-z]{{3,9}}\.?,? )?(?P<day>\d{{1,2}})(?:st|nd|rd|th)?[ -](?P<name>[A-Za-z]{{3,9}})\.?,?[ -]"
@@ -36,7 +36,8 @@ _NAME_DAY = re.compile(
     rf"(?P<year>\d{{4}}){_CLOCK}"
 )
 _NUMBER = re.compile(r"(\d{1,20})(?:[.,](\d{1,20}))?")
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTHS = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+           "december")  # fmt: skip
 
 
 class Time(NamedTuple):
@@ -129,8 +130,9 @@ def parse(text: str, day_first: bool = True) -> Time | None:
             form = DAY_FIRST if day_first else MONTH_FIRST
             return _time(match, two if day_first else one, one if day_first else two, form)
         if match := _DAY_NAME.fullmatch(text) or _NAME_DAY.fullmatch(text):
-            month = _MONTHS.index(match["name"][:3].lower()) + 1
-            return _time(match, month, int(match["day"]), NAMED)
+            # The first letters of an English name; those of other languages could be another month's.
+            months = [i for i, name in enumerate(_MONTHS, 1) if name.startswith(match["name"].lower())]
+            return _time(match, months[0], int(match["day"]), NAMED) if months else None
         moment = datetime.fromisoformat(text)
     except (ValueError, OverflowError):
         return None

@@ -189,10 +189,11 @@ def _is_narrow(path: Path) -> bool:
 
 def _extract_again(reader: FeatureReader) -> str:
     """What to do where images have no features."""
-    waiting = len(journal.read(reader.path))
-    if not waiting:
-        return "extract features for all images (ipa-jax extract)"
-    return f"the extraction is not finished: its journal holds {waiting} more; run the same ipa-jax extract again"
+    if waiting := len(journal.read(reader.path)):
+        return f"the extraction is not finished: its journal holds {waiting} more; run the same ipa-jax extract again"
+    if reader.decoded_with and not (reader.path / report.REPORT).exists():  # which an extraction writes at its end
+        return f"the extraction is not finished: it left no {report.REPORT}; run the same ipa-jax extract again"
+    return "extract features for all images (ipa-jax extract)"
 
 
 def _keys(table: pl.DataFrame) -> pl.DataFrame:

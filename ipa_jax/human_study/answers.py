@@ -125,7 +125,7 @@ class Answers:
             connection.execute(begin)
             with connection:
                 yield connection
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # sqlite3's own message may hold a damaged name
             raise OSError(f"{self.path}: {error} (--db)") from error
         finally:
             connection.close()
@@ -169,7 +169,10 @@ class Answers:
         with self._read() as db:
             if db.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
                 raise OSError(f"{self.path} is not the file of a study (--db); give another file")
-            return Study(*db.execute("SELECT data, split, digest, pairs, seed FROM study").fetchone())
+            row = db.execute("SELECT data, split, digest, pairs, seed FROM study").fetchone()
+            if row is None:
+                raise OSError(f"{self.path} is damaged: it does not say which study it holds (--db); give another file")
+            return Study(*row)
 
     def enter(self, code: str, name: str, draw: Callable[[int], Sequence[Pair]], now: float) -> str:
         """Adds a participant and returns their code.

@@ -6,7 +6,7 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from data_builders import bounds, photos
-from data_builders.dataset import GroupDataset
+from data_builders.dataset import DatasetError, GroupDataset
 from data_builders.options import check_fields, require_equal
 from ipa_jax.models import registry
 from ipa_jax.training.bounds import BOUNDS
@@ -112,7 +112,7 @@ def check_data(config: ConfigDict) -> None:
     try:
         dataset = GroupDataset(config.data_dir, "train")
         stored = dataset.options
-    except FileNotFoundError as error:
+    except (FileNotFoundError, DatasetError) as error:
         raise PreflightError(f"config.data_dir: {error}") from error
     try:
         require_equal(stored, config.data.to_dict(), config.data_dir, "Set the field, or build again")

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from configs import full
-from data_builders.features import extraction, light, weight_files
+from data_builders.features import extraction, light, report, weight_files
 from data_builders.features.extractors import extractor
 from data_builders.features.reader import FeatureReader
 from third_party_ports.checkpoints import zoo
@@ -33,8 +33,8 @@ def raw(tmp_path):
 
 
 def test_extract_fills_two_parts_in_one_pass(raw):
-    report = extraction.extract(tiny(), raw / "posts.csv", raw / "features", random_weights=True)
-    assert report.written == 3
+    first = extraction.extract(tiny(), raw / "posts.csv", raw / "features", random_weights=True)
+    assert first.written == 3
     reader = FeatureReader(raw / "features")
     assert reader.parts == ("background", "caption") and reader.dims == {"background": 16, "caption_vector": 20}
     features = reader.load("ann", ["a.png", "b.png", "c.png"])
@@ -44,6 +44,16 @@ def test_extract_fills_two_parts_in_one_pass(raw):
     assert header["background"] == header["caption"] and header["caption"]["name"] == "efficientnet_lite2"
     again = extraction.extract(tiny(), raw / "posts.csv", raw / "features", random_weights=True)
     assert (again.written, again.already) == (0, 3)
+
+
+def test_what_is_left_out_is_listed_for_the_build(raw):
+    Image.new("RGB", (303, 3)).save(raw / "a.png")
+    (raw / "b.png").write_bytes(b"GIF89a")
+    found = extraction.extract(tiny(), raw / "posts.csv", raw / "features", random_weights=True)
+    assert found.written == 1
+    left_out = {("ann", "a.png"): "image too narrow", ("ann", "b.png"): "image unreadable"}
+    assert report.read_left_out(raw / "features") == left_out
+    assert report.read_report(raw / "features")["skipped"] == {"image too narrow": 1, "image unreadable": 1}
 
 
 def test_vectors_are_the_mean_and_the_root_of_the_shares():

@@ -195,6 +195,12 @@ def test_separators_and_what_comes_before_the_header(own, separator):
         assert table["likes"].to_list() == [3, 4] and not skips.counts and not skips.warnings
 
 
+def test_unseen_marks_around_a_cell_do_no_harm(own):
+    """Windows copies them with dates, and web pages with blanks."""
+    table, skips = own(f"{HEADER}\n\u200ea.jpg\u00a0,me, \u200b12 ,\u200e31/01/2020\u200f\n")
+    assert table["likes"].to_list() == [12] and table["image_ids"].to_list() == [["a.jpg"]] and not skips.counts
+
+
 def test_cells_that_a_spreadsheet_adds_or_leaves_out(own):
     text = f"{HEADER},caption\na.jpg,me,3,1500000000\nb.jpg,me,3,1500000001,hello,,\nc.jpg,me,3,1500000002,one,two\n"
     table, skips = own(text)

@@ -32,6 +32,7 @@ def test_all_forms_of_a_time_agree(moment):
         (f"{moment}", False),
         (f"{moment}.9", False),
         (f"{moment:%Y/%m/%d %H:%M:%S}", False),
+        (f"{moment:%Y:%m:%d %H:%M:%S}", False),  # as EXIF has it
         (f"{moment:%Y%m%d%H%M%S}", False),
         (f"{moment:%Y%m%dT%H%M%S}", False),
         (f"{moment:%d/%m/%Y %H:%M:%S}", False),
@@ -60,7 +61,8 @@ def test_counts_since_1970(seconds):
 @pytest.mark.parametrize(
     "text",
     ["", "soon", "nan", "inf", "-5", "5", "2020", "202001", "1.58E+09", "2020-13-01", "20201301", "31/31/2020",
-     "0001-01-01T00:00:00+23:00x", "31 Foo 2020", "2020-01-31 14:61", "2020-01-31 13:05 PM", "9" * 30, "1/2/200",
+     "0001-01-01T00:00:00+23:00x", "31 Foo 2020", "30 marras 2020", "31 janv. 2020",
+     "2020-01-31 14:61", "2020-01-31 13:05 PM", "9" * 30, "1/2/200",
      "2020-01-31T14:05:09+99:00"],
 )  # fmt: skip
 def test_no_time(text):

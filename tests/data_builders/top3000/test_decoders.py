@@ -7,6 +7,7 @@ import pytest
 from data_builders import photos
 from data_builders.top3000 import prepare
 from tests.helpers import tiny_world
+from third_party_ports import seals
 
 OLD = {"pillow": "11.0.0"}
 
@@ -19,7 +20,7 @@ def test_a_mixture_is_a_warning_of_the_build(tmp_path, stored, named):
     tiny_world.write(tmp_path, accounts=6, posts=40)
     file = tmp_path / "features" / "header.json"
     if stored is not None:
-        file.write_text(json.dumps(json.loads(file.read_text()) | {"decoded_with": stored}))
+        seals.write_json(file, json.loads(file.read_text()) | {"decoded_with": stored})
     prepared = prepare.prepare(tmp_path / "raw", tmp_path / "features", tiny_world.options())
     found = [warning for warning in prepared.skips.warnings if "decoded" in warning]
     assert bool(found) == named

@@ -1,17 +1,20 @@
 """What a build does before it writes: images without features, and errors that say what was lost."""
 
 import csv
+import json
 import shutil
 
 import pytest
 from PIL import Image
 
+from data_builders import photos
 from data_builders.features import report
 from data_builders.features.inputs import Image as Listed
 from data_builders.posts.post import RawDataError
 from data_builders.top3000.prepare import prepare
 from tests.helpers import tiny_world
 from tests.helpers.tiny_store import open_writer, row
+from third_party_ports import seals
 
 LACKING = tuple(f"photos/{account}_{post}.png" for account in range(3) for post in (3, 7))
 
@@ -84,6 +87,13 @@ def test_an_extraction_that_is_not_finished_says_so(world):
         file.unlink()
     (world / "features" / "journal.arrow").write_bytes(held)  # as a killed run leaves it
     with pytest.raises(RawDataError, match=r"not finished: its journal holds 2 more; run the same ipa-jax"):
+        prepared(world)
+
+
+def test_an_extraction_that_was_killed_between_two_shards_says_so(world):
+    header = json.loads((world / "features" / "header.json").read_text())
+    seals.write_json(world / "features" / "header.json", header | {"decoded_with": [photos.versions()]})
+    with pytest.raises(RawDataError, match=r"not finished: it left no extract_report\.json"):
         prepared(world)
 
 

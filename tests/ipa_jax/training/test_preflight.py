@@ -23,7 +23,8 @@ def config(tmp_path):
 
 
 def write(folder, options, random_weights: bool = False, **more) -> None:
-    metadata = {"choices": options, "random_weights": random_weights, "build_report": "build_report.json"} | more
+    metadata = {"choices": options, "random_weights": random_weights, "build_report": "build_report.json", "source": {}}
+    metadata |= more
     (folder / "metadata.json").write_text(json.dumps(metadata))
     (folder / "dataset_info.json").write_text("{}")
 

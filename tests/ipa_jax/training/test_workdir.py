@@ -50,7 +50,7 @@ def test_a_run_is_finished_once_its_results_are_there(started):
 @pytest.mark.parametrize(
     "field, value, old",
     [("seed", 1, "0"), ("loss.name", "ratio_log", "'ratio_share'"), ("data.retrieval.k", 3, "5"),
-     ("model.swin.depths", (1,), r"\[1, 1\]"), ("optim.groups.swin_plain.learning_rate", 0.5, "0.0015")],
+     ("model.swin.depths", (1, 1), r"\[1\]"), ("optim.groups.swin_plain.learning_rate", 0.5, "0.0015")],
 )  # fmt: skip
 def test_another_config_is_refused_by_field_and_both_values(started, field, value, old):
     config, workdir = started
