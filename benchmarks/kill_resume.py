@@ -11,6 +11,7 @@ that every phase is hit: start, compilation, steps, evaluations, saves, export.
 import argparse
 import json
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -23,10 +24,12 @@ COMPARED = ("steps", "best_step", "validation", "test")  # of results.json
 
 @dataclass(frozen=True)
 class Moment:
-    """When to kill: `delay` seconds after the console shows `step` or a later one; step 0: after the start."""
+    """When to kill, and by which signal: `delay` seconds after the console shows `step` or a later one; step 0: after
+    the start."""
 
     step: int
     delay: float
+    signal: int = signal.SIGKILL
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def _kill(command: list[str], workdir: Path, moment: Moment, env: dict[str, str]
     with subprocess.Popen(
         command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
     ) as process:
-        timer = threading.Timer(moment.delay, process.kill)
+        timer = threading.Timer(moment.delay, process.send_signal, (moment.signal,))
         if moment.step == 0:
             timer.start()
         tail = []
@@ -80,7 +83,7 @@ def _kill(command: list[str], workdir: Path, moment: Moment, env: dict[str, str]
                     timer.start()
         process.wait()
         timer.cancel()
-    if process.returncode > 0:
+    if process.returncode > 0 and process.returncode != 128 + moment.signal:
         raise subprocess.CalledProcessError(process.returncode, command, stderr="".join(tail))
     steps = [int(folder.name) for folder in (workdir / "checkpoints").glob("*") if folder.name.isdigit()]
     return Kill(moment, told, max(steps, default=None), process.returncode == 0)

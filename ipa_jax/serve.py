@@ -18,7 +18,7 @@ from third_party_ports import stopping
 from third_party_ports.cli import DONE, WRONG_USE, Parser, command, fail, output_folder, whole_number
 
 
-@command()
+@command(page=True)
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     parser = Parser("serve", __doc__)

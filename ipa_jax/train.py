@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -156,9 +157,9 @@ def _train(job: Job) -> float:
 
     began = time.monotonic()
     device_state = to_devices(job.state, jax.devices())
-    meter = Meter(job.writer, job.workdir.name, job.total, start, job.position.get("seen"))
+    made = Meter(job.writer, job.workdir.name, job.total, start, job.position.get("seen"))
     # A signal waits for the running step, which is saved. Several processes cannot agree on a step: it ends them.
-    with stopping.deferred(when=jax.process_count() == 1) as stop:
+    with closing(made) as meter, stopping.deferred(when=jax.process_count() == 1) as stop:
         if job.position.get("due"):  # the run was stopped before it had evaluated the step that it resumes from
             job.checkpoints.evaluated(start, _evaluate(job, start, job.state, meter, stop))
             stopping.if_asked()
@@ -181,7 +182,6 @@ def _train(job: Job) -> float:
             if stop.asked:
                 job.checkpoints.wait()
                 break
-    meter.close()
     return spent
 
 

@@ -51,11 +51,12 @@ def home(word: str) -> str:
 Main = TypeVar("Main", bound=Callable[..., int])
 
 
-def command(*, resumes: bool = False) -> Callable[[Main], Main]:
+def command(*, resumes: bool = False, page: bool = False) -> Callable[[Main], Main]:
     """Decorates the `main` of a command: it runs in UTF-8, signals stop it (stopping.py), and a full disk is one line.
 
     Args:
       resumes: whether the same command, run again, goes on with what a stopped one has done.
+      page: whether it is a local page, which a signal ends as it should be: with the status of `main`.
     """
 
     def decorate(main: Main) -> Main:
@@ -63,7 +64,7 @@ def command(*, resumes: bool = False) -> Callable[[Main], Main]:
         def run(argv: Any = None) -> int:
             if argv is None:
                 start_again_in_utf8()
-            return stopping.run(lambda: _told(main, argv), resumes=resumes, program=argv is None)
+            return stopping.run(lambda: _told(main, argv), resumes=resumes, page=page, program=argv is None)
 
         return cast(Main, run)
 

@@ -14,10 +14,12 @@ downloaded or a file could not be converted.
 """
 
 import sys
+from contextlib import nullcontext, suppress
+from pathlib import Path
 
 from third_party_ports.checkpoints import zoo
 from third_party_ports.checkpoints.checkpoint import Checkpoint
-from third_party_ports.cli import DONE, FAILED, Parser, command, fail, output_folder
+from third_party_ports.cli import DONE, FAILED, Parser, command, fail
 
 
 @command(resumes=True)
@@ -30,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
         "names", nargs="+", metavar="NAME", choices=("all", *zoo.CHECKPOINTS), help="a name of the list below, or all"
     )
     parser.add_argument(
-        "--out", type=output_folder, default="weights", metavar="FOLDER", help="where the files go (default: weights)"
+        "--out", type=Path, default=Path("weights"), metavar="FOLDER", help="where the files go (default: weights)"
     )
     parser.add_argument(
         "--base_url",
@@ -45,7 +47,9 @@ def main(argv: list[str] | None = None) -> int:
 
     outcomes: list[fetching.Outcome] = []
     try:
-        with files.lock(given.out):
+        with suppress(OSError):  # what cannot be made is named for each file
+            given.out.mkdir(parents=True, exist_ok=True)
+        with files.lock(given.out) if given.out.is_dir() else nullcontext():
             for name in names:
                 first = next((outcome for outcome in outcomes if outcome.network != "unused"), None)
                 offline = first.text if first and first.network == "absent" else None

@@ -8,11 +8,11 @@ Only that thread receives Ctrl-C: all others block it, and so do worker processe
 process inherits what the thread that starts it blocks. A terminal sends Ctrl-C to all of them.
 """
 
+import faulthandler
 import multiprocessing
 import os
 import select
 import signal
-import socket
 import sys
 import threading
 import time
@@ -25,8 +25,9 @@ from third_party_ports.worker_process import own_workers
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last one: its terminal was closed
 WAKE = signal.SIGURG  # wakes the main thread from waiting, so that it handles the Ctrl-C that another thread received
-AGAIN = 0.05  # seconds until a signal is raised again that met a callback which Python does not let raise
-PATIENCE = 1.2  # seconds from a signal to the end
+AGAIN = 0.05  # seconds until what a signal raised in a callback, where it goes nowhere, is raised again
+STACK = b"Stack (most recent call first)"  # what faulthandler writes once for a signal
+PATIENCE = 0.8  # seconds from a signal to the end
 PARENT = "IPA_JAX_PARENT"  # environment variable of a step: the process that runs it, which speaks for both
 RESUMES = "stopped; run the same command to resume"
 
@@ -45,10 +46,11 @@ class Stop:
     Attributes:
       asked: number of the first signal; 0: none came.
       resumes: whether the same command resumes the work.
+      page: whether a signal is how the work ends.
     """
 
     def __init__(self) -> None:
-        self.asked, self.resumes = 0, False
+        self.asked, self.resumes, self.page = 0, False, False
         self._deferred, self._raised, self._said = 0, False, False
 
     def came(self, number: int, _frame: object = None) -> None:
@@ -105,6 +107,9 @@ class Stop:
 
     def leave(self) -> None:
         """Ends the process at once, with its worker processes."""
+        last = threading.Timer(0.3, os._exit, (128 + self.asked,))  # where nobody reads what is said
+        last.daemon = True
+        last.start()
         status = self.say()
         _kill_workers()
         with suppress(OSError, ValueError):
@@ -148,7 +153,7 @@ def deferred(when: bool = True) -> Iterator[Stop]:
         yield stop
 
 
-def run(main: Callable[[], int], *, resumes: bool, program: bool) -> int:
+def run(main: Callable[[], int], *, resumes: bool, program: bool, page: bool = False) -> int:
     """Runs the work of a command; returns its exit status.
 
     A command that a signal stopped has status 128 + the signal's number, whatever its main returns.
@@ -156,10 +161,11 @@ def run(main: Callable[[], int], *, resumes: bool, program: bool) -> int:
     Args:
       main: the work.
       resumes: whether the same command resumes it.
+      page: whether a signal is how the work ends, so that main's own status stands.
       program: whether the process ends with the command; then nothing else of it is waited for.
     """
     if _running:  # a command that calls another one's main
-        _running[-1].resumes = resumes
+        _running[-1].resumes, _running[-1].page = resumes, page
         return main()
     if threading.current_thread() is not threading.main_thread():
         return main()  # only the main thread has handlers
@@ -167,11 +173,15 @@ def run(main: Callable[[], int], *, resumes: bool, program: bool) -> int:
         sys.warnoptions.append("ignore:resource_tracker:UserWarning")
         own_workers()
     stop = Stop()
-    stop.resumes = resumes
+    stop.resumes, stop.page = resumes, page
     with _watched(stop, program):
         try:
             status = main()
-        except BaseException:  # Stopped, or what a library made of it
+            if stop.page:
+                return status
+        except BaseException as error:  # Stopped, or what a library made of it
+            if isinstance(error, KeyboardInterrupt):
+                stop.asked = stop.asked or signal.SIGINT
             if not stop.asked:
                 raise
             status = stop.say()
@@ -182,49 +192,55 @@ def run(main: Callable[[], int], *, resumes: bool, program: bool) -> int:
 
 @contextmanager
 def _watched(stop: Stop, program: bool) -> Iterator[None]:
-    ours, theirs = socket.socketpair()
-    theirs.setblocking(False)
-    ours.setblocking(False)
-    before = {}
+    before = {WAKE: signal.signal(WAKE, stop.woken)}
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup asks
             before[number] = signal.signal(number, stop.came)
-    before[WAKE] = signal.signal(WAKE, stop.woken)
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT] if program else [])
-    wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    # faulthandler tells of a signal at once, whatever the main thread does. Python's own way for that, set_wakeup_fd,
+    # is taken away by event loops.
+    pipes = {number: os.pipe() for number in before if number != WAKE}
+    for number, (ours, theirs) in pipes.items():
+        os.set_blocking(ours, False)
+        os.set_blocking(theirs, False)
+        faulthandler.register(number, theirs, all_threads=False, chain=True)
     ended = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(stop, ours, ended), daemon=True, name="stopping")
+    told = {ours: number for number, (ours, _) in pipes.items()}
+    watcher = threading.Thread(target=_watch, args=(stop, told, ended), daemon=True, name="stopping")
     watcher.start()
     _running.append(stop)
-    told = sys.unraisablehook
+    say = sys.unraisablehook
     # Of a destructor, or of a callback of the garbage collector: Python prints what they raise, and goes on.
-    sys.unraisablehook = lambda args: stop.lost() if isinstance(args.exc_value, Stopped) else told(args)
+    sys.unraisablehook = lambda args: stop.lost() if isinstance(args.exc_value, Stopped) else say(args)
     try:
         yield
     finally:
-        sys.unraisablehook = told
+        sys.unraisablehook = say
         _running.remove(stop)
         ended.set()
-        signal.set_wakeup_fd(wakeup)
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        for number in pipes:
+            faulthandler.unregister(number)
         for number, handler in before.items():  # the work of a program is done: its last moments are not cut
             signal.signal(number, signal.SIG_IGN if program and number != WAKE else handler)
-        theirs.close()
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         watcher.join()
-        ours.close()
+        for end in (end for pipe in pipes.values() for end in pipe):
+            os.close(end)
 
 
-def _watch(stop: Stop, signals: socket.socket, ended: threading.Event) -> None:
-    """Ends the process at the second signal, or when the main thread does not end it in time."""
+def _watch(stop: Stop, told: dict[int, int], ended: threading.Event) -> None:
+    """Ends the process at the second signal, or when the main thread does not end it in time.
+
+    Args:
+      told: pipes to read from, and the number of the signal that each tells of.
+    """
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     came: list[int] = []
     deadline, parent = None, int(os.environ.get(PARENT, 0))
     while not ended.is_set():
-        select.select([signals], [], [], 0.25)
-        with suppress(BlockingIOError):
-            if new := [number for number in signals.recv(100) if number in SIGNALS]:
-                came += new
-                signal.pthread_kill(threading.main_thread().ident or 0, WAKE)
+        for pipe in select.select(list(told), [], [], 0.25)[0]:
+            came += [told[pipe]] * os.read(pipe, 1 << 16).count(STACK)
+            signal.pthread_kill(threading.main_thread().ident or 0, WAKE)
         if parent and os.getppid() != parent:
             parent = 0
             os.kill(os.getpid(), signal.SIGTERM)

@@ -17,6 +17,7 @@ from data_builders.demo_world.plants import PLANTS
 from third_party_ports.cli import DONE, WRONG_USE, Parser, command, fail
 
 MAX_DEPTH_SIDE = 128  # what configs/full.py stores
+DEMO_DEPTH_SIDE = 48  # what configs/demo.py builds with
 
 
 def _plants() -> str:
@@ -82,10 +83,9 @@ def main(argv: list[str] | None = None) -> int:
     print(f"{args.out}: {done}")
     leaky = args.plant is not None and PLANTS[args.plant].build
     build = f"planted-build --plant={args.plant}" if leaky else "build"
-    print(
-        f"next: ipa-jax {build} --config=configs/demo.py --raw={args.out}/raw "
-        f"--features={args.out}/features --data_dir=DATA"
-    )
+    depth = "" if depth_side == DEMO_DEPTH_SIDE else f" --config.data.depth.side={depth_side}"
+    paths = f"--raw={args.out}/raw --features={args.out}/features --data_dir=DATA"
+    print(f"next: ipa-jax {build} --config=demo {paths}{depth}")
     return DONE
 
 

@@ -10,7 +10,11 @@ import jinja2
 
 from ipa_jax.experiments.pages import NONE, difference, interval, line, made_by, number, points
 from ipa_jax.experiments.statistics import TABLE_METRICS
+from ipa_jax.experiments.study import FULL
+from ipa_jax.metrics import display
 from ipa_jax.metrics.registry import METRICS
+from ipa_jax.report import figures
+from ipa_jax.report import tables as report_tables
 from ipa_jax.report.page import TEMPLATES as REPORT_TEMPLATES
 from third_party_ports import files
 
@@ -123,4 +127,13 @@ def html(document: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.globals |= {"cells": cells, "headings": headings, "claim_cells": claim_cells, "none": NONE}
+    environment.globals |= {"scale": _scale, "lead_row": FULL, "lead_colour": figures.run_colour(0)}
+    environment.filters["number"] = display.number
     return environment.get_template("tables.html").render(**document)
+
+
+def _scale(table: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The axis of a table's chart; None where no row has figures."""
+    ours = [row["ours"] for row in table["rows"] if row["ours"]]
+    found = [value for row in ours for value in (row["accuracy"], *(row["accuracy_interval"] or ()))]
+    return report_tables.scale(*report_tables.axis(found)) if found else None

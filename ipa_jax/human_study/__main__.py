@@ -51,7 +51,7 @@ def _score(args: argparse.Namespace) -> int:
     return 0
 
 
-@command(resumes=True)
+@command(resumes=True, page=True)
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     parser = Parser("human-study", __doc__)

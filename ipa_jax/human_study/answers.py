@@ -127,7 +127,7 @@ class Answers:
             connection.execute(begin)
             with connection:
                 yield connection
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # sqlite3's own message may hold a damaged name
             raise OSError(f"{self.path}: {error} (--db)") from error
         except row_seals.RowError as error:
             raise OSError(

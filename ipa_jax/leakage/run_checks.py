@@ -4,7 +4,6 @@ The run was evaluated on the test images, everything was chosen on validation, a
 unknown before posting: neither likes nor comments.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,8 @@ from ipa_jax.metrics.split_metrics import evaluate, rescale_factor
 from ipa_jax.training import workdir as workdirs
 from ipa_jax.training.export import load_config
 from ipa_jax.training.export_folder import REMEDY, ExportError
+from ipa_jax.training.workdir import WorkdirError
+from third_party_ports.reading import json_object, reading
 
 GROUPS = 32  # test groups whose inputs are read again
 LINES, WORDS = 40, 8  # random comments: at most so many lines per post, so many words each
@@ -83,7 +84,7 @@ def chosen(workdir: Path, results: Mapping[str, Any], validation: GroupDataset) 
     factor = rescale_factor(scores, validation.options["pairs"]["min_ratio"])
     if not np.isclose(factor, results["test"]["rescale_factor"], rtol=1e-4):
         faults.append(f"z is rescaled by {results['test']['rescale_factor']:.4f}, but validation gives {factor:.4f}")
-    lines = [json.loads(line) for line in _log(workdir)]
+    lines = _log(workdir)
     curve = [
         (line["scalars"]["validation/accuracy"], line["step"])
         for line in lines
@@ -104,9 +105,12 @@ def chosen(workdir: Path, results: Mapping[str, Any], validation: GroupDataset) 
     return faults
 
 
-def _log(workdir: Path) -> list[str]:
+def _log(workdir: Path) -> list[dict[str, Any]]:
     file = workdir / "metrics.jsonl"  # missing if clu wrote the metrics
-    return [line for line in file.read_text().splitlines() if line.strip()] if file.is_file() else []
+    if not file.is_file():
+        return []
+    with reading(file, WorkdirError, "delete it to check the run without its log"):
+        return [json_object(line) for line in file.read_bytes().splitlines() if line.strip()]
 
 
 def reads_the_future(test: GroupDataset, config: ConfigDict, export: Path) -> list[str]:

@@ -16,7 +16,7 @@ from ipa_jax import paper
 from ipa_jax.metrics import display, split_metrics
 from ipa_jax.metrics.registry import METRICS
 from ipa_jax.report import examples, figures, tables
-from ipa_jax.report.runs import Run, Splits, open_splits, read_build_report, read_run
+from ipa_jax.report.runs import Run, Splits, is_drawn, open_splits, read_build_report, read_run
 from third_party_ports import files
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -73,7 +73,7 @@ def render(
     parts = {
         "runs": [_summary(run, i, bayes) for i, run in enumerate(runs)],
         "lead": runs[0],
-        "synthetic": bayes is not None,  # nobody knows the ceiling of real likes
+        "synthetic": bayes is not None or is_drawn(test.info),  # nobody knows the ceiling of real likes
         "data_name": data_name,
         "checklist": checklist,
         "random_features": bool(test.info["random_weights"]),
@@ -141,17 +141,11 @@ def _metrics(tests: Mapping[str, Mapping[str, Any]], marks: Sequence[Mapping[str
         "paper": paper.PAPER,
         "paper_rows": {row[0]: paper.figures(row[0]) for row in paper.PAPER},
         "ablations": [row for row in paper.ABLATIONS if row[1] != paper.PAPER[-1][1]],
-        "scale": _scale(low, high),
-        "parts_scale": _scale(parts_low, high),
+        "scale": tables.scale(low, high),
+        "parts_scale": tables.scale(parts_low, high),
         "ratios": ratios,
         "sizes": sizes,
     }
-
-
-def _scale(low: float, high: float) -> dict[str, Any]:
-    """The left and right end of an accuracy strip, and its ticks every 10 points; all are fractions."""
-    ticks = [tick / 100 for tick in range(0, 101, 10) if low <= tick / 100 <= high]
-    return {"low": low, "high": high, "ticks": ticks}
 
 
 def _summary(run: Run, index: int, bayes: float | None) -> dict[str, Any]:

@@ -99,6 +99,16 @@ def open_splits(data_dir: Path) -> dict[str, GroupDataset]:
     return {name: GroupDataset(data_dir, name) for name in SPLITS}
 
 
+def is_drawn(info: Mapping[str, Any]) -> bool:
+    """Whether a data set was built from a demo world, by its metadata: its features are the world's truth, or its
+    raw posts lie beside world.json."""
+    extractors = info.get("features", {}).get("extractors", {}).values()
+    if any(str(part.get("name")).startswith("demo-world") for part in extractors):
+        return True
+    raw = info.get("source", {}).get("raw")
+    return raw is not None and (Path(raw).parent / "world.json").is_file()
+
+
 def read_build_report(info: Mapping[str, Any]) -> dict[str, Any] | None:
     """build_report.json from where the data set's metadata says it is; None if it was not copied along.
 

@@ -110,6 +110,12 @@ def axis(values: Sequence[float]) -> tuple[float, float]:
     return (0.5, 1.0) if low >= 0.5 else (int(low * 20 + 1e-9) / 20, 1.0)
 
 
+def scale(low: float, high: float) -> dict[str, Any]:
+    """The left and right end of an accuracy strip, and its ticks every 10 points; all are fractions."""
+    ticks = [tick / 100 for tick in range(0, 101, 10) if low <= tick / 100 <= high]
+    return {"low": low, "high": high, "ticks": ticks}
+
+
 def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested fields as {"data.memory.exclude": ...}."""
     flat: dict[str, Any] = {}

@@ -51,6 +51,7 @@ class Checkpoints:
 
     def __init__(self, workdir: Path):
         options = ocp.CheckpointManagerOptions(preservation_policy=_Keep(lambda: self._best))
+        _quiet()
         self._folder = (workdir / "checkpoints").absolute()
         self._best: Best | None = None
         self._saving = self._warned = False
@@ -183,7 +184,6 @@ class Checkpoints:
             raise self._other_model(step)
         if not (self._folder / str(step) / "state").is_dir():
             raise _Damaged("state/ is missing")
-        _hide_closed_loops()
         abstract = jax.tree.map(ocp.tree.to_shape_dtype_struct, like)
         try:
             stored: Any = self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract)))
@@ -261,8 +261,12 @@ class _Keep:
 
 
 @cache
-def _hide_closed_loops() -> None:
-    """A read that fails ends orbax's event loop while tensorstore still reports to it: its tracebacks say nothing."""
+def _quiet() -> None:
+    """What orbax logs is in the errors that it raises, which `Checkpoints` tells in a line; its tracebacks say no more.
+
+    A read that fails ends orbax's event loop while tensorstore still reports to it, each time with a traceback.
+    """
+    logging.get_absl_logger().addFilter(lambda record: "/orbax/" not in record.pathname)
     before = sys.unraisablehook
     sys.unraisablehook = lambda told: None if "Event loop is closed" in str(told.exc_value) else before(told)
 

@@ -36,7 +36,8 @@ SECONDS = 60.0
 CANARY = "CANARY"  # a file that hostile content tries to make
 SCRIPT = "<script>alert(1)</script>"
 NAMES = (SCRIPT, "[bold]x[/nothing]", "a\nb", "..", "../../" + CANARY, "a/../b", '"><img src=x onerror=alert(1)>',
-         "'; DROP",          "{{7*7}}", "{% raw %}", "\x1b[31mred", "=cmd|'/c calc'!A1", "名前", "é" * 200, "\u202eevil", "&lt;b&gt;", " ",
+         "'; DROP",          "{{7*7}}", "{% raw %}", "\x1b[31mred", "=cmd|'/c calc'!A1", "名前", "é" * 200,
+         "\u202eevil", "&lt;b&gt;", " ",
          "%s%n", "$(touch CANARY)", "a\0b", "-rf", "~", "CON")  # fmt: skip
 FORMATS = {
     "zip": b"PK\x03\x04" + bytes(60), "html": b"<!doctype html><html>404</html>", "pdf": b"%PDF-1.7\n" + bytes(99),

@@ -1,6 +1,7 @@
 """The program `ipa-jax`: what it lists, runs and refuses."""
 
 import platform
+import re
 import tomllib
 
 import pytest
@@ -34,12 +35,22 @@ def test_another_platform_gets_one_sentence(monkeypatch, capsys, here):
 
 
 def test_pins_are_within_the_ranges():
-    """Each dependency is pinned exactly in the lock, which `make lock` makes; both files agree."""
+    """Each dependency is pinned exactly in the lock, with hashes, which `make lock` makes; the files agree."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     locks = [(ROOT / name).read_text().splitlines() for name in ("requirements.txt", "requirements-dev.txt")]
-    pinned = [dict(line.split(" ;")[0].split("==") for line in lock) for lock in locks]
+    pinned = [dict(line.split(" ")[0].split("==") for line in lock if not line.startswith(" ")) for lock in locks]
     for wanted in project["dependencies"]:
         requirement = Requirement(wanted)
         name = canonicalize_name(requirement.name)
         assert pinned[0][name] in requirement.specifier, wanted
     assert pinned[0].items() <= pinned[1].items()
+    light = (ROOT / "requirements-light.txt").read_text().splitlines()[0].split(" ")[0].split("==")
+    assert pinned[1][light[0]] == light[1]
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt", "requirements-light.txt"])
+def test_every_pin_has_hashes_and_no_index_is_named(name):
+    lock = (ROOT / name).read_text()
+    for pin in lock.replace(" \\\n ", " ").splitlines():
+        assert re.fullmatch(r"[a-z0-9-]+==\S+( ; [^#]+?)?(\s+--hash=sha256:[0-9a-f]{64})+", pin), pin[:80]
+    assert not re.search("://|--index|--find-links|/opt", lock)

@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from third_party_ports.cli import new_file, output_folder, whole_number, whole_numbers
+from third_party_ports.cli import Parser, new_file, output_folder, whole_number, whole_numbers
 
 
 def parse(kind, text, capsys):
@@ -51,3 +51,17 @@ def test_paths_that_cannot_be_written_are_refused(tmp_path, capsys):
     for kind, place in ((new_file, "file/x.json"), (output_folder, "file"), (output_folder, "file/x")):
         said = parse(kind, tmp_path / place, capsys)
         assert said.startswith(f"argument --it: the folder {tmp_path}/file") and said.endswith("name another place")
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [("~/a", "/home/me/a"), ("--out=~/a", "--out=/home/me/a"), ("--set=init.swin=~/a", "--set=init.swin=/home/me/a"),
+     ("--to=~", "--to=/home/me"), ("--in=a,~/b", "--in=a,/home/me/b"), ("a~b", "a~b"), ("./~/a", "./~/a"),
+     ("--pattern=x~/y", "--pattern=x~/y")],
+)  # fmt: skip
+def test_a_tilde_is_the_home_folder_in_every_flag(word, expected, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    parser = Parser("x", "doc")
+    parser.add_argument("words", nargs="*")
+    assert parser.parse_known_args([word]) == (argparse.Namespace(words=[expected] if word[0] != "-" else []),
+                                               [expected] if word[0] == "-" else [])  # fmt: skip

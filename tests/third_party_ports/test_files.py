@@ -40,7 +40,8 @@ def test_a_lock_keeps_others_out_and_ends_with_its_process(tmp_path):
     program = f"from third_party_ports.files import lock\nwith lock('{tmp_path}'): print(1, flush=True); input()"
     holder = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     holder.stdout.readline()
-    with pytest.raises(BlockingIOError, match="another process"), files.lock(tmp_path):
+    who = rf"{tmp_path}: another process \(process id {holder.pid}\)"
+    with pytest.raises(BlockingIOError, match=who), files.lock(tmp_path):
         pass
     holder.send_signal(signal.SIGKILL)
     holder.communicate()

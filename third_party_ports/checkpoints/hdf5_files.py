@@ -6,7 +6,6 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from h5py import h5o  # pyright: ignore[reportAttributeAccessIssue]  (a compiled module)
 
 from third_party_ports.checkpoints.collected import AGAIN, READABLE, Collected, RefusedError
 
@@ -51,10 +50,10 @@ def _datasets(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
             if not isinstance(group.get(key, getlink=True), h5py.HardLink):
                 continue
             item, name = group[key], f"{before}.{key}" if before else str(key)
-            address = h5o.get_info(item.id).addr
-            if address in visited:
+            place = hash(item.id)  # made of the object's address in the file
+            if place in visited:
                 continue
-            visited.add(address)
+            visited.add(place)
             if len(visited) > MOST_OBJECTS:
                 raise RefusedError(f"it holds more than {MOST_OBJECTS:,} objects. {AGAIN}")
             if isinstance(item, h5py.Dataset):

@@ -17,6 +17,7 @@ from ipa_jax.training.export import save_export
 from ipa_jax.training.initial import initial_variables
 from ipa_jax.training.trained_on import FILE, TrainedOn
 from tests.helpers import red_and_blue
+from third_party_ports import checksums
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +139,7 @@ def test_a_model_is_judged_only_on_photos_that_it_cannot_know(folder, tmp_path, 
     hashed = TrainedOn("salt", newest, frozenset()).hash_of(known)
     trained = TrainedOn("salt", newest, frozenset({hashed}))
     (export / FILE).write_text(trained.to_json())
+    checksums.write(export)
     z = ExportModel(export, folder / "history")(asked)
     assert np.isnan(z).tolist() == [True, True, True, False, True, *[False] * (len(z) - 5)]
 

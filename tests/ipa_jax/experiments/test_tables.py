@@ -153,6 +153,17 @@ def test_the_page_is_self_contained_and_escaped(document):
     assert page.count("<tr") == sum(len(t["rows"]) + 1 for t in document["tables"]) + 1 + len(document["claims"])
 
 
+def test_the_page_has_a_chart_of_each_table_and_marks_our_row(document):
+    page = table_files.html(document)
+    for table in page.split("<section>")[1 : 1 + len(document["tables"])]:
+        if 'class="strips"' in table:
+            assert table.count('class="mark run"') == table.count('class="strip"') > 0
+    marked = re.findall(r'<tr class="ours"><th>(.*?)</th>', page)
+    assert marked and set(marked) == {
+        row["label"] for t in document["tables"] for row in t["rows"] if row["name"] == "full"
+    }
+
+
 def test_a_row_that_no_table_lists_stands_in_table_2(found):
     more = found | {"ratio_log": made_records.runs(0.6, noise_seed=3)}
     made = small(more, extra=["ratio_log"])

@@ -88,6 +88,21 @@ def test_a_study_resumes_and_another_is_refused(answers, dataset):
         answers.create(store.Study(study.data, study.split, study.digest, pairs=6, seed=0))
 
 
+def test_a_damaged_study_is_named(answers):
+    """Its row is gone, or a name in the schema is no UTF-8, which sqlite3 cannot even put into its message."""
+    whole = answers.path.read_bytes()
+    with sqlite3.connect(answers.path) as db:
+        db.execute("DELETE FROM study")
+    with pytest.raises(OSError, match="--db"):
+        answers.study()
+    db.close()
+    for wal in answers.path.parent.glob(f"{answers.path.name}-*"):
+        wal.unlink()
+    answers.path.write_bytes(whole.replace(b"CREATE TABLE answers (", b"CREATE TABLE answ\xffrs ("))
+    with pytest.raises(OSError, match="--db"):
+        answers.participants()
+
+
 def test_files_that_are_no_study_are_left_alone(tmp_path):
     study = store.Study("data", "test", "x", 1, 0)
     text, other = tmp_path / "a.txt", tmp_path / "b.sqlite"
