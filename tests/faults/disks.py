@@ -16,7 +16,7 @@ from tests.faults.kills import resumed
 from tests.faults.processes import Running, end_all, error_lines, prepared, start, temporaries, undisturbed
 from tests.faults.trials import Kind, Place, Trial
 
-BLOCK = 1024  # bytes that RLIMIT_FSIZE and tmpfs are drawn in
+BLOCK, PAGE = 1024, 4096  # bytes: of limits, and what tmpfs gives to files
 # The disk's own content is copied out before the namespace ends.
 _ON_TMPFS = """
 set -e
@@ -52,7 +52,7 @@ def can_mount() -> bool:
 
 def _trial(name: str, job: Job, place: Place) -> Trial:
     wanted, _ = undisturbed(name, job, place.shared)
-    sizes = [path.stat().st_size for path in wanted.rglob("*") if path.is_file() and not path.is_symlink()]
+    sizes = _sizes(wanted)
     kind, share = place.rng.choice(("limit", "full", "read-only")), place.rng.uniform(0, 1.1)
     again, filled = place.rng.random() < 1 / 4, place.rng.random() < 1 / 3
     folder = prepared(job, place.scratch / f"disk-{name}")
@@ -66,7 +66,8 @@ def _trial(name: str, job: Job, place: Place) -> Trial:
     elif not can_mount():
         return Trial(f"{name}, {kind} disk: no tmpfs can be mounted", Kind.SKIPPED)
     else:
-        size = int(sum(sizes) * share) // BLOCK + 4
+        kept = sum(_sizes(folder / OUT))  # has to fit
+        size = (kept + int((sum(sizes) - kept) * share)) // BLOCK + 4
         what = f"{name}, disk of {size} KiB" if kind == "full" else f"{name}, read-only disk"
         remount = "mount -o remount,ro none out" if kind == "read-only" else ""
         script = _ON_TMPFS.format(size=size if kind == "full" else 2 * sum(sizes) // BLOCK + 4096, remount=remount)
@@ -83,6 +84,12 @@ def _trial(name: str, job: Job, place: Place) -> Trial:
     if trial.kind == Kind.REFUSED and again:
         return resumed(f"{what}, then a larger one", job, start(job, folder, "again"), wanted)
     return trial
+
+
+def _sizes(folder: Path) -> list[int]:
+    """What the files of a folder take on a disk, in bytes."""
+    files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    return [-(-path.stat().st_size // PAGE) * PAGE for path in files]
 
 
 def _judge(what: str, job: Job, running: Running, wanted: Path, held: dict[str, bytes]) -> Trial:
