@@ -1,6 +1,6 @@
 """Disturbs the product on purpose, for as long as you like, and counts what happens.
 
-    python -m tests.faults [--minutes 30] [--seed 0] [--only kills,signals] [--markdown FILE]
+    python -m tests.faults [--minutes 30] [--seed 0] [--only kills,signals] [--markdown FILE] [--shared DIR]
 
 Each campaign runs in a process of its own, because a fault may end it. The table at the end tells trials, what was
 refused by name, what gave the same value, and what must not be: values that are wrong in silence, tracebacks, hangs.
@@ -18,6 +18,7 @@ import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 
 from tests import conftest  # sets how everything is compiled
 from tests.faults.registry import CAMPAIGNS
@@ -37,17 +38,18 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--only", type=lambda text: text.split(","), default=list(CAMPAIGNS), help="campaigns, by name")
     parser.add_argument("--markdown", type=Path, help="file for the table")
     parser.add_argument("--one", choices=CAMPAIGNS, help=argparse.SUPPRESS)
-    parser.add_argument("--shared", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--shared", type=Path, help="folder that keeps the world and the model for another call")
     args = parser.parse_args(argv)
     if args.one:
         return _one(args.one, args.shared, args.seed)
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-        _prepare(Path(folder))
+        shared = args.shared or Path(folder)
+        _prepare(shared)
         shares = sum(CAMPAIGNS[name].share for name in args.only)
         counts = {}
         for name in args.only:
             seconds = 60 * args.minutes * CAMPAIGNS[name].share / shares
-            counts[name] = _campaign(name, Path(folder), seconds, args.seed)
+            counts[name] = _campaign(name, shared, seconds, args.seed)
     lines = table(counts)
     print("\n".join(lines), flush=True)
     if args.markdown:
@@ -59,6 +61,7 @@ def main(argv: list[str] | None = None) -> int:
 def _prepare(folder: Path) -> None:
     from tests.helpers import shared_world
 
+    folder.mkdir(parents=True, exist_ok=True)
     print("draws a world, builds its data set and trains a model on it", flush=True)
     shared_world.trained(folder)
 
@@ -96,7 +99,7 @@ def _trials(name: str, shared: Path, seed: int, seconds: float):
     end, lines = time.monotonic() + seconds, queue.Queue()
     with (shared / f"{name}.log").open("ab") as log:
         process = subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True)
-    reader = threading.Thread(target=lambda: [lines.put(line) for line in (*process.stdout, None)], daemon=True)
+    reader = threading.Thread(target=_hand_on, args=(process.stdout, lines), daemon=True)
     reader.start()
     try:
         while time.monotonic() < end:
@@ -113,6 +116,12 @@ def _trials(name: str, shared: Path, seed: int, seconds: float):
     finally:
         process.terminate()
         process.wait()
+
+
+def _hand_on(stdout: TextIO, lines: "queue.Queue[str | None]") -> None:
+    for line in stdout:
+        lines.put(line)
+    lines.put(None)
 
 
 def _end(log: Path) -> str:

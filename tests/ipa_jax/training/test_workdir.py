@@ -114,6 +114,12 @@ def test_damage_is_noticed_and_the_remedy_keeps_the_checkpoints(ended, name):
         read(ended)
 
 
+def test_a_json_file_of_something_else_is_no_config(ended):
+    (ended / "config.json").write_text("{}")
+    with pytest.raises(WorkdirError, match=r"config\.json is damaged .*model"):
+        workdirs.read_config(ended)
+
+
 def test_files_of_before_are_read_with_a_warning_each(ended, capsys):
     expected = [read(ended) for read, _ in READS.values()]
     for name in ("results.json", "config.json"):
