@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from ml_collections import ConfigDict
 
-from data_builders.options import differences
+from configs import full
+from data_builders.options import ABSENT, differences
 from ipa_jax.metrics import score_files
 from third_party_ports import disks, files, seals
 from third_party_ports.reading import damaged, reading
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
     from data_builders.dataset import GroupDataset
 
 # What may change between two starts of one run: nothing here touches a parameter or a metric.
-FREE = ("data_dir", "train.log_every", "train.writers", "train.compilation_cache", "input.workers", "input.threads",
-        "input.prefetch", "eval.images")  # fmt: skip
-
+FREE = ("data_dir", "train.log_every", "train.writers", "train.compilation_cache", "train.checkpoint_every",
+        "train.checkpoint_minutes", "input.workers", "input.threads", "input.prefetch", "eval.images")  # fmt: skip
+# What a version did that had no such field, where the field's default now does something else.
+BEFORE = {"eval.part": 0}
 
 CONFIG, RESULTS = "config.json", "results.json"
 SHA256 = "sha256"  # the field of results.json that names the files of scores
@@ -52,9 +54,12 @@ def finished(config: ConfigDict, workdir: Path) -> dict | None:
     file = workdir / CONFIG
     if not file.is_file() or not any((workdir / "checkpoints").glob("[0-9]*")):
         return None  # a run that never saved a step is none
-    stored = read_config(workdir)
-    found = differences(stored, _plain(config), "config")
-    different = [d for d in found if d[0].removeprefix("config.") not in FREE]
+    different, earlier = [], flat(full.get_config(config.size)) | BEFORE
+    for field, old, new in differences(read_config(workdir), _plain(config), "config"):
+        name = field.removeprefix("config.")
+        old = earlier.get(name) if old == ABSENT else old  # a field that an earlier version did not have
+        if name not in FREE and old != new:
+            different.append((field, old, new))
     if different:
         lines = "; ".join(f"{field}: there {old!r}, here {new!r}" for field, old, new in different)
         raise WorkdirError(

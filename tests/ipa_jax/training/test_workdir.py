@@ -7,7 +7,6 @@ import polars as pl
 import pytest
 
 from configs import full
-from data_builders.options import ABSENT
 from ipa_jax.metrics import score_files
 from ipa_jax.metrics.score_files import ScoresError
 from ipa_jax.training import workdir as workdirs
@@ -64,12 +63,15 @@ def test_another_config_is_refused_by_field_and_both_values(started, field, valu
     )
 
 
-def test_a_config_of_another_version_is_refused(started):
+@pytest.mark.parametrize(("part", "field", "here"), [(None, "seed", 3), ("eval", "part", 500)])
+def test_a_field_that_an_earlier_version_lacked_counts_as_what_it_did(started, part, field, here):
     config, workdir = started
     stored = workdirs.read_config(workdir)
-    del stored["seed"]
+    (stored[part] if part else stored).pop(field)
     seals.write_json(workdir / "config.json", stored)
-    with pytest.raises(WorkdirError, match=rf"config\.seed: there '{ABSENT}', here 0"):
+    assert workdirs.finished(config, workdir) is None  # it is the same run, which has not ended
+    set_field(config, f"{part}.{field}" if part else field, here)
+    with pytest.raises(WorkdirError, match=rf"{field}: there 0, here {here}"):
         workdirs.finished(config, workdir)
 
 
@@ -84,7 +86,7 @@ def test_what_changes_no_metric_may_change(started):
     config, workdir = started
     for field in workdirs.FREE:
         old = workdirs.flat(config)[field]
-        set_field(config, field, old + 1 if isinstance(old, int) else "other")
+        set_field(config, field, old + 1 if isinstance(old, int | float) else "other")
     assert workdirs.finished(config, workdir) is None
 
 
