@@ -1,4 +1,4 @@
-"""How tests compile: quickly, and what is compiled is kept, for all workers, the commands they start, and later runs."""
+"""How tests compile: quickly, and what is compiled is kept for all workers, their commands and later runs."""
 
 import os
 from pathlib import Path
