@@ -25,6 +25,7 @@ from third_party_ports.worker_process import own_workers
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last one: its terminal was closed
 WAKE = signal.SIGURG  # wakes the main thread from waiting, so that it handles the Ctrl-C that another thread received
+AGAIN = 0.05  # seconds until what a signal raised in a callback, where it goes nowhere, is raised again
 STACK = b"Stack (most recent call first)"  # what faulthandler writes once for a signal
 PATIENCE = 0.8  # seconds from a signal to the end
 PARENT = "IPA_JAX_PARENT"  # environment variable of a step: the process that runs it, which speaks for both
@@ -58,6 +59,17 @@ class Stop:
         if not self._deferred:
             _kill_workers()  # first: what they read from this process would end in the midst of a message
             self._raise()
+
+    def woken(self, _number: int, _frame: object = None) -> None:
+        """The handler of WAKE."""
+        if self.asked and not self._deferred:
+            self._raise()
+
+    def lost(self) -> None:
+        """What was raised went nowhere: it is raised again soon, outside of the callback that it met."""
+        self._raised = False
+        main = threading.main_thread().ident or 0
+        threading.Timer(AGAIN, lambda: signal.pthread_kill(main, WAKE)).start()
 
     @contextmanager
     def deferred(self) -> Iterator["Stop"]:
@@ -180,7 +192,7 @@ def run(main: Callable[[], int], *, resumes: bool, program: bool, page: bool = F
 
 @contextmanager
 def _watched(stop: Stop, program: bool) -> Iterator[None]:
-    before = {WAKE: signal.signal(WAKE, lambda *_: None)}
+    before = {WAKE: signal.signal(WAKE, stop.woken)}
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup asks
             before[number] = signal.signal(number, stop.came)
@@ -197,15 +209,19 @@ def _watched(stop: Stop, program: bool) -> Iterator[None]:
     watcher = threading.Thread(target=_watch, args=(stop, told, ended), daemon=True, name="stopping")
     watcher.start()
     _running.append(stop)
+    say = sys.unraisablehook
+    # Of a destructor, or of a callback of the garbage collector: Python prints what they raise, and goes on.
+    sys.unraisablehook = lambda args: stop.lost() if isinstance(args.exc_value, Stopped) else say(args)
     try:
         yield
     finally:
+        sys.unraisablehook = say
         _running.remove(stop)
         ended.set()
         for number in pipes:
             faulthandler.unregister(number)
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, handler in before.items():  # the work of a program is done: its last moments are not cut
+            signal.signal(number, signal.SIG_IGN if program and number != WAKE else handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         watcher.join()
         for end in (end for pipe in pipes.values() for end in pipe):

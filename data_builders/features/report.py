@@ -76,12 +76,15 @@ def write_report(report: Report, folder: Path) -> None:
     known = read_left_out(folder) | report.left_out
     rows = [[account, image_id, reason] for (account, image_id), reason in sorted(known.items())]
     seals.write_json(folder / LEFT_OUT, {"left_out": rows}, indent=0)
-    seals.write_json(folder / REPORT, report.to_json())
+    seals.write_json(folder / REPORT, report.to_json() | {"left_out": len(rows)})
 
 
 def read_report(folder: Path) -> dict[str, Any]:
     """extract_report.json of a store's folder. Raises StoreError if it is missing or damaged."""
-    return seals.read_json(folder / REPORT, StoreError, f"delete it and {REMEDY}")
+    path, remedy = folder / REPORT, f"delete it and {REMEDY}"
+    report = seals.read_json(path, StoreError, remedy)
+    with reading(path, StoreError, remedy):
+        return report | {"written": int(report["written"])}
 
 
 def read_left_out(folder: Path) -> dict[tuple[str, str], str]:
@@ -93,7 +96,9 @@ def read_left_out(folder: Path) -> dict[tuple[str, str], str]:
     """
     path, remedy = folder / LEFT_OUT, f"delete it and {REMEDY}"
     if not path.exists():
+        if (folder / REPORT).exists() and read_report(folder).get("left_out"):
+            raise StoreError(f"{path} is missing, though {REPORT} beside it counts it; {REMEDY}")
         return {}
-    rows = seals.read_json(path, StoreError, remedy).get("left_out")
+    stored = seals.read_json(path, StoreError, remedy)
     with reading(path, StoreError, remedy):
-        return {(str(account), str(image_id)): str(reason) for account, image_id, reason in rows or ()}
+        return {(str(account), str(image_id)): str(reason) for account, image_id, reason in stored["left_out"]}

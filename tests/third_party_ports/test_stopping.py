@@ -15,7 +15,7 @@ from tests.helpers.paths import ROOT
 
 SECONDS = 4.0  # two are promised; the machine of the tests is busy
 PROGRAM = '''
-import hashlib, os, subprocess, sys, time
+import atexit, hashlib, os, subprocess, sys, time
 from pathlib import Path
 from third_party_ports import stopping
 from third_party_ports.cli import command
@@ -41,6 +41,20 @@ def temporary():
     file.touch()
     try: time.sleep(60)
     finally: file.unlink()
+
+class Slow:
+    def __del__(self):
+        end = time.monotonic() + 0.5
+        while time.monotonic() < end: pass
+
+def destructor():
+    while True: Slow()
+
+def over():
+    def last():
+        Path(sys.argv[0]).with_name("over").touch()
+        time.sleep(0.5)
+    atexit.register(last)
 
 def step():
     """Saves what it has before it ends."""
@@ -178,3 +192,17 @@ def test_a_step_of_a_longer_job_ends_with_it_and_leaves_the_line_to_it(tmp_path)
     """IPA_JAX_PARENT names the process that speaks for both; here it is not the parent, as if that were gone."""
     with started(tmp_path, "sleep", IPA_JAX_PARENT="1") as process:
         assert ended(process) == (143, "")
+
+
+def test_a_signal_in_a_destructor_is_not_lost(tmp_path):
+    """Python prints what a destructor raises, and goes on."""
+    with started(tmp_path, "destructor") as process:
+        process.send_signal(signal.SIGINT)
+        assert ended(process) == (130, "stopped")
+
+
+def test_a_signal_after_the_work_does_not_change_the_status(tmp_path):
+    with started(tmp_path, "over") as process:
+        wait_for((tmp_path / "over").exists)
+        process.send_signal(signal.SIGINT)
+        assert ended(process) == (0, "")
