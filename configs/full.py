@@ -84,8 +84,8 @@ def _extract(config: ConfigDict) -> None:
             "profile": "paper",  # paper | light (EfficientNet-Lite: background and caption in one quick pass)
             "weights": "weights",  # folder of converted files, NAME.safetensors
             "dtype": "float32",  # float32 | bfloat16
-            "batch": 8,  # images a device runs at once; the detector goes through them one by one
-            "workers": 2,  # reading processes; 0 reads in threads
+            "batch": 8,  # images a device runs at once
+            "workers": -1,  # reading processes; 0 reads in threads, -1 is one for each core but one (16 at most)
             "shard_rows": 1024,
         }
     )

@@ -10,7 +10,7 @@ from data_builders.features.features import Features
 from data_builders.groups import TEST
 from data_builders.retrieval.local_score import local_scores
 from data_builders.retrieval.memory_bank import AccountImages, in_bank, newest, viewers, visible
-from data_builders.retrieval.similarity import similarity
+from data_builders.retrieval.similarity import Comparison
 
 DECIMALS = 6  # of S in the ranking: smaller differences are rounding noise
 CHUNK = 1 << 21  # query-bank pairs held at once, so that memory is bounded for accounts of any size
@@ -129,22 +129,55 @@ def _search(
         seen = newest(seen, memory["max_posts"])
         result.bank[rows] = seen.sum(axis=1)[viewer]
         local, count = local_scores(posts.time, posts.likes, seen, memory)
-        parts = similarity(
+        compared = Comparison(
             query_features.rows(rows), bank_features, options["similarity"], options["pose"]["keypoint_threshold"]
         )
-        score = np.where(seen[viewer][:, bank_post], np.round(parts[0], DECIMALS), -np.inf)
-        each = np.arange(len(score))
-        for k in range(result.index.shape[1]):
-            best = score.argmax(axis=1)
-            real = np.isfinite(score[each, best])
-            image, kind, post = best[real], viewer[real], bank_post[best[real]]
-            result.index[rows, k][real] = ranked[image]
-            result.similarity[rows, k][real] = parts[:, real, image].T
-            result.local_score[rows, k][real] = local[kind, post]
-            result.count[rows, k][real] = count[kind, post]
-            result.mask[rows, k][real] = True
-            score[bank_post == bank_post[best][:, None]] = -np.inf  # a post is retrieved at most once
+        asked, image, slot, parts = _best(compared, seen[viewer][:, bank_post], bank_post, result.index.shape[1])
+        kind, post = viewer[asked], bank_post[image]
+        result.index[rows][asked, slot] = ranked[image]
+        result.similarity[rows][asked, slot] = parts.T
+        result.local_score[rows][asked, slot] = local[kind, post]
+        result.count[rows][asked, slot] = count[kind, post]
+        result.mask[rows][asked, slot] = True
     return result
+
+
+def _best(
+    compared: Comparison, seen: np.ndarray, bank_post: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The k best images of each query, a post at most once; of equal ones the first.
+
+    Args:
+      compared: Q queries with a bank of M images.
+      seen: bool [Q, M], what each query sees.
+      bank_post: [M], numbers the posts from 0.
+
+    Returns:
+      For N retrieved images the query, the image and the rank from 0, and f64 [4, N], as Comparison.exact.
+    """
+    asked, image = _candidates(compared, seen, bank_post, k)
+    parts = compared.exact(asked, image)
+    order = np.lexsort((image, -np.round(parts[0], DECIMALS), asked))
+    posts = asked.astype(np.int64) * len(bank_post) + bank_post[image]
+    order = order[np.sort(np.unique(posts[order], return_index=True)[1])]  # a post is retrieved at most once
+    asked = asked[order]
+    rank = np.arange(len(asked)) - np.searchsorted(asked, asked)
+    kept = rank < k
+    return asked[kept], image[order][kept], rank[kept], parts[:, order[kept]]
+
+
+def _candidates(compared: Comparison, seen: np.ndarray, bank_post: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """(query, image) of all images that may be among the k best: by the rough score, they are not surely worse."""
+    score, margin = compared.rough()
+    score[~seen] = -np.inf
+    by_post = np.argsort(bank_post, kind="stable")
+    starts = np.flatnonzero(np.diff(bank_post[by_post], prepend=-1))
+    best = score if len(starts) == len(bank_post) else np.maximum.reduceat(score[:, by_post], starts, axis=1)
+    if best.shape[1] > k:
+        least = np.partition(best, -k, axis=1)[:, -k] - 2 * margin - 2 * 10.0**-DECIMALS
+        seen = seen & (score >= least[:, None])
+    asked, image = np.nonzero(seen)
+    return asked, image
 
 
 def _empty(queries: int, k: int) -> Retrieved:

@@ -189,6 +189,7 @@ def region_features(
     min_boxes: int = 10,
     max_boxes: int = 100,
     chunk: int | None = None,
+    together: int | None = None,
     proposals: int = 300,
     candidates: int = 6000,
     mode: Literal["roi_feats", "bboxes"] = "roi_feats",
@@ -203,8 +204,9 @@ def region_features(
       scales: [N], im_scale of each image.
       min_boxes, max_boxes: regions per image, see `regions.choose`; 36 and 36 for the k36 weights. B is max_boxes, or
         `proposals` if that is less.
-      chunk: regions that run through the last stage together. None: 10 on the CPU, which its caches hold (with 50,
-        a region takes a tenth longer), otherwise 100.
+      chunk: regions of an image that run through the last stage together. None: 10 on the CPU, which its caches hold
+        (with 50, a region takes a tenth longer), otherwise 100.
+      together: images whose regions run through it together. None: 1 on the CPU, for the same reason, otherwise 4.
       proposals, candidates: see `regions.propose`.
       mode: "roi_feats" returns the proposals themselves, as M2 Transformer needs them. "bboxes" returns the same
         regions with refined boxes, always max_boxes of them, the most confident first.
@@ -214,8 +216,8 @@ def region_features(
     """
     if mode not in ("roi_feats", "bboxes"):
         raise ValueError(f"region_features: mode is {mode!r}; give 'roi_feats' or 'bboxes'")
-    if chunk is None:
-        chunk = 10 if jax.default_backend() == "cpu" else 100
+    cpu = jax.default_backend() == "cpu"
+    chunk, together = chunk or (10 if cpu else 100), together or (1 if cpu else min(4, len(images)))
     with jax.default_matmul_precision("highest"):  # coarser products would change which regions are chosen
         bound = network.bind(variables)
         maps, cells, anchor_logits, deltas, _ = bound.trace(images, sizes)
@@ -223,7 +225,9 @@ def region_features(
             anchor_logits, deltas, sizes, cells, scales
         )
         features, logits = jax.lax.map(
-            lambda image: _described(network, variables, image, min(chunk, proposals)), (maps, boxes, cells)
+            lambda image: _described(network, variables, image, min(chunk, proposals)),
+            (maps, boxes, cells),
+            batch_size=None if together == 1 else together,
         )
         boxes = boxes / scales[:, None, None]  # from here on in original pixels
         probabilities = jax.nn.softmax(logits)[..., 1:]

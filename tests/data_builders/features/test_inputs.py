@@ -1,9 +1,11 @@
 """What reading processes turn a file into: inputs of the networks, or a reason to leave it out."""
 
 import numpy as np
+import pytest
 from PIL import Image as Photo
 
 from configs.full import get_config
+from data_builders.features import job
 from data_builders.features.inputs import Image, Prepare
 
 OPTIONS = get_config("tiny").extract.to_dict()
@@ -47,3 +49,11 @@ def test_reasons(tmp_path):
 def test_a_photo_too_long_for_poses_has_none(tmp_path):
     Photo.new("RGB", (20, 100)).save(tmp_path / "long.png")
     assert Prepare(tmp_path, OPTIONS, ("pose",))(Image("ann", "long", "long.png")).prepared == {"pose": None}
+
+
+@pytest.mark.parametrize(
+    ("asked", "cores", "processes"), [(-1, 1, 1), (-1, 2, 1), (-1, 8, 7), (-1, 96, 16), (0, 8, 0), (3, 2, 3)]
+)
+def test_reading_processes_are_as_many_as_the_cores_allow(asked, cores, processes, monkeypatch):
+    monkeypatch.setattr(job.os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    assert job.reading_processes(asked) == processes

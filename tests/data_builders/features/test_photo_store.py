@@ -92,17 +92,25 @@ def test_company_does_not_matter(files, tmp_path):
         np.testing.assert_allclose(alone.features.background[0], together.features.background[number], rtol=1e-5)
 
 
-def test_one_shape_is_compiled_for_small_batches():
+@pytest.mark.parametrize(
+    ("least", "batches", "compiled"),
+    [
+        (4, (1, 3, 4, 2), [4]),
+        (1, (8, 2, 3, 1), [8]),  # what is left over at the end of a job runs as another full batch
+        (1, (3, 2, 5, 8, 4, 1), [4, 8]),
+    ],
+)
+def test_few_sizes_of_batches_are_compiled(least, batches, compiled):
     shapes = []
 
     def double(factor, x):
         shapes.append(x.shape)
         return factor * x
 
-    doubled = OnDevices(double, np.float32(2), least=4)
-    for n in (1, 3, 4, 2):
+    doubled = OnDevices(double, np.float32(2), least=least)
+    for n in batches:
         np.testing.assert_array_equal(fetch(doubled(np.arange(n, dtype=np.float32))), 2 * np.arange(n))
-    assert shapes == [(4,)]
+    assert shapes == [(size,) for size in compiled]
 
 
 def test_other_weights_options_and_decoders_have_another_folder(files, tmp_path, monkeypatch):

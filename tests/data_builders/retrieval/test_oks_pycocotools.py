@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from pycocotools.cocoeval import COCOeval
 
-from data_builders.retrieval.similarity import SIGMAS, pose_similarity
+from data_builders.retrieval.pose import SIGMAS, pose_similarity
 from tests.helpers.random_accounts import as_features
 
 WIDTH, HEIGHT = 120, 90

@@ -7,6 +7,7 @@ import random
 import numpy as np
 import pytest
 
+from data_builders.retrieval import pose as poses
 from data_builders.retrieval import similarity
 from tests.helpers import slow_reference
 from tests.helpers.random_accounts import as_features, draw_image
@@ -35,7 +36,7 @@ HIP = 0.5054157  # exp(-0.1 ** 2 / (2 * 0.16 * 0.214 ** 2)), the hip's k being 2
 
 
 def pose(query, retrieved, threshold=0.05):
-    return similarity.pose_similarity(as_features([query]), as_features([retrieved]), threshold)[0, 0]
+    return poses.pose_similarity(as_features([query]), as_features([retrieved]), threshold)[0, 0]
 
 
 def test_oks_by_hand():
@@ -115,8 +116,8 @@ def test_agrees_with_the_slow_reference_in_any_block(monkeypatch):
     options = {"similarity": THIRDS, "pose": {"keypoint_threshold": 0.05}}
     slow = np.array([[slow_reference.parts(q, r, options) for r in bank] for q in queries])
     assert (slow[..., 1] > 0.1).sum() > 50, "poses meet often enough to be compared"
-    for block in (1, 100, similarity.BLOCK):
-        monkeypatch.setattr(similarity, "BLOCK", block)
+    for block in (1, 100, poses.BLOCK):
+        monkeypatch.setattr(poses, "BLOCK", block)
         fast = similarity.similarity(as_features(queries), as_features(bank), THIRDS, 0.05)
         np.testing.assert_allclose(fast, np.moveaxis(slow, -1, 0), rtol=1e-9, atol=1e-12)
 
