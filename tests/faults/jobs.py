@@ -1,5 +1,6 @@
 """The commands that campaigns disturb: each runs in a folder of its own, and writes what `out` names there."""
 
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -26,10 +27,10 @@ PHOTOS = 24  # that fetch-images asks for
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """The files below a folder that are compared, by their names in it."""
+    """The files below a folder that are compared, by their names in it; ports of a server here are left out."""
     found = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
     return {
-        str(name): path.read_bytes()
+        str(name): re.sub(rb"127\.0\.0\.1:\d+", b"", path.read_bytes())
         for name, path in found.items()
         if not any(Path(part).match(pattern) for part in name.parts for pattern in NOT_COMPARED)
     }
