@@ -209,13 +209,15 @@ def _watched(stop: Stop, program: bool) -> Iterator[None]:
     watcher = threading.Thread(target=_watch, args=(stop, told, ended), daemon=True, name="stopping")
     watcher.start()
     _running.append(stop)
-    say = sys.unraisablehook
+    say, of_threads = sys.unraisablehook, threading.excepthook
     # Of a destructor, or of a callback of the garbage collector: Python prints what they raise, and goes on.
     sys.unraisablehook = lambda args: stop.lost() if isinstance(args.exc_value, Stopped) else say(args)
+    # Of threads whose worker processes were killed: the line that the command was stopped says it all.
+    threading.excepthook = lambda args: None if stop.asked else of_threads(args)
     try:
         yield
     finally:
-        sys.unraisablehook = say
+        sys.unraisablehook, threading.excepthook = say, of_threads
         _running.remove(stop)
         ended.set()
         for number in pipes:
