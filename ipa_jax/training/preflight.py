@@ -130,7 +130,7 @@ def check_data(config: ConfigDict) -> None:
             f"{config.data_dir} was built from a feature store with random extractor weights: its retrieval means "
             "nothing. Extract with real weights, or set --config.allow_random_features=True for a test"
         )
-    pairs = dataset.info["statistics"].get("train", {}).get("pairs")
+    pairs = dataset.info.get("statistics", {}).get("train", {}).get("pairs")
     if config.model.backbone == "efficientnet_lite" and pairs is not None and pairs <= FEW_PAIRS:
         logging.warning(
             "%s has %d train pairs: on drawn worlds with up to %d, training was no better than the probe, which needs "
