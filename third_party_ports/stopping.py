@@ -174,19 +174,22 @@ def run(main: Callable[[], int], *, resumes: bool, program: bool, page: bool = F
         own_workers()
     stop = Stop()
     stop.resumes, stop.page = resumes, page
-    with _watched(stop, program):
-        try:
-            status = main()
-            if stop.page:
-                return status
-        except BaseException as error:  # Stopped, or what a library made of it
-            if isinstance(error, KeyboardInterrupt):
-                stop.asked = stop.asked or signal.SIGINT
-            if not stop.asked:
-                raise
-            status = stop.say()
-        if stop.asked and program:
-            stop.leave()
+    try:
+        with _watched(stop, program):
+            try:
+                status = main()
+                if stop.page:
+                    return status
+            except BaseException as error:  # Stopped, or what a library made of it
+                if isinstance(error, KeyboardInterrupt):
+                    stop.asked = stop.asked or signal.SIGINT
+                if not stop.asked:
+                    raise
+                status = stop.say()
+            if stop.asked and program:
+                stop.leave()
+    except KeyboardInterrupt:  # it came while the handlers were being set or put back
+        stop.asked = stop.asked or signal.SIGINT
     return stop.say() if stop.asked else status
 
 
