@@ -38,7 +38,7 @@ def main() -> None:
             print(f"{what}: {wall:.2f} s, {cpu:.2f} CPU seconds; {each}")
 
 
-def draw(folder: Path, count: int) -> None:
+def draw(folder: Path, count: int, side: int = SIDE) -> None:
     """JPEGs of about the size and detail of photos: smooth colours with edges, and grain."""
     import numpy as np
     from PIL import Image
@@ -47,8 +47,8 @@ def draw(folder: Path, count: int) -> None:
     rng = np.random.default_rng(0)
     for number in range(count):
         coarse = Image.fromarray(rng.integers(0, 256, (24, 24, 3), dtype=np.uint8))
-        smooth = np.asarray(coarse.resize((SIDE, SIDE), Image.Resampling.BICUBIC), np.float32)
-        grain = rng.normal(0, 4, (SIDE, SIDE, 1))
+        smooth = np.asarray(coarse.resize((side, side), Image.Resampling.BICUBIC), np.float32)
+        grain = rng.normal(0, 4, (side, side, 1))
         photo = Image.fromarray((smooth + grain).clip(0, 255).astype(np.uint8))
         photo.save(folder / f"{number:04d}.jpg", quality=QUALITY)
 

@@ -84,8 +84,8 @@ def _extract(config: ConfigDict) -> None:
             "profile": "paper",  # paper | light (EfficientNet-Lite: background and caption in one quick pass)
             "weights": "weights",  # folder of converted files, NAME.safetensors
             "dtype": "float32",  # float32 | bfloat16
-            "batch": 8,  # images a device runs at once; the detector goes through them one by one
-            "workers": 2,  # reading processes; 0 reads in threads
+            "batch": 8,  # images a device runs at once
+            "workers": -1,  # reading processes; 0 reads in threads, -1 is one for each core but one (16 at most)
             "shard_rows": 1024,
         }
     )
@@ -332,14 +332,17 @@ def _train(config: ConfigDict) -> None:
         {
             "epochs": 10.0,
             "log_every": 50,
-            "eval_every": 2000,  # steps; the best checkpoint is picked on validation accuracy
-            "checkpoint_every": 500,  # steps; kept beside the best one, to resume from
+            "eval_every": 2000,  # steps between two looks at validation
+            "full_eval_epochs": 1.0,  # epochs between evaluations on all of validation, which pick the best checkpoint
+            "checkpoint_every": 0,  # steps between checkpoints to resume from, beside those of the evaluations; 0: none
+            "checkpoint_minutes": 10.0,  # the same in time, looked at every log_every steps
             "writers": "own",  # own (tensorboard event files, CSV, JSONL, console) | clu (needs TensorFlow)
             "compilation_cache": placeholder(str),
         }
     )
     config.eval = ConfigDict(
         {
+            "part": 2000,  # images (whole groups) of validation for the looks between; 0: each look is at all of it
             "images": 32,  # a device scores at once; scores do not depend on it
             "dtype": "float32",  # float32 at highest matmul precision | bfloat16
             "bootstrap": 1000,
@@ -380,7 +383,8 @@ def _shrink(config: ConfigDict, size: str) -> None:
     config.optim.update({"warmup_steps": 100, "ema": 0.99})
     same_rate(config, 1.5e-3)
     config.train.update({"epochs": 6.0, "log_every": 50, "eval_every": 250, "checkpoint_every": 250})
-    config.eval.images = 96
+    config.train.checkpoint_minutes = 0.0
+    config.eval.update({"part": 0, "images": 96})
     if size == "tiny":
         _shrink_extractors(config.extract)
         config.model.swin.update({"width": 8, "depths": (1,), "heads": (1,)})

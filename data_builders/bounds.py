@@ -71,7 +71,7 @@ DATA = {
 }
 EXTRACT = {
     "batch": Range(1, 4096),
-    "workers": Range(0, 256),
+    "workers": Range(-1, 256),  # -1: by the number of cores
     "shard_rows": Range(1, 10**6),
     "pose.side": Range(64, 4096),
     "pose.scales": above(0, 8),

@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
         if args.html:
             inspection.write_html(dataset, args.html, args.groups)
             print(f"wrote {args.html}")
-    except OSError as error:
+    except (ValueError, OSError) as error:  # DatasetError is a ValueError
         return fail(error)
     return DONE
 

@@ -30,6 +30,7 @@ from ipa_jax.training.meter import Meter
 from ipa_jax.training.metric_writers import MetricWriter, create_writer
 from ipa_jax.training.model_card import model_card
 from ipa_jax.training.rescale import Rescale
+from ipa_jax.training.schedule import PART, WHOLE, Evaluations, Saves, part_of
 from ipa_jax.training.scorer import Scorer, split_metrics
 from ipa_jax.training.step_metrics import TrainMetrics
 from ipa_jax.training.steps import TrainStep, make_train_step
@@ -155,13 +156,14 @@ def _train(job: Job) -> float:
         scale = packing.image_loss_scale(job.plan, job.train.images["weight"].to_numpy())
     train_step = make_train_step(registry.build(config), job.tx, config, scale)
 
+    evaluations, saves = Evaluations.for_run(config, job.total), Saves(config)
     began = time.monotonic()
     device_state = to_devices(job.state, jax.devices())
     made = Meter(job.writer, job.workdir.name, job.total, start, job.position.get("seen"))
     # A signal waits for the running step, which is saved. Several processes cannot agree on a step: it ends them.
     with closing(made) as meter, stopping.deferred(when=jax.process_count() == 1) as stop:
         if job.position.get("due"):  # the run was stopped before it had evaluated the step that it resumes from
-            job.checkpoints.evaluated(start, _evaluate(job, start, job.state, meter, stop))
+            job.checkpoints.evaluated(start, _evaluate(job, start, job.state, meter, stop, WHOLE))
             stopping.if_asked()
         for step, (measured, batch) in enumerate(_steps(train_step, device_state, reader), start + 1):
             device_state, metrics = measured
@@ -170,13 +172,18 @@ def _train(job: Job) -> float:
             last = step == job.total
             if step % config.train.log_every == 0 or last:
                 meter.write(step)
-            evaluate = step % config.train.eval_every == 0 or last
-            if evaluate or step % config.train.checkpoint_every == 0 or stop.asked:
-                host_state = to_host(device_state)
-                accuracy = _evaluate(job, step, host_state, meter, stop) if evaluate else None
+            look, save = evaluations.at(step), saves.due(step) or bool(stop.asked)
+            if not (look or save):
+                continue
+            host_state = to_host(device_state)
+            accuracy = _evaluate(job, step, host_state, meter, stop, look) if look else None
+            if look == WHOLE or save or stop.asked:
+                whole = accuracy if look == WHOLE else None
                 spent_now = spent + time.monotonic() - began
-                told = {"step": step, "seconds": spent_now, "due": evaluate and accuracy is None, "seen": meter.seen}
-                job.checkpoints.save(step, host_state, job.position | told, accuracy)
+                told = {"step": step, "seconds": spent_now, "seen": meter.seen}
+                told["due"] = look == WHOLE and whole is None
+                job.checkpoints.save(step, host_state, job.position | told, whole)
+                saves.saved()
                 if last:
                     spent = spent_now
             if stop.asked:
@@ -185,17 +192,23 @@ def _train(job: Job) -> float:
     return spent
 
 
-def _evaluate(job: Job, step: int, host_state: state.TrainState, meter: Meter, stop: stopping.Stop) -> float | None:
-    """Pair accuracy on the validation split; writes it with the other metrics. None where a signal cut it short."""
+def _evaluate(
+    job: Job, step: int, host_state: state.TrainState, meter: Meter, stop: stopping.Stop, look: str
+) -> float | None:
+    """Pair accuracy on the validation split, WHOLE or a PART of it; writes it with the other metrics.
+
+    Returns None where a signal cut it short.
+    """
+    rows = part_of(job.validation.images, job.config.eval.part, job.config.seed) if look == PART else None
     try:
-        scores = job.scorer.scores(host_state.evaluated, job.validation)
+        scores = job.scorer.scores(host_state.evaluated, job.validation, rows)
     except stopping.Stopped:
         if not stop.asked:
             raise
         return None
     figures = split_metrics(scores, job.config, draws=0)
     names = ("accuracy", "plcc", "srcc", "ratio_mse")
-    job.writer.write_scalars(step, {f"validation/{name}": figures[name] for name in names})
+    job.writer.write_scalars(step, {f"{look}/{name}": figures[name] for name in names})
     meter.restart_clock()
     return figures["accuracy"]
 

@@ -25,8 +25,9 @@ from third_party_ports.worker_process import own_workers
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last one: its terminal was closed
 WAKE = signal.SIGURG  # wakes the main thread from waiting, so that it handles the Ctrl-C that another thread received
+AGAIN = 0.05  # seconds until what a signal raised in a callback, where it goes nowhere, is raised again
 STACK = b"Stack (most recent call first)"  # what faulthandler writes once for a signal
-PATIENCE = 1.2  # seconds from a signal to the end
+PATIENCE = 0.8  # seconds from a signal to the end
 PARENT = "IPA_JAX_PARENT"  # environment variable of a step: the process that runs it, which speaks for both
 RESUMES = "stopped; run the same command to resume"
 
@@ -58,6 +59,17 @@ class Stop:
         if not self._deferred:
             _kill_workers()  # first: what they read from this process would end in the midst of a message
             self._raise()
+
+    def woken(self, _number: int, _frame: object = None) -> None:
+        """The handler of WAKE."""
+        if self.asked and not self._deferred:
+            self._raise()
+
+    def lost(self) -> None:
+        """What was raised went nowhere: it is raised again soon, outside of the callback that it met."""
+        self._raised = False
+        main = threading.main_thread().ident or 0
+        threading.Timer(AGAIN, lambda: signal.pthread_kill(main, WAKE)).start()
 
     @contextmanager
     def deferred(self) -> Iterator["Stop"]:
@@ -162,25 +174,28 @@ def run(main: Callable[[], int], *, resumes: bool, program: bool, page: bool = F
         own_workers()
     stop = Stop()
     stop.resumes, stop.page = resumes, page
-    with _watched(stop, program):
-        try:
-            status = main()
-            if stop.page:
-                return status
-        except BaseException as error:  # Stopped, or what a library made of it
-            if isinstance(error, KeyboardInterrupt):
-                stop.asked = stop.asked or signal.SIGINT
-            if not stop.asked:
-                raise
-            status = stop.say()
-        if stop.asked and program:
-            stop.leave()
+    try:
+        with _watched(stop, program):
+            try:
+                status = main()
+                if stop.page:
+                    return status
+            except BaseException as error:  # Stopped, or what a library made of it
+                if isinstance(error, KeyboardInterrupt):
+                    stop.asked = stop.asked or signal.SIGINT
+                if not stop.asked:
+                    raise
+                status = stop.say()
+            if stop.asked and program:
+                stop.leave()
+    except KeyboardInterrupt:  # it came while the handlers were being set or put back
+        stop.asked = stop.asked or signal.SIGINT
     return stop.say() if stop.asked else status
 
 
 @contextmanager
 def _watched(stop: Stop, program: bool) -> Iterator[None]:
-    before = {WAKE: signal.signal(WAKE, lambda *_: None)}
+    before = {WAKE: signal.signal(WAKE, stop.woken)}
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup asks
             before[number] = signal.signal(number, stop.came)
@@ -197,15 +212,21 @@ def _watched(stop: Stop, program: bool) -> Iterator[None]:
     watcher = threading.Thread(target=_watch, args=(stop, told, ended), daemon=True, name="stopping")
     watcher.start()
     _running.append(stop)
+    say, of_threads = sys.unraisablehook, threading.excepthook
+    # Of a destructor, or of a callback of the garbage collector: Python prints what they raise, and goes on.
+    sys.unraisablehook = lambda args: stop.lost() if isinstance(args.exc_value, Stopped) else say(args)
+    # Of threads whose worker processes were killed: the line that the command was stopped says it all.
+    threading.excepthook = lambda args: None if stop.asked else of_threads(args)
     try:
         yield
     finally:
+        sys.unraisablehook, threading.excepthook = say, of_threads
         _running.remove(stop)
         ended.set()
         for number in pipes:
             faulthandler.unregister(number)
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, handler in before.items():  # the work of a program is done: its last moments are not cut
+            signal.signal(number, signal.SIG_IGN if program and number != WAKE else handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         watcher.join()
         for end in (end for pipe in pipes.values() for end in pipe):

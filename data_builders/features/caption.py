@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from data_builders.features.extractors import Extractor
-from third_party_ports.bottom_up.input import padded, region_input
+from third_party_ports.bottom_up.input import region_input
 
 MULTIPLE = 128  # px: sides of the detector's canvases are multiples of it, so a few compiled shapes serve all photos
 
@@ -87,8 +87,7 @@ class Caption(Extractor):
           `scale`: pixels of the canvas per pixel of the photo.
         """
         own = options["caption"]
-        values, scale = region_input(photo, own["short_side"], own["long_side"])
-        canvas, size = padded(values, MULTIPLE)
+        canvas, size, scale = region_input(photo, own["short_side"], own["long_side"], MULTIPLE)
         return {"canvas": canvas, "size": size, "scale": scale}
 
     def shape(self, inputs: dict[str, Any]) -> Hashable:

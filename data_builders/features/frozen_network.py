@@ -79,6 +79,7 @@ class OnDevices:
         devices = jax.local_devices()
         mesh = Mesh(np.array(devices), ("devices",))
         self._devices, self._least = len(devices), least
+        self._compiled: dict[Any, set[int]] = {}  # by shapes of one image's arrays: a device's images
         self._split = NamedSharding(mesh, PartitionSpec("devices"))
         self._variables = jax.device_put(variables, NamedSharding(mesh, PartitionSpec()))
         self._function = jax.jit(
@@ -94,18 +95,26 @@ class OnDevices:
     def __call__(self, batch: Any) -> Any:
         """Starts the computation and returns at once; `fetch` waits for the results.
 
-        Each device's share is filled up to `least` or a power of two with copies of the last image, so that only a few
-        shapes are compiled.
+        Each device's share is filled with copies of the last image, up to a size that is compiled already, or else up
+        to `least` or a power of two: to compile another size takes longer than the copies.
 
         Args:
           batch: a tree of numpy arrays [n, ...].
         """
         n = len(jax.tree.leaves(batch)[0])
-        needed = -(-n // self._devices)
-        share = self._least if needed <= self._least else 1 << (needed - 1).bit_length()
-        filled = np.minimum(np.arange(share * self._devices), n - 1)
-        batch = jax.tree.map(lambda array: jax.device_put(array[filled], self._split), batch)
-        return n, self._function(self._variables, batch)
+        size = self._devices * self._share(batch, -(-n // self._devices))
+        if size > n:
+            filled = np.minimum(np.arange(size), n - 1)
+            batch = jax.tree.map(lambda array: array[filled], batch)
+        return n, self._function(self._variables, jax.device_put(batch, self._split))
+
+    def _share(self, batch: Any, needed: int) -> int:
+        """The images that a device runs, `needed` of them from the batch."""
+        compiled = self._compiled.setdefault(tuple(array.shape[1:] for array in jax.tree.leaves(batch)), set())
+        share = min((size for size in compiled if size >= needed), default=0)
+        share = share or max(self._least, 1 << (needed - 1).bit_length())
+        compiled.add(share)
+        return share
 
 
 def fetch(started: tuple[int, Any]) -> Any:

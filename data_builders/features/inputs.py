@@ -4,9 +4,9 @@ Reading processes import this module. It loads no jax, which would cost each of 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from data_builders import photos
 from data_builders.features.extractors import extractor
@@ -22,9 +22,8 @@ class Image:
     path: str
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """A photo, prepared for the networks.
+class Inputs(NamedTuple):
+    """A photo, prepared for the networks. A tuple, so that grain finds its arrays and puts them into shared memory.
 
     Attributes:
       width, height: pixels of the upright photo.
@@ -34,9 +33,9 @@ class Inputs:
     """
 
     image: Image
-    width: int = 0
-    height: int = 0
-    prepared: dict[str, Any] = field(default_factory=dict)
+    width: int
+    height: int
+    prepared: dict[str, Any]
     reason: str = ""
     detail: str = ""
 
@@ -59,12 +58,16 @@ class Prepare:
         end_with_parent()
         path = self._root / image.path
         if not path.is_file():
-            return Inputs(image, reason=photos.MISSING)
+            return _left_out(image, photos.MISSING)
         try:
             photo, (width, height) = photos.read_near(path, self._near)
         except photos.PhotoError as error:
-            return Inputs(image, reason=photos.UNREADABLE, detail=str(error))
+            return _left_out(image, photos.UNREADABLE, str(error))
         if photos.is_too_narrow(width, height):
-            return Inputs(image, reason=photos.TOO_NARROW)
+            return _left_out(image, photos.TOO_NARROW)
         prepared = {name: extractor(name).prepare(photo, self._options) for name in self._extractors}
         return Inputs(image, width, height, prepared)
+
+
+def _left_out(image: Image, reason: str, detail: str = "") -> Inputs:
+    return Inputs(image, 0, 0, {}, reason, detail)

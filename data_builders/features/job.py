@@ -1,6 +1,7 @@
 """One extraction: images, the extractors, and the store for the rows. On this host, or for one chunk of Beam's."""
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,6 +14,7 @@ from tqdm import tqdm
 from data_builders import photos
 from data_builders.features.extractors import EXTRACTORS, Extractor, extractor
 from data_builders.features.inputs import Image, Inputs, Prepare
+from data_builders.features.reader import FeatureReader
 from data_builders.features.report import Report
 from data_builders.features.schedule import Complete, Schedule
 from data_builders.features.store import FeatureWriter
@@ -20,6 +22,7 @@ from data_builders.features.weight_files import header
 from third_party_ports.worker_process import before_workers
 
 READ_AT_ONCE = 50_000  # images whose paths are sent to the reading processes at a time
+MOST_WORKERS = 16  # by default: they prepare more photos than a device describes
 AHEAD = 4  # images that a reading process or thread prepares ahead
 
 
@@ -82,7 +85,8 @@ def run(
                     report.written += 1
                     bar.update()
 
-            for inputs in read(lacking, Prepare(Path(job.root), options, job.extractors), options["workers"]):
+            prepare = Prepare(Path(job.root), options, job.extractors)
+            for inputs in read(lacking, prepare, reading_processes(options["workers"])):
                 if inputs.reason:
                     report.skip(inputs.image, inputs.reason)
                     if left_out:
@@ -91,6 +95,21 @@ def run(
                 else:
                     write(schedule.add(inputs))
             write(schedule.drain())
+    return report
+
+
+def look(job: Job, images: Sequence[Image], out: Path, *, progress: bool = True) -> Report:
+    """Opens photos without extracting anything, and reports those that cannot be used.
+
+    Those that the store at `out` has were opened before. Raises as FeatureReader.
+    """
+    report, options = Report(), json.loads(job.options)
+    known = FeatureReader(out, verify=False)
+    unknown = [image for image in images if (image.account, image.image_id) not in known]
+    opened = read(unknown, Prepare(Path(job.root), options, ()), reading_processes(options["workers"]))
+    for inputs in tqdm(opened, total=len(unknown), unit="image", desc="open the others", disable=not progress):
+        if inputs.reason:
+            report.skip(inputs.image, inputs.reason)
     return report
 
 
@@ -120,6 +139,12 @@ def load(job: Job) -> dict[str, Extractor]:
     """The extractors of a job by name, loaded once per process. Raises WeightsError as frozen_network.load."""
     options = json.loads(job.options)
     return {name: extractor(name)(options, job.random_weights) for name in job.extractors}
+
+
+def reading_processes(workers: int) -> int:
+    """What config.extract.workers asks for. -1: a process for each core but one, which feeds the devices."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores - 1, MOST_WORKERS)) if workers < 0 else workers
 
 
 def read(images: Sequence[Image], prepare: Prepare, workers: int) -> Iterator[Inputs]:

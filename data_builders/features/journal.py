@@ -13,13 +13,15 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
+from third_party_ports import disks
+
 NAME = "journal.arrow"
 MAGIC = b"ipa_jax journal 2\n"  # version 1 is one Arrow stream with a batch per row
 _LENGTH, _DIGEST = 8, 32  # bytes
 
 
 class Journal:
-    """Appends rows to the journal of the store at `path`. The first row starts the file."""
+    """Appends rows to the journal of the store at `path`. The first row starts the file. Raises DiskError."""
 
     def __init__(self, path: Path):
         self._path = path / NAME
@@ -27,15 +29,16 @@ class Journal:
 
     def append(self, row: dict[str, Any], schema: pa.Schema) -> None:
         """Appends a row with the columns of `schema`."""
-        if self._open is None:
-            self._open = open(self._path, "wb")  # noqa: SIM115 - stays open until the shard is written
-            self._open.write(MAGIC)
         sink = io.BytesIO()
         with pa.ipc.new_stream(sink, schema) as stream:
             stream.write_batch(pa.record_batch({name: [row[name]] for name in schema.names}, schema=schema))
         content = sink.getvalue()
-        self._open.write(len(content).to_bytes(_LENGTH, "little") + hashlib.sha256(content).digest() + content)
-        self._open.flush()
+        with disks.writing(self._path):
+            if self._open is None:
+                self._open = open(self._path, "wb")  # noqa: SIM115 - stays open until the shard is written
+                self._open.write(MAGIC)
+            self._open.write(len(content).to_bytes(_LENGTH, "little") + hashlib.sha256(content).digest() + content)
+            self._open.flush()
 
     def delete(self) -> None:
         """Deletes the journal, when its rows are in a shard."""
@@ -45,7 +48,8 @@ class Journal:
     def close(self) -> None:
         """Closes the file; its rows stay on disk."""
         if self._open is not None:
-            self._open.close()
+            with disks.writing(self._path):  # what a full disk did not take is tried again
+                self._open.close()
             self._open = None
 
 

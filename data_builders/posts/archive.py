@@ -22,6 +22,7 @@ EXPORT = ("past_instagram_insights/", "your_instagram_activity/")  # in the name
 OF_EXPORT = ("posts", "personal_information")  # what the names of its lists that are needed begin with
 PRIVATE = ("messages", "inbox", "__MACOSX")  # folders that are never unpacked
 MOST_FILES = 200_000
+LONGEST_NAME = 255  # bytes that file systems take for a file or folder
 MOST_PHOTO, MOST_LIST = 64 << 20, 256 << 20  # bytes of a file
 MOST_BYTES = 200 << 30  # of all files
 SPARE = 1 << 30  # bytes of the disk to leave free
@@ -77,6 +78,9 @@ def _needed(path: Path, archive: zipfile.ZipFile) -> list[tuple[zipfile.ZipInfo,
             continue
         if not all(map(is_plain_name, parts)) or ":" in parts[0]:
             raise RawDataError(path, f"the member {member.filename!r} leads out of its folder", "Do not use this zip")
+        if max(len(part.encode(errors="replace")) for part in parts) > LONGEST_NAME:
+            problem = f"the name of the member {member.filename[:40]!r}... is longer than files may be called"
+            raise RawDataError(path, problem, "Unpack the zip, and give the folder")
         if stat.S_ISLNK(member.external_attr >> 16):
             raise RawDataError(path, f"the member {member.filename!r} is a link", "Do not use this zip")
         if member.flag_bits & 1:

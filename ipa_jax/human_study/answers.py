@@ -12,7 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from ipa_jax.human_study import row_seals
 from ipa_jax.human_study.pairs import Pair
+from third_party_ports.reading import warn_once
 
 SIDES = ("left", "right")
 NAME_LENGTH = 80
@@ -114,10 +116,10 @@ class Answers:
 
     @contextmanager
     def _open(self, mode: str, begin: str) -> Iterator[sqlite3.Connection]:
-        connection = sqlite3.connect(
-            f"{self.path.resolve().as_uri()}?mode={mode}", uri=True, timeout=30, isolation_level=None
-        )
+        connection = None
         try:
+            uri = f"{self.path.resolve().as_uri()}?mode={mode}"
+            connection = sqlite3.connect(uri, uri=True, timeout=30, isolation_level=None)
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA synchronous = FULL")  # in WAL mode the default may lose the last commits
             if mode == "rwc":
@@ -127,8 +129,13 @@ class Answers:
                 yield connection
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # sqlite3's own message may hold a damaged name
             raise OSError(f"{self.path}: {error} (--db)") from error
+        except row_seals.RowError as error:
+            raise OSError(
+                f"{self.path} is damaged ({error}); put back a copy of it, or give another file (--db)"
+            ) from error
         finally:
-            connection.close()
+            if connection is not None:
+                connection.close()
 
     def _read(self) -> AbstractContextManager[sqlite3.Connection]:
         return self._open("rw", "BEGIN")  # not "ro": a reader of a WAL file may have to clean up after a killed writer
@@ -145,6 +152,10 @@ class Answers:
         """
         if not self.path.exists() or not self.path.stat().st_size:
             self._make(study)
+        else:
+            self.study()  # it is one: only then it is written into
+            with self._write() as db:
+                row_seals.begin(db)
         held, wanted = asdict(self.study()), asdict(study)
         differ = [name for name in ("split", "digest", "pairs", "seed") if held[name] != wanted[name]]
         if differ:
@@ -161,17 +172,25 @@ class Answers:
             for statement in _SCHEMA.split(";\n"):  # executescript would commit first
                 db.execute(statement)
             db.execute("INSERT INTO study VALUES (1, :data, :split, :digest, :pairs, :seed)", asdict(study))
+            row_seals.begin(db)
 
     def study(self) -> Study:
-        """What the answers belong to. Raises FileNotFoundError without a file, OSError if the file is not a study's."""
+        """What the answers belong to; all rows of the file are checked.
+
+        Raises:
+          FileNotFoundError: there is no file.
+          OSError: the file is not a study's, or it is damaged.
+        """
         if not self.path.exists():
             raise FileNotFoundError(f"{self.path}: no such file (--db); start a study with `ipa-jax human-study serve`")
         with self._read() as db:
             if db.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
                 raise OSError(f"{self.path} is not the file of a study (--db); give another file")
+            if not row_seals.check(db):
+                warn_once(f"{self.path} has no checksums, so damage would not show (an earlier version made it)")
             row = db.execute("SELECT data, split, digest, pairs, seed FROM study").fetchone()
             if row is None:
-                raise OSError(f"{self.path} is damaged: it does not say which study it holds (--db); give another file")
+                raise row_seals.RowError("the row of the study is missing")
             return Study(*row)
 
     def enter(self, code: str, name: str, draw: Callable[[int], Sequence[Pair]], now: float) -> str:
@@ -203,6 +222,8 @@ class Answers:
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 rows,
             )
+            row_seals.add(db, "participants", "id = ?", participant)
+            row_seals.add(db, "pairs", "participant = ?", participant)
         return code
 
     def participant(self, code: str) -> Participant | None:
@@ -251,7 +272,9 @@ class Answers:
             before = db.execute("SELECT max(answered) FROM answers WHERE participant = ?", (participant,)).fetchone()[0]
             if before is not None and 0 <= now - before < pace:  # below 0 if the clock was set back
                 return False
-            db.execute("INSERT INTO answers VALUES (?, ?, ?, ?)", (participant, upcoming[0].position, side, now))
+            place = (participant, upcoming[0].position)
+            db.execute("INSERT INTO answers VALUES (?, ?, ?, ?)", (*place, side, now))
+            row_seals.add(db, "answers", "participant = ? AND position = ?", *place)
         return True
 
     def photo(self, participant: int, key: str) -> tuple[int, int] | None:

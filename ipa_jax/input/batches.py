@@ -223,8 +223,9 @@ def score_batches(
     process_count: int = 1,
     depth_vectors: Path | None = None,
     vocabularies: Vocabularies = NONE,
+    rows: np.ndarray | None = None,
 ) -> Iterator[Batch]:
-    """Every image of the split once, in order of the index, centre cut, without augmentation.
+    """Every image of the split, or of some rows of its index, once and in order, centre cut, without augmentation.
 
     A batch of a process holds `packs` packs (its devices) of images_per_batch / packs slots. All processes get as many
     batches; the last ones are filled with empty slots. pair_weight holds only pairs that a batch has whole: take pairs
@@ -232,10 +233,11 @@ def score_batches(
     """
     if images_per_batch % packs:
         raise ValueError(f"images_per_batch ({images_per_batch}) must be a multiple of packs ({packs})")
-    rows = packing.score_rows(len(dataset.images), images_per_batch // packs, packs * process_count)
+    wanted = np.arange(len(dataset.images)) if rows is None else rows
+    placed = packing.score_rows(wanted, images_per_batch // packs, packs * process_count)
     parts = fields.make(dataset, config, train=False, depth_vectors=depth_vectors, vocabularies=vocabularies)
     load = LoadPack(dataset, parts)
-    return _read(ScorePacks(rows, packs, process_index, process_count), load, config)
+    return _read(ScorePacks(placed, packs, process_index, process_count), load, config)
 
 
 def _read(source: TrainPacks | ScorePacks, load: LoadPack, config: ConfigDict) -> Iterator[Batch]:

@@ -161,14 +161,14 @@ def efficiency(plan: TrainPlan) -> float:
     return images_per_epoch(plan) / (plan.packs_per_epoch * plan.slots)
 
 
-def score_rows(images: int, slots: int, packs: int) -> np.ndarray:
-    """i32 [packs of the split, slots]: every row of the image index once, in order, then -1.
+def score_rows(rows: np.ndarray, slots: int, packs: int) -> np.ndarray:
+    """i32 [packs of the split, slots]: these rows of the image index in order, then -1.
 
     No pairs are needed here, so groups may be cut. The number of packs is a multiple of `packs`.
     """
-    rows = np.full(math.ceil(images / (slots * packs)) * slots * packs, -1, np.int32)
-    rows[:images] = np.arange(images)
-    return rows.reshape(-1, slots)
+    padded = np.full(math.ceil(len(rows) / (slots * packs)) * slots * packs, -1, np.int32)
+    padded[: len(rows)] = rows
+    return padded.reshape(-1, slots)
 
 
 def _layout(sizes: np.ndarray, slots: int, rng: np.random.Generator) -> np.ndarray:

@@ -30,7 +30,9 @@ def decode(photo: bytes, resize: int) -> np.ndarray:
     Raises PhotoError, a ValueError, for a file that is broken, cut short, too large or of another format.
     """
     image = upright(photo, near=resize)
-    return np.asarray(image.resize((resize, resize), Image.Resampling.BILINEAR))
+    if image.size != (resize, resize):
+        image = image.resize((resize, resize), Image.Resampling.BILINEAR)
+    return np.asarray(image)
 
 
 def decode_whole(photo: bytes) -> np.ndarray:

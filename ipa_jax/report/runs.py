@@ -110,15 +110,16 @@ def is_drawn(info: Mapping[str, Any]) -> bool:
 
 
 def read_build_report(info: Mapping[str, Any]) -> dict[str, Any] | None:
-    """build_report.json from where the data set's metadata says it is; None if it was not copied along.
+    """build_report.json from where the data set's metadata says it is; None if an earlier version's was not copied.
 
     Raises:
-      DatasetError: the file is damaged.
+      DatasetError: the file is damaged, or missing where the data set's checksums list it.
     """
     file = Path(info["build_report"])
-    if not file.is_file():
+    sums = open_checksums(file.parent)
+    if not sums.has(file.name):
         return None
-    content = open_checksums(file.parent).read(file.name)
+    content = sums.read(file.name)
     with reading(file, DatasetError, REMEDY):
         return json.loads(content)
 

@@ -19,6 +19,7 @@ from orbax.checkpoint import multihost
 
 from ipa_jax.training.state import TrainState
 from third_party_ports import disks
+from third_party_ports.reading import json_object
 
 LATEST = 2  # how many of the last checkpoints are kept: the one before the last stands in where the last is damaged
 BEFORE = {"step", "seconds", "seed", "data"}  # the fields of a position that an earlier version wrote
@@ -56,6 +57,7 @@ class Checkpoints:
         self._best: Best | None = None
         self._saving = self._warned = False
         with disks.writing(self._folder):
+            self._drop_damaged_notes()
             self._manager = ocp.CheckpointManager(self._folder, options=options)
 
     def save(self, step: int, state: TrainState, position: dict, accuracy: float | None) -> None:
@@ -158,6 +160,15 @@ class Checkpoints:
                 (self._folder / str(step)).rename(aside / str(step))
         multihost.sync_global_processes("ipa_jax:damaged_checkpoints")
         self._manager.reload()
+
+    def _drop_damaged_notes(self) -> None:
+        """Deletes notes of orbax that nothing here needs, where they are damaged: orbax would not open the folder."""
+        for notes in self._folder.glob("*/_CHECKPOINT_METADATA"):
+            try:
+                json_object(notes.read_bytes())
+            except ValueError:
+                logging.warning("%s is damaged; it is deleted, as nothing needs it", notes)
+                notes.unlink(missing_ok=True)
 
     def _list(self, passed: dict[int, str]) -> str:
         return "; ".join(f"{self._folder / str(step)}: {reason}" for step, reason in passed.items())

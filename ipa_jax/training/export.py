@@ -29,7 +29,7 @@ from ipa_jax.training import trained_on
 from ipa_jax.training.export_folder import REMEDY, ExportError, open_export
 from ipa_jax.training.rescale import Rescale
 from ipa_jax.training.trained_on import TrainedOn
-from third_party_ports import checksums
+from third_party_ports import checksums, disks
 from third_party_ports.checkpoints import sealed
 from third_party_ports.reading import json_object, reading
 
@@ -58,25 +58,29 @@ def save_export(
       vocabularies: of the networks that read texts or accounts.
       trained: the photos that the model was trained on.
       rescale: the factor on z.
+
+    Raises:
+      DiskError: the disk is full or may not be written into; nothing is left there.
     """
     temporary = out.with_name(out.name + ".tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    with ocp.StandardCheckpointer(multiprocessing_options=_alone()) as checkpointer:
-        checkpointer.save((temporary / "params").absolute(), variables)
-    flat = traverse_util.flatten_dict(variables, sep="/")
-    sealed.save({name: np.ascontiguousarray(leaf) for name, leaf in flat.items()}, temporary / ARRAYS)
-    (temporary / CONFIG).write_text(json.dumps(config.to_dict(), indent=2))
-    (temporary / DATA).write_text(json.dumps(data, indent=2))
-    (temporary / "README.md").write_text(card)
-    vocabularies.save(temporary)
-    if trained is not None:
-        (temporary / trained_on.FILE).write_text(trained.to_json())
-    if rescale is not None:
-        rescale.save(temporary)
-    checksums.write(temporary)
-    shutil.rmtree(out, ignore_errors=True)
-    temporary.rename(out)
+    with disks.writing(out, lambda: shutil.rmtree(temporary)):
+        temporary.mkdir(parents=True)
+        with ocp.StandardCheckpointer(multiprocessing_options=_alone()) as checkpointer:
+            checkpointer.save((temporary / "params").absolute(), variables)
+        flat = traverse_util.flatten_dict(variables, sep="/")
+        sealed.save({name: np.ascontiguousarray(leaf) for name, leaf in flat.items()}, temporary / ARRAYS)
+        (temporary / CONFIG).write_text(json.dumps(config.to_dict(), indent=2))
+        (temporary / DATA).write_text(json.dumps(data, indent=2))
+        (temporary / "README.md").write_text(card)
+        vocabularies.save(temporary)
+        if trained is not None:
+            (temporary / trained_on.FILE).write_text(trained.to_json())
+        if rescale is not None:
+            rescale.save(temporary)
+        checksums.write(temporary)
+        shutil.rmtree(out, ignore_errors=True)
+        temporary.rename(out)
 
 
 def _alone() -> ocp.options.MultiprocessingOptions:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import jax
 import numpy as np
 import polars as pl
+from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
@@ -27,36 +28,69 @@ class Scorer:
         """dtype: of the computation (default: config.eval.dtype); vocabularies: for networks that read texts."""
         self._config, self._dtype = with_resnet(config), dtype or config.eval.dtype
         self._vocabularies = vocabularies or Vocabularies()
-        self._devices = jax.local_devices()  # each process scores everything: no two need agree on a batch
+        self._devices = jax.local_devices()
         step = make_score_step(registry.build(self._config, dtype=self._dtype))
         self._step = jax.pmap(step, AXIS, devices=self._devices)
 
     def outputs(self, variables: dict, dataset: GroupDataset, what: str) -> Iterator[np.ndarray]:
-        """The model's output `what` ("z" or "depth_vectors") of each image, in the index's order, a batch at a time."""
+        """The model's output `what` ("z" or "depth_vectors") of each image, in the index's order, a batch at a time.
+
+        Every process has all images: no two need agree on a batch.
+        """
+        for out, mask in self._batches(variables, dataset, what):
+            yield out[mask]
+
+    def _batches(
+        self,
+        variables: dict,
+        dataset: GroupDataset,
+        what: str,
+        rows: np.ndarray | None = None,
+        process: int = 0,
+        processes: int = 1,
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """(output of every slot, which slots hold an image) of each batch that one of some processes scores."""
         variables = to_devices(variables, self._devices)
         count = len(self._devices)
         precision = "highest" if self._dtype == "float32" else "default"
         images = self._config.eval.images * count
-        for batch in score_batches(dataset, self._config, images, packs=count, vocabularies=self._vocabularies):
+        batches = score_batches(
+            dataset, self._config, images, packs=count, process_index=process, process_count=processes,
+            vocabularies=self._vocabularies, rows=rows,
+        )  # fmt: skip
+        for batch in batches:
             with jax.default_matmul_precision(precision):
-                out = self._step(variables, batch)[what]
-            yield np.asarray(out)[batch["slot_mask"]]
+                out = np.asarray(self._step(variables, batch)[what])
+            mask = batch["slot_mask"]
+            yield out.reshape(-1, *out.shape[mask.ndim :]), mask.reshape(-1)
 
-    def scores(self, variables: dict, dataset: GroupDataset) -> pl.DataFrame:
+    def scores(self, variables: dict, dataset: GroupDataset, rows: np.ndarray | None = None) -> pl.DataFrame:
         """Columns account, record, image_id, post_id, likes and z float64: a row per image, in the index's order.
 
-        Raises FloatingPointError where a score is not finite.
+        Several processes share the images, and each has all scores in the end.
+
+        Args:
+          variables: of the network.
+          dataset: the split.
+          rows: i32, the rows of the split's index to score, ascending; None: all.
+
+        Raises:
+          FloatingPointError: a score is not finite.
         """
-        parts = []
-        with tqdm(total=len(dataset.images), desc=f"score {dataset.split}", unit="image", disable=None) as bar:
-            for part in self.outputs(variables, dataset, "z"):
-                parts.append(part)
-                bar.update(len(part))
+        images = dataset.images if rows is None else dataset.images[rows]
+        processes, parts = jax.process_count(), []
+        with tqdm(total=len(images), desc=f"score {dataset.split}", unit="image", disable=None) as bar:
+            for out, mask in self._batches(variables, dataset, "z", rows, jax.process_index(), processes):
+                parts.append(out)
+                bar.update(int(mask.sum()) * processes)
                 stopping.if_asked()
-        z = np.concatenate(parts).astype(np.float64)
+        z = np.stack(parts)  # [batches, images of a batch]; the last ones are empty slots
+        if processes > 1:  # batch for batch, the processes scored neighbouring images
+            z = multihost_utils.process_allgather(z).swapaxes(0, 1)
+        z = z.reshape(-1)[: len(images)].astype(np.float64)
         if not np.isfinite(z).all():
             raise FloatingPointError(f"{int((~np.isfinite(z)).sum())} of {len(z)} scores are not finite")
-        return score_table(dataset.images, z)
+        return score_table(images, z)
 
 
 def split_metrics(

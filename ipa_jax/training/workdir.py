@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from ml_collections import ConfigDict
 
-from data_builders.options import differences
+from configs import full
+from data_builders.options import ABSENT, differences
 from ipa_jax.metrics import score_files
 from third_party_ports import disks, files, seals
-from third_party_ports.reading import reading
+from third_party_ports.reading import damaged, reading
 
 if TYPE_CHECKING:
     import polars as pl
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
     from data_builders.dataset import GroupDataset
 
 # What may change between two starts of one run: nothing here touches a parameter or a metric.
-FREE = ("data_dir", "train.log_every", "train.writers", "train.compilation_cache", "input.workers", "input.threads",
-        "input.prefetch", "eval.images")  # fmt: skip
-
+FREE = ("data_dir", "train.log_every", "train.writers", "train.compilation_cache", "train.checkpoint_every",
+        "train.checkpoint_minutes", "input.workers", "input.threads", "input.prefetch", "eval.images")  # fmt: skip
+# What a version did that had no such field, where the field's default now does something else.
+BEFORE = {"eval.part": 0}
 
 CONFIG, RESULTS = "config.json", "results.json"
+SHA256 = "sha256"  # the field of results.json that names the files of scores
 
 
 class WorkdirError(ValueError):
@@ -51,9 +54,12 @@ def finished(config: ConfigDict, workdir: Path) -> dict | None:
     file = workdir / CONFIG
     if not file.is_file() or not any((workdir / "checkpoints").glob("[0-9]*")):
         return None  # a run that never saved a step is none
-    stored = read_config(workdir)
-    found = differences(stored, _plain(config), "config")
-    different = [d for d in found if d[0].removeprefix("config.") not in FREE]
+    different, earlier = [], flat(full.get_config(config.size)) | BEFORE
+    for field, old, new in differences(read_config(workdir), _plain(config), "config"):
+        name = field.removeprefix("config.")
+        old = earlier.get(name) if old == ABSENT else old  # a field that an earlier version did not have
+        if name not in FREE and old != new:
+            different.append((field, old, new))
     if different:
         lines = "; ".join(f"{field}: there {old!r}, here {new!r}" for field, old, new in different)
         raise WorkdirError(
@@ -88,30 +94,51 @@ def same_data(fresh: dict, stored: dict, workdir: Path) -> dict:
 
 
 def finish(results: dict, scores: dict[str, "pl.DataFrame"], workdir: Path) -> None:
-    """results.json last: where it is, the run is whole."""
+    """results.json last: where it is, the run is whole. It names the files of scores by their sha256."""
+    named = {}
     for split, table in scores.items():
-        score_files.save(table, workdir / f"scores-{split}.parquet")
-    seals.write_json(workdir / RESULTS, results)
+        file = workdir / f"scores-{split}.parquet"
+        score_files.save(table, file)
+        named[file.name] = files.sha256(file)
+    seals.write_json(workdir / RESULTS, results | {SHA256: named})
 
 
 def read_results(workdir: Path) -> dict:
     """results.json of a finished run. Raises WorkdirError if it is missing or damaged, or lacks the test figures."""
+    return {name: value for name, value in _results(workdir).items() if name != SHA256}
+
+
+def _results(workdir: Path) -> dict:
     results = seals.read_json(workdir / RESULTS, WorkdirError, again(workdir / RESULTS))
     with reading(workdir / RESULTS, WorkdirError, again(workdir / RESULTS)):
-        if not isinstance(results["test"], dict):
-            raise ValueError(f"the field 'test' is {results['test']!r}")
+        for name, value in (("test", results["test"]), (SHA256, results.get(SHA256, {}))):
+            if not isinstance(value, dict):
+                raise ValueError(f"the field {name!r} is {value!r}")
     return results
 
 
 def read_config(workdir: Path) -> dict:
     """config.json of a run, as nested dicts. Raises WorkdirError if it is missing or damaged."""
-    return seals.read_json(workdir / CONFIG, WorkdirError, again(workdir / CONFIG))
+    config = seals.read_json(workdir / CONFIG, WorkdirError, again(workdir / CONFIG))
+    with reading(workdir / CONFIG, WorkdirError, again(workdir / CONFIG)):
+        if not isinstance(config["model"], dict):
+            raise ValueError(f"the field 'model' is {config['model']!r}")
+    return config
 
 
 def read_scores(workdir: Path, split: str) -> "pl.DataFrame":
-    """The scores of a split by a finished run. Raises ScoresError if they are missing or damaged."""
-    file = workdir / f"scores-{split}.parquet"
-    return score_files.load(file, again(workdir / RESULTS))
+    """The scores of a split by a finished run.
+
+    Raises:
+      ScoresError: they are missing or damaged, or another split's or run's.
+      WorkdirError: results.json, which names them, is damaged.
+    """
+    file, remedy = workdir / f"scores-{split}.parquet", again(workdir / RESULTS)
+    scores = score_files.load(file, remedy)
+    named = _results(workdir).get(SHA256, {}) if (workdir / RESULTS).is_file() else {}
+    if named.get(file.name) not in (None, files.sha256(file)):
+        raise damaged(file, score_files.ScoresError, f"it is not the file that {RESULTS} names", remedy)
+    return scores
 
 
 def again(file: Path) -> str:

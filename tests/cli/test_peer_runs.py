@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ipa_jax.training.export import load_export
-from tests.helpers.commands import fail, succeed_here, train_flags
+from tests.helpers.commands import fail, succeed, succeed_here, train_flags
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ def test_a_peer_trains_and_its_export_gives_the_same_figures(config, files, demo
     if config == "xu_comments":
         (tmp_path / "glove.txt").write_text("beach 1 2 3 4\nunheard 0 0 0 0\n")
         flags.append(f"--config.init.words={tmp_path}/glove.txt")
-    told = succeed_here("train", *train_flags(config, data, workdir, *flags)).stderr
+    told = succeed("train", *train_flags(config, data, workdir, *flags)).stderr
     assert ("glove.txt holds 1 of the vocabulary's" in told) == (config == "xu_comments")
     results = json.loads((workdir / "results.json").read_text())
     export = (workdir / "export").rename(tmp_path / "moved")  # it needs nothing else of its run

@@ -71,7 +71,7 @@ def test_a_finished_run_is_kept(trained, demo_world):
     before = state()
     # Where it logs and how it reads may differ between two starts.
     again = succeed_here("train", *train_flags("full", demo_world / "data", trained, "--config.train.log_every=7"))
-    assert "finished" in again.stderr and "test pairwise accuracy" in again.stdout
+    assert "test pairwise accuracy" in again.stdout
     assert state() == before
 
 
@@ -89,6 +89,18 @@ def test_what_cannot_run_is_refused_by_name(trained, demo_world, tmp_path):
         message = fail("train", *flags).stderr
         assert all(word in message for word in words), message
     assert not any(tmp_path.iterdir())  # nothing is left of a refused run
+
+
+def test_looks_at_a_part_of_validation_neither_save_nor_pick_the_best(demo_world, tmp_path):
+    """22 steps in two epochs: the whole split after each of them, eight groups of it every fourth step."""
+    more = ("--config.train.epochs=2", "--config.train.eval_every=4", "--config.eval.part=16",
+            "--config.train.checkpoint_every=0")  # fmt: skip
+    succeed_here("train", *train_flags("basic", demo_world / "data", tmp_path / "w", *more))
+    rows = logged(tmp_path / "w")
+    assert [step for step, row in rows if "validation/accuracy" in row] == [11, 22]
+    assert [step for step, row in rows if "validation_part/accuracy" in row] == [4, 8, 12, 16, 20]
+    assert json.loads((tmp_path / "w/results.json").read_text())["best_step"] in (11, 22)
+    assert {folder.name for folder in (tmp_path / "w/checkpoints").iterdir()} == {"11", "22"}
 
 
 def test_a_misspelt_field_or_size_stops_at_once(demo_world, tmp_path):

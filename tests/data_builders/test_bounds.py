@@ -68,7 +68,7 @@ BUILD = ["data.groups.window_days=nan", "data.groups.min_images=31", "data.memor
          "data.retrieval.k=0", "data.retrieval.k=1000000", "data.depth.side=-1", "data.duplicates.max_bits=65",
          "data.pairs.min_ratio=inf", "data.split.seed=-1", "data.top_n=0", "data.similarity.pose=nan", 
          "data.posts.min_age_days=-inf", "data.similarity={'pose':0,'background':0,'caption':0}"]  # fmt: skip
-EXTRACT = ["extract.batch=0", "extract.workers=-1", "extract.shard_rows=0", "extract.pose.person_score=nan",
+EXTRACT = ["extract.batch=0", "extract.workers=-2", "extract.shard_rows=0", "extract.pose.person_score=nan",
            "extract.depth.size=(0,640)", "extract.pose.max_aspect=inf", "extract.caption.beam=1000"]  # fmt: skip
 TRAIN = ["model.swin.patch=0", "model.swin.width=-8", "model.swin.drop_path=1.5", "model.swin.heads=(3,)",
          "model.swin.heads=(1,3)", "model.width=0", "model.heads=3", "model.depth.side=0", "model.depth.stage_sizes=()",

@@ -162,9 +162,9 @@ def test_an_interrupted_run_ends_with_a_summary(row, tmp_path, monkeypatch, caps
 def test_the_vocabulary_becomes_json(mirror, tmp_path, monkeypatch):
     folder, url = mirror
     (folder / "vocab.pkl").write_bytes(b"x")
-    monkeypatch.setattr(zoo, "CHECKPOINTS", {"m2_vocab": replace(zoo.CHECKPOINTS["m2_vocab"], bytes=1, sha256=None)})
     vocabulary = "third_party_ports.m2_transformer.vocabulary.convert_vocabulary"
     monkeypatch.setattr(vocabulary, lambda source, out: f"{out.write_text('[]')} letters")
+    monkeypatch.setattr(zoo, "CHECKPOINTS", {"m2_vocab": replace(zoo.CHECKPOINTS["m2_vocab"], bytes=1, sha256=None)})
     assert fetch.main(["m2_vocab", "--out", str(tmp_path), "--base_url", url]) == 0
     assert (tmp_path / "m2_vocab.json").read_text() == "[]"
 

@@ -189,6 +189,7 @@ def region_features(
     min_boxes: int = 10,
     max_boxes: int = 100,
     chunk: int | None = None,
+    together: int | None = None,
     proposals: int = 300,
     candidates: int = 6000,
     mode: Literal["roi_feats", "bboxes"] = "roi_feats",
@@ -203,8 +204,9 @@ def region_features(
       scales: [N], im_scale of each image.
       min_boxes, max_boxes: regions per image, see `regions.choose`; 36 and 36 for the k36 weights. B is max_boxes, or
         `proposals` if that is less.
-      chunk: regions that run through the last stage together. None: 10 on the CPU, which its caches hold (with 50,
-        a region takes a tenth longer), otherwise 100.
+      chunk: regions of an image that run through the last stage together. None: 10 on the CPU, which its caches hold
+        (with 50, a region takes a tenth longer), otherwise 100.
+      together: images whose regions run through it together. None: 1 on the CPU, for the same reason, otherwise 4.
       proposals, candidates: see `regions.propose`.
       mode: "roi_feats" returns the proposals themselves, as M2 Transformer needs them. "bboxes" returns the same
         regions with refined boxes, always max_boxes of them, the most confident first.
@@ -214,17 +216,15 @@ def region_features(
     """
     if mode not in ("roi_feats", "bboxes"):
         raise ValueError(f"region_features: mode is {mode!r}; give 'roi_feats' or 'bboxes'")
-    if chunk is None:
-        chunk = 10 if jax.default_backend() == "cpu" else 100
+    cpu = jax.default_backend() == "cpu"
+    chunk, together = chunk or (10 if cpu else 100), together or (1 if cpu else min(4, len(images)))
     with jax.default_matmul_precision("highest"):  # coarser products would change which regions are chosen
         bound = network.bind(variables)
         maps, cells, anchor_logits, deltas, _ = bound.trace(images, sizes)
         boxes, _, count = jax.vmap(partial(regions.propose, candidates=candidates, proposals=proposals))(
             anchor_logits, deltas, sizes, cells, scales
         )
-        features, logits = jax.lax.map(
-            lambda image: _described(network, variables, image, min(chunk, proposals)), (maps, boxes, cells)
-        )
+        features, logits = _described(network, variables, (maps, boxes, cells), min(chunk, proposals), together)
         boxes = boxes / scales[:, None, None]  # from here on in original pixels
         probabilities = jax.nn.softmax(logits)[..., 1:]
         choose = partial(regions.choose, min_boxes=min_boxes, max_boxes=max_boxes)
@@ -274,21 +274,29 @@ def _filled(
 
 
 def _described(
-    network: BottomUp, variables: Mapping[str, Any], image: tuple[jax.Array, jax.Array, jax.Array], chunk: int
+    network: BottomUp,
+    variables: Mapping[str, Any],
+    images: tuple[jax.Array, jax.Array, jax.Array],
+    chunk: int,
+    together: int,
 ) -> tuple[jax.Array, jax.Array]:
-    """Describes the regions of one image, `chunk` at a time.
+    """Describes the regions of N images, `chunk` regions of `together` images at a time.
 
     Args:
-      image: the map [h, w, C], the boxes [R, 4], and the map's cells without padding [2].
+      images: the maps [N, h, w, C], the boxes [N, R, 4], and the maps' cells without padding [N, 2].
 
     Returns:
-      Features [R, 32 * width] and class logits [R, classes + 1].
+      Features [N, R, 32 * width] and class logits [N, R, classes + 1].
     """
-    features, boxes, cells = image
-    pooled = regions.pool(features, jnp.pad(boxes, [(0, -len(boxes) % chunk), (0, 0)]), cells)
-    pooled = pooled.reshape(-1, chunk, *pooled.shape[1:])
-    described = jax.lax.map(lambda part: network.apply(variables, part, method="describe")[:2], pooled)
-    return jax.tree.map(lambda values: values.reshape(-1, values.shape[-1])[: len(boxes)], described)
+
+    def describe(image: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        features, boxes, cells = image
+        pooled = regions.pool(features, jnp.pad(boxes, [(0, -len(boxes) % chunk), (0, 0)]), cells)
+        pooled = pooled.reshape(-1, chunk, *pooled.shape[1:])
+        described = jax.lax.map(lambda part: network.apply(variables, part, method="describe")[:2], pooled)
+        return jax.tree.map(lambda values: values.reshape(-1, values.shape[-1])[: len(boxes)], described)
+
+    return jax.lax.map(describe, images, batch_size=None if together == 1 else together)
 
 
 def _refined(deltas: jax.Array, boxes: jax.Array, probabilities: jax.Array) -> jax.Array:

@@ -2,19 +2,25 @@
 
 import numpy as np
 
+from third_party_ports.sampling import Taps, blocks
+
 MEANS = np.array([102.9801, 115.9465, 122.7717], np.float32)  # of blue, green, red: the detector's order
 
 
-def region_input(image: np.ndarray, shorter: int = 600, longer: int = 1000) -> tuple[np.ndarray, float]:
+def region_input(
+    image: np.ndarray, shorter: int = 600, longer: int = 1000, multiple: int = 1
+) -> tuple[np.ndarray, tuple[int, int], float]:
     """Resizes a photo and subtracts the means.
 
     Args:
       image: uint8 [H, W, 3], RGB, upright.
       shorter, longer: see `im_scale`.
+      multiple: zeros at the end make the sides multiples of it, so that a few compiled shapes serve photos of all
+        sizes. The network undoes that if you give it the size.
 
     Returns:
-      The detector's input, float32 [h, w, 3] (BGR, 0 to 255 minus the means), and its im_scale: network pixels per
-      original pixel.
+      The detector's input, float32 [h, w, 3] (BGR, 0 to 255 minus the means); its size without the zeros, (rows,
+      columns); and its im_scale: network pixels per original pixel.
 
     Raises:
       ValueError: another shape or dtype, or a photo so narrow that a side would become 0.
@@ -26,8 +32,11 @@ def region_input(image: np.ndarray, shorter: int = 600, longer: int = 1000) -> t
     rows, columns = round(scale * height), round(scale * width)  # halves to even, as the original's resize
     if min(rows, columns) < 1:
         raise ValueError(f"region_input: a photo of {height} x {width} px is too narrow to scale down; leave it out")
-    bgr = image[:, :, ::-1].astype(np.float32) - MEANS
-    return _resized(_resized(bgr, 0, rows, scale), 1, columns, scale), scale
+    canvas = np.zeros((-(-rows // multiple) * multiple, -(-columns // multiple) * multiple, 3), np.float32)
+    down, across = _taps(rows, height, scale), _taps(columns, width, scale)
+    for part, block in blocks(image, down, across, _between, minus=MEANS[::-1], flip=True):
+        canvas[part, :columns] = block
+    return canvas, (rows, columns), scale
 
 
 def im_scale(height: int, width: int, shorter: int = 600, longer: int = 1000) -> float:
@@ -36,28 +45,19 @@ def im_scale(height: int, width: int, shorter: int = 600, longer: int = 1000) ->
     return longer / max(height, width) if round(scale * max(height, width)) > longer else scale
 
 
-def _resized(values: np.ndarray, axis: int, size: int, scale: float) -> np.ndarray:
-    """Resizes along one axis, bilinear, without antialiasing: result i is at (i + 0.5) / scale - 0.5, clamped.
+def _taps(size: int, side: int, scale: float) -> Taps:
+    """The neighbours of `size` positions along an axis of `side` pixels: i is at (i + 0.5) / scale - 0.5, clamped.
 
-    A resize function would use the ratio of the rounded sizes instead of `scale`, which changes the features.
+    There is no antialiasing. A resize function would use the ratio of the rounded sizes instead of `scale`, which
+    changes the features.
     """
-    last = values.shape[axis] - 1
-    places = np.clip((np.arange(size) + 0.5) / scale - 0.5, 0, last)
+    places = np.clip((np.arange(size) + 0.5) / scale - 0.5, 0, side - 1)
     before = places.astype(int)
-    weight = (places - before).astype(np.float32)
-    low, high = values.take(before, axis), values.take(np.minimum(before + 1, last), axis)
+    return Taps(before, np.minimum(before + 1, side - 1), ((places - before).astype(np.float32),))
+
+
+def _between(low: np.ndarray, high: np.ndarray, share: np.ndarray) -> np.ndarray:
     high -= low
-    high *= np.expand_dims(weight, tuple({0, 1, 2} - {axis}))
+    high *= share
     high += low
     return high
-
-
-def padded(image: np.ndarray, multiple: int) -> tuple[np.ndarray, tuple[int, int]]:
-    """Pads `image` [h, w, 3] with zeros at the end, to multiples of `multiple`. Returns it and (h, w).
-
-    A few compiled shapes then serve photos of all sizes. The network undoes the padding if you give it (h, w).
-    """
-    height, width = image.shape[:2]
-    canvas = np.zeros((-(-height // multiple) * multiple, -(-width // multiple) * multiple, 3), image.dtype)
-    canvas[:height, :width] = image
-    return canvas, (height, width)

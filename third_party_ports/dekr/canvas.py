@@ -9,6 +9,8 @@ from functools import cached_property
 
 import numpy as np
 
+from third_party_ports.sampling import Taps, blocks
+
 MULTIPLE = 32  # px: the branch at 1/32 must upsample exactly to the others' size
 
 
@@ -114,22 +116,28 @@ def warp(image: np.ndarray, geometry: Geometry, scale: float = 1.0) -> np.ndarra
     rows, columns = geometry.canvas(scale)
     step_x, step_y = geometry.inverse(scale).diagonal()
     shift_x, shift_y = geometry.inverse(scale)[:, 2]
-    sampled = _sampled(image, step_y * np.arange(rows) + shift_y, axis=0)
-    sampled = _sampled(sampled, step_x * np.arange(columns) + shift_x, axis=1)
-    return np.rint(sampled, out=sampled).astype(np.uint8)
+    drawn = np.empty((rows, columns, 3), np.uint8)
+    down = _taps(step_y * np.arange(rows) + shift_y, image.shape[0])
+    across = _taps(step_x * np.arange(columns) + shift_x, image.shape[1])
+    for part, block in blocks(image, down, across, _sum):
+        drawn[part] = np.rint(block, out=block)
+    return drawn
 
 
-def _sampled(image: np.ndarray, positions: np.ndarray, axis: int) -> np.ndarray:
-    """Samples `image` [h, w, c] at fractional positions along one axis, float32. Neighbours outside count 0."""
-    size = image.shape[axis]
+def _taps(positions: np.ndarray, size: int) -> Taps:
+    """The neighbours of fractional positions along an axis of `size` pixels; those outside count 0."""
     low = np.floor(positions).astype(int)
     share = positions - low
-    total = np.float32(0)
-    for index, weight in ((low, 1 - share), (low + 1, share)):
-        weight = np.where((index >= 0) & (index < size), weight, 0).astype(np.float32)
-        part = image.take(np.clip(index, 0, size - 1), axis=axis)
-        total = total + part * np.expand_dims(weight, tuple(a for a in range(3) if a != axis))
-    return total
+    pairs = ((low, 1 - share), (low + 1, share))
+    weights = (np.where((index >= 0) & (index < size), weight, 0).astype(np.float32) for index, weight in pairs)
+    return Taps(np.clip(low, 0, size - 1), np.clip(low + 1, 0, size - 1), tuple(weights))
+
+
+def _sum(low: np.ndarray, high: np.ndarray, share_low: np.ndarray, share_high: np.ndarray) -> np.ndarray:
+    low *= share_low
+    high *= share_high
+    low += high
+    return low
 
 
 def _up64(length: float) -> int:

@@ -221,6 +221,6 @@ def _inputs(fixture: Fixture) -> Iterator[Comparison]:
     """Compares the detector's input, made from 8-bit photos."""
     for i, case in enumerate(fixture.manifest["preprocess_cases"]):
         photo = recipe.image(case["name"], (3, case["h"], case["w"]), case["seed"]).transpose(1, 2, 0)
-        values, scale = region_input(np.rint(photo * 255).astype(np.uint8))
+        values, _, scale = region_input(np.rint(photo * 255).astype(np.uint8))
         yield fixture.relative(f"preprocess{i}", values.transpose(2, 0, 1), RESIZED)
         yield fixture.exact(f"preprocess{i}_scale", np.array(scale))

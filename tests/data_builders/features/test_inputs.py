@@ -1,9 +1,12 @@
 """What reading processes turn a file into: inputs of the networks, or a reason to leave it out."""
 
+import jax
 import numpy as np
+import pytest
 from PIL import Image as Photo
 
 from configs.full import get_config
+from data_builders.features import job
 from data_builders.features.inputs import Image, Prepare
 
 OPTIONS = get_config("tiny").extract.to_dict()
@@ -47,3 +50,19 @@ def test_reasons(tmp_path):
 def test_a_photo_too_long_for_poses_has_none(tmp_path):
     Photo.new("RGB", (20, 100)).save(tmp_path / "long.png")
     assert Prepare(tmp_path, OPTIONS, ("pose",))(Image("ann", "long", "long.png")).prepared == {"pose": None}
+
+
+@pytest.mark.parametrize(
+    ("asked", "cores", "processes"), [(-1, 1, 1), (-1, 2, 1), (-1, 8, 7), (-1, 96, 16), (0, 8, 0), (3, 2, 3)]
+)
+def test_reading_processes_are_as_many_as_the_cores_allow(asked, cores, processes, monkeypatch):
+    monkeypatch.setattr(job.os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    assert job.reading_processes(asked) == processes
+
+
+def test_arrays_are_found_for_shared_memory(tmp_path):
+    """grain copies the leaves of a tree that are arrays into shared memory, and pickles all else."""
+    Photo.new("RGB", (80, 60)).save(tmp_path / "a.png")
+    leaves = jax.tree.leaves(Prepare(tmp_path, OPTIONS, EXTRACTORS)(Image("ann", "a", "a.png")))
+    arrays = [leaf.shape for leaf in leaves if isinstance(leaf, np.ndarray)]
+    assert sorted(arrays) == sorted([(64, 128, 3), (64, 64, 3), (128, 128, 3), (48, 64, 3)])

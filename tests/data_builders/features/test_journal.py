@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 
+import pyarrow as pa
 import pytest
 
 from data_builders.features import journal as feature_journal
 from data_builders.features.store import FeatureReader, FeatureWriter
 from tests.helpers.paths import ROOT
 from tests.helpers.tiny_store import EXTRACTORS, open_writer, row, written
+from third_party_ports.disks import DiskError
 
 
 def abandoned(path, count):
@@ -97,3 +99,16 @@ def test_a_store_without_rows_takes_another_header(tmp_path):
     with open_writer(tmp_path, depth_side=3) as writer:
         writer.write("a", "i", 30, 40, **row())
     assert FeatureReader(tmp_path).header["depth_side"] == 3
+
+
+def test_a_disk_that_takes_no_row_is_told_by_the_journal_s_name(tmp_path, monkeypatch):
+    journal = feature_journal.Journal(tmp_path)
+    row_schema = pa.schema({"a": pa.int64()})
+    journal.append({"a": 1}, row_schema)
+    assert journal._open is not None
+    with open("/dev/full", "wb") as full:
+        os.dup2(full.fileno(), journal._open.fileno())
+    with pytest.raises(DiskError, match=r"journal\.arrow: the disk is full"):
+        journal.append({"a": 2}, row_schema)
+    with pytest.raises(DiskError, match=r"journal\.arrow: the disk is full"):
+        journal.close()

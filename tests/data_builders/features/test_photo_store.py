@@ -70,6 +70,19 @@ def test_only_what_the_store_lacks_is_computed(files, tmp_path, monkeypatch):
     np.testing.assert_array_equal(edited.features.background[1], first.features.background[2])
 
 
+@pytest.mark.parametrize("name", ["header.json", "part-00000.arrow"])
+def test_a_damaged_store_is_made_again(files, tmp_path, capsys, name):
+    """It is a cache: nobody has to know the command that fills it."""
+    first = described(files[:3], tmp_path / "store")
+    content = bytearray((first.folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (first.folder / name).write_bytes(content)
+    again = described(files[:3], tmp_path / "store")
+    np.testing.assert_array_equal(again.features.background, first.features.background)
+    assert f"{first.folder / name} is damaged" in capsys.readouterr().err
+    assert described(files[:3], tmp_path / "store").digests == first.digests and not capsys.readouterr().err
+
+
 def test_a_large_jpeg_is_decoded_small_and_keeps_its_size(tmp_path):
     """600 x 400 px, lying on its side: at tiny size its shorter side has to keep 128 px."""
     coarse = Image.fromarray(np.random.default_rng(2).integers(0, 256, (6, 4, 3), dtype=np.uint8))
@@ -92,17 +105,25 @@ def test_company_does_not_matter(files, tmp_path):
         np.testing.assert_allclose(alone.features.background[0], together.features.background[number], rtol=1e-5)
 
 
-def test_one_shape_is_compiled_for_small_batches():
+@pytest.mark.parametrize(
+    ("least", "batches", "compiled"),
+    [
+        (4, (1, 3, 4, 2), [4]),
+        (1, (8, 2, 3, 1), [8]),  # what is left over at the end of a job runs as another full batch
+        (1, (3, 2, 5, 8, 4, 1), [4, 8]),
+    ],
+)
+def test_few_sizes_of_batches_are_compiled(least, batches, compiled):
     shapes = []
 
     def double(factor, x):
         shapes.append(x.shape)
         return factor * x
 
-    doubled = OnDevices(double, np.float32(2), least=4)
-    for n in (1, 3, 4, 2):
+    doubled = OnDevices(double, np.float32(2), least=least)
+    for n in batches:
         np.testing.assert_array_equal(fetch(doubled(np.arange(n, dtype=np.float32))), 2 * np.arange(n))
-    assert shapes == [(4,)]
+    assert shapes == [(size,) for size in compiled]
 
 
 def test_other_weights_options_and_decoders_have_another_folder(files, tmp_path, monkeypatch):

@@ -29,7 +29,7 @@ def run(numbers, shapes, batch, waiting):
     schedule = Schedule({extractor.name: extractor for extractor in extractors}, batch, waiting)
     complete, most = [], 0
     for arrived, number in enumerate(numbers, 1):
-        inputs = Inputs(Image("a", str(number), ""), 1, 1, prepared={"pose": number, "caption": number})
+        inputs = Inputs(Image("a", str(number), ""), 1, 1, {"pose": number, "caption": number})
         complete += schedule.add(inputs)
         most = max(most, arrived - len(complete))
     return complete + list(schedule.drain()), extractors, most

@@ -255,3 +255,9 @@ def test_nothing_there(tmp_path):
         open_history(tmp_path / "gone.zip", None, tmp_path)
     with pytest.raises(RawDataError, match="no photos and no lists"):
         open_history(write_zip(tmp_path / "a.zip", {"run.sh": b"x"}), None, tmp_path)
+
+
+def test_names_that_no_disk_takes_are_refused(tmp_path):
+    path = write_zip(tmp_path / "a.zip", {"posts.csv": HEADER.encode(), "é" * 200 + ".jpg": photo()})
+    with pytest.raises(RawDataError, match=r"a\.zip: the name of the member .* is longer"):
+        open_history(path, None, tmp_path / "cache")

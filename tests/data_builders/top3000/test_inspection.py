@@ -38,3 +38,12 @@ def test_brackets_in_names_are_no_markup(tmp_path, capsys):
     page = tmp_path / "page.html"
     assert inspect.main([f"--data_dir={tmp_path}/data", f"--html={page}"]) == 0
     assert "[red]" in capsys.readouterr().out and "[red]" in page.read_text()
+
+
+def test_a_damaged_data_set_is_one_line(world, tmp_path, capsys):
+    folder = build_quietly(world, tmp_path / "data")
+    capsys.readouterr()
+    (folder / "metadata.json").write_text("{}")
+    assert inspect.main([f"--data_dir={folder}"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and "metadata.json" in said and "ipa-jax build --overwrite" in said

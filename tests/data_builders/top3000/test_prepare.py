@@ -103,8 +103,12 @@ def test_left_out_images_of_several_runs_are_kept_together(tmp_path):
         found.skip(Listed("é", name, name), reason)
         report.write_report(found, tmp_path)
     assert report.read_left_out(tmp_path) == {("é", "a"): "image unreadable", ("é", "b"): "image too narrow"}
-    (tmp_path / report.LEFT_OUT).write_text("{")
-    with pytest.raises(ValueError, match=r"left_out\.json is damaged.*extract"):
+    for content in ("{", "{}"):
+        (tmp_path / report.LEFT_OUT).write_text(content)
+        with pytest.raises(ValueError, match=r"left_out\.json is damaged.*extract"):
+            report.read_left_out(tmp_path)
+    (tmp_path / report.LEFT_OUT).unlink()
+    with pytest.raises(ValueError, match=r"left_out\.json is missing.*extract"):
         report.read_left_out(tmp_path)
 
 

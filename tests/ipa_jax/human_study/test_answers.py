@@ -103,6 +103,49 @@ def test_a_damaged_study_is_named(answers):
         answers.participants()
 
 
+@pytest.fixture
+def answered(answers, dataset):
+    who = enter(answers, dataset, "Ada")
+    assert answers.answer(who, answers.upcoming(who)[0].key, "left", 1.0)
+    return answers
+
+
+def edited(answers, statement):
+    db = sqlite3.connect(answers.path)
+    db.execute(statement)
+    db.commit()
+    db.close()
+
+
+@pytest.mark.parametrize(
+    ("statement", "named"),
+    [
+        ("UPDATE answers SET side = 'right'", "answers 1 1"),
+        ("DELETE FROM answers", "answers 1 1"),
+        ("UPDATE pairs SET record = record + 1 WHERE position = 2", "pairs 1 2"),
+        ("UPDATE participants SET name = 'Bob'", "participants 1"),
+        ("UPDATE study SET seed = 9", "study 1"),
+    ],
+)
+def test_a_changed_or_lost_row_is_named(answered, statement, named):
+    answered.study()
+    edited(answered, statement)
+    with pytest.raises(OSError, match=f"is damaged .*{named}.*--db"):
+        answered.study()
+
+
+def test_a_study_of_before_is_read_with_a_warning_and_sealed_when_it_goes_on(answered, dataset, capsys):
+    edited(answered, "DROP TABLE seals")
+    study = answered.study()
+    assert "has no checksums" in capsys.readouterr().err
+    answered.create(study)
+    enter(answered, dataset, "Bob")
+    answered.study()
+    edited(answered, "UPDATE answers SET side = 'right'")
+    with pytest.raises(OSError, match="is damaged"):
+        answered.study()
+
+
 def test_files_that_are_no_study_are_left_alone(tmp_path):
     study = store.Study("data", "test", "x", 1, 0)
     text, other = tmp_path / "a.txt", tmp_path / "b.sqlite"
@@ -118,6 +161,8 @@ def test_files_that_are_no_study_are_left_alone(tmp_path):
         assert path.read_bytes() == before
     with pytest.raises(FileNotFoundError, match="--db"):
         store.Answers(tmp_path / "none").study()
+    with pytest.raises(OSError, match="--db"):
+        store.Answers(tmp_path).study()  # a folder
 
 
 @pytest.mark.parametrize(

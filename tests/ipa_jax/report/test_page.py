@@ -172,6 +172,22 @@ def test_real_data_gets_no_demo_label_and_may_lack_curves_intervals_and_build_re
     assert "demo world" not in page and "95 %" not in page and "no build_report.json" in page and "no curves" in page
 
 
+@pytest.mark.parametrize("by", ["features", "file"])
+def test_a_drawn_world_is_named_without_its_baselines_and_not_set_beside_the_paper(
+    by, build_report, world, workdirs, tmp_path, monkeypatch
+):
+    if by == "features":
+        parts = {"pose": {"name": "demo-world-truth-pose"}}
+        monkeypatch.setitem(world["test"].info, "features", {"extractors": parts})
+    else:
+        (tmp_path / "world.json").touch()
+        monkeypatch.setitem(world["test"].info, "source", {"raw": str(tmp_path / "raw")})
+    report.write_report(tmp_path / "report.html", workdirs, tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert not Page(page).open
+    assert "drawn demo world" in page and "The paper, on its own data" not in page and "66,536" not in page
+
+
 def test_retrieved_photos_are_the_bank_s(world, workdirs):
     run = runs.read_run("full", workdirs["full"])
     album = examples.Album(world, ("test", "train", "validation"))

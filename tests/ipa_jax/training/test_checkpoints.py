@@ -130,6 +130,13 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_stands_in(name, fol
     assert resumed(folder) == 20
 
 
+@pytest.mark.parametrize("content", [b"[]", b"3", b"", b"\xff"])
+def test_damaged_notes_of_orbax_do_no_harm(content, folder, caplog):
+    (folder / "5/_CHECKPOINT_METADATA").write_bytes(content)
+    assert resumed(folder) == 20
+    assert f"{folder}/5/_CHECKPOINT_METADATA is damaged" in caplog.text
+
+
 def test_a_step_in_another_steps_folder_is_not_believed(folder, caplog):
     shutil.copytree(folder / "5", folder / "25")
     assert resumed(folder) == 20

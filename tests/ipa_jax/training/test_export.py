@@ -1,5 +1,6 @@
 """The export folder: what is written comes back, in both formats; what is missing is named."""
 
+import errno
 import json
 import os
 
@@ -16,6 +17,7 @@ from ipa_jax.training.rescale import Rescale
 from ipa_jax.training.trained_on import TrainedOn
 from tests.helpers.damage import require_noticed
 from third_party_ports import checksums
+from third_party_ports.disks import DiskError
 
 RNG = np.random.default_rng(0)
 VARIABLES = {
@@ -76,6 +78,16 @@ def test_an_older_export_is_replaced_whole(saved, config):
     (saved / "old.txt").write_text("left over")
     export.save_export(saved, VARIABLES, config, DATA, "# new\n")
     assert (saved / "README.md").read_text() == "# new\n" and not (saved / "old.txt").exists()
+
+
+def test_a_full_disk_leaves_no_half_export(tmp_path, config, monkeypatch):
+    def full(folder):
+        raise OSError(errno.ENOSPC, "No space left on device", str(folder / "checksums.json"))
+
+    monkeypatch.setattr(export.checksums, "write", full)
+    with pytest.raises(DiskError, match=f"{tmp_path}/export: the disk is full"):
+        export.save_export(tmp_path / "export", VARIABLES, config, DATA, "")
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_config_has_its_types_again_and_is_locked(saved):

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from configs import full
-from data_builders.options import ABSENT
+from ipa_jax.metrics import score_files
 from ipa_jax.metrics.score_files import ScoresError
 from ipa_jax.training import workdir as workdirs
 from ipa_jax.training.workdir import WorkdirError
@@ -63,12 +63,15 @@ def test_another_config_is_refused_by_field_and_both_values(started, field, valu
     )
 
 
-def test_a_config_of_another_version_is_refused(started):
+@pytest.mark.parametrize(("part", "field", "here"), [(None, "seed", 3), ("eval", "part", 500)])
+def test_a_field_that_an_earlier_version_lacked_counts_as_what_it_did(started, part, field, here):
     config, workdir = started
     stored = workdirs.read_config(workdir)
-    del stored["seed"]
+    (stored[part] if part else stored).pop(field)
     seals.write_json(workdir / "config.json", stored)
-    with pytest.raises(WorkdirError, match=rf"config\.seed: there '{ABSENT}', here 0"):
+    assert workdirs.finished(config, workdir) is None  # it is the same run, which has not ended
+    set_field(config, f"{part}.{field}" if part else field, here)
+    with pytest.raises(WorkdirError, match=rf"{field}: there 0, here {here}"):
         workdirs.finished(config, workdir)
 
 
@@ -83,7 +86,7 @@ def test_what_changes_no_metric_may_change(started):
     config, workdir = started
     for field in workdirs.FREE:
         old = workdirs.flat(config)[field]
-        set_field(config, field, old + 1 if isinstance(old, int) else "other")
+        set_field(config, field, old + 1 if isinstance(old, int | float) else "other")
     assert workdirs.finished(config, workdir) is None
 
 
@@ -114,11 +117,28 @@ def test_damage_is_noticed_and_the_remedy_keeps_the_checkpoints(ended, name):
         read(ended)
 
 
+def test_a_json_file_of_something_else_is_no_config(ended):
+    (ended / "config.json").write_text("{}")
+    with pytest.raises(WorkdirError, match=r"config\.json is damaged .*model"):
+        workdirs.read_config(ended)
+
+
+def test_scores_of_another_split_or_run_are_noticed(ended):
+    scores = ended / "scores-test.parquet"
+    score_files.save(SCORES.with_columns(z=-pl.col("z")), scores)
+    with pytest.raises(ScoresError, match=r"scores-test\.parquet is damaged .*results\.json"):
+        workdirs.read_scores(ended, "test")
+    seals.write_json(ended / "results.json", workdirs.read_results(ended))  # as an earlier version did
+    assert len(workdirs.read_scores(ended, "test")) == len(SCORES)
+
+
 def test_files_of_before_are_read_with_a_warning_each(ended, capsys):
     expected = [read(ended) for read, _ in READS.values()]
     for name in ("results.json", "config.json"):
         stored = json.loads((ended / name).read_text())
-        (ended / name).write_text(json.dumps({key: stored[key] for key in stored if key != seals.FIELD}))
+        (ended / name).write_text(
+            json.dumps({key: stored[key] for key in stored if key not in (seals.FIELD, "sha256")})
+        )
     SCORES.write_parquet(ended / "scores-test.parquet")
     assert [read(ended) for read, _ in READS.values()] == expected
     assert capsys.readouterr().err.count("warning: ") == 3

@@ -78,6 +78,16 @@ def test_padding_and_batch_leave_an_image_as_it_is(tiny, found):
             np.testing.assert_allclose(other, values[n], rtol=1e-4, atol=2e-4, err_msg=f"{name} {n}")
 
 
+def test_regions_of_several_images_run_together(tiny, found):
+    """As on accelerators: two images at a time, of three."""
+    network, variables, _ = tiny
+    apply = jax.jit(partial(region_features, network, **FEW, together=2))
+    rows = [0, 1, 0]
+    three = apply(variables, photos(SIZES, PADDED)[rows], SIZES[rows], SCALES[rows])
+    for name, values in found._asdict().items():
+        np.testing.assert_allclose(getattr(three, name), values[np.array(rows)], rtol=1e-4, atol=2e-4, err_msg=name)
+
+
 @pytest.fixture(scope="module")
 def described(tiny):
     """Returns each image's proposals in network pixels, with features, logits and all other outputs of the heads."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from third_party_ports.bottom_up.input import MEANS, im_scale, padded, region_input
+from third_party_ports.bottom_up.input import MEANS, im_scale, region_input
 
 
 def photo(height: int, width: int) -> np.ndarray:
@@ -22,7 +22,7 @@ def photo(height: int, width: int) -> np.ndarray:
     ],
 )
 def test_scales(size, scale, result):
-    values, found = region_input(photo(*size))
+    values, _, found = region_input(photo(*size))
     assert found == im_scale(*size) == scale
     assert values.shape == (*result, 3)
     assert values.dtype == np.float32
@@ -37,7 +37,7 @@ def test_halves_are_rounded_to_even():
 def test_resize_value_by_value(size, shorter):
     """Each value by definition: sampled at (i + 0.5) / s - 0.5, clamped, BGR minus the means."""
     image = photo(*size)
-    values, scale = region_input(image, shorter, 1000)
+    values, _, scale = region_input(image, shorter, 1000)
     source = image[:, :, ::-1].astype(np.float64) - MEANS
     for i, row in enumerate(values):
         for j, value in enumerate(row):
@@ -54,7 +54,7 @@ def test_resize_value_by_value(size, shorter):
 def test_channels_and_range():
     image = np.zeros((600, 600, 3), np.uint8)
     image[..., 0] = 255  # red comes last
-    values, _ = region_input(image)
+    values, *_ = region_input(image)
     np.testing.assert_allclose(values[0, 0], [-102.9801, -115.9465, 255 - 122.7717], rtol=1e-6)
     assert (values == values[0, 0]).all()
 
@@ -71,13 +71,13 @@ def test_a_photo_whose_side_would_become_0_is_refused():
 
 
 def test_padding():
-    values, _ = region_input(photo(30, 50), 33, 100)
-    canvas, size = padded(values, 32)
+    values, *_ = region_input(photo(30, 50), 33, 100)
+    canvas, size, _ = region_input(photo(30, 50), 33, 100, 32)
     assert canvas.shape == (64, 64, 3)
     assert canvas.dtype == np.float32
     assert size == (33, 55)
     np.testing.assert_array_equal(canvas[:33, :55], values)
     assert not canvas[33:].any()
     assert not canvas[:, 55:].any()
-    same, size = padded(canvas, 32)
-    assert same.shape == (*size, 3) == (64, 64, 3)
+    same, size, _ = region_input(photo(64, 96), 64, 100, 32)
+    assert same.shape == (*size, 3) == (64, 96, 3)
