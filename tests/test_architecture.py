@@ -29,7 +29,7 @@ FLOORS = {
         {"retrieval"},
         {"features"},
         {"posts", "groups", "photos", "photo_formats", "photo_colours", "dataset"},
-        {"options", "cli", "frames", "bounds"},
+        {"options", "cli", "frames", "bounds", "group_record"},
     ],
     "third_party_ports": [
         {"fetch", "convert", "verify"},
