@@ -114,7 +114,7 @@ def stored(photo: bytes | Path, mode: str = "RGB", *, near: int = 0) -> Image.Im
 
 
 def upright(photo: bytes | Path, *, near: int = 0) -> Image.Image:
-    """Decodes a photo as it looks: turned by its EXIF (not its XMP), in sRGB, mode RGB, on white where it is transparent.
+    """Decodes a photo as it looks: turned by its EXIF (not by XMP), in sRGB, mode RGB, white where transparent.
 
     Args and errors are those of `stored`.
     """
