@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, TiffImagePlugin
 
 SAME = 4  # levels of 255: profiles of sRGB differ by so much, all others by more
 LARGEST_PROFILE = 4 << 20  # bytes
@@ -19,11 +19,11 @@ _PHOTOMETRIC, _BITS = 262, 258  # tags of a TIFF
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Whether a decoded image has channels that are no whole numbers of at most 16 bits."""
-    if image.mode == "I":
-        least, most = _extrema(image)
-        return least < 0 or most >= 1 << 16
-    return image.mode == "F"
+    """Whether an image has channels that are no whole numbers from 0 of at most 16 bits, as its file declares them.
+
+    A TIFF of unsigned 16 bits has a mode of its own, so all others of the mode I have 32 bits, or signed 16.
+    """
+    return image.mode == "F" or (image.mode == "I" and isinstance(image, TiffImagePlugin.TiffImageFile))
 
 
 def eight_bits(image: Image.Image) -> Image.Image:
@@ -106,8 +106,3 @@ def _from_sixteen(image: Image.Image) -> Image.Image:
     if isinstance(transparent, int):
         gray[values == transparent] = 255
     return Image.fromarray(gray)
-
-
-def _extrema(image: Image.Image) -> tuple[float, float]:
-    found: Any = image.getextrema()
-    return found

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-HEAD = 64  # bytes that name a format
+HEAD = 132  # bytes that name a format
+TEXT = 64  # bytes that tell whether a file is text
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".heic", ".heif", ".avif", ".tif", ".tiff")  # of what is opened
 
 _REMEDIES = {
@@ -39,6 +40,9 @@ _BEGINNINGS = {  # of files in other formats; the first that fits
     b"8BPB": "Photoshop",
     b"gimp xcf": "GIMP",
     b"\0\0\1\0": "an icon",
+    b"v/1\1": "OpenEXR",
+    b"#?R": "Radiance HDR",
+    **dict.fromkeys((b"P%d%c" % (kind, blank) for kind in range(1, 8) for blank in b"\n\r "), "PPM"),
     b"\0\5\x16\7": "a Mac's side file",
     b"\x1aE\xdf\xa3": "video",
     b"\0\0\1\xba": "video",
@@ -72,12 +76,15 @@ def other_format(start: bytes, opened: tuple[str, ...] = ()) -> str:
         return "" if found.replace("HEIC", "HEIF") in opened else found
     if start[:4] == b"RIFF" and start[8:12] == b"AVI ":
         return "video"
+    if start[128:132] == b"DICM":
+        return "DICOM"
     if not start.strip(b"\0"):
         return "a file of zeros" if start else "an empty file"
     start = start.removeprefix(b"\xef\xbb\xbf")
     for text in (start, start.lstrip(b" \r\n\t")):
         if found := next((name for beginning, name in _BEGINNINGS.items() if text.startswith(beginning)), ""):
             return found
+    start = start[:TEXT]
     is_text = start.isascii() and start.decode().translate({ord(blank): None for blank in "\r\n\t"}).isprintable()
     return "text" if is_text and not opened_format(start) else ""
 

@@ -43,10 +43,16 @@ _TURNS = {  # by the EXIF tag Orientation
 }
 _SIDEWAYS = (_TURNS[5], _TURNS[6], _TURNS[7], _TURNS[8])  # width and height change places
 _RAW_TAGS = (330, 50706)  # SubIFDs and DNGVersion: the TIFF is camera raw, whose first picture is a small preview
+_JPEG = b"\xff\xd8\xff"
+_ENDS = (
+    b"\xff\xd9",
+    b"\xff\0" + b"\xaa\x55" * 8 + b"\xff\xd9",
+)  # the marker of a JPEG's end, alone and after other data
 _FILTERS = threading.Lock()  # Python's warning filters belong to the whole process, and photos are read in threads
 
 
-PngImagePlugin.MAX_TEXT_CHUNK = 16 << 20  # bytes: editors write long texts, which Pillow alone refuses above 1 MB
+# Bytes of a text, and of all texts: editors write long ones, which Pillow alone refuses above 1 MB. None is kept.
+PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = 64 << 20, 256 << 20
 Image.MAX_IMAGE_PIXELS = MOST_PIXELS  # what is larger is refused here, and above twice as much by Pillow
 
 
@@ -108,7 +114,7 @@ def stored(photo: bytes | Path, mode: str = "RGB", *, near: int = 0) -> Image.Im
 
 
 def upright(photo: bytes | Path, *, near: int = 0) -> Image.Image:
-    """Decodes a photo as it looks: turned as its EXIF says, in sRGB, mode RGB, on white where it is transparent.
+    """Decodes a photo as it looks: turned by its EXIF (not by XMP), in sRGB, mode RGB, white where transparent.
 
     Args and errors are those of `stored`.
     """
@@ -168,16 +174,44 @@ def format_of(path: Path) -> str:
 def _decoded(photo: bytes | Path, mode: str, near: int) -> tuple[Image.Image, tuple[int, int] | None]:
     """What `stored` returns, and the (width, height) of the whole photo if a JPEG was decoded small."""
     with _named(photo):
-        with quiet():
-            image = Image.open(_source(photo), formats=FORMATS)
-        with image:
-            _refuse(image, photo)
-            whole = image.size
-            small = image.draft(mode, (near, near)) if near else None
-            image.load()
-            if is_deep(image):
-                raise PhotoError(f"channels of more than 16 bits; save it with 8 or 16 ({_described(photo)})")
-        return image, None if small is None else whole
+        try:
+            return _opened(photo, mode, near)
+        except OSError:
+            if (found := _without_end(photo, mode, near)) is None:
+                raise
+            return found
+
+
+def _opened(photo: bytes | Path, mode: str, near: int) -> tuple[Image.Image, tuple[int, int] | None]:
+    with quiet():
+        image = Image.open(_source(photo), formats=FORMATS)
+    with image:
+        _refuse(image, photo)
+        if is_deep(image):
+            raise PhotoError(
+                f"channels of more than 16 bits, or signed ones; save it with 8 or 16 ({_described(photo)})"
+            )
+        image.info.pop("xmp", None)  # Pillow turns a TIFF as its XMP says
+        whole = image.size
+        small = image.draft(mode, (near, near)) if near else None
+        image.load()
+    return image, None if small is None else whole
+
+
+def _without_end(photo: bytes | Path, mode: str, near: int) -> tuple[Image.Image, tuple[int, int] | None] | None:
+    """What `_decoded` returns for a JPEG that lacks only its end marker; None for all others.
+
+    Nothing is missing from its pixels if they stay the same whatever follows.
+    """
+    start = photo[: len(_JPEG)] if isinstance(photo, bytes) else photo_formats.head(photo)
+    if start is None or not start.startswith(_JPEG):
+        return None
+    content = photo if isinstance(photo, bytes) else photo.read_bytes()
+    try:
+        one, other = (_opened(content + end, mode, near) for end in _ENDS)
+    except OSError:
+        return None
+    return one if one[0].tobytes() == other[0].tobytes() else None
 
 
 def _refuse(image: Image.Image, photo: bytes | Path) -> None:
@@ -199,7 +233,10 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
         return None  # as most photos from the web: to ask Pillow takes longer
     try:
         with quiet():
-            return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+            exif = Image.Exif()  # not image.getexif(), which asks the XMP too
+            hexadecimal = image.info.get("Raw profile type exif", "").split("\n")[3:]  # of a PNG
+            exif.load(image.info.get("exif") or bytes.fromhex("".join(hexadecimal)))
+            return _TURNS.get(exif.get(ExifTags.Base.Orientation, 1))
     except Exception:  # Pillow answers odd EXIF with SyntaxError, ValueError, struct.error, ...
         return None
 

@@ -16,16 +16,20 @@ import polars as pl
 from data_builders.posts.csv_rows import CsvRows
 from data_builders.posts.image_paths import StoredPaths, relative_path
 from data_builders.posts.like_counts import LikeCounts
-from data_builders.posts.post import Post, Skips, is_plain_name
-from data_builders.posts.table import table_of
+from data_builders.posts.post import LONGEST_SHOWN, Post, Skips, is_plain_name, short
+from data_builders.posts.spreadsheets import is_scientific
+from data_builders.posts.table import composed, table_of
 from data_builders.posts.times import Times, parse
 
 NAMES = ("posts.csv", "posts.tsv")  # of the list in a folder
 REQUIRED = ("image", "account", "likes", "timestamp")
 OPTIONAL = ("post", "caption")
 FORM = "Let the first line read image,account,likes,timestamp; the columns post and caption are optional"
+ROUNDED = (
+    "; a spreadsheet rounded some (1.58E+09): give the column the format of whole numbers there, and save it again"
+)
 
-_LIKES = re.compile(r"[\d.,\s'\u2019-]*(?:[^\W\d_]{1,3}\.?)?")  # roughly
+_LIKES = re.compile(r"[\d.,\s'\u2019-]*(?:[^\W\d_]{1,3}\.?)?(?:\+\d+)?")  # roughly
 
 
 def read(raw: Path, options: Mapping[str, Any], skips: Skips) -> pl.DataFrame:
@@ -51,7 +55,7 @@ def read(raw: Path, options: Mapping[str, Any], skips: Skips) -> pl.DataFrame:
     if only and "account" not in table.columns:
         skips.warn(f"{path}: there is no column account, so all posts are taken for those of one account, {only}")
     if unread := [name for name in table.columns if name and name not in REQUIRED + OPTIONAL]:
-        skips.warn(f"{path}: columns that are not read: {', '.join(unread)}")
+        skips.warn(f"{path}: columns that are not read: {', '.join(name[:LONGEST_SHOWN] for name in unread)}")
     likes_column, times = LikeCounts(path), Times(path, "timestamp")
     for number, row in table.rows(_is_row, Skips()):
         likes_column.see(row["likes"], number)
@@ -61,7 +65,7 @@ def read(raw: Path, options: Mapping[str, Any], skips: Skips) -> pl.DataFrame:
     roots = tuple(dict.fromkeys(map(os.fspath, (root.absolute(), root.resolve()))))
     paths = StoredPaths(root)
     accounts: dict[str, dict[str, Post]] = {}
-    unread_times: list[str] = []
+    unread_times: list[tuple[str, str]] = []
     for number, row in table.rows(_is_row, skips):
         name = f"{path.name}:{number}"
         post = _post(row, name, roots, paths, likes_column, skips)
@@ -69,8 +73,8 @@ def read(raw: Path, options: Mapping[str, Any], skips: Skips) -> pl.DataFrame:
             continue
         post.time = times.read(row["timestamp"])
         if post.time is None:
-            unread_times.append(f"{name}: {row['timestamp']!r}")
-        _add(post, accounts.setdefault(post.account, {}), name, skips)
+            unread_times.append((name, row["timestamp"]))
+        _add(post, accounts.setdefault(composed(post.account), {}), name, skips)
     _warn(path, likes_column, times, unread_times, skips)
     paths.warn(path, skips)
     listed = {account: list(posts.values()) for account, posts in accounts.items()}
@@ -78,7 +82,7 @@ def read(raw: Path, options: Mapping[str, Any], skips: Skips) -> pl.DataFrame:
 
 
 def _is_row(row: dict[str, str]) -> bool:
-    time = parse(row["timestamp"]) or parse(row["timestamp"], day_first=False)
+    time = parse(row["timestamp"]) or parse(row["timestamp"], "-/")
     return bool(row["image"]) and time is not None and _LIKES.fullmatch(row["likes"]) is not None
 
 
@@ -92,7 +96,7 @@ def _post(
         why = ""
         if image and where is None:
             why = "; download it first" if "://" in image else "; the image must lie below the folder of this file"
-        skips.add("bad row", f"{name}: image {image!r} of account {account!r}{why}")
+        skips.add("bad row", f"{name}: image {short(image)} of account {short(account)}{why}")
         return None
     try:
         likes = column.read(row["likes"])
@@ -110,7 +114,7 @@ def _add(post: Post, posts: dict[str, Post], name: str, skips: Skips) -> None:
     if first is post:
         return
     if (first.time, first.likes) != (post.time, post.likes):
-        skips.add("bad row", f"{name}: likes or timestamp differ from the first row of post {post.post_id!r}")
+        skips.add("bad row", f"{name}: likes or timestamp differ from the first row of post {short(post.post_id)}")
         return
     where = post.images[0][1]
     if any(where == other for _, other in first.images):
@@ -119,10 +123,12 @@ def _add(post: Post, posts: dict[str, Post], name: str, skips: Skips) -> None:
     first.images += post.images
 
 
-def _warn(path: Path, likes: LikeCounts, times: Times, unread: list[str], skips: Skips) -> None:
+def _warn(path: Path, likes: LikeCounts, times: Times, unread: list[tuple[str, str]], skips: Skips) -> None:
     for note in times.notes():
         skips.warn(note)
     if unread:
-        skips.warn(f"{path}: {len(unread)} timestamps cannot be read, such as {unread[0]}")
+        odd = f"{len(unread)} timestamps cannot be read, such as {unread[0][0]}: {short(unread[0][1])}"
+        rounded = any(is_scientific(cell) for _, cell in unread)
+        skips.warn(f"{path}: {odd}{ROUNDED if rounded else ''}")
     if likes.rounded:
         skips.warn(f"{path}: {likes.rounded} like counts are rounded (1.2K); pairs of them may be wrong by that much")

@@ -14,6 +14,7 @@ from data_builders.posts.archive import unpacked
 from data_builders.posts.influencer_dataset import INFLUENCERS, read_influencers
 from data_builders.posts.post import RawDataError, Skips
 from data_builders.posts.read import READERS, read_posts, reader_of
+from data_builders.posts.table import composed
 
 LISTED = 20  # accounts that an error names
 NAMELESS = "me"  # the account of a list without a column account
@@ -73,7 +74,7 @@ def open_history(path: Path, account: str | None, cache: Path) -> History:
     path = path.expanduser()
     raw = _opened(unpacked(path, cache)) if path.is_file() and path.suffix.lower() == ".zip" else path
     reader = reader_of(raw)
-    options = OPTIONS | {"only_account": (account or "").removeprefix("@") or NAMELESS}
+    options = OPTIONS | {"only_account": composed((account or "").removeprefix("@")) or NAMELESS}
     if reader is READERS["influencer_dataset"] and (raw / INFLUENCERS).is_file():  # too large to read all accounts
         accounts = sorted(each.name for each in read_influencers(raw / INFLUENCERS, Skips()))
         account = _chosen(path, account, accounts, {})
@@ -112,6 +113,7 @@ def _chosen(path: Path, account: str | None, accounts: Sequence[str], posts: dic
         if len(accounts) == 1:
             return accounts[0]
         raise RawDataError(path, f"there are {len(accounts)} accounts here", f"Choose one with --account: {listed}")
+    account = composed(account)
     if account in accounts:
         return account
     wanted = account.removeprefix("@").casefold()

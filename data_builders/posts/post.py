@@ -54,6 +54,7 @@ SCHEMA = {  # columns of the posts table, one row per post
 }
 EXAMPLES = 10  # records that are kept for each reason
 MOST_LIKES = 10**12  # a larger number is a mistake, and sums of many would not fit 64 bits
+LONGEST_SHOWN = 60  # characters of a cell in a message
 MAX_TIME = 10**11  # Unix seconds of the year 5138: a larger number counts milliseconds
 FEATURES_MAY_LACK = 0.01  # share of the posts that a build may leave out because they have no features
 
@@ -137,6 +138,11 @@ class Post:
     video: bool = False
     shortcode: str = ""
     carousel_length: int = 0
+
+
+def short(text: str) -> str:
+    """A cell of a list in quotes, for messages: 60 characters at most."""
+    return repr(text if len(text) <= LONGEST_SHOWN else f"{text[: LONGEST_SHOWN - 3]}...")
 
 
 def is_plain_name(name: str) -> bool:

@@ -164,6 +164,9 @@ def _problem(raw: Path) -> tuple[str, str]:
     if not raw.is_dir():
         near = sorted(raw.parent.glob("*.csv")) if raw.parent.is_dir() else []
         return f"this path does not exist{f'; beside it there is {near[0].name}' if near else ''}", layouts
+    inside = sorted(islice((folder for folder in raw.iterdir() if folder.is_dir()), MOST_TRIED))
+    if found := [folder for folder in inside if any(_recognises(reader, folder) for reader in READERS.values())]:
+        return f"no posts were found in this folder, but in {found[0]}", f"Give {found[0]}"
     files = islice((file for pattern in ("*", "*/*") for file in raw.glob(pattern)), MOST_LOOKED_AT)
     for suffixes, text in NO_LISTS.items():
         odd = sorted(file.name for file in raw.glob("*.*") if file.suffix.lower() in suffixes and file.suffix != ".zip")

@@ -5,6 +5,7 @@ columns before the next one is read.
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 
 import polars as pl
@@ -90,7 +91,8 @@ def table_of(
     """The table of accounts whose posts are all in memory.
 
     Args:
-      accounts: each account's posts in the order of the raw data, not checked yet.
+      accounts: each account's posts in the order of the raw data, not checked yet. Spellings of a name that differ in
+        `composed` alone are one account, with a warning.
       exists, carousel: as those of `post.check`.
       skips: counts what is left out.
 
@@ -98,9 +100,17 @@ def table_of(
       The posts table (columns post.SCHEMA); followers are 0, categories empty.
     """
     table = PostTable(skips)
-    for account in sorted(accounts):
+    joined: dict[str, list[Post]] = {}
+    for account, posts in accounts.items():
+        joined.setdefault(composed(account), []).extend(posts)
+    for account in sorted(joined):
+        if len({post.account for post in joined[account]}) > 1:
+            skips.warn(
+                f"account {account}: its name is there in two spellings of its accents, which are one account here"
+            )
         kept = []
-        for listed in accounts[account]:
+        for listed in joined[account]:
+            listed.account = account
             post, left_out = check(listed, exists, carousel)
             for reason, record in left_out:
                 skips.add(reason, record)
@@ -108,6 +118,11 @@ def table_of(
                 kept.append(post)
         table.add_account(account, 0, "", kept)
     return table.finish()
+
+
+def composed(account: str) -> str:
+    """An account's name with joined accents (NFC): Macs write é as e and an accent, and both are one account."""
+    return account if account.isascii() else unicodedata.normalize("NFC", account)
 
 
 def hashtags(caption: str) -> list[str]:

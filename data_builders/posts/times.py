@@ -1,16 +1,18 @@
 """Reads a column of times: ISO 8601, Unix seconds or milliseconds, Excel's days, 20200131, 31/01/2020, 31 Jan 2020.
 
-Whether 03/04/2020 is in March or in April, only the rest of the column can tell. So every cell is seen before one is
-read.
+Whether 03/04/2020 is in March or in April, only the rest of the column can tell, and so it is with the day from which a
+number counts. So every cell is seen before one is read.
 """
 
 import re
+import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import NamedTuple
 
-from data_builders.posts.post import RawDataError
+from data_builders.posts.post import RawDataError, short
+from data_builders.posts.spreadsheets import exact
 
 ISO, SECONDS, MILLISECONDS = "dates as 2020-01-31", "Unix seconds", "Unix milliseconds"
 EXCEL, DIGITS, DAY_FIRST = "day numbers of Excel", "days as 20200131", "dates as 31/01/2020"
@@ -20,6 +22,15 @@ EXCEL_1970 = 25_569  # Excel's number of 1 January 1970
 EARLIEST = 10**8  # Unix seconds of 1973: a smaller number is no time of a post
 LATEST = 10**11
 EARLIEST_MILLISECONDS = 6 * 10**11  # 1989
+PLAUSIBLE = 946_684_800  # Unix seconds of 2000: photo networks are younger
+DAY = 86_400  # seconds: clocks and zones differ
+OTHER_COUNTS = (  # of other systems: units in a second, and Unix seconds of their zero
+    ("seconds since 2001 (Apple)", 1, 978_307_200),
+    ("seconds since 1904 (old Macs)", 1, -2_082_844_800),
+    ("microseconds since 1601 (Chrome)", 10**6, -11_644_473_600),
+    ("ticks since 1601 (Windows)", 10**7, -11_644_473_600),
+    ("ticks since the year 1 (.NET)", 10**7, -62_135_596_800),
+)
 
 _CLOCK = (
     r"(?:[T ,]+(?P<hour>\d{1,2}):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:[.,]\d+)?)?"
@@ -61,45 +72,89 @@ class Times:
 
     def __init__(self, path: Path, column: str) -> None:
         self._path, self._column = path, column
-        self._proof: dict[bool, str] = {}  # a cell by what it proves: True: the day comes first
-        self._doubt = ""
-        self._day_first = True
+        self._proof: dict[str, dict[bool, str]] = {}  # by mark, a cell by what it proves: True: the day comes first
+        self._doubt: dict[str, str] = {}  # by mark
+        self._month_first = ""  # marks
+        self._odd: list[str] = []  # the first number whose time is not plausible
+        self._numbers = Counter[bool]()  # times by whether they are numbers that are not plausible
+        self._latest = time.time() + DAY
         self.forms: Counter[str] = Counter()
         self.naive = 0
 
     def see(self, text: str, number: int) -> None:
-        """Learns from the cell `text` of line `number` whether days or months come first."""
-        match = _YEAR_LAST.fullmatch(text)
-        if match and match["one"] != match["two"]:
-            where = f"line {number}: {self._column} {text!r}"
-            # With dots, the day comes first in every country. 20/01/15 may begin with its year, and 31/01/15 cannot.
-            no_month = 12 if len(match["year"]) == 4 else 30
-            if int(match["one"]) > no_month or match["mark"] == ".":
-                self._proof.setdefault(True, where)
-            elif int(match["two"]) > 12:
-                self._proof.setdefault(False, where)
+        """Learns from the cell `text` of line `number` what numbers count, and whether days or months come first."""
+        where = f"line {number}: {self._column} {short(text)}"
+        if _NUMBER.fullmatch(text):
+            found = parse(text)
+            if found is None:
+                odd = bool(self._other_counts(text))
             else:
-                self._doubt = self._doubt or where
+                odd = found.form != DIGITS and not PLAUSIBLE <= found.seconds <= self._latest
+            self._numbers[odd] += odd or found is not None
+            if odd and not self._odd:
+                self._odd = [text, where]
+            return
+        self._numbers[False] += bool(text)
+        if (match := _YEAR_FIRST.fullmatch(text)) and int(match["month"]) > 12 >= int(match["day"]):
+            problem = f"{where} has no month {match['month']}, so the day seems to come before the month"
+            raise RawDataError(self._path, problem, self._remedy())
+        match = _YEAR_LAST.fullmatch(text)
+        if match and match["one"] != match["two"] and match["mark"] != ".":
+            proof = self._proof.setdefault(match["mark"], {})
+            # 20/01/15 may begin with its year, and 31/01/15 cannot.
+            if int(match["one"]) > (12 if len(match["year"]) == 4 else 30):
+                proof.setdefault(True, where)
+            elif int(match["two"]) > 12:
+                proof.setdefault(False, where)
+            else:
+                self._doubt.setdefault(match["mark"], where)
 
     def settle(self) -> None:
-        """Decides whether days or months come first. Raises RawDataError, with the line, if that stays open."""
-        remedy = f"Write the column {self._column} with the year first, as 2020-04-03"
-        if len(self._proof) == 2:
-            problem = f"{self._proof[True]} has the day first, and {self._proof[False]} has the month first"
-            raise RawDataError(self._path, problem, remedy)
-        if self._doubt and not self._proof:
-            problem = f"{self._doubt} may have the day or the month first, and no other line tells"
-            raise RawDataError(self._path, problem, remedy)
-        self._day_first = self._proof.keys() != {False}
+        """Decides whether days or months come first.
+
+        Raises RawDataError, with the line, if that stays open, or if most times are numbers that give years in which
+        nobody posted.
+        """
+        if self._numbers[True] > self._numbers[False]:
+            self._refuse_numbers(*self._odd)
+        for mark, proof in self._proof.items():
+            if len(proof) == 2:
+                problem = f"{proof[True]} has the day first, and {proof[False]} has the month first"
+                raise RawDataError(self._path, problem, self._remedy())
+            if not proof and mark in self._doubt:
+                problem = f"{self._doubt[mark]} may have the day or the month first, and no other line tells"
+                raise RawDataError(self._path, problem, self._remedy())
+        self._month_first = "".join(mark for mark, proof in self._proof.items() if proof.keys() == {False})
+
+    def _remedy(self) -> str:
+        return f"Write the column {self._column} with the year first, as 2020-04-03"
+
+    def _refuse_numbers(self, text: str, where: str) -> None:
+        problem = f"{where} is no time that can be read"
+        if found := parse(text):
+            day = datetime(1970, 1, 1) + timedelta(seconds=found.seconds)
+            problem = f"{where} would be {day:%Y-%m-%d} as {found.form}"
+        problem += ", and most times are like this"
+        if counts := self._other_counts(text):
+            problem += f"; they may be {' or '.join(counts)}"
+        raise RawDataError(self._path, problem, f"Write the column {self._column} as 2020-04-03 or in Unix seconds")
+
+    def _other_counts(self, text: str) -> list[str]:
+        """What a number may be, if it counts from another day, in words."""
+        number = int(re.split("[.,]", text)[0])
+        found = [name for name, unit, zero in OTHER_COUNTS if PLAUSIBLE <= number // unit + zero <= self._latest]
+        if re.fullmatch(r"(19|20)\d{8}", text) and _number(f"{text}00", ""):
+            found.insert(0, "dates with hours, as 2020013114")
+        return found
 
     def read(self, text: str) -> int | None:
         """Unix seconds, rounded down; None if the text is not a time."""
-        time = parse(text, self._day_first)
-        if time is None:
+        found = parse(text, self._month_first)
+        if found is None:
             return None
-        self.forms[time.form] += 1
-        self.naive += not time.zoned
-        return time.seconds
+        self.forms[found.form] += 1
+        self.naive += not found.zoned
+        return found.seconds
 
     def notes(self) -> list[str]:
         """What to tell the user about the times that were read, in sentences."""
@@ -110,23 +165,27 @@ class Times:
         return found
 
 
-def parse(text: str, day_first: bool = True) -> Time | None:
+def parse(text: str, month_first: str = "") -> Time | None:
     """Reads one time.
 
     Args:
       text: without blanks around it.
-      day_first: whether 03/04/2020 is in April.
+      month_first: marks with which months come before days: with "/" in it, 03/04/2020 is in March. With dots, the day
+        comes first in every country.
 
     Returns:
       The time, or None if the text is not a time of a post.
     """
     if match := _NUMBER.fullmatch(text):
         return _number(match[1], match[2] or "")
+    if digits := exact(text):
+        return _number(*digits)
     try:
         if match := _YEAR_FIRST.fullmatch(text):
             return _time(match, int(match["month"]), int(match["day"]), ISO)
         if match := _YEAR_LAST.fullmatch(text):
             one, two = int(match["one"]), int(match["two"])
+            day_first = match["mark"] not in month_first
             form = DAY_FIRST if day_first else MONTH_FIRST
             return _time(match, two if day_first else one, one if day_first else two, form)
         if match := _DAY_NAME.fullmatch(text) or _NAME_DAY.fullmatch(text):
@@ -145,9 +204,11 @@ def _time(match: re.Match[str], month: int, day: int, form: str) -> Time:
         if not 1 <= hour <= 12:
             raise ValueError(f"{hour} {half} is not an hour")
         hour = hour % 12 + 12 * (half[0] in "Pp")
+    minute, second = int(match["minute"] or 0), int(match["second"] or 0)
+    midnight = hour == 24 and not (half or minute or second)  # of the next day
     zone = match["zone"] and _zone(match["zone"])
     year = int(match["year"]) + 2000 * (len(match["year"]) == 2)
-    moment = datetime(year, month, day, hour, int(match["minute"] or 0), int(match["second"] or 0))
+    moment = datetime(year, month, day, 0 if midnight else hour, minute, second) + timedelta(days=midnight)
     return _of(moment.replace(tzinfo=zone or None), form)
 
 

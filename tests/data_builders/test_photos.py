@@ -90,8 +90,26 @@ def test_a_negative_and_twelve_bits_in_a_tiff():
     values = (65535 * ramp()).astype(np.uint16)
     negative = encoded(values, "TIFF", tiffinfo={262: 0})
     assert np.abs(photos.read(negative)[..., 0] - 255 * (1 - ramp())).max() <= 1.1
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int32, np.int16])
+@pytest.mark.parametrize("largest", [1, 255, 32_767])
+def test_deep_and_signed_channels_are_refused_whatever_their_values_are(kind, largest):
+    """Numbers of 32 bits that fit 16 are no photo of 16 bits: nobody knows which one is white."""
+    values = (largest * ramp()).astype(kind)
+    photo = encoded(Image.fromarray(values.astype(np.int32) if kind is np.int16 else values), "TIFF")
+    if kind is np.int16:
+        photo = tiff_of_signed(values)
     with pytest.raises(photos.PhotoError, match="more than 16 bits"):
-        photos.stored(encoded(ramp().astype(np.float32), "TIFF"))
+        photos.read(photo)
+
+
+def tiff_of_signed(values: np.ndarray) -> bytes:
+    """A TIFF of signed 16 bits, which Pillow does not write."""
+    height, width = values.shape
+    tags = {256: width, 257: height, 258: 16, 259: 1, 262: 1, 273: 134, 277: 1, 278: height, 279: values.nbytes, 339: 2}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + values.astype("<i2").tobytes()
 
 
 @pytest.mark.parametrize(
@@ -185,6 +203,37 @@ def test_a_large_jpeg_is_decoded_small_and_never_below_what_is_asked():
 
 
 WHOLE = encoded((255 * ramp()).astype(np.uint8), "JPEG")
+XMP = b'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
+
+
+@pytest.mark.parametrize("kind", photos.FORMATS)
+@pytest.mark.parametrize("orientation", [None, 1])
+def test_xmp_does_not_turn_a_photo(kind, orientation):
+    image = Image.fromarray((255 * ramp()).astype(np.uint8)).convert("RGB")
+    options = {} if orientation is None else {"exif": turned(orientation)}
+    if kind == "TIFF":
+        photo = encoded(image, kind, tiffinfo={700: XMP}, **options)
+    elif kind == "PNG":
+        text = chunk(b"iTXt", b"XML:com.adobe.xmp" + bytes(5) + XMP)
+        plain = encoded(image, kind, **options)
+        photo = plain[:33] + text + plain[33:]
+    else:
+        photo = encoded(image, kind, xmp=XMP, **options)
+    assert XMP in photo and photos.read(photo).shape == (60, 90, 3)
+    np.testing.assert_array_equal(photos.read(photo), photos.read(encoded(image, kind, **options)))
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}])
+def test_a_jpeg_may_lack_its_end_marker_and_nothing_else(options, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    whole = encoded(noise, "JPEG", **options)
+    for without in (whole[:-2], whole[:-1], whole[:-2] + bytes(9)):
+        (tmp_path / "a.jpg").write_bytes(without)
+        np.testing.assert_array_equal(photos.read(tmp_path / "a.jpg"), photos.read(whole))
+        np.testing.assert_array_equal(photos.read_near(without, 16)[0], photos.read_near(whole, 16)[0])
+    for missing in (4, 12, 40):
+        with pytest.raises(photos.PhotoError, match="truncated"):
+            photos.read(whole[:-missing])
 
 
 @pytest.mark.parametrize(
@@ -222,6 +271,9 @@ HEIC = struct.pack(">I", 24) + b"ftypheic\0\0\0\0mif1heic" + bytes(400)
         (b"\0\5\x16\7\0\2\0\0Mac OS X", "a Mac's side file is not supported"),
         (b"Too many requests\n", "text is not supported"),
         (encoded(Image.new("L", (9, 9)), "BMP"), "BMP is not supported"),
+        (encoded(Image.new("L", (9, 9)), "PPM"), "PPM is not supported"),
+        (bytes(128) + b"DICM" + bytes(9), "DICOM is not supported"),
+        (b"v/1\1" + bytes(99), "OpenEXR is not supported"),
         (b"\n <html>", "text, such as a web page, is not supported"),
         (struct.pack(">I", 24) + b"ftypmp42" + bytes(99), "video is not supported here; give a photo"),
         (struct.pack(">I", 24) + b"ftypcrx " + bytes(99), "camera raw is not supported"),
@@ -278,16 +330,18 @@ def test_a_heic_photo(orientation, tmp_path):
 @pytest.mark.parametrize(
     "extra",
     [
-        (b"eXIf", b"\0\x08\0\x02\x01\x12\0\x03"),
-        (b"tEXt", b"Raw profile type exif\0\nexif\n      10\nzzzznothex\n"),
-        (b"zTXt", b"Comment\0\0" + zlib.compress(b"a" * 3_000_000)),
+        [(b"eXIf", b"\0\x08\0\x02\x01\x12\0\x03")],
+        [(b"tEXt", b"Raw profile type exif\0\nexif\n      10\nzzzznothex\n")],
+        [(b"zTXt", b"%d\0\0" % part + zlib.compress(b"a" * 20_000_000)) for part in range(4)],
+        [(b"iTXt", b"long\0\1" + bytes(3) + zlib.compress(b"a" * 20_000_000))],
+        [(b"tEXt", b"long\0" + b"a" * 20_000_000)],
     ],
 )
 def test_odd_metadata_do_not_spoil_a_photo(extra):
     """Every viewer shows such photos, so both ways to open them do."""
     photo = encoded((255 * ramp()).astype(np.uint8))
     at = photo.index(b"IDAT") - 4
-    odd = photo[:at] + chunk(*extra) + photo[at:]
+    odd = photo[:at] + b"".join(chunk(*each) for each in extra) + photo[at:]
     assert photos.stored(odd).size == (90, 60)
     np.testing.assert_array_equal(photos.read(odd), photos.read(photo))
 
@@ -295,7 +349,7 @@ def test_odd_metadata_do_not_spoil_a_photo(extra):
 def test_texts_of_a_png_are_bounded():
     photo = encoded((255 * ramp()).astype(np.uint8))
     at = photo.index(b"IDAT") - 4
-    data = b"Comment\0\0" + zlib.compress(b"a" * 20_000_000)
+    data = b"Comment\0\0" + zlib.compress(b"a" * 70_000_000)
     with pytest.raises(photos.PhotoError, match="too large"):
         photos.read(photo[:at] + chunk(b"zTXt", data) + photo[at:])
 

@@ -134,7 +134,12 @@ def test_columns_that_are_not_read_are_named(own):
     [
         ("image,account,timestamp\n", "lacks the column likes"),
         ("a.jpg,me,5,1500000100\n", "lacks the column image, account, likes, timestamp"),
-        ("", "lacks the column image"),
+        ("", "empty"),
+        ("\n\n", "empty"),
+        ("image^account^likes^timestamp\n", "lacks the column image.*one cell.*commas, semicolons, tabs and bars"),
+        (f"{HEADER}\n".encode("utf-16-le"), "not UTF-8"),
+        (f"{HEADER}\n".encode("utf-16-be"), "not UTF-8"),
+        ("x" * 5000 + "\n", r"'x{57}\.\.\.'"),
         (f"{HEADER},likes\n", "names the column likes twice"),
         (f"{HEADER}\n", "no usable post"),
         (f"{HEADER},caption\na.jpg,me,5,1500000100,café\n".encode("latin-1"), "not UTF-8.*UTF-8"),
@@ -236,6 +241,65 @@ def test_swallowed_rows_are_known_in_every_form(own, likes, time):
     lines[7] += ' at 5"'
     with pytest.raises(RawDataError, match="line 6: a quote"):
         own("\n".join([f"{HEADER},caption", *lines]))
+
+
+@pytest.mark.parametrize(
+    ("caption", "expected"),
+    [
+        (r'"he said \"wow\", ok"', 'he said "wow", ok'),
+        (r'"\"wow\""', '"wow"'),
+        (r'"say \"no"', 'say "no'),
+        ('"two\n\\"lines\\""', 'two\n"lines"'),
+        (r'"a \\ b, \"c\""', r'a \ b, "c"'),
+    ],
+)
+def test_quotes_behind_a_backslash_are_read_where_the_whole_file_fits(own, caption, expected):
+    table, skips = own(f'{HEADER},caption\na.jpg,me,5,1500000000,{caption}\nb.jpg,me,6,1500000001,"a ""b"""\n')
+    assert table["caption"].to_list() == [expected, 'a "b"'] and not skips.counts
+
+
+def test_a_backslash_before_a_quote_that_closes_a_cell_is_itself(own):
+    table, skips = own(f'{HEADER},caption\na.jpg,me,5,1500000000,"C:\\"\nb.jpg,me,6,1500000001,x\n')
+    assert table["caption"].to_list() == ["C:\\", "x"] and not skips.counts
+
+
+def test_quotes_behind_a_backslash_in_a_file_that_does_not_fit_are_named(own):
+    rows = [r'a.jpg,me,5,1500000000,"he said \"wow\", ok"', 'b.jpg,me,6,1500000001,"open']
+    with pytest.raises(RawDataError, match="line 3: a quote"):
+        own("\n".join([f"{HEADER},caption", *rows]))
+
+
+def test_what_spreadsheets_make_of_cells(own):
+    rows = ['="a.jpg",="me",="100",="1500000000"', '"=""b.jpg""",me,1.00E+02,1.500000001E+09']
+    table, skips = own("\n".join([HEADER, *rows, "c.jpg,me,1.23E+05,1500000002"]))
+    assert table["likes"].to_list() == [100, 100] and table["time"].to_list() == [1_500_000_000, 1_500_000_001]
+    assert table["account"].to_list() == ["me", "me"] and table["image_ids"].to_list() == [["a.jpg"], ["b.jpg"]]
+    assert skips.counts == {"bad row": 1} and "'1.23E+05' is rounded" in skips.examples["bad row"][0]
+
+
+def test_two_spellings_of_an_account_are_one(own):
+    names = [unicodedata.normalize(form, "Zoé") for form in ("NFC", "NFD", "NFC")]
+    rows = [f"{image},{name},{5 + i},{1_500_000_000 + i}" for i, (image, name) in enumerate(
+        zip(["a.jpg", "b.jpg", "c.jpg"], names, strict=True))]  # fmt: skip
+    table, skips = own("\n".join([HEADER, *rows]))
+    assert table["account"].unique().to_list() == [names[0]] and len(table) == 3
+    assert any("two spellings" in text for text in skips.warnings)
+    alone, skips = own(f"{HEADER}\n{rows[1]}\n")
+    assert alone["account"].to_list() == [names[0]] and not skips.warnings
+
+
+def test_a_cell_in_a_message_is_cut(own):
+    long = "z" * 5000
+    _, skips = own(f"{HEADER}\na.jpg,me,5,1500000000\n/{long},me,5,1500000000\nb.jpg,me,{long},1\nc.jpg,me,5,{long}\n")
+    assert skips.counts == {"bad row": 2, "no timestamp": 1}
+    assert max(map(len, [*skips.examples["bad row"], *skips.warnings])) < 300
+
+
+def test_a_folder_around_the_raw_data_names_it(own, tmp_path):
+    (tmp_path / "world" / "raw").mkdir(parents=True)
+    (tmp_path / "world" / "raw" / "posts.csv").write_text(HEADER)
+    with pytest.raises(RawDataError, match=r"Give .*world/raw"):
+        read_posts(tmp_path / "world", OPTIONS)
 
 
 def test_quotes_that_do_no_harm(own):

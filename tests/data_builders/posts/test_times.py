@@ -81,6 +81,12 @@ def test_no_time(text):
         (["03.04.20"], "2020-04-03"),
         (["3-Apr-20"], "2020-04-03"),
         (["April 3rd, 2020"], "2020-04-03"),
+        (["03.04.2020", "04/13/2020"], "2020-04-13"),
+        (["31-01-2020", "01/31/2020", "03/04/2020"], "2020-03-04"),
+        (["2020-04-02T24:00:00Z"], "2020-04-03"),
+        (["1.585872000E+09"], "2020-04-03"),
+        (["100000000", "1500000000", "1585872000"], "2020-04-03"),  # one that is odd is no reason to refuse the column
+        (["100000000", "2020-04-02", "2020-04-03"], "2020-04-03"),
     ],
 )
 def test_the_column_tells_days_from_months(cells, expected):
@@ -95,8 +101,45 @@ def test_the_column_tells_days_from_months(cells, expected):
         (["3-4-2020"], 2),
         (["20/01/15"], 2),
         (["01/01/20", "12/03/04"], 3),
+        (["13.02.2020", "03/04/2020"], 3),
+        (["31-01-2020", "03/04/2020"], 3),
+        (["2020-01-01", "2020-13-01"], 3),
+        (["2020/13/01 10:00"], 2),
     ],
 )
 def test_doubt_is_refused_by_line(cells, line):
     with pytest.raises(RawDataError, match=rf"line {line}: timestamp .*year first"):
+        column(*cells)
+
+
+START = 1_577_880_000  # 2020
+
+
+@pytest.mark.parametrize(
+    ("zero", "unit", "meant"),
+    [
+        (978_307_200, 1, "2001"),
+        (-2_082_844_800, 1, "1904"),
+        (-11_644_473_600, 10**6, "1601.*Chrome"),
+        (-11_644_473_600, 10**7, "1601.*Windows"),
+        (-62_135_596_800, 10**7, r"\.NET"),
+    ],
+)
+def test_counts_of_other_systems_are_refused_by_name(zero, unit, meant):
+    cells = [str((START + i * 86_400 - zero) * unit) for i in range(4)]
+    with pytest.raises(RawDataError, match=rf"line 3: timestamp .*{meant}"):
+        column("2020-01-01", *cells)
+
+
+@pytest.mark.parametrize(
+    ("cells", "meant"),
+    [
+        (["2020010112", "2020010223"], "dates with hours"),
+        (["30000.5", "30001"], "Excel"),
+        (["100000000", "100000009", str(START)], "Unix seconds"),
+        (["4000000000000"], "Unix milliseconds"),
+    ],
+)
+def test_numbers_that_give_years_without_posts_are_refused(cells, meant):
+    with pytest.raises(RawDataError, match=rf"line 2: timestamp '{cells[0]}'.*{meant}"):
         column(*cells)
