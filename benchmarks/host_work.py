@@ -35,6 +35,9 @@ def main() -> None:
                 f"\n{len(files)} JPEGs, {title}, {weight:.0f} KB on average; CPU ms per photo, median (lowest, highest)"
             )
             report(measure(files, args.rounds))
+    print("\nAfter the networks, whatever the photo's size")
+    for name, times in after(5 * args.rounds).items():
+        print(f"  {name:14} {1e3 * np.median(times):6.1f} ({1e3 * min(times):.1f}, {1e3 * max(times):.1f})")
 
 
 def folders(photos: Path | None, scratch: Path, count: int) -> Iterator[tuple[str, list[Path]]]:
@@ -79,6 +82,30 @@ def measure(files: list[Path], rounds: int) -> dict[str, list[float]]:
     return found
 
 
+def after(rounds: int) -> dict[str, list[float]]:
+    """CPU seconds of what the host makes of the networks' maps: people of four peaks, and a stored depth map."""
+    import zlib
+
+    from data_builders.features.rows import encode_depth
+    from third_party_ports.dekr.canvas import Geometry
+    from third_party_ports.dekr.poses import people
+
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:128, :128]
+    heat = 0.02 * rng.random((128, 128, 18), np.float32)
+    for row, column in rng.integers(10, 118, (4, 2)):
+        peak = np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / 8)
+        heat += peak[..., None].astype(np.float32) * rng.random(18, np.float32)
+    maps = (heat, rng.normal(0, 20, (128, 128, 34)).astype(np.float32))
+    depth = np.add.outer(np.sin(np.arange(480) / 90), np.cos(np.arange(640) / 70)).astype(np.float32)
+    found: dict[str, list[float]] = defaultdict(list)
+    for _ in range(rounds):
+        timed(found["people"], lambda: people({1.0: (*maps, *maps)}, Geometry(256, 256, 512)))
+        stored = timed(found["depth"], lambda: encode_depth(depth, 128))
+        timed(found["depth, packed"], lambda stored=stored: zlib.compress(stored.tobytes(), 6))
+    return found
+
+
 def timed(times: list[float], step: Callable[[], Any]) -> Any:
     start = time.process_time()
     result = step()
@@ -94,9 +121,8 @@ def report(found: dict[str, list[float]]) -> None:
         "B in all": (*both, "B pose", "B caption"),
         "bound": both,
     }
-    found = found | {
-        name: [sum(parts) for parts in zip(*(found[p] for p in of), strict=True)] for name, of in sums.items()
-    }
+    for name, of in sums.items():
+        found[name] = [float(sum(parts)) for parts in zip(*(found[part] for part in of), strict=True)]
     for name, rounds in found.items():
         print(f"  {name:14} {np.median(rounds):6.1f} ({min(rounds):.1f}, {max(rounds):.1f})")
     a, b = (float(np.median(found[name])) for name in ("A in all", "B in all"))
@@ -107,7 +133,7 @@ def whole_pose(photo: np.ndarray, side: int = 512) -> np.ndarray:
     """DEKR's canvas, each axis at once."""
     from third_party_ports.dekr.canvas import Geometry
 
-    geometry = Geometry(*photo.shape[:2], side)
+    geometry = Geometry(photo.shape[0], photo.shape[1], side)
     steps, shifts = geometry.inverse().diagonal()[::-1], geometry.inverse()[::-1, 2]
     values: Any = photo
     for axis, count in enumerate(geometry.canvas()):

@@ -1,6 +1,6 @@
 """From how many train pairs on a trained light model orders photos better than the probe, which needs no training.
 
-Run: python -m benchmarks.light_training --out runs/light_training [--accounts 5,10,20,40] [--posts 60] [--side 96]
+Run: python -m benchmarks.light_training --out runs/light_training [--accounts 5,10,20] [--posts 60] [--side 96]
 
 Draws demo worlds of several sizes, describes their photos with the light profile, builds the data set, trains
 configs/light.py with a frozen backbone, and scores the same test pairs with a probe that is fitted to each account's
@@ -22,7 +22,7 @@ RATE = 1.5e-3
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder for the worlds, models and figures")
-    parser.add_argument("--accounts", default="5,10,20,40", help="sizes of the worlds (default 5,10,20,40)")
+    parser.add_argument("--accounts", default="5,10,20", help="sizes of the worlds (default 5,10,20)")
     parser.add_argument("--posts", type=int, default=60, help="good posts of an account (default 60)")
     parser.add_argument("--side", type=int, default=96, help="pixels, the side of a photo (default 96)")
     args = parser.parse_args()

@@ -30,10 +30,10 @@ def in_turns(
     return {name: values[1:] for name, values in seconds.items()}
 
 
-def spread(values: Sequence[float], scale: float = 1.0) -> str:
+def spread(values: Sequence[float], scale: float = 1.0, digits: int = 1) -> str:
     """Median (lowest to highest), each times `scale`."""
     scaled = [scale * value for value in values]
-    return f"{statistics.median(scaled):.1f} ({min(scaled):.1f} to {max(scaled):.1f})"
+    return f"{statistics.median(scaled):.{digits}f} ({min(scaled):.{digits}f} to {max(scaled):.{digits}f})"
 
 
 def machine() -> str:

@@ -68,7 +68,9 @@ class ConfigParser(Parser):
             field = str(error).replace("\\n", ". ").replace("\\", "").strip("\"'")  # the message is quoted twice
             self.error(f"no such field of --config: {field} (configs/full.py lists all fields)")
         except (flags.Error, ValueError) as error:  # a wrong value, or an unknown size
-            self.error(" ".join(str(error).split()))
+            self.error(
+                " ".join(str(error).replace("'Non-boolean argument to boolean flag', ", "true or false, not ").split())
+            )
         _expand_homes(values.config)
         return values.config
 
@@ -113,7 +115,7 @@ def _spread(flag: str, text: str, part: ConfigDict) -> Iterator[str]:
         given = ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         given = None
-    if not isinstance(given, dict):
+    if not isinstance(given, dict) or not given:
         known = f"{flag}.{next(iter(part), 'FIELD')}"
         raise ValueError(f"{flag} is a part with fields, not a value: set them one by one, as {known}=...")
     for name, value in given.items():

@@ -6,52 +6,30 @@ per opening, in the process that opened the data set. Reading processes import t
 
 import json
 import re
-import zlib
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, overload
 
-import numpy as np
 import polars as pl
-from array_record.python.array_record_data_source import ArrayRecordDataSource
-from tensorflow_datasets.proto import tf_example_pb2
+from array_record.python.array_record_module import ArrayRecordReader
 
 from data_builders import frames
+from data_builders.group_record import REMEDY, DatasetError, decode
 from data_builders.groups import SPLITS
 from data_builders.options import with_defaults
 from third_party_ports import checksums
 from third_party_ports.checksums import Checksums
-from third_party_ports.reading import damaged, reading, reason
+from third_party_ports.reading import reading
 
 NAME = "top3000"
-REMEDY = "build it again with ipa-jax build --overwrite, or copy the data set's folder again"
-_TEXT = ("group_id", "account", "first_post", "category")
-_TEXTS = ("image_ids", "post_ids", "retrieved_ids", "captions", "hashtags", "comments")
-_LATER_TEXTS = ("machine_captions",)  # since version 1.1.0 of the data set
-_NUMBERS = {
-    "post": np.int32,
-    "likes": np.int64,
-    "times": np.int64,
-    "pairs": np.int32,
-    "similarity": np.float64,
-    "local_score": np.float64,
-    "count": np.int32,
-    "mask": np.bool_,
-    "sponsored": np.bool_,
-    "people": np.int32,
-    "carousel_length": np.int32,
-    "weight": np.float32,
-}
 _INDEX = {  # columns that every version has
     "groups": {"record": pl.Int32, "images": pl.Int32, "pairs": pl.Int32, "pair_weight": pl.Float64},
     "images": {"record": pl.Int32, "position": pl.Int32, "account": pl.String, "image_id": pl.String,
                "post_id": pl.String, "likes": pl.Int64, "time": pl.Int64, "weight": pl.Float32},
 }  # fmt: skip
-
-
-class DatasetError(ValueError):
-    """A file of a data set is missing, damaged or from elsewhere. The message names it, and what to do."""
 
 
 @overload
@@ -122,8 +100,7 @@ class GroupDataset:
     Args:
       data_dir: the --data_dir of the build, or the version folder itself.
       split: train, validation or test.
-      depth: whether to unpack the depth maps, which is most of the work of reading. Without them a group has no
-        "depth".
+      depth: whether groups have their "depth".
       verify: "full" hashes the shards before the first record is read; "index" only compares their sizes.
 
     Raises:
@@ -187,7 +164,7 @@ class GroupDataset:
         return self._index("images")
 
     def __len__(self) -> int:
-        return len(self._records)
+        return self._firsts[-1]
 
     def __getitem__(self, record: int) -> dict[str, Any]:
         """One group of N images, each with K retrieved images. The arrays are read-only.
@@ -205,42 +182,51 @@ class GroupDataset:
           local_score f64 (eq. 3), count i32 (|A_r| of eq. 2), mask bool: [N, K].
           foreign: bool [N, K], slots filled from another account, whose retrieved id is ACCOUNT/IMAGE_ID; only where
             memory.fallback is on.
-          depth: u16 [N, side, side]; absent where the data set was built with depth.side = 0.
+          depth: u16 [N, side, side], unpacked where it is indexed (group_record.DepthMaps); absent where the data set
+            was built with depth.side = 0.
 
         Raises:
           ValueError: no such record.
         """
-        if not 0 <= record < len(self):
-            raise ValueError(f"{self.folder}: {self.split} has the records 0 to {len(self) - 1}, not {record}")
         return self.get([record])[0]
 
     def get(self, records: Sequence[int]) -> list[dict[str, Any]]:
-        """The groups of these records, in this order."""
-        records = [int(record) for record in records]
-        if not records:
-            return []
+        """The groups of these records, in this order. Raises as `__getitem__`."""
         side = self.options["depth"]["side"] if self._depth else 0
-        with reading(f"{self.folder}: the split {self.split}", DatasetError, REMEDY):
-            stored = self._records.__getitems__(records)
+        k = self.options["retrieval"]["k"]
         groups = []
-        for record, data in zip(records, stored, strict=True):
-            try:
-                groups.append(_decode(data, self.options["retrieval"]["k"], side))
-            except Exception as error:  # protobuf, zlib and numpy have their own
-                place = f"{self.folder}: record {record} of {self.split}"
-                raise damaged(place, DatasetError, reason(error), REMEDY) from error
+        for record in map(int, records):
+            if not 0 <= record < len(self):
+                raise ValueError(f"{self.folder}: {self.split} has the records 0 to {len(self) - 1}, not {record}")
+            groups.append(decode(self._stored(record), k, side, f"{self.folder}: record {record} of {self.split}"))
         return groups
+
+    def _stored(self, record: int) -> bytes:
+        """A tf.train.Example."""
+        shard = bisect_right(self._firsts, record) - 1
+        with reading(f"{self.folder}: the split {self.split}", DatasetError, REMEDY):
+            (stored,) = self._readers[shard].read([record - self._firsts[shard]])
+        return stored
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return (self[record] for record in range(len(self)))
 
     @cached_property
-    def _records(self) -> ArrayRecordDataSource:
+    def _readers(self) -> list[ArrayRecordReader]:
+        """A reader per shard. TFDS' data source would hand each read to a pool of threads, which takes longer."""
         self.verify()
         with reading(f"{self.folder}: the split {self.split}", DatasetError, REMEDY):
-            records = ArrayRecordDataSource([str(shard) for shard in self._shards])
-            len(records)  # opens the shards, which may fail
-        return records
+            readers = [ArrayRecordReader(str(shard), "readahead_buffer_size:0") for shard in self._shards]
+            for reader in readers:
+                if not reader.ok():
+                    reader.close()  # raises what is wrong
+        return readers
+
+    @cached_property
+    def _firsts(self) -> list[int]:
+        """The first record of each shard, and the number of records of the split."""
+        with reading(f"{self.folder}: the split {self.split}", DatasetError, REMEDY):
+            return list(accumulate((reader.num_records() for reader in self._readers), initial=0))
 
     @property
     def _shards(self) -> list[Path]:
@@ -254,29 +240,3 @@ class GroupDataset:
     def _index(self, kind: str) -> pl.DataFrame:
         name = f"{kind}-{self.split}.parquet"
         return frames.parse(self.read(name), self.folder / name, _INDEX[kind], DatasetError, REMEDY)
-
-
-def _decode(record: bytes, k: int, side: int) -> dict[str, Any]:
-    """A stored example as `GroupDataset.__getitem__` describes it; with depth maps of `side` pixels, unless it is 0."""
-    # TFDS' own decoder is slower: it builds object arrays for each example and always unpacks depth.
-    # Protobuf makes the class Example when it is imported, so pyright does not see it.
-    example = tf_example_pb2.Example.FromString(record)  # pyright: ignore[reportAttributeAccessIssue]
-    values = {name: feature.bytes_list.value for name, feature in example.features.feature.items()}
-    group: dict[str, Any] = {name: values[name][0].decode() for name in _TEXT}
-    group |= {name: [text.decode() for text in values[name]] for name in _TEXTS}
-    for name in _LATER_TEXTS:
-        if name in values:
-            group[name] = [text.decode() for text in values[name]]
-    group["images"] = list(values["images"])
-    for name, dtype in _NUMBERS.items():
-        group[name] = np.frombuffer(values[name][0], dtype)
-    n = len(group["likes"])
-    group["pairs"] = group["pairs"].reshape(-1, 2)
-    group["similarity"] = group["similarity"].reshape(n, k, 4)
-    if "foreign" in values:
-        group["foreign"] = np.frombuffer(values["foreign"][0], np.bool_)
-    for name in ("local_score", "count", "mask", *["foreign"] * ("foreign" in group)):
-        group[name] = group[name].reshape(n, k)
-    if side:
-        group["depth"] = np.frombuffer(zlib.decompress(values["depth"][0]), np.uint16).reshape(n, side, side)
-    return group

@@ -120,17 +120,23 @@ def upright(photo: bytes | Path, *, near: int = 0) -> Image.Image:
     """
     image = stored(photo, near=near)
     with _named(photo):
-        return turned(image)
+        return _plain(_shown(image))
 
 
 def turned(image: Image.Image) -> Image.Image:
-    """A photo that `stored` decoded, as `upright` gives it."""
+    """A photo that `stored` decoded, as `upright` gives it. `image` stays as it is."""
+    shown = _shown(image)
+    return _plain(image.copy() if shown is image else shown)
+
+
+def _shown(image: Image.Image) -> Image.Image:
+    """A decoded photo in sRGB and turned; `image` itself if it is so already: a copy takes time."""
     turn = _turn(image)
     shown = srgb(eight_bits(image), image.info.get("icc_profile"))
-    if turn is not None:
-        shown = shown.transpose(turn)
-    elif shown is image:
-        shown = image.copy()
+    return shown if turn is None else shown.transpose(turn)
+
+
+def _plain(shown: Image.Image) -> Image.Image:
     for name in ("icc_profile", "transparency"):  # neither holds any more
         shown.info.pop(name, None)
     return shown
@@ -148,7 +154,7 @@ def read_near(photo: bytes | Path, near: int) -> tuple[np.ndarray, tuple[int, in
     """
     image, whole = _decoded(photo, "RGB", near)
     with _named(photo):
-        pixels = np.asarray(turned(image))
+        pixels = np.asarray(_shown(image))
     if whole is None:  # it was not decoded small
         return pixels, (pixels.shape[1], pixels.shape[0])
     return pixels, (whole[1], whole[0]) if _turn(image) in _SIDEWAYS else whole
@@ -221,6 +227,8 @@ def _refuse(image: Image.Image, photo: bytes | Path) -> None:
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
     """How to turn an image; None if its EXIF does not say, or is so odd that viewers pass over it."""
+    if image.format == "JPEG" and not {"exif", "xmp"} & image.info.keys():
+        return None  # as most photos from the web: to ask Pillow takes longer
     try:
         with quiet():
             exif = Image.Exif()  # not image.getexif(), which asks the XMP too

@@ -1,17 +1,12 @@
-"""Compiled functions are kept: for all workers, for the commands that they start, and for later runs."""
+"""What all tests share: how they compile, which of them start first, and a small world with a trained model."""
 
-import os
 from pathlib import Path
 
 import pytest
 
-os.environ["PJRT_NPROC"] = "16"  # more threads than forced devices: a collective may wait for ever otherwise
-os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(__file__).parents[1] / ".jax_cache")
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-# Most of the time is compilation, as little is computed: the older emitters of XLA take half as long.
-os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
-os.environ["XLA_FLAGS"] = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+from tests.helpers import compiling  # first: before jax is imported
 
+assert compiling
 
 # The files that take longest, which start first, so that the workers end together.
 FIRST = (

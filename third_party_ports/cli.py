@@ -6,6 +6,7 @@ it with 130 and 143.
 """
 
 import argparse
+import logging
 import os
 import re
 import sys
@@ -64,11 +65,19 @@ def command(*, resumes: bool = False, page: bool = False) -> Callable[[Main], Ma
         def run(argv: Any = None) -> int:
             if argv is None:
                 start_again_in_utf8()
+                _plain_log()
             return stopping.run(lambda: _told(main, argv), resumes=resumes, page=page, program=argv is None)
 
         return cast(Main, run)
 
     return decorate
+
+
+def _plain_log() -> None:
+    """Lines of the log look like other lines for people: "warning: ...", without the library that wrote them."""
+    handler = logging.StreamHandler()
+    handler.format = lambda record: f"{record.levelname.lower()}: {record.getMessage()}"
+    logging.basicConfig(handlers=[handler])
 
 
 def _told(main: Callable[..., int], argv: Any) -> int:

@@ -174,19 +174,22 @@ def run(main: Callable[[], int], *, resumes: bool, program: bool, page: bool = F
         own_workers()
     stop = Stop()
     stop.resumes, stop.page = resumes, page
-    with _watched(stop, program):
-        try:
-            status = main()
-            if stop.page:
-                return status
-        except BaseException as error:  # Stopped, or what a library made of it
-            if isinstance(error, KeyboardInterrupt):
-                stop.asked = stop.asked or signal.SIGINT
-            if not stop.asked:
-                raise
-            status = stop.say()
-        if stop.asked and program:
-            stop.leave()
+    try:
+        with _watched(stop, program):
+            try:
+                status = main()
+                if stop.page:
+                    return status
+            except BaseException as error:  # Stopped, or what a library made of it
+                if isinstance(error, KeyboardInterrupt):
+                    stop.asked = stop.asked or signal.SIGINT
+                if not stop.asked:
+                    raise
+                status = stop.say()
+            if stop.asked and program:
+                stop.leave()
+    except KeyboardInterrupt:  # it came while the handlers were being set or put back
+        stop.asked = stop.asked or signal.SIGINT
     return stop.say() if stop.asked else status
 
 
@@ -209,13 +212,17 @@ def _watched(stop: Stop, program: bool) -> Iterator[None]:
     watcher = threading.Thread(target=_watch, args=(stop, told, ended), daemon=True, name="stopping")
     watcher.start()
     _running.append(stop)
-    say = sys.unraisablehook
+    say, of_threads = sys.unraisablehook, threading.excepthook
     # Of a destructor, or of a callback of the garbage collector: Python prints what they raise, and goes on.
-    sys.unraisablehook = lambda args: stop.lost() if isinstance(args.exc_value, Stopped) else say(args)
+    sys.unraisablehook = hook = lambda args: stop.lost() if isinstance(args.exc_value, Stopped) else say(args)
+    # Of threads whose worker processes were killed: the line that the command was stopped says it all.
+    threading.excepthook = lambda args: None if stop.asked else of_threads(args)
     try:
         yield
     finally:
-        sys.unraisablehook = say
+        threading.excepthook = of_threads
+        if sys.unraisablehook is hook:  # what the work put around it stays
+            sys.unraisablehook = say
         _running.remove(stop)
         ended.set()
         for number in pipes:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from data_builders.features import beam, extractors, job
+from data_builders.features import beam, extractors, job, selection
 from data_builders.features.inputs import Image
 from data_builders.features.report import Report, write_report
 from data_builders.features.weight_files import require_weights
@@ -21,10 +21,11 @@ def extract(
     out: Path,
     *,
     names: Sequence[str] | None = None,
+    only: str | None = None,
     random_weights: bool = False,
     beam_pipeline_options: Sequence[str] | None = None,
 ) -> Report:
-    """Extracts features of all photos of the raw posts that the store at `out` lacks; writes extract_report.json there.
+    """Extracts features of photos of the raw posts that the store at `out` lacks; writes extract_report.json there.
 
     Args:
       config: `extract` says what runs and how; `data` says which posts and parts are needed.
@@ -32,6 +33,7 @@ def extract(
       out: the feature store, new or to be resumed.
       names: extractors to run; None runs those of config.extract.profile that `data` needs: a part with similarity
         weight 0 is not extracted.
+      only: "kept" takes only images of kept groups, "all" takes all; None: as selection.default says.
       random_weights: runs without the official weights, for tests and timing.
       beam_pipeline_options: extracts through Apache Beam, with these options of its pipeline.
 
@@ -42,15 +44,23 @@ def extract(
       BlockingIOError: another process writes to the store.
     """
     work = job_of(config, raw.parent if raw.is_file() else raw, names, random_weights)
-    table, skips = read_posts(raw, config.data.to_dict())
+    options = config.data.to_dict()
+    only = only or selection.default(raw, options)
+    if only == "kept" and options["shuffle_likes"]:
+        raise ValueError("--only=kept: config.data.shuffle_likes changes which groups are kept; give --only=all")
+    table, skips = read_posts(raw, options)
     for warning in skips.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    images = table.select("account", "image_ids", "image_paths").explode("image_ids", "image_paths")
-    images = [Image(*row) for row in images.iter_rows()]
-    if beam_pipeline_options:
-        report = beam.extract(work, images, out, beam_pipeline_options)
+
+    def take(images: Sequence[Image]) -> Report:
+        if beam_pipeline_options:
+            return beam.extract(work, images, out, beam_pipeline_options)
+        return job.run(work, images, out)
+
+    if only == "kept":
+        report = selection.take_kept(table, options, take, lambda images: job.look(work, images, out))
     else:
-        report = job.run(work, images, out)
+        report = take(selection.images_of(table))
     report.posts = {reason: count for reason, count in skips.counts.items() if count}
     write_report(report, out)
     return report

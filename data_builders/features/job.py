@@ -14,6 +14,7 @@ from tqdm import tqdm
 from data_builders import photos
 from data_builders.features.extractors import EXTRACTORS, Extractor, extractor
 from data_builders.features.inputs import Image, Inputs, Prepare
+from data_builders.features.reader import FeatureReader
 from data_builders.features.report import Report
 from data_builders.features.schedule import Complete, Schedule
 from data_builders.features.store import FeatureWriter
@@ -94,6 +95,21 @@ def run(
                 else:
                     write(schedule.add(inputs))
             write(schedule.drain())
+    return report
+
+
+def look(job: Job, images: Sequence[Image], out: Path, *, progress: bool = True) -> Report:
+    """Opens photos without extracting anything, and reports those that cannot be used.
+
+    Those that the store at `out` has were opened before. Raises as FeatureReader.
+    """
+    report, options = Report(), json.loads(job.options)
+    known = FeatureReader(out, verify=False)
+    unknown = [image for image in images if (image.account, image.image_id) not in known]
+    opened = read(unknown, Prepare(Path(job.root), options, ()), reading_processes(options["workers"]))
+    for inputs in tqdm(opened, total=len(unknown), unit="image", desc="open the others", disable=not progress):
+        if inputs.reason:
+            report.skip(inputs.image, inputs.reason)
     return report
 
 

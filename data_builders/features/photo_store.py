@@ -7,6 +7,8 @@ options, and the decoders' versions. Other weights never mix with these. The key
 import hashlib
 import json
 import os
+import shutil
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from data_builders.features.extraction import job_of
 from data_builders.features.features import Features
 from data_builders.features.inputs import Image, Inputs
 from data_builders.features.reader import FeatureReader
+from data_builders.features.rows import StoreError
 from third_party_ports.files import cache_folder
 
 ACCOUNT = "photos"  # every photo's account in the feature store
@@ -93,6 +96,16 @@ def features_of(
     config.extract.workers = 0  # threads: to start processes takes longer than to decode some hundred photos
     work = job_of(config, Path("/"), None, random_weights)
     folder = Path(store) / f"{config.extract.profile}-{_fingerprint(work)}"
+    try:
+        return _described(paths, work, folder, what, progress)
+    except StoreError as error:  # a cache: what it held can be made again
+        print(f"warning: {error.args[0].partition(';')[0]}; all photos are described again", file=sys.stderr)
+        shutil.rmtree(folder)
+        return _described(paths, work, folder, what, progress)
+
+
+def _described(paths: Sequence[Path], work: job.Job, folder: Path, what: str, progress: bool) -> PhotoFeatures:
+    """Features of photo files, those that the folder lacks computed first. Raises StoreError where it is damaged."""
     digests, reasons = _hashed(paths)
     first = {digest: str(Path(path).absolute()) for digest, path in zip(digests[::-1], paths[::-1], strict=True)}
     wanted = [digest for digest in dict.fromkeys(digests) if digest]

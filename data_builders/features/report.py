@@ -27,6 +27,8 @@ class Report:
       skipped: by reason, images that were left out.
       examples: by reason, "account/image_id" of some images that were left out.
       left_out: (account, image id) of each image that was left out -> reason.
+      kept_by: the fields of config.data by which only images of kept groups were asked for; None if all were.
+      not_kept: images that were not asked for.
     """
 
     written: int = 0
@@ -35,6 +37,8 @@ class Report:
     skipped: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
     left_out: dict[tuple[str, str], str] = field(default_factory=dict)
+    kept_by: dict[str, Any] | None = None
+    not_kept: int = 0
 
     def skip(self, image: Image, reason: str) -> None:
         """Counts an image that is left out."""
@@ -52,6 +56,9 @@ class Report:
             "posts_left_out": self.posts,
             "skipped": dict(self.skipped),
             "examples": self.examples,
+            "only": "all" if self.kept_by is None else "kept",
+            "kept_by": self.kept_by,
+            "not_kept": self.not_kept,
         }
 
     def add(self, other: dict[str, Any]) -> None:
@@ -61,11 +68,19 @@ class Report:
         for reason, named in other["examples"].items():
             self.examples[reason] = (self.examples.get(reason, []) + named)[:EXAMPLES]
 
+    def merge(self, other: "Report") -> None:
+        """Adds the report of other images of the same extraction."""
+        self.add(other.to_json())
+        self.already += other.already
+        self.left_out |= other.left_out
+
     def lines(self, out: Path) -> list[str]:
         """What to print after an extraction into the store at `out`."""
         shown = [f"wrote {self.written} images to {out} ({self.already} were already there)"]
         for reason, count in self.skipped.most_common():
             shown.append(f"  left out, {reason}: {count} (such as {self.examples[reason][0]})")
+        if self.not_kept:
+            shown.append(f"  not extracted, in no kept group: {self.not_kept} (--only=all takes them too)")
         for reason, count in self.posts.items():
             shown.append(f"  not looked at, {reason}: {count} records of the raw data")
         return shown
@@ -85,6 +100,12 @@ def read_report(folder: Path) -> dict[str, Any]:
     report = seals.read_json(path, StoreError, remedy)
     with reading(path, StoreError, remedy):
         return report | {"written": int(report["written"])}
+
+
+def read_kept_by(folder: Path) -> dict[str, Any] | None:
+    """The fields of config.data by which the last extraction took only images of kept groups; None if it took all, or
+    nothing is known. Raises StoreError if the report is damaged."""
+    return read_report(folder).get("kept_by") if (folder / REPORT).exists() else None
 
 
 def read_left_out(folder: Path) -> dict[tuple[str, str], str]:

@@ -1,5 +1,6 @@
 """Unpacks a zip of somebody's posts: only what a reader needs, and nothing outside the folder."""
 
+import errno
 import hashlib
 import lzma
 import shutil
@@ -131,5 +132,10 @@ def _extract(
                     if left < 0:
                         raise zipfile.BadZipFile(f"{member.filename} is larger than the zip says")
                     out.write(chunk)
-        except (FileExistsError, NotADirectoryError) as error:  # a.jpg and a.jpg/b.jpg, or A.jpg on a Mac
+        except OSError as error:
+            if error.errno == errno.EINVAL:  # the zip says that the member begins before the file
+                raise zipfile.BadZipFile(f"{member.filename} is nowhere in it") from error
+            if not isinstance(error, (FileExistsError, NotADirectoryError)):
+                raise
+            # a.jpg and a.jpg/b.jpg, or A.jpg on a Mac
             raise zipfile.BadZipFile(f"{member.filename} is there twice") from error

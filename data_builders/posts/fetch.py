@@ -222,6 +222,10 @@ class _Fetcher:
                 break
             except (ValueError, requests.TooManyRedirects) as error:  # an address that is none, or leads nowhere
                 raise _Refused(str(error)) from error
+            except requests.exceptions.ChunkedEncodingError as error:  # its own message is a Python tuple
+                if not left:
+                    raise requests.ConnectionError(f"the answer of {photo.url} was cut short") from error
+                self._sleep(2.0 ** (TRIES - 1 - left))
             except requests.RequestException as error:
                 if not left:
                     raise

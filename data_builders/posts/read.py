@@ -30,6 +30,8 @@ class Reader(NamedTuple):
       fits: "module:function" of (file: Path) that tells whether a file is of this layout, where `holds` and `suffixes`
         do not tell.
       name: what the layout is called, in words.
+      only: the images that `ipa-jax extract` takes by default: "all", or those of "kept" groups. An account's owner
+        needs all, to rank new photos by them.
     """
 
     layout: str
@@ -38,6 +40,7 @@ class Reader(NamedTuple):
     suffixes: tuple[str, ...] = ()
     fits: str = ""
     name: str = ""
+    only: str = "all"
 
 
 READERS = {  # the first row that recognises the raw data reads it
@@ -46,6 +49,7 @@ READERS = {  # the first row that recognises the raw data reads it
         "data_builders.posts.influencer_dataset:read",
         ("influencers.txt", "JSON-Image_files_mapping.txt", "post_info.txt", "Post_metadata"),
         name="the Instagram Influencer Dataset",
+        only="kept",
     ),
     "flickr_user": Reader(
         "FlickrUser.csv with the folder images/ beside it (ipa-jax fetch-images downloads the photos)",

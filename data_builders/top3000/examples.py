@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from data_builders import photos
+from data_builders.features.features import Features
 from data_builders.features.store import FeatureReader
 from data_builders.groups import image_weights
 from data_builders.retrieval.accounts import Account, group_id
@@ -49,7 +50,7 @@ def examples(
     if not groups:
         return
     ids = account.images.image_id
-    features = reader.load(account.name, ids.tolist())
+    features = features_of(account, reader)
     retrieved = steps.retrieve(account.images, features, options, split)
     keys = None
     if pool:
@@ -71,6 +72,14 @@ def examples(
         if options["depth"]["side"]:
             example["depth"] = reader.depth(account.name, ids[positions].tolist())
         yield example["group_id"], example
+
+
+def features_of(account: Account, reader: FeatureReader) -> Features:
+    """Features of the images of an account with a kept group. An image outside of kept groups, which no query sees and
+    which the store may lack, has those of another. Raises KeyError if an image of a kept group has no row."""
+    kept = account.images.group >= 0
+    features = reader.load(account.name, account.images.image_id[kept].tolist())
+    return features.rows(np.maximum(np.cumsum(kept) - 1, 0))
 
 
 def image_bytes(path: Path, max_side: int) -> bytes:

@@ -9,14 +9,14 @@ import numpy as np
 import polars as pl
 
 from data_builders import photos
-from data_builders.features import journal, report
+from data_builders.features import journal, report, selection
 from data_builders.features.store import FeatureReader
 from data_builders.groups import SPLITS
-from data_builders.options import check
+from data_builders.options import check, differences, with_defaults
 from data_builders.posts import post
 from data_builders.posts.read import read_posts
 from data_builders.retrieval.accounts import Account, accounts
-from data_builders.top3000 import probe
+from data_builders.top3000 import examples, probe
 from data_builders.top3000.steps import PAPER, Steps
 
 KEY = {"account": pl.String, "image_id": pl.String}
@@ -70,8 +70,7 @@ def prepare(raw: Path, features: Path, options: Mapping[str, Any], steps: Steps 
     grouped = accounts(read, options, steps.assign_groups)
     require_splits(grouped, raw, skips)
     rehearse(grouped, reader, options, steps)
-    carousel, max_images = options["posts"]["carousel"], options["groups"]["max_images"]
-    table, probes = _usable(read, root, reader, skips, carousel, max_images)
+    table, probes = _usable(read, root, reader, skips, options, steps)
     if table is not read:  # some posts were dropped, which moves others to other groups
         grouped = accounts(table, options, steps.assign_groups)
         require_splits(grouped, raw, skips)
@@ -131,38 +130,95 @@ def require_splits(grouped: Sequence[Account], raw: Path, skips: post.Skips) -> 
 def rehearse(grouped: Sequence[Account], reader: FeatureReader, options: Mapping[str, Any], steps: Steps) -> None:
     """Retrieves for one account, so that errors of retrieval show at once. Raises ValueError as top_k.retrieve."""
     for account in grouped:
-        ids = account.images.image_id.tolist()
-        if account.kept.pairs and not reader.missing((account.name, image) for image in ids):
-            steps.retrieve(account.images, reader.load(account.name, ids), options)
+        ids = account.images.image_id[account.images.group >= 0].tolist()
+        if ids and not reader.missing((account.name, image) for image in ids):
+            steps.retrieve(account.images, examples.features_of(account, reader), options)
             return
 
 
 def _usable(
-    table: pl.DataFrame, root: Path, reader: FeatureReader, skips: post.Skips, carousel: str, max_images: int
+    table: pl.DataFrame, root: Path, reader: FeatureReader, skips: post.Skips, options: Mapping[str, Any], steps: Steps
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The table without images that cannot be read or lack features, and the probes of its images.
 
     The first is `table` itself if nothing was dropped.
     """
     # An image that cannot be decoded has no features either, but must be counted as unreadable: it is opened first.
+    carousel, max_images = options["posts"]["carousel"], options["groups"]["max_images"]
     paths, noted = _image_paths(table), report.read_left_out(reader.path)
-    lacking = sorted(reader.missing(_keys(table)), key=lambda key: key not in noted)  # what extraction left out first
+    lacking = _lacking(table, reader, noted, options, steps)
+    lacking.sort(key=lambda key: key not in noted)  # what extraction left out first
     count = sum(key in noted for key in lacking) + max(10, round(LACKING_READ_FIRST * len(paths)))
     first = _with_keys(table, lacking[:count])["path"].unique(maintain_order=True)
     probes = probe.probe(root, first.to_list())
     rest = pl.DataFrame({"path": paths.filter(~paths.is_in(first.implode())), "readable": True})
     readable = pl.concat([probes.select("path", "readable"), rest])
     table = post.drop_unreadable(table, readable, skips, root, carousel=carousel, max_images=max_images)
-    if lacking := reader.missing(_keys(table)):
-        reasons, remedy = _left_out(table, lacking, root, noted), _extract_again(reader)
-        table = post.drop_without_features(
-            table, lacking, skips, reader.path, carousel=carousel, reasons=reasons, remedy=remedy
-        )
+    table = _with_features(table, root, reader, skips, noted, options, steps)
 
     paths = _image_paths(table)
     unread = paths.filter(~paths.is_in(probes["path"].implode()))
     probes = pl.concat([probes, probe.probe(root, unread.to_list())])
-    return post.drop_unreadable(table, probes, skips, root, carousel=carousel, max_images=max_images), probes
+    table = post.drop_unreadable(table, probes, skips, root, carousel=carousel, max_images=max_images)
+    return _with_features(table, root, reader, skips, noted, options, steps), probes
+
+
+def _with_features(
+    table: pl.DataFrame,
+    root: Path,
+    reader: FeatureReader,
+    skips: post.Skips,
+    noted: Mapping[tuple[str, str], str],
+    options: Mapping[str, Any],
+    steps: Steps,
+) -> pl.DataFrame:
+    """The table without images that lack features which the build needs; `table` itself if there are none."""
+    while lacking := _lacking(table, reader, noted, options, steps):  # what is dropped moves others into kept groups
+        reasons = _left_out(table, lacking, root, noted)
+        if unknown := [key for key in lacking if key not in reasons]:
+            _require_same_choice(reader, options, unknown)
+        table = post.drop_without_features(
+            table, lacking, skips, reader.path, carousel=options["posts"]["carousel"], reasons=reasons,
+            remedy=_extract_again(reader),
+        )  # fmt: skip
+    return table
+
+
+def _lacking(
+    table: pl.DataFrame,
+    reader: FeatureReader,
+    noted: Mapping[tuple[str, str], str],
+    options: Mapping[str, Any],
+    steps: Steps,
+) -> list[tuple[str, str]]:
+    """(account, image id) of the images that the store lacks, although the build needs them.
+
+    If only images of kept groups were asked for, those of others are not needed, unless extraction left them out.
+    """
+    lacking = reader.missing(_keys(table))
+    if not lacking or report.read_kept_by(reader.path) is None:
+        return lacking
+    kept = {
+        (account.name, name)
+        for account in accounts(table, options, steps.assign_groups)
+        for name in account.images.image_id[account.images.group >= 0].tolist()
+    }
+    return [key for key in lacking if key in kept or key in noted]
+
+
+def _require_same_choice(reader: FeatureReader, options: Mapping[str, Any], lacking: Sequence[tuple[str, str]]) -> None:
+    """Raises RawDataError if images lack features because the store's images were chosen by other options."""
+    if (chosen := report.read_kept_by(reader.path)) is None:
+        return
+    wanted = selection.deciding(options)
+    if found := differences(with_defaults(chosen, wanted), wanted):
+        fields = "; ".join(f"config.{field} was {old!r} there and is {new!r} here" for field, old, new in found)
+        raise post.RawDataError(
+            reader.path,
+            f"it has only images of kept groups, and {fields}, so that {len(lacking)} images have no features, such as "
+            f"{'/'.join(lacking[0])}",
+            "Run ipa-jax extract again with the options of this build, or with --only=all",
+        )
 
 
 def _left_out(

@@ -41,8 +41,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       report: the build report, after download_and_prepare.
     """
 
-    VERSION = tfds.core.Version("1.1.0")
-    RELEASE_NOTES = {"1.0.0": "First version.", "1.1.0": "Machine captions."}  # noqa: RUF012 (tfds declares it so)
+    VERSION = tfds.core.Version("1.2.0")
+    RELEASE_NOTES = {  # noqa: RUF012 (tfds declares it so)
+        "1.0.0": "First version.",
+        "1.1.0": "Machine captions.",
+        "1.2.0": "Each depth map is compressed by itself, so that one can be read without the others of its group.",
+    }
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
     The authors of the Instagram Influencer Dataset give it on request, for research only (see README.md). Put (or link)
     its files as `raw/` and a feature store of its images as `features/` into the manual directory, or build with
@@ -179,8 +183,8 @@ def example_features(k: int, depth_side: int, *, foreign: bool = False) -> tfds.
       foreign: whether other accounts may fill free slots; False leaves out "foreign".
     """
 
-    def numbers(dtype: type, *shape: int, encoding: str = "bytes") -> tfds.features.Tensor:
-        return tfds.features.Tensor(shape=(None, *shape), dtype=dtype, encoding=encoding)
+    def numbers(dtype: type, *shape: int) -> tfds.features.Tensor:
+        return tfds.features.Tensor(shape=(None, *shape), dtype=dtype, encoding="bytes")
 
     def texts() -> tfds.features.Sequence:
         return tfds.features.Sequence(tfds.features.Text())
@@ -214,5 +218,6 @@ def example_features(k: int, depth_side: int, *, foreign: bool = False) -> tfds.
     if foreign:
         fields["foreign"] = numbers(np.bool_, k)  # slots filled from another account; their ids are ACCOUNT/IMAGE_ID
     if depth_side:
-        fields["depth"] = numbers(np.uint16, depth_side, depth_side, encoding="zlib")
+        depth = tfds.features.Tensor(shape=(depth_side, depth_side), dtype=np.uint16, encoding="zlib")
+        fields["depth"] = tfds.features.Sequence(depth)
     return tfds.features.FeaturesDict(fields)

@@ -49,8 +49,10 @@ def verdict(record: TrackRecord) -> str:
         f"of {figure.pairs} pairs of your own posts within {record.window_days} days whose likes differ by a factor "
         f"above {record.min_ratio:g}, this ranking would have put {100 * figure.accuracy:.0f} % in the right order"
     )
-    rule, share = ("newer", record.newer_wins) if record.newer_wins >= 0.5 else ("older", record.older_wins)
-    simple = f'"the {rule} one wins" is right for {100 * share:.0f} %'
+    simple = (
+        f'"the newer one wins" is right for {100 * record.newer_wins:.0f} %, "the older one wins" for '
+        f"{100 * record.older_wins:.0f} %"
+    )
     if figure.interval is None:
         return f"Too few weeks to tell: {tested}; {simple}, a coin for 50 %."
     low, high = (100 * bound for bound in figure.interval)

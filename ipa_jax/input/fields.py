@@ -87,7 +87,7 @@ class Photo:
                 image = photos.decode(example["images"][position], self.resize)
             except ValueError as error:
                 raise photos.unreadable(self.dataset, int(batch["record"][slot]), example, position, error) from error
-            batch["image"][slot] = photos.cut_out(image, cut, self.crop)
+            photos.copy_cut(image, cut, batch["image"][slot])
             batch["window"][slot] = np.array([cut.top, cut.left, self.crop]) / self.resize
             batch["flip"][slot] = cut.flip
 

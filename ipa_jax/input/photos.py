@@ -30,7 +30,9 @@ def decode(photo: bytes, resize: int) -> np.ndarray:
     Raises PhotoError, a ValueError, for a file that is broken, cut short, too large or of another format.
     """
     image = upright(photo, near=resize)
-    return np.asarray(image.resize((resize, resize), Image.Resampling.BILINEAR))
+    if image.size != (resize, resize):
+        image = image.resize((resize, resize), Image.Resampling.BILINEAR)
+    return np.asarray(image)
 
 
 def decode_whole(photo: bytes) -> np.ndarray:
@@ -54,6 +56,16 @@ def cut_out(image: np.ndarray, cut: Cut, crop: int) -> np.ndarray:
     """A view u8 [crop, crop, 3] of a squeezed image [resize, resize, 3]."""
     square = image[cut.top : cut.top + crop, cut.left : cut.left + crop]
     return square[:, ::-1] if cut.flip else square
+
+
+def copy_cut(image: np.ndarray, cut: Cut, out: np.ndarray) -> None:
+    """Copies `cut_out` of an image u8 [resize, resize, 3] into `out`, u8 [crop, crop, 3]."""
+    square = cut_out(image, cut, len(out))
+    if cut.flip:  # numpy copies a flipped colour five times as fast as flipped pixels
+        for colour in range(square.shape[2]):
+            out[:, :, colour] = square[:, :, colour]
+    else:
+        out[:] = square
 
 
 def unreadable(dataset: GroupDataset, record: int, example: dict, position: int, error: ValueError) -> ValueError:

@@ -24,7 +24,7 @@ COMPILED = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "0"}
 
 
 def flags(world, out, *more):
-    return (*TINY, f"--raw={world}/raw", f"--out={out}", *more)
+    return (*TINY, "--only=all", f"--raw={world}/raw", f"--out={out}", *more)
 
 
 @pytest.fixture(scope="module")

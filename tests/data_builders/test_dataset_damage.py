@@ -22,7 +22,7 @@ def built(world, tmp_path_factory):
 @pytest.fixture
 def folder(built, tmp_path):
     """A copy to damage."""
-    return shutil.copytree(built, tmp_path / "top3000/1.1.0")
+    return shutil.copytree(built, tmp_path / "top3000/1.2.0")
 
 
 def groups(folder, **options):
@@ -97,7 +97,7 @@ def test_a_missing_file_is_named(folder, name):
 def test_it_can_be_moved_and_linked(folder, built, tmp_path, capsys):
     shutil.move(folder.parent, tmp_path / "moved")
     (tmp_path / "link").symlink_to(tmp_path / "moved")
-    for place in (tmp_path / "link/1.1.0", tmp_path / "moved/1.1.0"):
+    for place in (tmp_path / "link/1.2.0", tmp_path / "moved/1.2.0"):
         assert same(groups(place), groups(built))
     assert not capsys.readouterr().err
 

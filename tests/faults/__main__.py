@@ -20,12 +20,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
-from tests import conftest  # sets how everything is compiled
 from tests.faults.registry import CAMPAIGNS
 from tests.faults.trials import COLUMNS, FAULTS, Counts, Kind, Place, Trial
+from tests.helpers import compiling
 from tests.helpers.paths import ROOT
 
-assert conftest.FIRST  # it is imported for what it sets
+assert compiling  # imported for what it sets
 TELL = 15.0  # seconds between two lines of progress
 LOST = "the process of the campaign ended"
 

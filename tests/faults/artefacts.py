@@ -94,7 +94,7 @@ def artefacts(shared: Path) -> dict[str, Artefact]:
     version = next((world / "data/top3000").glob("*.*.*"))
     ends = shutil.ignore_patterns("checkpoints", "export", "events.*")
     return {
-        "data set": Artefact(lambda to: _copy(version, to), _read_data, (DatasetError,)),
+        "data set": Artefact(lambda to: _copy(version, to), _read_data, (DatasetError, FileNotFoundError)),
         "feature store": Artefact(_make_store, _read_store, (StoreError, FileNotFoundError)),
         "export": Artefact(lambda to: _copy(run / "export", to), _read_export, (ExportError,)),
         "checkpoints": Artefact(_make_checkpoints, _read_checkpoints, (CheckpointError,), log=True),

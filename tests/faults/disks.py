@@ -59,7 +59,7 @@ def _trial(name: str, job: Job, place: Place) -> Trial:
     if filled and not job.holds:  # what an earlier call wrote
         shutil.copytree(wanted, folder / OUT, dirs_exist_ok=True)
     if kind == "limit":
-        size = int(max(sizes) * share) // BLOCK
+        size = max(job.least, int(max(sizes) * share) // BLOCK)
         what = f"{name}, no file above {size} KiB"
         code = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2); "
         before = [sys.executable, "-c", f"{code}os.execv(sys.argv[2], sys.argv[2:])", str(size * BLOCK)]
@@ -101,7 +101,8 @@ def _judge(what: str, job: Job, running: Running, wanted: Path, held: dict[str, 
         different = job.differences(wanted, out)
         return Trial(what, Kind.SILENT if different else Kind.UNCHANGED, str(different[:8]))
     lines = error_lines(said)
-    if running.status not in (1, 2) or len(lines) != 1 or "Traceback" in said or OUT not in lines[0]:
+    named = lines and (OUT in lines[0] or str(running.folder) in lines[0])
+    if running.status not in (1, 2) or len(lines) != 1 or "Traceback" in said or not named:
         return Trial(what, Kind.TRACEBACK, f"status {running.status}: {said[-1500:]}")
     if left := temporaries(out):
         return Trial(what, Kind.SILENT, f"left behind: {left[:5]}; {lines[0]}")

@@ -1,5 +1,6 @@
 """The commands that campaigns disturb: each runs in a folder of its own, and writes what `out` names there."""
 
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -26,10 +27,10 @@ PHOTOS = 24  # that fetch-images asks for
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """The files below a folder that are compared, by their names in it."""
+    """The files below a folder that are compared, by their names in it; ports of a server here are left out."""
     found = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
     return {
-        str(name): path.read_bytes()
+        str(name): re.sub(rb"127\.0\.0\.1:\d+", b"", path.read_bytes())
         for name, path in found.items()
         if not any(Path(part).match(pattern) for part in name.parts for pattern in NOT_COMPARED)
     }
@@ -70,6 +71,7 @@ class Job(NamedTuple):
       differences: names what differs in two outputs.
       patience: seconds from a signal to its end; training ends the running step first.
       more: environment variables.
+      least: KiB of the memory that worker processes share; a limit on the size of files holds for it too.
     """
 
     line: list[str]
@@ -78,6 +80,7 @@ class Job(NamedTuple):
     differences: Callable[[Path, Path], list[str]] = differences
     patience: float = 2.0
     more: Mapping[str, str] = {}
+    least: int = 0
 
 
 def jobs(shared: Path, url: str = "") -> dict[str, Job]:
@@ -97,7 +100,7 @@ def jobs(shared: Path, url: str = "") -> dict[str, Job]:
         "build": Job(["build", "--config=full:tiny", f"--raw={world}/raw", f"--features={world}/features",
                       f"--data_dir={OUT}"]),
         "extract": Job(["extract", "--config=light", f"--raw={small}/raw", f"--out={OUT}"],
-                       differences=_other_rows, more=OPTIMISED),
+                       differences=_other_rows, more=OPTIMISED, least=256),
         "train": Job(["train", "--config=basic:tiny", f"--config.data_dir={data}", f"--workdir={OUT}"], **training),
         "export": Job(["train", "--config=full:tiny", f"--config.data_dir={data}", f"--workdir={OUT}"],
                       partial(_unfinished, trained), **training),

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 
 from tests.faults.jobs import Job, jobs, served
-from tests.faults.processes import Running, end_all, prepared, start, undisturbed
+from tests.faults.processes import Running, end_all, prepared, start, temporaries, undisturbed
 from tests.faults.trials import Kind, Place, Trial
 
 
@@ -41,4 +41,6 @@ def resumed(what: str, job: Job, running: Running, wanted) -> Trial:
         return Trial(what, Kind.TRACEBACK, f"started again, it ends with {running.status}: {running.said[-1500:]}")
     if different := job.differences(wanted, running.folder / wanted.name):
         return Trial(what, Kind.SILENT, f"differs: {different[:8]}")
+    if left := temporaries(running.folder / wanted.name):
+        return Trial(what, Kind.SILENT, f"left behind: {left[:5]}")
     return Trial(what, Kind.UNCHANGED)

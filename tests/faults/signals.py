@@ -36,7 +36,7 @@ def _trial(name: str, job: Job, place: Place) -> Trial:
     in_time = running.ended(job.patience + 1)
     late = time.monotonic() - sent
     trial = _judge(what, job, running, number, in_time and late <= job.patience, late)
-    if trial.kind == Kind.REFUSED and again:
+    if trial.kind == Kind.REFUSED and (again or temporaries(running.folder)):  # left where compiled code was cut
         return resumed(f"{what}, started again", job, start(job, running.folder, "again"), wanted)
     return trial
 
@@ -54,6 +54,4 @@ def _judge(what: str, job: Job, running: Running, number: int, in_time: bool, la
     lines = [line for line in said.splitlines() if line.startswith("stopped")]
     if running.status != 128 + number or len(lines) != 1 or "Traceback" in said or "Error" in said:
         return Trial(what, Kind.TRACEBACK, f"status {running.status}: {said[-1500:]}")
-    if found := [name for name in temporaries(running.folder) if "orbax" not in name]:
-        return Trial(what, Kind.SILENT, f"left behind: {found[:5]}")
     return Trial(what, Kind.REFUSED)

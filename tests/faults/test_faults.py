@@ -11,12 +11,12 @@ from tests.faults.trials import FAULTS, Counts, Kind, Place, Trial, within
 
 # Campaign: how many trials, and of which jobs or artefacts. Those that start processes are few.
 SHORT = {
-    "corruption": (300, ()),
+    "corruption": (250, ()),
     "kills": (1, ("build",)),
     "signals": (2, ("report", "demo-world")),
     "disks": (3, ("inspect", "report", "demo-world")),
     "two at once": (1, ("demo-world",)),
-    "hostile": (120, ("checkpoints", "archives", "lists", "photos", "formats")),
+    "hostile": (60, ("checkpoints", "archives", "lists", "photos", "formats")),
 }
 
 

@@ -13,6 +13,7 @@ def test_readers_answer_changed_files_with_their_own_error(tmp_path, name):
     assert found.trials == 30
 
 
+@pytest.mark.filterwarnings("ignore")  # a reader that is cut leaves its file open
 def test_faults_are_counted(tmp_path, monkeypatch):
     """A reader that raises anything else, returns another value or never ends is found."""
 

@@ -108,6 +108,9 @@ def test_the_first_use_converts_the_packages_file(tmp_path, monkeypatch):
     assert "fc" not in weights.load(file, TRUNK_KEYS, trunk)["params"]
     written = file.stat().st_mtime_ns
     assert packaged.converted_file(LITE2) == file and file.stat().st_mtime_ns == written
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1])
+    assert packaged.converted_file(LITE2).stat().st_size == len(whole)  # the order of metadata changes
     assert [one.name for one in file.parent.iterdir()] == [file.name]  # nothing half-written is left
 
 

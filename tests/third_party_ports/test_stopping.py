@@ -15,7 +15,7 @@ from tests.helpers.paths import ROOT
 
 SECONDS = 4.0  # two are promised; the machine of the tests is busy
 PROGRAM = '''
-import atexit, hashlib, os, subprocess, sys, time
+import atexit, hashlib, os, subprocess, threading, sys, time
 from pathlib import Path
 from third_party_ports import stopping
 from third_party_ports.cli import command
@@ -49,6 +49,16 @@ class Slow:
 
 def destructor():
     while True: Slow()
+
+def thread():
+    child = subprocess.Popen(["sleep", "60"])
+    def broken():
+        child.wait()
+        raise RuntimeError("a worker is gone")
+    waits = threading.Thread(target=broken)
+    waits.start()
+    try: time.sleep(60)
+    finally: waits.join()
 
 def over():
     def last():
@@ -199,6 +209,13 @@ def test_a_signal_in_a_destructor_is_not_lost(tmp_path):
     with started(tmp_path, "destructor") as process:
         process.send_signal(signal.SIGINT)
         assert ended(process) == (130, "stopped")
+
+
+def test_threads_whose_workers_are_killed_say_nothing(tmp_path):
+    with started(tmp_path, "thread") as process:
+        time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        assert ended(process) == (143, "stopped")
 
 
 def test_a_signal_after_the_work_does_not_change_the_status(tmp_path):

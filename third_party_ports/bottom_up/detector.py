@@ -224,11 +224,7 @@ def region_features(
         boxes, _, count = jax.vmap(partial(regions.propose, candidates=candidates, proposals=proposals))(
             anchor_logits, deltas, sizes, cells, scales
         )
-        features, logits = jax.lax.map(
-            lambda image: _described(network, variables, image, min(chunk, proposals)),
-            (maps, boxes, cells),
-            batch_size=None if together == 1 else together,
-        )
+        features, logits = _described(network, variables, (maps, boxes, cells), min(chunk, proposals), together)
         boxes = boxes / scales[:, None, None]  # from here on in original pixels
         probabilities = jax.nn.softmax(logits)[..., 1:]
         choose = partial(regions.choose, min_boxes=min_boxes, max_boxes=max_boxes)
@@ -278,21 +274,29 @@ def _filled(
 
 
 def _described(
-    network: BottomUp, variables: Mapping[str, Any], image: tuple[jax.Array, jax.Array, jax.Array], chunk: int
+    network: BottomUp,
+    variables: Mapping[str, Any],
+    images: tuple[jax.Array, jax.Array, jax.Array],
+    chunk: int,
+    together: int,
 ) -> tuple[jax.Array, jax.Array]:
-    """Describes the regions of one image, `chunk` at a time.
+    """Describes the regions of N images, `chunk` regions of `together` images at a time.
 
     Args:
-      image: the map [h, w, C], the boxes [R, 4], and the map's cells without padding [2].
+      images: the maps [N, h, w, C], the boxes [N, R, 4], and the maps' cells without padding [N, 2].
 
     Returns:
-      Features [R, 32 * width] and class logits [R, classes + 1].
+      Features [N, R, 32 * width] and class logits [N, R, classes + 1].
     """
-    features, boxes, cells = image
-    pooled = regions.pool(features, jnp.pad(boxes, [(0, -len(boxes) % chunk), (0, 0)]), cells)
-    pooled = pooled.reshape(-1, chunk, *pooled.shape[1:])
-    described = jax.lax.map(lambda part: network.apply(variables, part, method="describe")[:2], pooled)
-    return jax.tree.map(lambda values: values.reshape(-1, values.shape[-1])[: len(boxes)], described)
+
+    def describe(image: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        features, boxes, cells = image
+        pooled = regions.pool(features, jnp.pad(boxes, [(0, -len(boxes) % chunk), (0, 0)]), cells)
+        pooled = pooled.reshape(-1, chunk, *pooled.shape[1:])
+        described = jax.lax.map(lambda part: network.apply(variables, part, method="describe")[:2], pooled)
+        return jax.tree.map(lambda values: values.reshape(-1, values.shape[-1])[: len(boxes)], described)
+
+    return jax.lax.map(describe, images, batch_size=None if together == 1 else together)
 
 
 def _refined(deltas: jax.Array, boxes: jax.Array, probabilities: jax.Array) -> jax.Array:

@@ -73,11 +73,19 @@ def read(path: str | Path, wrappers: Sequence[str] = ()) -> WeightsFile:
     except RefusedError as error:
         raise WeightsError(f"{path}: {error}") from error
     except Exception as error:  # a damaged file can raise anything
-        kind, text = type(error).__name__, " ".join(str(error).split())[:300]
-        raise WeightsError(f"{path}: not a readable {_format(head)} ({kind}: {text}). {AGAIN}") from error
+        raise WeightsError(f"{path}: not a readable {_format(head)} ({_reason(error)}). {AGAIN}") from error
     if not chosen:
         raise WeightsError(f"{path}: the file holds no tensors. Give the file with the network's weights.")
     return WeightsFile(chosen, remarks)
+
+
+def _reason(error: Exception) -> str:
+    """What a library says of a damaged file, without its advice, or in our words where it is about its own insides."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, IndexError | KeyError | TypeError | AttributeError):
+        return "its parts do not fit together"
+    return " ".join(str(error).split()).partition(" To allow loading")[0][:300]
 
 
 def _read(path: Path, head: bytes) -> Collected:

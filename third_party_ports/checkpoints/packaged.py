@@ -6,7 +6,7 @@ Nothing of the package is imported or run: its file is found by the package's na
 import importlib.util
 from pathlib import Path
 
-from third_party_ports import __version__
+from third_party_ports import __version__, seals
 from third_party_ports.checkpoints.checkpoint import Checkpoint
 from third_party_ports.checkpoints.conversion import convert_row
 from third_party_ports.checkpoints.weights import WeightsError
@@ -16,16 +16,24 @@ LIGHT = "efficientnet_lite2"  # the row whose package the extra `light` brings
 
 
 def converted_file(row: Checkpoint) -> Path:
-    """The .safetensors file of a row whose weights come with a package. The first call converts them.
+    """The .safetensors file of a row whose weights come with a package. The first call converts them, and so does one
+    that finds a damaged file, or that of an earlier version, without a seal.
 
     Raises:
       WeightsError: the package is not installed, or its file is not the row's. The message says what to do.
       OSError: the cache folder cannot be written.
     """
     out = cache_folder() / "weights" / f"{__version__}-{row.sha256}" / row.converted
-    if not out.is_file():
+    if not _intact(out):
         convert_row(row, source_file(row), out)
     return out
+
+
+def _intact(file: Path) -> bool:
+    try:
+        return seals.check(file, WeightsError, "", ours=False)
+    except WeightsError:
+        return False
 
 
 def source_file(row: Checkpoint) -> Path:

@@ -1,5 +1,6 @@
 """What reading processes turn a file into: inputs of the networks, or a reason to leave it out."""
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image as Photo
@@ -57,3 +58,11 @@ def test_a_photo_too_long_for_poses_has_none(tmp_path):
 def test_reading_processes_are_as_many_as_the_cores_allow(asked, cores, processes, monkeypatch):
     monkeypatch.setattr(job.os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
     assert job.reading_processes(asked) == processes
+
+
+def test_arrays_are_found_for_shared_memory(tmp_path):
+    """grain copies the leaves of a tree that are arrays into shared memory, and pickles all else."""
+    Photo.new("RGB", (80, 60)).save(tmp_path / "a.png")
+    leaves = jax.tree.leaves(Prepare(tmp_path, OPTIONS, EXTRACTORS)(Image("ann", "a", "a.png")))
+    arrays = [leaf.shape for leaf in leaves if isinstance(leaf, np.ndarray)]
+    assert sorted(arrays) == sorted([(64, 128, 3), (64, 64, 3), (128, 128, 3), (48, 64, 3)])

@@ -70,6 +70,19 @@ def test_only_what_the_store_lacks_is_computed(files, tmp_path, monkeypatch):
     np.testing.assert_array_equal(edited.features.background[1], first.features.background[2])
 
 
+@pytest.mark.parametrize("name", ["header.json", "part-00000.arrow"])
+def test_a_damaged_store_is_made_again(files, tmp_path, capsys, name):
+    """It is a cache: nobody has to know the command that fills it."""
+    first = described(files[:3], tmp_path / "store")
+    content = bytearray((first.folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (first.folder / name).write_bytes(content)
+    again = described(files[:3], tmp_path / "store")
+    np.testing.assert_array_equal(again.features.background, first.features.background)
+    assert f"{first.folder / name} is damaged" in capsys.readouterr().err
+    assert described(files[:3], tmp_path / "store").digests == first.digests and not capsys.readouterr().err
+
+
 def test_a_large_jpeg_is_decoded_small_and_keeps_its_size(tmp_path):
     """600 x 400 px, lying on its side: at tiny size its shorter side has to keep 128 px."""
     coarse = Image.fromarray(np.random.default_rng(2).integers(0, 256, (6, 4, 3), dtype=np.uint8))

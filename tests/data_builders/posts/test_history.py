@@ -261,3 +261,13 @@ def test_names_that_no_disk_takes_are_refused(tmp_path):
     path = write_zip(tmp_path / "a.zip", {"posts.csv": HEADER.encode(), "é" * 200 + ".jpg": photo()})
     with pytest.raises(RawDataError, match=r"a\.zip: the name of the member .* is longer"):
         open_history(path, None, tmp_path / "cache")
+
+
+def test_members_that_begin_before_the_zip_are_refused(tmp_path):
+    path = write_zip(tmp_path / "a.zip", {"posts.csv": HEADER.encode(), "a.jpg": photo()})
+    content = bytearray(path.read_bytes())
+    place = content.rindex(b"PK\5\6") + 16  # where the directory begins, as the zip says
+    content[place : place + 4] = (int.from_bytes(content[place : place + 4], "little") + 100).to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(RawDataError, match=r"a\.zip: this zip is broken"):
+        open_history(path, None, tmp_path / "cache")

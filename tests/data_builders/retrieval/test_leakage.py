@@ -117,7 +117,7 @@ def stored_bytes(folder, split):
     """{group id: {field: bytes}} of the shards, without likes."""
     found = {}
     dataset = GroupDataset(folder, split)
-    for data in dataset._records.__getitems__(list(range(len(dataset)))):
+    for data in map(dataset._stored, range(len(dataset))):
         values = tf_example_pb2.Example.FromString(data).features.feature
         fields = {name: value.SerializeToString() for name, value in values.items() if name not in LIKES}
         found[values["group_id"].bytes_list.value[0].decode()] = fields

@@ -49,7 +49,7 @@ def command(world, data_dir, *more):
 
 
 def test_two_builds_in_two_processes_are_equal_byte_for_byte(world, folder, tmp_path):
-    leftover = tmp_path / ".top3000.building" / "top3000" / "incomplete.X_1.1.0" / "bucket.tmp"  # of a killed build
+    leftover = tmp_path / ".top3000.building" / "top3000" / "incomplete.X_1.2.0" / "bucket.tmp"  # of a killed build
     leftover.parent.mkdir(parents=True)
     leftover.write_bytes(b"torn")
     result = subprocess.run(
@@ -60,7 +60,7 @@ def test_two_builds_in_two_processes_are_equal_byte_for_byte(world, folder, tmp_
         cwd=ROOT,
     )
     assert result.returncode == 0, result.stderr
-    assert files(tmp_path / "top3000" / "1.1.0") == files(folder)
+    assert files(tmp_path / "top3000" / "1.2.0") == files(folder)
     assert [path.name for path in tmp_path.iterdir()] == ["top3000"]
 
 
@@ -87,7 +87,7 @@ def test_the_same_examples_come_through_beam(world, folder, tmp_path):
         cwd=ROOT,
     )
     assert result.returncode == 0, result.stderr
-    beam, alone = files(tmp_path / "top3000" / "1.1.0"), files(folder)
+    beam, alone = files(tmp_path / "top3000" / "1.2.0"), files(folder)
     assert beam.keys() == alone.keys()
     assert {name for name in beam if beam[name] != alone[name]} <= {"dataset_info.json"}
 

@@ -95,6 +95,10 @@ def test_cuts_by_hand():
     image = np.arange(16, dtype=np.uint8).reshape(4, 4, 1).repeat(3, axis=2)
     assert photos.cut_out(image, photos.Cut(1, 2, False), 2)[..., 0].tolist() == [[6, 7], [10, 11]]
     assert photos.cut_out(image, photos.Cut(1, 2, True), 2)[..., 0].tolist() == [[7, 6], [11, 10]]
+    for cut in (photos.Cut(1, 2, False), photos.Cut(1, 2, True)):
+        out = np.zeros((2, 2, 3), np.uint8)
+        photos.copy_cut(image + np.arange(3, dtype=np.uint8), cut, out)
+        np.testing.assert_array_equal(out, photos.cut_out(image + np.arange(3, dtype=np.uint8), cut, 2))
     assert photos.centre_cut(256, 224) == (16, 16, False)
     assert photos.centre_cut(48, 48) == (0, 0, False)
 

@@ -81,6 +81,15 @@ def test_a_folder_that_holds_no_data_set(config, tmp_path, file):
     refused(lambda: preflight.check(config, 1), "config.data_dir", str(tmp_path), "build")
 
 
+@pytest.mark.parametrize(("pairs", "backbone", "told"), [(300, "efficientnet_lite", True), (300, "swin", False),
+                                                         (5000, "efficientnet_lite", False)])  # fmt: skip
+def test_few_pairs_are_told_where_the_probe_may_do_as_well(config, tmp_path, caplog, pairs, backbone, told):
+    config.model.backbone = backbone
+    write(tmp_path, config.data.to_dict(), statistics={"train": {"pairs": pairs}})
+    preflight.check_data(config)
+    assert ("--scorer=probe" in caplog.text and "300" in caplog.text) == told
+
+
 def test_every_differing_choice_is_named_with_both_values(config, tmp_path):
     stored = config.data.to_dict()
     stored["memory"] = stored["memory"] | {"exclude": "post"}
