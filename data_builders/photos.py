@@ -187,10 +187,6 @@ def _opened(photo: bytes | Path, mode: str, near: int) -> tuple[Image.Image, tup
         image = Image.open(_source(photo), formats=FORMATS)
     with image:
         _refuse(image, photo)
-        if is_deep(image):
-            raise PhotoError(
-                f"channels of more than 16 bits, or signed ones; save it with 8 or 16 ({_described(photo)})"
-            )
         image.info.pop("xmp", None)  # Pillow turns a TIFF as its XMP says
         whole = image.size
         small = image.draft(mode, (near, near)) if near else None
@@ -225,6 +221,8 @@ def _refuse(image: Image.Image, photo: bytes | Path) -> None:
         raise PhotoError(f"{size} in {file_bytes:,} bytes are a decompression bomb ({_described(photo)})")
     if isinstance(image, TiffImagePlugin.TiffImageFile) and any(tag in image.tag_v2 for tag in _RAW_TAGS):
         raise PhotoError(_not_supported("camera raw", photo))
+    if is_deep(image):
+        raise PhotoError(f"channels of more than 16 bits, or signed ones; save it with 8 or 16 ({_described(photo)})")
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:

@@ -23,6 +23,7 @@ EARLIEST = 10**8  # Unix seconds of 1973: a smaller number is no time of a post
 LATEST = 10**11
 EARLIEST_MILLISECONDS = 6 * 10**11  # 1989
 PLAUSIBLE = 946_684_800  # Unix seconds of 2000: photo networks are younger
+NETWORKS = 1_072_915_200  # Unix seconds of 2004, when Flickr began
 DAY = 86_400  # seconds: clocks and zones differ
 OTHER_COUNTS = (  # of other systems: units in a second, and Unix seconds of their zero
     ("seconds since 2001 (Apple)", 1, 978_307_200),
@@ -142,7 +143,7 @@ class Times:
     def _other_counts(self, text: str) -> list[str]:
         """What a number may be, if it counts from another day, in words."""
         number = int(re.split("[.,]", text)[0])
-        found = [name for name, unit, zero in OTHER_COUNTS if PLAUSIBLE <= number // unit + zero <= self._latest]
+        found = [name for name, unit, zero in OTHER_COUNTS if NETWORKS <= number // unit + zero <= self._latest]
         if re.fullmatch(r"(19|20)\d{8}", text) and _number(f"{text}00", ""):
             found.insert(0, "dates with hours, as 2020013114")
         return found

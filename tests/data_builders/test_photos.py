@@ -100,8 +100,9 @@ def test_deep_and_signed_channels_are_refused_whatever_their_values_are(kind, la
     photo = encoded(Image.fromarray(values.astype(np.int32) if kind is np.int16 else values), "TIFF")
     if kind is np.int16:
         photo = tiff_of_signed(values)
-    with pytest.raises(photos.PhotoError, match="more than 16 bits"):
-        photos.read(photo)
+    for opened in (photos.read, photos.size):
+        with pytest.raises(photos.PhotoError, match="more than 16 bits"):
+            opened(photo)
 
 
 def tiff_of_signed(values: np.ndarray) -> bytes:
