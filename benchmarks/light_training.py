@@ -8,7 +8,6 @@ train photos. OUT/accountsN.json keeps the figures of one size, and the same com
 """
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +33,12 @@ def main() -> None:
 def measured(out: Path, accounts: int, posts: int, side: int) -> dict[str, Any]:
     """The figures of one size, read from OUT/accountsN.json or measured and written there."""
     from ipa_jax.experiments.commands import command
-    from third_party_ports.files import write_text
+    from ipa_jax.experiments.records import RecordError
+    from third_party_ports import seals
 
     record = out / f"accounts{accounts}.json"
     if record.is_file():
-        return json.loads(record.read_text())
+        return seals.read_json(record, RecordError, "restore the file, or delete it to measure the size again")
     world, store, data, run = (out / f"{name}{accounts}" for name in ("world", "features", "data", "run"))
     if not (world / "world.json").is_file():
         command("demo-world", f"--out={world}", f"--accounts={accounts}", f"--posts={posts}", f"--side={side}")
@@ -48,8 +48,8 @@ def measured(out: Path, accounts: int, posts: int, side: int) -> dict[str, Any]:
     changes += [f"--config.optim.groups.{group}.learning_rate={RATE}" for group in ("rest_decayed", "rest_plain")]
     command("train", "--config=light", f"--config.data_dir={data}", f"--workdir={run}", *changes)
     found = figures(data, store, run)
-    write_text(record, json.dumps({"accounts": accounts} | found, indent=1) + "\n")
-    return json.loads(record.read_text())
+    seals.write_json(record, {"accounts": accounts} | found, indent=1)
+    return {"accounts": accounts} | found
 
 
 def figures(data: Path, store: Path, run: Path) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from ipa_jax.input.texts import train
 from ipa_jax.leakage import run_checks
 from ipa_jax.leakage.checks import FEATURE_SELECTION, ILLEGITIMATE, NO_TEST_SET
 from ipa_jax.leakage.run_checks import check
-from ipa_jax.training.workdir import WorkdirError
+from ipa_jax.training.workdir import SHA256, WorkdirError
 from tests.helpers.commands import succeed_here
-from third_party_ports import seals
+from third_party_ports import files, seals
 
 
 @pytest.fixture
@@ -58,6 +58,8 @@ def test_figures_that_its_scores_do_not_give(run, demo_world):
 
 def test_scores_of_other_images(run, demo_world):
     shutil.copy(run / "scores-validation.parquet", run / "scores-test.parquet")
+    named = {name: files.sha256(run / name) for name in ("scores-validation.parquet", "scores-test.parquet")}
+    rewrite(run / "results.json", lambda content: content.update({SHA256: named}))
     assert "other images" in faults(run, demo_world / "data")[NO_TEST_SET][0]
 
 

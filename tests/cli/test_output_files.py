@@ -22,10 +22,10 @@ def test_a_place_that_cannot_be_written_is_refused_first(command, tmp_path, caps
     flag, needed = COMMANDS[command]
     (tmp_path / "file").touch()
     with pytest.raises(SystemExit) as ended:
-        command.main([f"{flag}={tmp_path}/file/x", *needed])
+        command.main([f"{flag}={tmp_path}/file/x.parquet", *needed])
     said = capsys.readouterr().err
     assert ended.value.code == 2 and f"argument {flag}: the folder {tmp_path}/file" in said
-    assert command.main([f"{flag}={tmp_path}/new/x", *needed]) in (1, 2)  # on to the next thing that is wrong
+    assert command.main([f"{flag}={tmp_path}/new/x.parquet", *needed]) in (1, 2)  # on to the next thing that is wrong
     assert (tmp_path / "new").is_dir()
 
 

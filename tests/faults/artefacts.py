@@ -122,7 +122,8 @@ def _read_data(folder: Path) -> dict:
     found: dict[str, Any] = {}
     for split in ("train", "validation", "test"):
         data = GroupDataset(folder, split)
-        found[split] = [data.get(range(len(data))), data.groups, data.images, data.options]
+        groups = [group | {"depth": np.asarray(group["depth"])} for group in data.get(range(len(data)))]
+        found[split] = [groups, data.groups, data.images, data.options]
         found["report"] = read_build_report(data.info)
     return found
 

@@ -167,7 +167,7 @@ def test_runs_on_shuffled_likes_are_what_they_are_taken_for(tmp_path):
     def run(name, shuffled, image="i"):
         (tmp_path / name).mkdir()
         data = {"shuffle_likes": shuffled, "split": {"seed": 0}, "pairs": {"min_ratio": 2.0}}
-        seals.write_json(tmp_path / name / "config.json", {"data": data})
+        seals.write_json(tmp_path / name / "config.json", {"data": data, "model": {}})
         images = {"account": ["a", "a"], "record": [0, 0], "image_id": [image, "j"], "post_id": ["p", "q"]}
         scores = pl.DataFrame(images | {"likes": [9, 1], "z": [1.0, 0.0]})
         score_files.save(scores, tmp_path / name / "scores-test.parquet")
