@@ -12,7 +12,7 @@ import argparse
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,11 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=12, help="photos of each size (default 12)")
     parser.add_argument("--rounds", type=int, default=4, help="times that A and B take turns (default 4)")
     args = parser.parse_args()
+
+    from benchmarks import light_photos
+
     with tempfile.TemporaryDirectory() as name:
-        for title, files in folders(args.photos, Path(name), args.count):
+        for title, files in light_photos.folders(args.photos, Path(name), args.count, SIDES):
             weight = sum(file.stat().st_size for file in files) / len(files) / 1e3
             print(
                 f"\n{len(files)} JPEGs, {title}, {weight:.0f} KB on average; CPU ms per photo, median (lowest, highest)"
@@ -38,20 +41,6 @@ def main() -> None:
     print("\nAfter the networks, whatever the photo's size")
     for name, times in after(5 * args.rounds).items():
         print(f"  {name:14} {1e3 * np.median(times):6.1f} ({1e3 * min(times):.1f}, {1e3 * max(times):.1f})")
-
-
-def folders(photos: Path | None, scratch: Path, count: int) -> Iterator[tuple[str, list[Path]]]:
-    """What to measure: a title and files."""
-    from benchmarks import light_photos
-
-    if photos is not None:
-        files = sorted(file for file in photos.iterdir() if file.suffix.lower() in (".jpg", ".jpeg"))
-        yield str(photos), files[:count]
-        return
-    for side in SIDES:
-        folder = scratch / str(side)
-        light_photos.draw(folder, count, side)
-        yield f"{side} x {side} px", sorted(folder.iterdir())
 
 
 def measure(files: list[Path], rounds: int) -> dict[str, list[float]]:

@@ -36,17 +36,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=6, help="times that all take turns (default 6)")
     args = parser.parse_args()
 
-    from benchmarks.light_photos import draw
+    from benchmarks import light_photos
 
-    if args.photos is not None:
-        files = sorted(file for file in args.photos.iterdir() if file.suffix.lower() in (".jpg", ".jpeg"))
-        report(str(args.photos), [file.read_bytes() for file in files[: args.count]], args.rounds)
-        return
-    for side in DRAWN:
-        with tempfile.TemporaryDirectory() as name:
-            draw(Path(name) / "drawn", args.count, side)
-            photos = [file.read_bytes() for file in sorted((Path(name) / "drawn").iterdir())]
-        report(f"{side} px", photos, args.rounds)
+    with tempfile.TemporaryDirectory() as name:
+        for title, files in light_photos.folders(args.photos, Path(name), args.count, DRAWN):
+            report(title, [file.read_bytes() for file in files], args.rounds)
 
 
 def report(title: str, photos: list[bytes], rounds: int) -> None:

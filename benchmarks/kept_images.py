@@ -9,7 +9,6 @@ each, 45 %. CPU seconds are medians of three rounds. The reference is --only=all
 
 import argparse
 import statistics
-import time
 from pathlib import Path
 
 PAPER = (569_151 + 71_071 + 71_948) / (3000 * 523)
@@ -24,22 +23,19 @@ def main() -> None:
     parser.add_argument("--posts", type=int, default=523, help="posts of each (default 523)")
     args = parser.parse_args()
 
+    from benchmarks.timing import in_turns, spread
     from configs import full
     from data_builders.features import selection
     from data_builders.posts.read import read_posts
 
     options = full.get_config().data.to_dict()
     table = draw(args.accounts, args.posts) if args.raw is None else read_posts(args.raw, options)[0]
-    seconds = []
-    for _ in range(ROUNDS):
-        start = time.process_time()
-        kept = selection.kept_posts(table, options)
-        seconds.append(time.process_time() - start)
+    kept = selection.kept_posts(table, options)
+    seconds = in_turns({"decide": lambda _: selection.kept_posts(table, options)}, ROUNDS)["decide"]
     images, everything = (int(posts["image_ids"].list.len().sum()) for posts in (kept, table))
     print(f"{images:,} of {everything:,} images are in kept groups: {images / everything:.1%} (the paper: {PAPER:.1%})")
     each = 1e3 * statistics.median(seconds) / table["account"].n_unique()
-    print(f"decided in {statistics.median(seconds):.1f} CPU seconds ({min(seconds):.1f}, {max(seconds):.1f}), "
-          f"{each:.2f} ms per account")  # fmt: skip
+    print(f"decided in {spread(seconds)} CPU seconds, {each:.2f} ms per account")
 
 
 def draw(accounts: int, posts: int):

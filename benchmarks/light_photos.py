@@ -9,6 +9,7 @@ CPU seconds.
 import argparse
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 SIDE, QUALITY = 1080, 85
@@ -27,7 +28,7 @@ def main() -> None:
         folder, store = args.photos or Path(name) / "photos", Path(name) / "store"
         if args.photos is None:
             draw(folder, args.count)
-        files = sorted(file for file in folder.iterdir() if file.suffix.lower() in (".jpg", ".jpeg"))[: args.count]
+        files = jpegs(folder)[: args.count]
         weight = sum(file.stat().st_size for file in files) / len(files)
         print(f"{len(files)} JPEGs of {weight / 1e3:.0f} KB on average")
         for what, paths in (("load, compile, one photo", files[:1]), ("the others", files[1:]), ("all again", files)):
@@ -36,6 +37,21 @@ def main() -> None:
             wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
             each = f"{len(paths) / wall:.1f} photos per second, {cpu / len(paths):.4f} CPU seconds per photo"
             print(f"{what}: {wall:.2f} s, {cpu:.2f} CPU seconds; {each}")
+
+
+def folders(photos: Path | None, scratch: Path, count: int, sides: Sequence[int]) -> Iterator[tuple[str, list[Path]]]:
+    """Titles and JPEGs to measure: those of a folder, or drawn ones of each side below `scratch`."""
+    if photos is not None:
+        yield str(photos), jpegs(photos)[:count]
+        return
+    for side in sides:
+        draw(scratch / str(side), count, side)
+        yield f"{side} x {side} px", jpegs(scratch / str(side))
+
+
+def jpegs(folder: Path) -> list[Path]:
+    """The JPEGs of a folder, by name."""
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in (".jpg", ".jpeg"))
 
 
 def draw(folder: Path, count: int, side: int = SIDE) -> None:

@@ -56,7 +56,7 @@ def command(*, resumes: bool = False, page: bool = False) -> Callable[[Main], Ma
     """Decorates the `main` of a command: it runs in UTF-8, signals stop it (stopping.py), and a full disk is one line.
 
     Args:
-      resumes: whether the same command, run again, goes on with what a stopped one has done.
+      resumes: whether the same command, run again, resumes what was stopped.
       page: whether it is a local page, which a signal ends as it should be: with the status of `main`.
     """
 

@@ -213,7 +213,7 @@ def _watched(stop: Stop, program: bool) -> Iterator[None]:
     watcher.start()
     _running.append(stop)
     say, of_threads = sys.unraisablehook, threading.excepthook
-    # Of a destructor, or of a callback of the garbage collector: Python prints what they raise, and goes on.
+    # Of a destructor, or of a callback of the garbage collector: Python prints what they raise, and continues.
     sys.unraisablehook = hook = lambda args: stop.lost() if isinstance(args.exc_value, Stopped) else say(args)
     # Of threads whose worker processes were killed: the line that the command was stopped says it all.
     threading.excepthook = lambda args: None if stop.asked else of_threads(args)

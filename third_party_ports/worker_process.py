@@ -32,7 +32,7 @@ def end_with_parent() -> None:
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(PAUSE)
-        os._exit(1)  # not sys.exit: the process may wait for room in a queue that nobody reads any more
+        os._exit(1)  # not sys.exit: the process may be blocked on a full queue that no longer has a reader
 
     threading.Thread(target=watch, daemon=True, name="end_with_parent").start()
 

@@ -25,14 +25,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=new_file, help="JSON file to write: bits and cosines by account and group")
     args = parser.parse_args(argv)
 
-    from data_builders.dataset import GroupDataset
     from ipa_jax.leakage.nearest import as_lists, nearest
     from ipa_jax.training.export import load_export
     from third_party_ports.files import write_text
 
     try:
         _, config, _ = load_export(args.export)
-        GroupDataset(args.data_dir, "test", depth=False).verify()  # what is damaged is named before anything is read
         found = nearest(args.export, args.data_dir)
     except (ValueError, OSError) as error:
         return fail(error)

@@ -27,8 +27,11 @@ def nearest(export: Path, data_dir: Path | str) -> pl.DataFrame:
     Raises:
       ExportError: there is no export, or its network has no Swin.
       FileNotFoundError: no data set exists there.
+      DatasetError: a file of it is damaged.
     """
     train, test = (GroupDataset(data_dir, name, depth=False) for name in ("train", "test"))
+    for split in (train, test):
+        split.verify()  # what is damaged is named before hours are spent
     seen, asked = backbone_features(export, train), backbone_features(export, test)
     centre = seen.mean(axis=0)
     images = pl.concat([_with_hashes(train), _with_hashes(test)]).with_row_index("row")

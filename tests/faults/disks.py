@@ -3,7 +3,6 @@
 A tmpfs is mounted in a namespace of the trial's own, where the system permits that; it goes with the trial's processes.
 """
 
-import itertools
 import shutil
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from tests.faults.jobs import OUT, Job, contents, jobs, served
+from tests.faults.jobs import OUT, Job, contents, over_jobs
 from tests.faults.kills import resumed
 from tests.faults.processes import Running, end_all, error_lines, prepared, start, temporaries, undisturbed
 from tests.faults.trials import Kind, Place, Trial
@@ -35,10 +34,7 @@ exit $status
 
 def campaign(place: Place, names: tuple[str, ...] = ()) -> Iterator[Trial]:
     """One disk per trial, of a kind that is drawn, over each job in turn (or those that are named)."""
-    with served(place.shared) as url:
-        found = jobs(place.shared, url)
-        for name in itertools.cycle(names or found):
-            yield _trial(name, found[name], place)
+    yield from over_jobs(place, names, _trial)
 
 
 @cache

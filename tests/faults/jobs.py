@@ -1,9 +1,10 @@
 """The commands that campaigns disturb: each runs in a folder of its own, and writes what `out` names there."""
 
+import itertools
 import re
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +16,7 @@ import numpy as np
 from benchmarks import kill_resume
 from data_builders.features.report import read_left_out
 from data_builders.features.store import FeatureReader
+from tests.faults.trials import Place, Trial
 from tests.helpers import red_and_blue, shared_world
 from tests.helpers.commands import succeed_here
 from tests.helpers.shared_world import RUN
@@ -181,3 +183,16 @@ def _study(world: Path, trained: Path, folder: Path) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.symlink_to(target)
     shutil.copytree(trained, RUN.workdir(out), ignore=shutil.ignore_patterns("checkpoints"))
+
+
+def over_jobs(
+    place: Place,
+    names: Sequence[str],
+    trial: Callable[[str, Job, Place], Trial],
+    wanted: Callable[[Job], bool] = lambda job: True,
+) -> Iterator[Trial]:
+    """Trials without end, over each job in turn: those that are named, or all that are wanted."""
+    with served(place.shared) as url:
+        found = {name: job for name, job in jobs(place.shared, url).items() if wanted(job)}
+        for name in itertools.cycle(names or found):
+            yield trial(name, found[name], place)

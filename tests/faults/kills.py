@@ -1,20 +1,16 @@
 """Campaign "kills": SIGKILL at random moments, the same command again; it ends equal to the undisturbed run."""
 
-import itertools
 import time
 from collections.abc import Iterator
 
-from tests.faults.jobs import Job, jobs, served
+from tests.faults.jobs import Job, over_jobs
 from tests.faults.processes import Running, end_all, prepared, start, temporaries, undisturbed
 from tests.faults.trials import Kind, Place, Trial
 
 
 def campaign(place: Place, names: tuple[str, ...] = ()) -> Iterator[Trial]:
     """One or two kills per trial, over each job in turn (or those that are named)."""
-    with served(place.shared) as url:
-        found = jobs(place.shared, url)
-        for name in itertools.cycle(names or found):
-            yield _trial(name, found[name], place)
+    yield from over_jobs(place, names, _trial)
 
 
 def _trial(name: str, job: Job, place: Place) -> Trial:

@@ -1,12 +1,11 @@
 """Campaign "signals": Ctrl-C and SIGTERM at random moments: one line, status 130 or 143, in time, nothing left."""
 
-import itertools
 import os
 import signal
 import time
 from collections.abc import Iterator
 
-from tests.faults.jobs import Job, jobs, served
+from tests.faults.jobs import Job, over_jobs
 from tests.faults.kills import resumed
 from tests.faults.processes import Running, end_all, handles_signals, prepared, start, temporaries, undisturbed
 from tests.faults.trials import Kind, Place, Trial
@@ -14,10 +13,7 @@ from tests.faults.trials import Kind, Place, Trial
 
 def campaign(place: Place, names: tuple[str, ...] = ()) -> Iterator[Trial]:
     """One signal per trial, over each job in turn (or those that are named); one in three is started again."""
-    with served(place.shared) as url:
-        found = jobs(place.shared, url)
-        for name in itertools.cycle(names or found):
-            yield _trial(name, found[name], place)
+    yield from over_jobs(place, names, _trial)
 
 
 def _trial(name: str, job: Job, place: Place) -> Trial:

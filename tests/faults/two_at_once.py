@@ -1,20 +1,16 @@
 """Campaign "two at once": the same command twice in one folder: one works, the other says who does, nothing is lost."""
 
-import itertools
 import time
 from collections.abc import Iterator
 
-from tests.faults.jobs import Job, jobs, served
+from tests.faults.jobs import Job, over_jobs
 from tests.faults.processes import end_all, error_lines, prepared, start, undisturbed
 from tests.faults.trials import Kind, Place, Trial
 
 
 def campaign(place: Place, names: tuple[str, ...] = ()) -> Iterator[Trial]:
     """Two processes per trial, the second one a random moment later, over each job that holds its folder."""
-    with served(place.shared) as url:
-        found = {name: job for name, job in jobs(place.shared, url).items() if job.holds}
-        for name in itertools.cycle(names or found):
-            yield _trial(name, found[name], place)
+    yield from over_jobs(place, names, _trial, wanted=lambda job: job.holds)
 
 
 def _trial(name: str, job: Job, place: Place) -> Trial:

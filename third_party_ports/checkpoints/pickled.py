@@ -76,7 +76,7 @@ def read(source: bytes | mmap) -> Pickled:
     """Reads a pickle from bytes, or the next one from a mapped file, which is then at the pickle's end.
 
     Raises:
-      PickledError: it has too many opcodes, or a dict with a key that is no name.
+      PickledError: it has too many opcodes, or names something by anything but a text.
       Exception: it is damaged; pickletools raises ValueError, the rest may be IndexError, KeyError or TypeError.
     """
     machine = _Machine()
@@ -126,7 +126,7 @@ class _Machine:
     def name(self, text: str | None) -> None:
         module, name = text.split(" ", 1) if text is not None else (self.stack.pop(-2), self.stack.pop())
         if not (type(module) is str and type(name) is str):
-            raise PickledError("its pickle names something that is no name")
+            raise PickledError("its pickle names a class by something other than text")
         self.names.add(found := Name(module, name))
         self.stack.append(found)
 
