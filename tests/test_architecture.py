@@ -15,13 +15,13 @@ from tests.helpers.paths import ROOT
 # A room is a folder or a file right below its package; "*" stands for all that is not named.
 FLOORS = {
     "ipa_jax": [
-        {"__main__", "main", "rank", "serve"},
+        {"__main__", "main", "rank", "serve", "para", "figures"},
         {"experiments"},
         {"leakage", "report"},
         {"train", "evaluate", "applications", "baselines"},
         {"training", "peers", "human_study"},
         {"input", "local_page"},
-        {"models", "metrics", "losses", "paper"},
+        {"models", "metrics", "losses", "paper", "drawing"},
     ],
     "data_builders": [
         {"build", "extract", "inspect", "fetch_images"},

@@ -1,7 +1,7 @@
 """The Top-K of the memory bank for each query, with similarities and local scores (section 3.2)."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,10 @@ class Retrieved:
     mask: np.ndarray
     bank: np.ndarray
 
+    def rows(self, index: np.ndarray | slice) -> "Retrieved":
+        """What the queries at `index` retrieve: positions or a slice."""
+        return Retrieved(*(getattr(self, field.name)[index] for field in fields(self)))
+
 
 @dataclass(frozen=True)
 class Sight:
@@ -66,7 +70,7 @@ def retrieve(
     """
     asked = np.flatnonzero((images.group >= 0) & (split is None or images.split == split))
     found = _search(images.rows(asked), features.rows(asked), images, features, options, sight)
-    result = _empty(len(images), options["retrieval"]["k"])
+    result = nothing(len(images), options["retrieval"]["k"])
     for name, values in vars(found).items():
         getattr(result, name)[asked] = values
     return result
@@ -115,7 +119,7 @@ def _search(
     ranked = np.lexsort((images.image_id, -images.time))
     ranked = ranked[sight.in_bank(images, split_by)[ranked]]
     bank, bank_features = images.rows(ranked), features.rows(ranked)
-    result = _empty(len(query), options["retrieval"]["k"])
+    result = nothing(len(query), options["retrieval"]["k"])
     if len(query) == 0 or len(bank) == 0:
         return result
 
@@ -132,7 +136,7 @@ def _search(
         compared = Comparison(
             query_features.rows(rows), bank_features, options["similarity"], options["pose"]["keypoint_threshold"]
         )
-        asked, image, slot, parts = _best(compared, seen[viewer][:, bank_post], bank_post, result.index.shape[1])
+        asked, image, slot, parts = best_images(compared, seen[viewer][:, bank_post], bank_post, result.index.shape[1])
         kind, post = viewer[asked], bank_post[image]
         result.index[rows][asked, slot] = ranked[image]
         result.similarity[rows][asked, slot] = parts.T
@@ -142,7 +146,7 @@ def _search(
     return result
 
 
-def _best(
+def best_images(
     compared: Comparison, seen: np.ndarray, bank_post: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The k best images of each query, a post at most once; of equal ones the first.
@@ -180,7 +184,8 @@ def _candidates(compared: Comparison, seen: np.ndarray, bank_post: np.ndarray, k
     return asked, image
 
 
-def _empty(queries: int, k: int) -> Retrieved:
+def nothing(queries: int, k: int) -> Retrieved:
+    """What queries retrieve from an empty bank: slots that are all empty."""
     return Retrieved(
         index=np.full((queries, k), -1, np.int32),
         similarity=np.zeros((queries, k, 4)),

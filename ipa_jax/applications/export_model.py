@@ -2,17 +2,12 @@
 
 from pathlib import Path
 
-import jax
 import numpy as np
 
+from ipa_jax.applications.photo_network import BATCH, PhotoNetwork
 from ipa_jax.applications.scorers import Asked
-from ipa_jax.input import photos
-from ipa_jax.models import registry
-from ipa_jax.training.export import load_export
-from ipa_jax.training.steps import make_score_step
 from ipa_jax.training.trained_on import load_trained_on
 
-BATCH = 16  # images that the network scores at once; smaller jobs are padded to it
 READS = ("photo", "retrieval")  # the parts of a batch that a history and a photo can fill
 
 
@@ -29,15 +24,9 @@ class ExportModel:
     """
 
     def __init__(self, export: Path, root: Path) -> None:
-        self._variables, self.config, _ = load_export(export)
+        self._network = PhotoNetwork(export, READS)
+        self.config = self._network.config
         self._root, self._trained = root, load_trained_on(export)
-        self._reads = registry.parts(self.config, train=False)
-        if lacking := [name for name in self._reads if name not in READS]:
-            raise ValueError(
-                f"--export {export}: its network reads {', '.join(lacking)}, which photos alone do not give; take an "
-                "export of configs/light.py, configs/basic.py or configs/basic_retrieval.py"
-            )
-        self._step = jax.jit(make_score_step(registry.build(self.config, dtype="float32")))
 
     @property
     def knows_its_photos(self) -> bool:
@@ -62,23 +51,6 @@ class ExportModel:
         return not self._trained.holds((self._root / asked.paths[number]).read_bytes())
 
     def _score(self, asked: Asked, rows: np.ndarray) -> np.ndarray:
-        resize, crop = self.config.input.resize, self.config.input.crop
-        cut = photos.centre_cut(resize, crop)
-        batch = {"slot_mask": np.arange(BATCH) < len(rows), "image": np.zeros((BATCH, crop, crop, 3), np.uint8)}
-        for slot, row in enumerate(rows.tolist()):
-            path = Path(asked.paths[row])
-            file = self._root / path if asked.rows[row] >= 0 else path
-            batch["image"][slot] = photos.cut_out(photos.decode(file.read_bytes(), resize), cut, crop)
-        if "retrieval" in self._reads:
-            k, found = self.config.data.retrieval.k, asked.retrieved
-            if found.mask.shape[1] < k:
-                raise ValueError(f"the export reads {k} retrieved posts, but only {found.mask.shape[1]} were retrieved")
-            values = {"similarity": found.similarity[..., 0], "local": found.local_score, "count": found.count}
-            for name, column in values.items():
-                batch[name] = np.zeros((BATCH, k), np.float32)
-                batch[name][: len(rows)] = column[rows, :k]
-            batch["retrieved_mask"] = np.zeros((BATCH, k), bool)
-            batch["retrieved_mask"][: len(rows)] = found.mask[rows, :k]
-        with jax.default_matmul_precision("highest"):
-            out = self._step(self._variables, batch)
-        return np.asarray(out["z"], np.float64)[: len(rows)]
+        files = [Path(asked.paths[row]) for row in rows]
+        files = [self._root / file if asked.rows[row] >= 0 else file for row, file in zip(rows, files, strict=True)]
+        return self._network.scores([self._network.read(file) for file in files], [asked.retrieved.rows(rows)])[0]

@@ -8,12 +8,12 @@ from typing import Any
 
 import jinja2
 
+from ipa_jax import drawing
 from ipa_jax.experiments.pages import NONE, difference, interval, line, made_by, number, points
 from ipa_jax.experiments.statistics import TABLE_METRICS
 from ipa_jax.experiments.study import FULL
 from ipa_jax.metrics import display
 from ipa_jax.metrics.registry import METRICS
-from ipa_jax.report import figures
 from ipa_jax.report import tables as report_tables
 from ipa_jax.report.page import TEMPLATES as REPORT_TEMPLATES
 from third_party_ports import files
@@ -127,7 +127,7 @@ def html(document: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.globals |= {"cells": cells, "headings": headings, "claim_cells": claim_cells, "none": NONE}
-    environment.globals |= {"scale": _scale, "lead_row": FULL, "lead_colour": figures.run_colour(0)}
+    environment.globals |= {"scale": _scale, "lead_row": FULL, "lead_colour": drawing.run_colour(0)}
     environment.filters["number"] = display.number
     return environment.get_template("tables.html").render(**document)
 

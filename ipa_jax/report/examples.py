@@ -42,7 +42,7 @@ class Album:
         self._cache: dict[tuple[str, str], dict[str, Any]] = {}
 
     def photo(self, account: str, image_id: str) -> dict[str, Any]:
-        """{"uri", "image_id", "account", "likes", "time", "caption"}.
+        """{"uri", "content" (the file), "image_id", "account", "likes", "time", "caption"}.
 
         Raises:
           ValueError: no split has the image, or it cannot be read.
@@ -60,6 +60,7 @@ class Album:
                 at = place["position"]
                 return {
                     "uri": data_uri(group["images"][at]),
+                    "content": group["images"][at],
                     "image_id": image_id,
                     "account": account,
                     "likes": int(group["likes"][at]),
@@ -69,7 +70,9 @@ class Album:
         raise ValueError(f"{account}/{image_id} was retrieved, but no split has it; build the data set again")
 
 
-def pair_examples(scores: pl.DataFrame, min_ratio: float, count: int, seed: int) -> dict[str, list[tuple[int, int]]]:
+def pair_examples(
+    scores: pl.DataFrame, min_ratio: float, count: int, seed: int, kinds: Sequence[str] = ("right", "wrong", "worst")
+) -> dict[str, list[tuple[int, int]]]:
     """Chooses valid pairs to show, from different accounts as long as there are enough.
 
     Args:
@@ -77,9 +80,9 @@ def pair_examples(scores: pl.DataFrame, min_ratio: float, count: int, seed: int)
       min_ratio: of eq. 8.
       count: of each kind.
       seed: of the draw.
+      kinds: "any", "right" and "wrong" are drawn at random; "worst" are the wrong pairs of the largest |z_a - z_b|.
     Returns:
-      "right" and "wrong", drawn at random, and "worst", the wrong pairs of the largest |z_a - z_b|: pairs of rows of
-      `scores`, the image with more likes first.
+      For each kind pairs of rows of `scores`, the image with more likes first.
     """
     table = read_scores(scores)
     corners = []
@@ -94,22 +97,24 @@ def pair_examples(scores: pl.DataFrame, min_ratio: float, count: int, seed: int)
     account = scores["account"].gather(more).to_list()
     order = np.random.default_rng(seed).permutation(len(more))
 
-    def choose(candidates: np.ndarray) -> list[tuple[int, int]]:
+    def choose(ordered: np.ndarray) -> list[tuple[int, int]]:
         seen: set[str] = set()
         first: list[int] = []
         later: list[int] = []
-        for pair in candidates.tolist():
+        for pair in ordered.tolist():
             (later if account[pair] in seen else first).append(pair)
             seen.add(account[pair])
             if len(first) == count:
                 break
         return [(int(more[pair]), int(fewer[pair])) for pair in (first + later)[:count]]
 
-    return {
-        "right": choose(order[margin[order] > 0]),
-        "wrong": choose(order[margin[order] < 0]),
-        "worst": choose(np.argsort(margin, kind="stable")[: int((margin < 0).sum())]),
+    candidates = {
+        "any": order,
+        "right": order[margin[order] > 0],
+        "wrong": order[margin[order] < 0],
+        "worst": np.argsort(margin, kind="stable")[: int((margin < 0).sum())],
     }
+    return {kind: choose(candidates[kind]) for kind in kinds}
 
 
 def pair_cards(
@@ -146,15 +151,15 @@ def pair_cards(
 
 
 def retrieval_cards(
-    scores: pl.DataFrame, test: GroupDataset, album: Album, count: int, seed: int
+    scores: pl.DataFrame, split: GroupDataset, album: Album, count: int, seed: int
 ) -> list[dict[str, Any]]:
     """Query images of different accounts, drawn at random, with their retrieved images, similarities and local scores.
 
     Of 4 * count queries that are drawn, the ones that retrieved most are shown.
 
     Args:
-      scores: of the test split.
-      test: the split that the records of `scores` index.
+      scores: of the split.
+      split: what the records of `scores` index.
       album: of the photos.
       count: how many queries to show, at most.
       seed: of the draw.
@@ -162,7 +167,7 @@ def retrieval_cards(
     draw = scores.with_row_index("row").sample(fraction=1.0, shuffle=True, seed=seed)
     drawn = []
     for entry in draw.unique("account", keep="first", maintain_order=True).head(4 * count).iter_rows(named=True):
-        group = test.get([entry["record"]])[0]
+        group = split.get([entry["record"]])[0]
         drawn.append((entry, group, list(group["image_ids"]).index(entry["image_id"])))
     drawn.sort(key=lambda item: -int(np.sum(item[1]["mask"][item[2]])))
     cards = []

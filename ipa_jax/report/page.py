@@ -11,12 +11,11 @@ import polars as pl
 from markupsafe import Markup
 
 from configs import full
-from data_builders.dataset import GroupDataset
-from ipa_jax import paper
+from ipa_jax import drawing, paper
 from ipa_jax.metrics import display, split_metrics
 from ipa_jax.metrics.registry import METRICS
 from ipa_jax.report import examples, figures, tables
-from ipa_jax.report.runs import Run, Splits, is_drawn, open_splits, read_build_report, read_run
+from ipa_jax.report.runs import Run, Splits, check_images, is_drawn, open_splits, read_build_report, read_run
 from third_party_ports import files
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -66,7 +65,7 @@ def render(
     if not runs:
         raise ValueError("--workdir: no run given; name at least one workdir")
     for run in runs:
-        _check_images(run, splits["test"])
+        check_images(run.name, run.scores, splits["test"], "test")
     test = splits["test"]
     marks = tables.baseline_rows(baselines)
     bayes = next((row["accuracy"] for row in marks if row["key"] == "bayes"), None)
@@ -80,7 +79,7 @@ def render(
         "split": test.options["split"],
         "min_ratio": test.options["pairs"]["min_ratio"],
         "days": display.days(test.options["groups"]["window_days"]),
-        "colours": [figures.run_colour(i) for i in range(len(runs))],
+        "colours": [drawing.run_colour(i) for i in range(len(runs))],
         "figures": _figures(runs),
         "accounts": _accounts(runs, test.options["pairs"]["min_ratio"]),
         "min_account_pairs": MIN_ACCOUNT_PAIRS,
@@ -106,18 +105,6 @@ def _environment() -> jinja2.Environment:
 
 def _date(seconds: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%d %b %Y}"
-
-
-def _check_images(run: Run, test: GroupDataset) -> None:
-    """Raises ValueError unless the run's scores are those of the split's images."""
-    images = test.images.sort("record", "image_id")
-    if run.scores.height != images.height or not all(
-        (run.scores[key].cast(images[key].dtype) == images[key]).all() for key in ("record", "image_id", "account")
-    ):
-        raise ValueError(
-            f"{run.name}: scores-test.parquet holds {run.scores.height} images that are not the {images.height} of "
-            "the test split of --data_dir; give the data set that this run was trained on, or evaluate the run again"
-        )
 
 
 def _metrics(tests: Mapping[str, Mapping[str, Any]], marks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -163,7 +150,7 @@ def _summary(run: Run, index: int, bayes: float | None) -> dict[str, Any]:
     }
     return {
         "name": run.name,
-        "colour": figures.run_colour(index),
+        "colour": drawing.run_colour(index),
         "test": run.test,
         "closed": (run.test["accuracy"] - 0.5) / (bayes - 0.5) if bayes is not None and bayes > 0.5 else None,
         "facts": [(name, value) for name, value in facts.items() if value is not None],

@@ -99,6 +99,21 @@ def open_splits(data_dir: Path) -> dict[str, GroupDataset]:
     return {name: GroupDataset(data_dir, name) for name in SPLITS}
 
 
+def check_images(name: str, scores: pl.DataFrame, dataset: GroupDataset, split: str) -> None:
+    """Raises ReportError unless a run's scores, sorted by record and image id, are those of the split's images.
+
+    name: of the run, for the message.
+    """
+    images = dataset.images.sort("record", "image_id")
+    if scores.height != images.height or not all(
+        (scores[key].cast(images[key].dtype) == images[key]).all() for key in ("record", "image_id", "account")
+    ):
+        raise ReportError(
+            f"{name}: scores-{split}.parquet holds {scores.height} images that are not the {images.height} of the "
+            f"{split} split of --data_dir; give the data set that this run was trained on, or evaluate the run again"
+        )
+
+
 def is_drawn(info: Mapping[str, Any]) -> bool:
     """Whether a data set was built from a demo world, by its metadata: its features are the world's truth, or its
     raw posts lie beside world.json."""

@@ -224,6 +224,8 @@ def test_pair_examples_against_a_loop_over_all_pairs(workdirs):
     chosen = examples.pair_examples(scores, 2, count=4, seed=0)
     assert all(margins[pair] > 0 for pair in chosen["right"]) and len(chosen["right"]) == 4
     assert all(margins[pair] < 0 for pair in chosen["wrong"])
+    (drawn,) = examples.pair_examples(scores, 2, count=4, seed=0, kinds=("any",)).values()
+    assert set(drawn) <= set(margins) and len({rows[i]["account"] for i, _ in drawn}) == 4
     lowest = {}
     for (i, _), margin in margins.items():
         if margin < 0:

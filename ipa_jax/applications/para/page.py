@@ -1,0 +1,99 @@
+"""PARA's results as a page and as a figure for print (Figure 6): how willing and unwilling photos score."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ipa_jax import drawing, paper
+from ipa_jax.applications.para.results import BANK, EMPTY, HEADINGS, LEAD
+from ipa_jax.metrics.display import interval, number
+
+TEMPLATES = Path(__file__).parents[1] / "templates"
+BINS = 30
+CLASSES = ("willing", "unwilling")  # by the place of their colour
+
+
+def render(results: Mapping[str, Any], z: Mapping[str, np.ndarray], willing: np.ndarray) -> str:
+    """The page as text.
+
+    Args:
+      results: what para.json holds.
+      z: BANK and EMPTY -> f64 [N], scores of N photos.
+      willing: bool [N].
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    bins = _bins(z)
+    titles = _titles(results["bank"]["images"])
+    panels = []
+    for way, title in titles.items():
+        name = f"Scores with {title}"
+        svg = drawing.inline(lambda axes, way=way: _draw(axes, z[way], willing, bins, drawing.PAGE), name, 6.0)
+        panels.append({"title": title, "figure": Markup(svg)})
+    return environment.get_template("para.html").render(
+        results=results,
+        paper=paper.PARA,
+        rows=[_row(results["correlations"][key], heading) for key, heading in HEADINGS.items()],
+        panels=panels,
+        titles=titles,
+        classes=[(name, drawing.run_colour(i)) for i, name in enumerate(CLASSES)],
+    )
+
+
+def write_figure(stem: Path, results: Mapping[str, Any], z: Mapping[str, np.ndarray], willing: np.ndarray) -> None:
+    """Writes the figure as STEM.png and STEM.svg; the other arguments are those of `render`. Raises OSError."""
+    bins, palette = _bins(z), drawing.PRINT
+
+    def draw(figure: Figure) -> None:
+        panels = figure.subplots(1, 2, sharex=True, sharey=True)
+        for axes, (way, title) in zip(panels, _titles(results["bank"]["images"]).items(), strict=True):
+            _draw(axes, z[way], willing, bins, palette)
+            r = results["correlations"]["point_biserial"][way]["value"]
+            axes.set_title(f"{title}: r = {number(r, 2) or 'undefined'}", loc="left")
+        panels[0].set_ylabel("share of photos")
+        for i, name in enumerate(CLASSES):
+            panels[1].plot([], [], color=palette.run(i), label=f"{name} to share")
+        panels[1].legend(loc="upper right")
+
+    drawing.save(draw, stem, drawing.TEXT, 2.3)
+
+
+def _titles(size: int) -> dict[str, str]:
+    return {BANK: f"{size} train images as the bank", EMPTY: "an empty bank"}
+
+
+def _bins(z: Mapping[str, np.ndarray]) -> np.ndarray:
+    low, high = np.percentile(np.concatenate(list(z.values())), [0.5, 99.5])
+    return np.linspace(low, high if high > low else low + 1.0, BINS + 1)
+
+
+def _draw(axes: Axes, z: np.ndarray, willing: np.ndarray, bins: np.ndarray, palette: drawing.Palette) -> None:
+    for i, chosen in enumerate((willing, ~willing)):
+        share = np.histogram(z[chosen], bins)[0] / max(int(chosen.sum()), 1)
+        axes.stairs(share, bins, fill=True, color=palette.run(i), alpha=0.16)
+        axes.stairs(share, bins, color=palette.run(i), linewidth=1.4)
+        axes.axvline(float(z[chosen].mean()), color=palette.run(i), linewidth=1, dashes=(3, 2))
+    axes.set_xlabel("score z; dashed: the means")
+    drawing.as_percent(axes.yaxis)
+
+
+def _row(found: Mapping[str, Any], heading: str) -> dict[str, Any]:
+    """A row of the table: a correlation with both banks and their difference, as text."""
+    cells = []
+    for way in (BANK, EMPTY, LEAD):
+        value = found[way]["value"]
+        shown = "undefined" if value is None else f"{value:+.3f}" if way == LEAD else number(value, 3)
+        bounds = {name: interval(found[way][f"{name}_interval"], 3) for name in ("images", "sessions")}
+        cells.append({"value": shown, "intervals": {name: text for name, text in bounds.items() if text}})
+    return {"heading": heading, "cells": cells}
