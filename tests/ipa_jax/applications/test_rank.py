@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from configs import basic
+from data_builders.retrieval.top_k import nothing
 from ipa_jax import rank
 from ipa_jax.applications import xmp
 from ipa_jax.applications.account import open_account
@@ -154,6 +155,6 @@ def of_bank(bank):
     """All posts of a bank, to be scored."""
     count = len(bank)
     return Asked(
-        bank=bank, options={}, paths=bank.paths, features=bank.features, retrieved=None,
+        bank=bank, options={}, paths=bank.paths, features=bank.features, retrieved=nothing(count, 5),
         seen=np.ones((1, count), bool), cut=np.zeros(count, np.int32), rows=np.arange(count),
     )  # fmt: skip
