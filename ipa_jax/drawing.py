@@ -84,6 +84,7 @@ _IN_PRINT: dict[RcKeyType, Any] = {
     "legend.fontsize": 7,
     "legend.frameon": False,
     "grid.linewidth": 0.5,
+    "grid.alpha": 0.6,
     "axes.linewidth": 0.6,
     "lines.linewidth": 1.2,
 }

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import matplotlib
 import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
@@ -15,7 +16,7 @@ from ipa_jax.applications.para.results import BANK, EMPTY, HEADINGS, LEAD
 from ipa_jax.metrics.display import interval, number
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
-BINS = 30
+BINS = 24
 CLASSES = ("willing", "unwilling")  # by the place of their colour
 
 
@@ -34,12 +35,11 @@ def render(results: Mapping[str, Any], z: Mapping[str, np.ndarray], willing: np.
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    bins = _bins(z)
-    titles = _titles(results["bank"]["images"])
+    titles, top = _titles(results["bank"]["images"]), _top(z, willing)
     panels = []
     for way, title in titles.items():
         name = f"Scores with {title}"
-        svg = drawing.inline(lambda axes, way=way: _draw(axes, z[way], willing, bins, drawing.PAGE), name, 6.0)
+        svg = drawing.inline(lambda axes, way=way: _draw(axes, z[way], willing, top, drawing.PAGE), name, 4.8)
         panels.append({"title": title, "figure": Markup(svg)})
     return environment.get_template("para.html").render(
         results=results,
@@ -53,12 +53,12 @@ def render(results: Mapping[str, Any], z: Mapping[str, np.ndarray], willing: np.
 
 def write_figure(stem: Path, results: Mapping[str, Any], z: Mapping[str, np.ndarray], willing: np.ndarray) -> None:
     """Writes the figure as STEM.png and STEM.svg; the other arguments are those of `render`. Raises OSError."""
-    bins, palette = _bins(z), drawing.PRINT
+    palette, top = drawing.PRINT, _top(z, willing)
 
     def draw(figure: Figure) -> None:
-        panels = figure.subplots(1, 2, sharex=True, sharey=True)
+        panels = figure.subplots(1, 2, sharey=True)
         for axes, (way, title) in zip(panels, _titles(results["bank"]["images"]).items(), strict=True):
-            _draw(axes, z[way], willing, bins, palette)
+            _draw(axes, z[way], willing, top, palette)
             r = results["correlations"]["point_biserial"][way]["value"]
             axes.set_title(f"{title}: r = {number(r, 2) or 'undefined'}", loc="left")
         panels[0].set_ylabel("share of photos")
@@ -73,18 +73,32 @@ def _titles(size: int) -> dict[str, str]:
     return {BANK: f"{size} train images as the bank", EMPTY: "an empty bank"}
 
 
-def _bins(z: Mapping[str, np.ndarray]) -> np.ndarray:
-    low, high = np.percentile(np.concatenate(list(z.values())), [0.5, 99.5])
-    return np.linspace(low, high if high > low else low + 1.0, BINS + 1)
+def _shares(z: np.ndarray, willing: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The edges of the bins, and the share of willing and of unwilling photos in each.
+
+    Each bank has bins of its own: the level of z, which it moves, means nothing.
+    """
+    low, high = np.percentile(z, [0.5, 99.5])
+    bins = np.linspace(low, high if high > low else low + 1.0, BINS + 1)
+    counts = [np.histogram(z[chosen].clip(bins[0], bins[-1]), bins)[0] for chosen in (willing, ~willing)]
+    return bins, [count / max(int(count.sum()), 1) for count in counts]
 
 
-def _draw(axes: Axes, z: np.ndarray, willing: np.ndarray, bins: np.ndarray, palette: drawing.Palette) -> None:
-    for i, chosen in enumerate((willing, ~willing)):
-        share = np.histogram(z[chosen], bins)[0] / max(int(chosen.sum()), 1)
+def _top(z: Mapping[str, np.ndarray], willing: np.ndarray) -> float:
+    """Where the share axis of both panels ends."""
+    return 1.08 * max(float(share.max()) for values in z.values() for share in _shares(values, willing)[1])
+
+
+def _draw(axes: Axes, z: np.ndarray, willing: np.ndarray, top: float, palette: drawing.Palette) -> None:
+    bins, shares = _shares(z, willing)
+    width = 0.8 * matplotlib.rcParams["lines.linewidth"]
+    for i, (share, chosen) in enumerate(zip(shares, (willing, ~willing), strict=True)):
         axes.stairs(share, bins, fill=True, color=palette.run(i), alpha=0.16)
-        axes.stairs(share, bins, color=palette.run(i), linewidth=1.4)
-        axes.axvline(float(z[chosen].mean()), color=palette.run(i), linewidth=1, dashes=(3, 2))
+        axes.stairs(share, bins, color=palette.run(i), linewidth=width)
+        axes.axvline(float(z[chosen].mean()), color=palette.run(i), linewidth=0.7 * width, dashes=(3, 2))
+    axes.set_ylim(0, top)
     axes.set_xlabel("score z; dashed: the means")
+    axes.xaxis.set_major_locator(drawing.ticks(5))
     drawing.as_percent(axes.yaxis)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from ipa_jax.applications.para.ratings import Photos
 from ipa_jax.metrics.correlations import DRAWS, pearson, spearman, with_intervals
-from ipa_jax.metrics.display import interval
+from ipa_jax.metrics.display import interval, number
 
 BANK, EMPTY = WAYS = ("bank", "empty")
 LEAD = f"{BANK} - {EMPTY}"
@@ -52,11 +52,11 @@ def verdict(found: Mapping[str, Any], reads_retrieval: bool) -> str:
     bounds, difference = lead[f"{over}_interval"], lead["value"]
     if difference is None or bounds is None:
         return "Whether retrieval played a part cannot be said: there are too few photos, or all scores are equal."
-    told = f"{difference:+.3f} (95 % interval {interval(bounds, 3)}, over {over})"
+    with_bank, without = (number(found["point_biserial"][way]["value"], 3) for way in WAYS)
+    told = (
+        f"with the bank of train images the correlation is {with_bank}, with an empty one {without}. The difference is "
+        f"{difference:+.3f} (95 % interval {interval(bounds, 3)}, over {over})."
+    )
     if bounds[0] <= 0 <= bounds[1]:
-        return (
-            f"Retrieval played no part that can be seen: both banks give the same correlation, to a difference of "
-            f"{told}."
-        )
-    word = "raises" if difference > 0 else "lowers"
-    return f"Retrieval played a part: the bank of train images {word} the correlation by {told}."
+        return f"Retrieval played no part that can be seen: {told}"
+    return f"Retrieval played a part: {told}"

@@ -28,7 +28,7 @@ def test_every_figure_is_written(made):
 
 
 def test_what_is_shown_are_photos_of_the_run(made, trained):
-    shown = seals.read_json(made / "figures.json", ValueError, "")
+    shown = seals.read_json(made / "figures.json", workdirs.WorkdirError, "")
     scores = workdirs.read_scores(trained, "test")
     pairs = shown["figures"]["figure1"]["pairs"]
     assert len(pairs) == 4 and len({pair[0]["account"] for pair in pairs}) == 4
