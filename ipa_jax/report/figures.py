@@ -5,6 +5,7 @@ No text that comes from data is drawn: the names of runs are in the page's own l
 
 from collections.abc import Sequence
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 
@@ -70,7 +71,7 @@ def draw_histogram(axes: Axes, scores: Sequence[np.ndarray], palette: Palette) -
     for i, z in enumerate(scores):
         share = np.histogram(z, bins)[0] / max(len(z), 1)
         axes.stairs(share, bins, fill=True, color=palette.run(i), alpha=0.16)
-        axes.stairs(share, bins, color=palette.run(i), linewidth=1.6)
+        axes.stairs(share, bins, color=palette.run(i), linewidth=0.8 * matplotlib.rcParams["lines.linewidth"])
     axes.set_xlabel("score z")
     as_percent(axes.yaxis)
 

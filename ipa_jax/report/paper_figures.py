@@ -110,15 +110,14 @@ def pairs(source: Source) -> Made:
         panels = np.ravel(figure.subfigures(rows, 2, wspace=0.06, hspace=0.04, squeeze=False))
         for panel, card in zip(panels, cards, strict=False):
             for axes, side in zip(panel.subplots(1, 2), card["sides"], strict=True):
-                _photo(axes, side, f"{side['likes']:,} likes\nscore {np.exp(side['z']):.3g}")
+                _photo(axes, side, f"{side['likes']:,} likes\nscore {_score(side['z'])}")
             right = card["verdicts"][0]["right"]
-            panel.suptitle(
-                f"likes {card['true_ratio']:.1f} : 1, scores {card['predicted_ratio']:.2g} : 1",
-                fontsize=8, color=RIGHT if right else WRONG, fontweight="bold",
-            )  # fmt: skip
+            mark, colour = ("✓", RIGHT) if right else ("✗", WRONG)
+            text = f"likes {card['true_ratio']:.1f} : 1, scores {card['predicted_ratio']:.2f} : 1 {mark}"
+            panel.suptitle(text, color=colour, fontweight="bold", fontsize=8)
 
     shown = {"pairs": [[_named(side) | {"z": side["z"]} for side in card["sides"]] for card in cards]}
-    return shown, draw, (drawing.TEXT, 2.35 * rows)
+    return shown, draw, (drawing.TEXT, 2.2 * rows)
 
 
 def retrieved(source: Source) -> Made:
@@ -154,7 +153,7 @@ def retrieved(source: Source) -> Made:
             for card in cards
         ]
     }
-    return shown, draw, (drawing.TEXT, 0.25 + len(cards) * (cell + 0.3))
+    return shown, draw, (drawing.TEXT, 0.35 + len(cards) * (cell + 0.32))
 
 
 def histogram(source: Source) -> Made:
@@ -182,6 +181,12 @@ def _photo(axes: Axes, photo: Mapping[str, Any], text: str) -> None:
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     axes.set_xlabel(text, labelpad=3)
+
+
+def _score(z: float) -> str:
+    """s = exp(z) as it is printed."""
+    s = float(np.exp(z))
+    return f"{s:.2f}" if 0.1 <= s < 1000 else f"{s:.2g}"
 
 
 def _named(photo: Mapping[str, Any]) -> dict[str, Any]:
