@@ -121,3 +121,27 @@ def test_fields_of_the_config_exist(page):
     named += re.findall(r"--set ((?:init|model|optim|train)\.\w+)", text)
     for path in named:
         assert _has_field(path), f"{page.name} names the field {path}, which configs/full.py does not have"
+
+
+# What the paper has. "eq. 2 and 3" of a row stands for both.
+OF_THE_PAPER = {
+    "section": ("2", "3.1", "3.2.1", "3.2.2", "3.3", "3.4", "3.5", "4.1", "4.1.2", "4.1.3", "4.2.1", "4.2.2", "4.3",
+                "5"),
+    "table": ("Table 1", "Table 2"),
+    "figure": tuple(f"Figure {number}" for number in range(1, 7)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", OF_THE_PAPER)
+def test_the_map_of_the_paper_lacks_nothing(kind):
+    """Each row names a file and a command; the tests above find out whether these exist."""
+    text = (ROOT / "docs/paper_map.md").read_text()
+    table = text.split(f"| {kind} | what | file | command | page |\n")[1].split("\n\n")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[1:]]
+    for name, _, files, command, page in rows:
+        assert re.fullmatch(r"`[\w./]+`(, `[\w./]+`)*", files) and "](" in page, name
+        assert re.match(r"`ipa-jax [a-z-]+", command), name
+    assert {row[0].split(",")[0] for row in rows} == set(OF_THE_PAPER[kind])
+    if kind == "section":
+        equations = re.findall(r"eq\. (\d)(?: and (\d))?", " ".join(row[0] for row in rows))
+        assert sorted(int(number) for pair in equations for number in pair if number) == list(range(1, 10))

@@ -21,7 +21,7 @@ from ipa_jax.applications.para.ratings import ParaError, Photos
 from ipa_jax.applications.para.results import BANK, EMPTY, HEADINGS, LEAD, correlations, verdict
 from ipa_jax.applications.photo_network import BATCH, PhotoNetwork
 from ipa_jax.metrics.display import interval, number
-from ipa_jax.training.preflight import check_data
+from ipa_jax.training.preflight import PreflightError, check_data
 from third_party_ports import seals, stopping
 from third_party_ports.files import write_text
 
@@ -74,7 +74,10 @@ def run(asked: Asked, out: Path) -> dict[str, Any]:
     """
     network = PhotoNetwork(asked.export, GIVEN)
     config = _config(network.config, asked)
-    check_data(config)
+    try:
+        check_data(config)
+    except PreflightError as error:
+        raise ValueError(f"{error}; or give --data_dir the data set that the export was trained on") from error
     photos, counts = ratings.select(ratings.read_ratings(asked.para), asked.para)
     _print_counts(counts)
     photos, lost = _found(photos, asked)
@@ -220,7 +223,8 @@ def _notes(left_out: dict[str, Any], extractors: dict[str, str], info: dict[str,
     notes = []
     for why, names in left_out.items():
         if names:
-            notes.append(f"Left out, because they are {why}: {len(names):,} photos, {ratings.named(list(names))}.")
+            told = f"{len(names):,} photo{'s' * (len(names) != 1)} left out as {why}"
+            notes.append(f"{told}: {ratings.named(list(names))}.")
     stored = {part: entry.get("name") for part, entry in info.get("features", {}).get("extractors", {}).items()}
     other = {part: stored[part] for part, name in extractors.items() if stored.get(part) not in (None, name)}
     if other:

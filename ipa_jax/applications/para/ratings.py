@@ -61,18 +61,18 @@ def read_ratings(para: Path) -> pl.DataFrame:
     with reading(file, ParaError, REMEDY):
         head = pl.read_csv(file, n_rows=0, infer_schema=False).columns
         if lacking := [name for name in COLUMNS if name not in head]:
-            raise ParaError(f"{file} lacks the column {', '.join(lacking)}; it has {', '.join(head)}. {REMEDY}")
+            raise ParaError(f"{file} lacks the column {', '.join(lacking)}; it has {', '.join(head)[:200]}; {REMEDY}")
         table = pl.read_csv(file, columns=list(COLUMNS), infer_schema=False)
     rate = table[RATE].str.strip_chars().cast(pl.Float64, strict=False)
     bad = np.flatnonzero(~rate.is_between(1, 5).fill_null(False).to_numpy())
     if len(bad):
         raise ParaError(
             f"{file}: {RATE} is {table[RATE][int(bad[0])]!r} in rating {bad[0] + 1} ({len(bad)} such ratings), not a "
-            f"number from 1 to 5. {REMEDY}"
+            f"number from 1 to 5; {REMEDY}"
         )
     unsafe = table.filter(pl.any_horizontal(pl.col(SESSION, IMAGE).fill_null("").str.contains(r"^\.*$|[/\\]")))
     if len(unsafe):
-        raise ParaError(f"{file}: {unsafe[SESSION][0]!r} and {unsafe[IMAGE][0]!r} name no photo. {REMEDY}")
+        raise ParaError(f"{file}: {unsafe[SESSION][0]!r} and {unsafe[IMAGE][0]!r} name no photo; {REMEDY}")
     rates = table.select(session=SESSION, image=IMAGE, rate=rate).group_by("session", "image", "rate").len()
     return (
         rates.group_by("session", "image")
@@ -113,7 +113,7 @@ def select(ratings: pl.DataFrame, para: Path) -> tuple[Photos, dict[str, int]]:
     if not counts["willing"] or not counts["unwilling"]:
         raise ParaError(
             f"{para / RATINGS}: of {len(ratings)} photos the filters keep {counts['willing']} willing and "
-            f"{counts['unwilling']} unwilling ones, and both are needed. {REMEDY}"
+            f"{counts['unwilling']} unwilling ones, and both are needed; {REMEDY}"
         )
     session = np.unique(kept["session"].to_numpy(), return_inverse=True)[1]
     files = [para / "imgs" / session / image for session, image in kept.select("session", "image").iter_rows()]

@@ -11,6 +11,7 @@ from ipa_jax.metrics.display import interval, number
 
 BANK, EMPTY = WAYS = ("bank", "empty")
 LEAD = f"{BANK} - {EMPTY}"
+SAME = 0.005  # two correlations that surely differ by less are the same
 HEADINGS = {
     "point_biserial": "Point-biserial correlation of z and willing or not",
     "point_biserial_of_s": "The same of the score s = exp(z)",
@@ -57,6 +58,8 @@ def verdict(found: Mapping[str, Any], reads_retrieval: bool) -> str:
         f"with the bank of train images the correlation is {with_bank}, with an empty one {without}. The difference is "
         f"{difference:+.3f} (95 % interval {interval(bounds, 3)}, over {over})."
     )
+    if max(map(abs, bounds)) < SAME:
+        return f"Retrieval played no part, as both banks give the same correlation: {told}"
     if bounds[0] <= 0 <= bounds[1]:
         return f"Retrieval played no part that can be seen: {told}"
     return f"Retrieval played a part: {told}"

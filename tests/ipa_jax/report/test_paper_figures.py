@@ -22,7 +22,7 @@ def test_every_figure_is_written(made):
     assert sorted(file.name for file in made.iterdir()) == sorted([*NAMES, "figures.json"])
     for number, width in ((1, 2100), (4, 2100), (5, 999)):
         with Image.open(made / f"figure{number}.png") as image:
-            assert image.width == width and len(set(image.convert("L").resize((40, 40)).getdata())) > 5
+            assert image.width == width and len(image.convert("L").resize((40, 40)).getcolors()) > 5
         text = (made / f"figure{number}.svg").read_text()
         assert "<svg" in text and "<dc:date>" not in text and "matplotlib.org" not in text.split("-->")[-1]
 

@@ -84,6 +84,13 @@ def test_no_path_leads_out_of_the_folder(para, session, image):
         read_ratings(para)
 
 
+def test_a_file_of_something_else_is_named(para):
+    for content in (b"", b"\xff\xfe\x00PK\x03", b"sessionId,imageName,willingnessToShare\n", b'a,"b\n1,2,3\n'):
+        (para / RATINGS).write_bytes(content)
+        with pytest.raises(ParaError, match="PARA-Images.csv.*; unzip PARA again"):
+            select(read_ratings(para), para)
+
+
 def test_ratings_that_leave_nothing_to_compare_are_refused(para):
     def same(rows):
         for row in rows[1:]:
