@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     parts = parser.add_mutually_exclusive_group()
     parts.add_argument("--short_histories", action="store_true", help="make the table of short histories instead")
     parts.add_argument("--training_seeds", type=whole_numbers, metavar="N,N,...",
-                       help="make the table of several trainings instead: each world is trained on with these seeds")  # fmt: skip
+                       help="make the table of several trainings on each world instead, with these seeds")  # fmt: skip
     return flags.exit_status(make, parser.parse_args(argv), flags.command_line("choices", argv))
 
 

@@ -1,13 +1,16 @@
 """Two rows compared over several trainings on each world, with intervals that hold accounts and training seeds."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ipa_jax.experiments.records import Record, Recorded, pooled
+from ipa_jax.experiments import records
+from ipa_jax.experiments.records import Record, Recorded, RecordError, pooled
 from ipa_jax.experiments.statistics import DRAWS, verdict
 from ipa_jax.metrics import bootstrap, split_metrics
+from ipa_jax.training import workdir
 
 # World -> float64 [trainings, accounts of the world, 2]: correct pairs and pairs.
 Counts = Mapping[str, np.ndarray]
@@ -19,6 +22,28 @@ def by_world(runs: Recorded) -> dict[str, dict[int, Record]]:
     for world, record in runs.values():
         found.setdefault(world, {})[record.run["seed"]] = record
     return found
+
+
+def again(folder: Path, found: Mapping[str, Recorded]) -> dict[str, dict[str, tuple[str, Record]]]:
+    """The rows of `found` with the records of a folder that are of the same runs with other training seeds.
+
+    A record of other rows, worlds, fields or config is passed over.
+
+    Raises:
+      RecordError: a record is damaged.
+    """
+    rows = {name: dict(runs) for name, runs in found.items()}
+    for file in sorted(folder.glob("*.json")):
+        record = records.load(file)
+        for world, known in found.get(record.name, {}).values() if record else ():
+            wanted = known.run | {"seed": record.run.get("seed")}
+            try:
+                free = (*workdir.FREE, "seed")
+                records.require_same(file, record, wanted, known.config, free)
+            except RecordError:
+                continue
+            rows[record.name][f"{world}/{record.run['seed']}"] = (world, record)
+    return rows
 
 
 def difference(ours: Recorded, theirs: Recorded, min_ratio: float, *, draws: int = DRAWS, seed: int = 0) -> dict:
@@ -46,9 +71,9 @@ def difference(ours: Recorded, theirs: Recorded, min_ratio: float, *, draws: int
     left, right = (counts({key: row[key] for key in keys}, min_ratio) for row in (ours, theirs))
     rng = np.random.default_rng(seed)
     times = {world: _times(rng, table.shape[1], draws) for world, table in left.items()}
-    accounts = _drawn(left, times, None) - _drawn(right, times, None)
+    accounts = drawn(left, times, None) - drawn(right, times, None)
     several = all(len(table) > 1 for table in left.values())
-    both = _drawn(left, times, rng) - _drawn(right, times, rng) if several else None
+    both = drawn(left, times, rng) - drawn(right, times, rng) if several else None
     interval = None if both is None else bootstrap.interval(both)
     ahead = sum(ours[key][1].figures["accuracy"] > theirs[key][1].figures["accuracy"] for key in keys)
     return {
@@ -96,7 +121,7 @@ def _times(rng: np.random.Generator, units: int, draws: int) -> np.ndarray:
     return bootstrap.draw(units, draws, int(rng.integers(2**31)))
 
 
-def _drawn(table: Counts, times: Mapping[str, np.ndarray], rng: np.random.Generator | None) -> np.ndarray:
+def drawn(table: Counts, times: Mapping[str, np.ndarray], rng: np.random.Generator | None) -> np.ndarray:
     """The accuracy in each draw, float64 [draws]; `rng` draws training seeds too."""
     total: Any = 0.0
     for world, found in table.items():
