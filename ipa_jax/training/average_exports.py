@@ -48,8 +48,8 @@ def average_exports(exports: Sequence[Path], out: Path) -> Average:
       exports: export/ folders of two or more finished runs of one config, each with a seed of its own.
       out: the new folder.
     Raises:
-      ExportError: an export is missing or damaged; `out` is not empty; two members are the same, or differ in another field
-        than the seed, in their data or in their vocabularies. The message names the folder and the field.
+      ExportError: an export is missing or damaged; `out` is not empty; two members are the same, or differ in
+        another field than the seed, in their data or in their vocabularies. The message names folder and field.
       DiskError: the disk is full or may not be written into.
     """
     if out.is_dir() and any(out.iterdir()):
