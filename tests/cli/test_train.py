@@ -51,7 +51,8 @@ def test_a_run_leaves_metrics_scores_and_an_export(trained, demo_world):
 @pytest.mark.skipif(not find_spec("tensorflow"), reason="TensorFlow, which clu's writers need, is not installed")
 def test_clus_own_writers_write_what_ours_do(trained, demo_world, tmp_path):
     succeed("train", *train_flags("full", demo_world / "data", tmp_path, "--config.train.writers=clu"))
-    ours, clus = (EventAccumulator(str(folder)).Reload() for folder in (trained, tmp_path))
+    everything = {"scalars": 0, "tensors": 0}
+    ours, clus = (EventAccumulator(str(folder), everything).Reload() for folder in (trained, tmp_path))
     tags = {name for name in ours.Tags()["scalars"] if not name.endswith("per_second")}
     found = {name: {event.step: event.tensor_proto for event in clus.Tensors(name)} for name in clus.Tags()["tensors"]}
     assert tags and tags <= found.keys()
