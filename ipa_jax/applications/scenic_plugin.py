@@ -7,7 +7,6 @@ Scenic is not a dependency. It is imported by `model_class` alone. The package t
 project.
 """
 
-import importlib
 import importlib.metadata
 import importlib.util
 from collections.abc import Callable, Mapping
@@ -38,7 +37,7 @@ class ScenicError(ImportError):
 def base_model() -> type:
     """Scenic's own BaseModel. Raises ScenicError."""
     try:
-        return importlib.import_module("scenic.model_lib.base_models.base_model").BaseModel
+        from scenic.model_lib.base_models.base_model import BaseModel  # pyright: ignore[reportMissingImports]
     except ModuleNotFoundError as error:
         if importlib.util.find_spec("scenic") is None:
             raise ScenicError(f"Scenic is not installed: {INSTALL} (not `pip install scenic`)") from error
@@ -48,6 +47,7 @@ def base_model() -> type:
             f"the installed package {_installed()} is another project, not Google's Scenic: pip uninstall scenic, "
             f"then {INSTALL}"
         ) from error
+    return BaseModel
 
 
 def _installed() -> str:

@@ -34,12 +34,12 @@ def again(folder: Path, found: Mapping[str, Recorded]) -> dict[str, dict[str, tu
     """
     rows = {name: dict(runs) for name, runs in found.items()}
     for file in sorted(folder.glob("*.json")):
-        record = records.load(file)
-        for world, known in found.get(record.name, {}).values() if record else ():
+        if (record := records.load(file)) is None:
+            continue
+        for world, known in found.get(record.name, {}).values():
             wanted = known.run | {"seed": record.run.get("seed")}
             try:
-                free = (*workdir.FREE, "seed")
-                records.require_same(file, record, wanted, known.config, free)
+                records.require_same(file, record, wanted, known.config, (*workdir.FREE, "seed"))
             except RecordError:
                 continue
             rows[record.name][f"{world}/{record.run['seed']}"] = (world, record)
@@ -104,7 +104,7 @@ def counts(runs: Recorded, min_ratio: float) -> dict[str, np.ndarray]:
 
 def accuracy(table: Counts) -> float:
     """The accuracy over all worlds; each training of a world weighs the same."""
-    correct, pairs = sum(world.mean(0).sum(0) for world in table.values())
+    correct, pairs = np.sum([world.mean(0).sum(0) for world in table.values()], axis=0)
     return float(correct / pairs)
 
 

@@ -59,7 +59,7 @@ def average_exports(exports: Sequence[Path], out: Path) -> Average:
     first, *others = exports
     variables, config, data = load_export(first)
     tables = vocabularies.load(first, config, ExportError, REMEDY)
-    total = {name: np.float64(leaf) for name, leaf in _flat(variables).items()}
+    total = {name: leaf.astype(np.float64) for name, leaf in _flat(variables).items()}
     seeds = [config.seed]
     for export in others:
         member, its_config, its_data = load_export(export)
@@ -98,7 +98,7 @@ def card(exports: Sequence[Path], seeds: Sequence[int], config: ConfigDict) -> s
     ])  # fmt: skip
 
 
-def _flat(variables: dict) -> dict[str, np.ndarray]:
+def _flat(variables: dict) -> dict[str, Any]:
     return traverse_util.flatten_dict(variables, sep="/")
 
 
