@@ -61,7 +61,8 @@ def read_ratings(para: Path) -> pl.DataFrame:
     with reading(file, ParaError, REMEDY):
         head = pl.read_csv(file, n_rows=0, infer_schema=False).columns
         if lacking := [name for name in COLUMNS if name not in head]:
-            raise ParaError(f"{file} lacks the column {', '.join(lacking)}; it has {', '.join(head)[:200]}; {REMEDY}")
+            found = ", ".join(head)[:200]
+            raise ParaError(f"{file} lacks the column {', '.join(lacking)}; it has {found!r}; {REMEDY}")
         table = pl.read_csv(file, columns=list(COLUMNS), infer_schema=False)
     rate = table[RATE].str.strip_chars().cast(pl.Float64, strict=False)
     bad = np.flatnonzero(~rate.is_between(1, 5).fill_null(False).to_numpy())

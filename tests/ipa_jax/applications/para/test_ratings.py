@@ -62,7 +62,7 @@ def test_the_filters_against_a_loop(para):
 def test_what_is_lacking_is_named(para):
     edit(para, lambda rows: rows[0].__setitem__(made_para.RATES, "share"))
     with pytest.raises(
-        ParaError, match=r"PARA-Images.csv lacks the column willingnessToShare; it has sessionId.*unzip"
+        ParaError, match=r"PARA-Images.csv lacks the column willingnessToShare; it has .sessionId.*unzip"
     ):
         read_ratings(para)
     (para / RATINGS).unlink()
@@ -87,7 +87,7 @@ def test_no_path_leads_out_of_the_folder(para, session, image):
 def test_a_file_of_something_else_is_named(para):
     for content in (b"", b"\xff\xfe\x00PK\x03", b"sessionId,imageName,willingnessToShare\n", b'a,"b\n1,2,3\n'):
         (para / RATINGS).write_bytes(content)
-        with pytest.raises(ParaError, match="PARA-Images.csv.*; unzip PARA again"):
+        with pytest.raises(ParaError, match=r"PARA-Images.csv.*; unzip PARA again"):
             select(read_ratings(para), para)
 
 
