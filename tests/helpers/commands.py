@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from unittest.mock import patch
 
-from ipa_jax.__main__ import main
+from ipa_jax.program import main
 from tests.helpers.paths import ROOT
 
 
