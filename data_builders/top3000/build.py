@@ -35,7 +35,7 @@ def build(
       raw: raw posts, a folder or a .csv file.
       features: the feature store of their images.
       data_dir: where to put the data set, as DATA_DIR/top3000/VERSION.
-      overwrite: replace a data set that exists. It stays until the new one is complete.
+      overwrite: replace a data set that exists, also one of another version. It stays until the new one is complete.
       beam_pipeline_options: build through Apache Beam with these options, as "runner=FnApiRunner".
       steps: the functions that the build calls.
 
@@ -69,8 +69,12 @@ def build(
                 built = Path(builder.data_path)
                 folder = data_dir / built.relative_to(staging)
                 folder.parent.mkdir(parents=True, exist_ok=True)
+                replaced = version_folder(data_dir, missing_ok=True)
                 shutil.rmtree(folder, ignore_errors=True)
                 built.rename(folder)
+                if replaced and replaced != folder:  # nothing would read it any more
+                    shutil.rmtree(replaced, ignore_errors=True)
+                    console.print(f"removed {escape(str(replaced))}, which another version of ipa_jax had built")
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     assert builder.report is not None  # download_and_prepare makes it
@@ -84,6 +88,8 @@ def _existing(
 ) -> Path | None:
     """The complete data set that is kept, if there is one. Raises ValueError where it is another one."""
     existing = version_folder(data_dir, missing_ok=True)
+    if overwrite and existing == data_dir:  # the new one would lie within it, and would not be found
+        raise ValueError(f"--data_dir={data_dir} is the folder of a version: name {data_dir.absolute().parents[1]}")
     if existing is None or overwrite:
         return None
     _require_same(existing, options, raw, features)
