@@ -68,19 +68,24 @@ def build(
                 builder.download_and_prepare(download_config=_download_config(beam_pipeline_options))
                 built = Path(builder.data_path)
                 folder = data_dir / built.relative_to(staging)
-                folder.parent.mkdir(parents=True, exist_ok=True)
-                replaced = version_folder(data_dir, missing_ok=True)
-                shutil.rmtree(folder, ignore_errors=True)
-                built.rename(folder)
-                if replaced and replaced != folder:  # nothing would read it any more
-                    shutil.rmtree(replaced, ignore_errors=True)
-                    console.print(f"removed {escape(str(replaced))}, which another version of ipa_jax had built")
+                _put_in_place(built, folder, data_dir, console)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     assert builder.report is not None  # download_and_prepare makes it
     build_report.show(builder.report, console)
     console.print(f"wrote {escape(str(folder))}")
     return folder
+
+
+def _put_in_place(built: Path, folder: Path, data_dir: Path, console: Console) -> None:
+    """Renames a new data set, and removes the one that it replaces, also one of another version of ipa_jax."""
+    replaced = version_folder(data_dir, missing_ok=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    built.rename(folder)
+    if replaced and replaced != folder:  # nothing would read it, or nothing the new one
+        shutil.rmtree(replaced, ignore_errors=True)
+        console.print(f"removed {escape(str(replaced))}, which another version of ipa_jax had built")
 
 
 def _existing(
