@@ -32,8 +32,8 @@ class Range(NamedTuple):
         return low and (value < self.most if self.below else value <= self.most)
 
     def __str__(self) -> str:
-        low = f"above {self.least:g}" if self.above else f"{self.least:g} or more"
-        return f"{low}, {'below' if self.below else 'at most'} {self.most:g}"
+        low = f"above {self.least:.15g}" if self.above else f"{self.least:.15g} or more"
+        return f"{low}, {'below' if self.below else 'at most'} {self.most:.15g}"
 
 
 class Sizes(NamedTuple):
