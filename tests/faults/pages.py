@@ -84,7 +84,7 @@ def _changed(answers: Answers, before: list, shown: list, environ: dict[str, Any
     now = answers.choices()
     if len(now) == len(before):
         return "" if now == before else "an answer was replaced"
-    form = dict(sent) if isinstance(sent, list) else {}
+    form = dict(reversed(sent)) if isinstance(sent, list) else {}
     asked = (environ["REQUEST_METHOD"], environ["PATH_INFO"]) == ("POST", "/answer")
     if asked and len(now) == len(before) + 1 and form.get("pair") == shown[0].key and form.get("side") in SIDES:
         return ""
@@ -107,6 +107,9 @@ def _request(rng: random.Random, code: str, known: list[str]) -> tuple[dict[str,
         "HTTP_COOKIE": rng.choice((f"{COOKIE}={code}",) * 4 + (f"{COOKIE}={code}; {COOKIE}=x", f"{COOKIE}=", "=;=;",
                                    "\xff" * 99, f'{COOKIE}="\\{code}', f"{COOKIE}={'a' * 9000}")),
     }  # fmt: skip
+    if rng.random() < 0.5:  # as a browser, but for the headers below
+        environ |= {"REQUEST_METHOD": "POST", "PATH_INFO": rng.choice(("/answer", "/answer", "/start"))}
+        environ |= {"HTTP_HOST": "localhost", "HTTP_COOKIE": f"{COOKIE}={code}"}
     for _ in range(rng.choice((0, 0, 1, 2))):
         name, values = rng.choice((
             ("HTTP_ORIGIN", ("null", "http://evil.example", "http://localhost", "\xff")),
@@ -126,7 +129,7 @@ def _body(rng: random.Random, known: list[str]) -> tuple[Any, bytes, str]:
     fields = [(name, rng.choice((*ODD, *known, "left", "right"))) for name in
               rng.choices(("pair", "side", "name", "code", "consent", SCRIPT), k=rng.choice((0, 1, 3, 8)))]  # fmt: skip
     if rng.random() < 0.4:  # nearly what a browser sends
-        fields = [("pair", rng.choice(known or [""])), ("side", rng.choice(("left", "right", "up"))),
+        fields = [("pair", rng.choice([*known[:1] * 4, *known, ""])), ("side", rng.choice(("left", "right", "up"))),
                   ("name", rng.choice(ODD)), ("consent", "yes"), ("code", rng.choice(ODD))]  # fmt: skip
         form = TYPES[0]
     kind = rng.randrange(8)
