@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         with files.lock(args.out):
             job.run(asked, args.out)
-    except (ValueError, OSError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
         return fail(error)
     return DONE
 
