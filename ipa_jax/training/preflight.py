@@ -23,7 +23,7 @@ class PreflightError(ValueError):
 
 # Of the fields that every network reads; what one network alone reads stands in its row of the registry.
 ALLOWED = {
-    "model.dtype": ("bfloat16", "float32"),
+    "model.dtype": ("bfloat16", "float16", "float32"),
     "model.depth.stem": ("imagenet", "small"),
     "batch.by": ("pairs", "groups"),
     "train.writers": ("own", "clu"),

@@ -13,7 +13,8 @@ from ml_collections import ConfigDict
 
 from ipa_jax.input.field import LABELS
 from ipa_jax.models import registry
-from ipa_jax.training.devices import AXIS
+from ipa_jax.training.devices import AXIS, ahead
+from ipa_jax.training.float16 import scale_of
 from ipa_jax.training.state import TrainState
 from ipa_jax.training.step_metrics import TrainMetrics
 from third_party_ports.checkpoints.checkpoint import attribute
@@ -82,7 +83,8 @@ def make_train_step(
 
     def add(state: TrainState, sums: Sums, packs: Packs) -> Sums:
         value_and_grad = jax.value_and_grad(loss_fn, has_aux=True)
-        (_, (measured, batch_stats)), new = value_and_grad(state.params, sums.batch_stats, packs, state.step)
+        factor = scale_of(state.opt_state)
+        (_, (measured, batch_stats)), new = value_and_grad(state.params, sums.batch_stats, packs, state.step, factor)
         return Sums(jax.tree.map(jnp.add, sums.gradients, new), batch_stats, sums.metrics.merge(measured))
 
     def apply(state: TrainState, sums: Sums) -> tuple[TrainState, TrainMetrics]:
@@ -108,9 +110,10 @@ def make_train_step(
 
 
 def _loss_function(model: nn.Module, name: str, scale: float, base_key: jax.Array) -> Callable:
-    """(params, batch_stats, packs, step) -> (loss float32 [], (TrainMetrics, the new batch_stats))."""
+    """(params, batch_stats, packs, step, factor) -> (factor times the loss, float32 [], (TrainMetrics, the new
+    batch_stats))."""
 
-    def loss_fn(params: Mapping, batch_stats: Mapping, packs: Packs, step: jax.Array):
+    def loss_fn(params: Mapping, batch_stats: Mapping, packs: Packs, step: jax.Array, factor: jax.Array | float):
         inputs = flatten_packs(packs)
         step_key = jax.random.fold_in(base_key, step)
         keys = jax.vmap(jax.random.fold_in, (None, 0))(step_key, inputs["slot"])
@@ -121,7 +124,7 @@ def _loss_function(model: nn.Module, name: str, scale: float, base_key: jax.Arra
         outputs = loss_outputs(z.reshape(packs["slot_mask"].shape), out, packs, name)
         kind = "image" if "image_loss" in outputs else "pair"
         loss = jnp.sum(outputs[f"{kind}_weight"] * outputs[f"{kind}_loss"]) / scale
-        return loss, (TrainMetrics.single_from_model_output(**outputs), updated.get("batch_stats", {}))
+        return factor * loss, (TrainMetrics.single_from_model_output(**outputs), updated.get("batch_stats", {}))
 
     return loss_fn
 
@@ -137,7 +140,9 @@ def _accumulated(begin: Callable, add: Callable, apply: Callable, count: int) ->
         sums = begin(state)
         for i in range(count):
             packs = {name: np.split(value, count, axis=1)[i] for name, value in batch.items()}
-            sums = jax.block_until_ready(add(state, sums, packs))  # queued collectives may deadlock a CPU's devices
+            sums = add(state, sums, packs)
+            if not ahead():
+                jax.block_until_ready(sums)
         return apply(state, sums)
 
     return train_step
