@@ -2,8 +2,8 @@
 
 Run: python -m benchmarks.gpu_program [--card h100] [--devices 4] [--pairs 12] [--dtype bfloat16] [--config full]
 
-XLA compiles for a card by its description alone. This needs the extra `cuda12` and Nvidia's `ptxas` on the PATH (package
-nvidia-cuda-nvcc-cu12), no driver and no GPU. Without a card nothing is autotuned: products go to cuBLAS and
+XLA compiles for a card by its description alone. This needs the extra `cuda12` and Nvidia's `ptxas` on the PATH
+(package nvidia-cuda-nvcc-cu12), no driver and no GPU. Without a card nothing is autotuned: products go to cuBLAS and
 convolutions to cuDNN, whose scratch space the memory below leaves out. Times are not known.
 """
 
@@ -14,8 +14,8 @@ import statistics
 import sys
 import time
 
-# What XLA reads of a card: compute capability, multiprocessors, memory in GB, its GB/s, shared KB per multiprocessor and
-# per block, MB of L2, clock in GHz, threads per multiprocessor.
+# What XLA reads of a card: compute capability, multiprocessors, memory in GB, its GB/s, shared KB per multiprocessor
+# and per block, MB of L2, clock in GHz, threads per multiprocessor.
 CARDS = {
     "rtx2080ti": ((7, 5), 68, 11.0, 616, 64, 64, 5.5, 1.545, 1024),
     "a100": ((8, 0), 108, 80.0, 2039, 164, 163, 40, 1.41, 2048),
@@ -52,9 +52,7 @@ def main() -> None:
     print(f"{args.config} in {args.dtype}, {args.pairs} pairs over {args.devices} x {args.card}; ResNet {args.resnet}")
     print(f"compiled in {time.process_time() - begun:.0f} CPU seconds; {parameters:,} parameters")
     state, scratch = stats.argument_size_in_bytes / 1e9, stats.temp_size_in_bytes / 1e9
-    print(
-        f"memory per card: {state:.2f} GB of state and batch, {scratch:.2f} GB in the step, {state + scratch:.2f} in all"
-    )
+    print(f"memory per card: {state:.2f} GB of state and batch, {scratch:.2f} GB in the step")
     print(f"{len(hlo.donated(text))} buffers donated, {stats.alias_size_in_bytes / 1e9:.2f} GB")
     describe(hlo.all_reduces(text))
     print(f"additions without an order: {[line.name for line in hlo.scatters(text)] or 'none'}")
@@ -110,7 +108,8 @@ def batch_of(config, devices: int, pairs: int) -> dict:
         "image": ((crop, crop, 3), "uint8"), "depth": ((side, side), "uint16"), "window": ((3,), "float32"),
         "flip": ((), "bool"), "similarity": ((k,), "float32"), "local": ((k,), "float32"), "count": ((k,), "float32"),
         "retrieved_mask": ((k,), "bool"), "depth_vectors": ((5, 32 * config.model.depth.width), "float32"),
-        "slot_mask": ((), "bool"), "log_likes": ((), "float32"), "pair_weight": ((2,), "float32"), "slot": ((), "int32"),
+        "slot_mask": ((), "bool"), "log_likes": ((), "float32"), "pair_weight": ((2,), "float32"),
+        "slot": ((), "int32"),
     }  # fmt: skip
     unread = "depth" if config.model.depth.resnet == "cached" else "depth_vectors"
     return {
@@ -129,7 +128,8 @@ def description(capability, cores, memory, bandwidth, shared, shared_block, cach
       shared_memory_per_block_optin: {shared_block * 1024}
       core_count: {cores} fpus_per_core: {64 if capability < (9, 0) else 128} clock_rate_ghz: {clock}
       block_dim_limit_x: 2147483647 block_dim_limit_y: 65535 block_dim_limit_z: 65535
-      memory_bandwidth: {int(bandwidth * 1e9)} l2_cache_size: {int(cache * 2**20)} device_memory_size: {int(memory * 1e9)}
+      memory_bandwidth: {int(bandwidth * 1e9)} l2_cache_size: {int(cache * 2**20)}
+      device_memory_size: {int(memory * 1e9)}
       cuda_compute_capability {{ major: {capability[0]} minor: {capability[1]} }}
       registers_per_core_limit: 65536 registers_per_block_limit: 65536
     }}

@@ -161,7 +161,7 @@ def _train(job: Job) -> float:
 
     evaluations, saves = Evaluations.for_run(config, job.total), Saves(config)
     began = time.monotonic()
-    device_state = to_devices(job.state, jax.devices())
+    first = to_devices(job.state, jax.devices())
     made = Meter(job.writer, job.workdir.name, job.total, start, job.position.get("seen"))
     # A signal waits for the running step, which is saved. Several processes cannot agree on a step: it ends them.
     with closing(made) as meter, stopping.deferred(when=jax.process_count() == 1) as stop:
@@ -169,7 +169,7 @@ def _train(job: Job) -> float:
             job.checkpoints.evaluated(start, _evaluate(job, start, job.state, meter, stop, WHOLE))
             stopping.if_asked()
         running: deque[Measured] = deque()
-        for step, (device_state, measured) in enumerate(_steps(train_step, device_state, reader), start + 1):
+        for step, (device_state, measured) in enumerate(_steps(train_step, first, reader), start + 1):
             job.checkpoints.check()
             running.append(measured)
             last = step == job.total

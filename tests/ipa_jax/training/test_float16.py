@@ -1,4 +1,4 @@
-"""The scale of the loss in float16: exact, halved at an overflow, doubled after a while, and never in the way of NaN."""
+"""The scale of the loss in float16: exact, halved at an overflow, doubled later, and never in the way of NaN."""
 
 import jax.numpy as jnp
 import numpy as np
