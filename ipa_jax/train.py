@@ -93,6 +93,7 @@ def run(config: ConfigDict, workdir: Path, verify: str = "full") -> dict:
         logging.warning(
             "data.shuffle_likes: a control run; train and validation likes are drawn anew, nothing is learned"
         )
+    preflight.warn_of_bfloat16(config, [gpu.compute_capability for gpu in jax.local_devices() if gpu.platform == "gpu"])
     job = _prepare(config, workdir, verify)
     seconds = _train(job)
     return _finish(job, seconds)
