@@ -95,8 +95,9 @@ def run(config: ConfigDict, workdir: Path, verify: str = "full") -> dict:
         )
     preflight.warn_of_bfloat16(config, [gpu.compute_capability for gpu in jax.local_devices() if gpu.platform == "gpu"])
     job = _prepare(config, workdir, verify)
-    seconds = _train(job)
-    return _finish(job, seconds)
+    with closing(job.writer):
+        seconds = _train(job)
+        return _finish(job, seconds)
 
 
 def _prepare(config: ConfigDict, workdir: Path, verify: str) -> Job:
@@ -244,7 +245,6 @@ def _finish(job: Job, seconds: float) -> dict:
     # After the files: a run that is killed while writing them comes here again, at the same step.
     figures = {f"test/{name}": results["test"][name] for name in ("accuracy", "plcc", "srcc")}
     job.writer.write_scalars(job.total, figures)
-    job.writer.close()
     return results
 
 

@@ -89,14 +89,13 @@ def make_train_step(
 
     def apply(state: TrainState, sums: Sums) -> tuple[TrainState, TrainMetrics]:
         gradients, metrics = jax.lax.psum((sums.gradients, sums.metrics), AXIS)
-        batch_stats = jax.lax.pmean(sums.batch_stats, AXIS)  # equal already; says so to the compiler
         updates, opt_state = tx.update(gradients, state.opt_state, state.params)
         params: Any = optax.apply_updates(state.params, updates)
         ema_params = state.ema_params
         if ema:
             decay = jnp.minimum(ema, (1.0 + state.step) / (10.0 + state.step))  # the first steps are forgotten fast
             ema_params = jax.tree.map(lambda old, new: old + (1 - decay) * (new - old), ema_params, params)
-        return TrainState(state.step + 1, params, batch_stats, ema_params, opt_state), metrics
+        return TrainState(state.step + 1, params, sums.batch_stats, ema_params, opt_state), metrics
 
     if config.batch.accumulate == 1:
         whole = lambda state, batch: apply(state, add(state, begin(state), batch))  # noqa: E731
