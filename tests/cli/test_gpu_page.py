@@ -1,4 +1,4 @@
-"""The trainings that docs/gpu.md documents: their flags are taken, and preflight lets four devices share their steps."""
+"""The trainings that docs/gpu.md documents: their flags are taken, and four devices can share their steps."""
 
 import re
 import shlex
@@ -11,7 +11,7 @@ from ipa_jax.training import preflight
 from tests.helpers.paths import ROOT
 
 TEXT = (ROOT / "docs/gpu.md").read_text().replace("\\\n", " ")
-TRAININGS = re.findall(r"^ipa-jax train (.*)$", TEXT, re.M)
+TRAININGS = re.findall(r"^(?:\w+=\S+ )?ipa-jax train (.*)$", TEXT, re.M)
 RESULTS = {"test": {"accuracy": 0.5, "accuracy_interval": (0.4, 0.6)}}
 
 
