@@ -5,7 +5,7 @@ divided by it in float32. The scale is halved when a gradient overflows, and tha
 after 2000 steps without one (Micikevicius et al., arXiv 1710.03740).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -37,7 +37,7 @@ def scaled(inner: optax.GradientTransformation) -> optax.GradientTransformation:
     def init(params: optax.Params) -> ScaledState:
         return ScaledState(jnp.asarray(FIRST, jnp.float32), jnp.zeros((), jnp.int32), inner.init(params))
 
-    def update(gradients: optax.Updates, state: ScaledState, params: optax.Params | None = None):
+    def update(gradients: optax.Updates, state: Any, params: optax.Params | None = None):
         gradients = jax.tree.map(lambda gradient: gradient / state.scale, gradients)
         finite = jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients)]))
         taken = finite | (state.scale <= 1)
