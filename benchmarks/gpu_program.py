@@ -10,7 +10,6 @@ convolutions to cuDNN, whose scratch space the memory below leaves out. Times ar
 import argparse
 import importlib
 import os
-import statistics
 import sys
 import time
 
@@ -68,7 +67,7 @@ def describe(sums: list) -> None:
         beside = "blocking" if found.meanwhile is None else f"beside {found.meanwhile} kernels"
         print(f"  {found.bytes / 1e6:6.1f} MB of {found.arrays} arrays, {beside}")
     if waiting := [found.meanwhile for found in sums if found.meanwhile is not None]:
-        print(f"  kernels beside one: {statistics.median(waiting):.0f} (median), none in {waiting.count(0)}")
+        print(f"  kernels beside one: {min(waiting)} to {max(waiting)}, none beside {waiting.count(0)} of {len(waiting)}")
 
 
 def topology(card: str, count: int) -> list:

@@ -37,16 +37,16 @@ def scaled(inner: optax.GradientTransformation) -> optax.GradientTransformation:
     def init(params: optax.Params) -> ScaledState:
         return ScaledState(jnp.asarray(FIRST, jnp.float32), jnp.zeros((), jnp.int32), inner.init(params))
 
-    def update(gradients: optax.Updates, state: Any, params: optax.Params | None = None):
-        gradients = jax.tree.map(lambda gradient: gradient / state.scale, gradients)
+    def update(updates: optax.Updates, state: Any, params: optax.Params | None = None) -> tuple[Any, ScaledState]:
+        gradients = jax.tree.map(lambda gradient: gradient / state.scale, updates)
         finite = jnp.all(jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients)]))
         taken = finite | (state.scale <= 1)
-        updates, moved = inner.update(gradients, state.inner, params)
-        updates = jax.tree.map(lambda new: jnp.where(taken, new, 0), updates)
+        moves, moved = inner.update(gradients, state.inner, params)
+        moves = jax.tree.map(lambda new: jnp.where(taken, new, 0), moves)
         moved = jax.tree.map(lambda new, old: jnp.where(taken, new, old), moved, state.inner)
         steps = jnp.where(finite, state.steps + 1, 0)
         doubled = jnp.where(steps >= STEPS, jnp.minimum(2 * state.scale, LARGEST), state.scale)
         scale = jnp.where(finite, doubled, jnp.maximum(state.scale / 2, 1))
-        return updates, ScaledState(scale, jnp.where(steps >= STEPS, 0, steps), moved)
+        return moves, ScaledState(scale, jnp.where(steps >= STEPS, 0, steps), moved)
 
     return optax.GradientTransformation(init, update)
