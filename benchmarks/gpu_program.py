@@ -67,7 +67,8 @@ def describe(sums: list) -> None:
         beside = "blocking" if found.meanwhile is None else f"beside {found.meanwhile} kernels"
         print(f"  {found.bytes / 1e6:6.1f} MB of {found.arrays} arrays, {beside}")
     if waiting := [found.meanwhile for found in sums if found.meanwhile is not None]:
-        print(f"  kernels beside one: {min(waiting)} to {max(waiting)}, none beside {waiting.count(0)} of {len(waiting)}")
+        alone = f"none beside {waiting.count(0)} of {len(waiting)}"
+        print(f"  kernels beside one: {min(waiting)} to {max(waiting)}, {alone}")
 
 
 def topology(card: str, count: int) -> list:
