@@ -75,3 +75,16 @@ def machine() -> str:
 def peak_gigabytes() -> float:
     """The most memory that this process has held."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
+
+
+def matrix_rate(dtype: str, side: int = 1024) -> float:
+    """Floating point operations per CPU second of a large matrix product in numpy."""
+    import numpy as np
+
+    a = np.random.default_rng(0).standard_normal((side, side)).astype(dtype)
+    times = []
+    for _ in range(5):
+        begun = time.process_time()
+        a @ a.T
+        times.append(time.process_time() - begun)
+    return 2 * side**3 / min(times)
