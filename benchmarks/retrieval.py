@@ -1,6 +1,6 @@
 """Time of retrieval at the size of Top3000, beside its matrix products and the comparison of poses by themselves.
 
-Run: python -m benchmarks.retrieval [--accounts 10,30,100] [--images 523] [--people 8]
+Run: python -m benchmarks.retrieval [--accounts 10,30,100] [--images 523] [--people 8] [--short]
 
 An account has 523 images with vectors of 2048 and 512 numbers and 0 to 8 people. A few drawn accounts take turns, so
 any number of accounts can be timed. All figures are CPU seconds of one thread, so that a busy machine changes little.
@@ -28,7 +28,10 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=523, help="of an account (default 523)")
     parser.add_argument("--people", type=int, default=8, help="the most in an image (default 8)")
     parser.add_argument("--turns", type=int, default=9, help="turns of the references (default 9)")
+    parser.add_argument("--short", action="store_true", help="3 accounts, 2 turns")
     args = parser.parse_args()
+    if args.short:
+        args.accounts, args.turns = "3", 2
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         os.environ[name] = "1"  # before numpy starts
 
