@@ -33,6 +33,7 @@ COMMANDS = {
     "inspect": Command("data_builders.inspect", "look at a data set: its groups, pairs and retrieved posts"),
     "train": Command("ipa_jax.main", "train, evaluate and export one model"),
     "evaluate": Command("ipa_jax.evaluate", "metrics and scores of an exported model"),
+    "average": Command("ipa_jax.average", "one export from several: the mean of their parameters"),
     "report": Command("ipa_jax.report.__main__", "one page about one or more runs"),
     "baselines": Command("ipa_jax.baselines.__main__", "what needs no training: chance, neighbours, metadata"),
     "zero-shot": Command("ipa_jax.peers.zero_shot", "a peer's published weights on your data set"),

@@ -18,7 +18,7 @@ FLOORS = {
         {"__main__", "main", "rank", "serve"},
         {"experiments"},
         {"leakage", "report"},
-        {"train", "evaluate", "applications", "baselines"},
+        {"train", "evaluate", "average", "applications", "baselines"},
         {"training", "peers", "human_study"},
         {"input", "local_page"},
         {"models", "metrics", "losses", "paper"},
@@ -46,7 +46,7 @@ BELOW = {  # package: the packages that it may import
     "configs": set(),
 }
 # Packages that are not always installed, or that only one way of running needs: imported where they are used.
-OPTIONAL = {"apache_beam", "tensorflow", "tensorflow_datasets", "clu", "torch", "jax"}
+OPTIONAL = {"apache_beam", "tensorflow", "tensorflow_datasets", "clu", "torch", "jax", "scenic"}
 LAZY = {f"data_builders.features.{part}" for part in ("pose", "background", "caption", "depth", "light")}
 HEAVY = {"jax", "flax", "optax", "orbax", "grain", "clu", "polars", "tensorflow_datasets", "tensorflow", "matplotlib"}
 LONGEST = 60  # lines of a function
