@@ -151,7 +151,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         args.config, args.kills, args.delay, args.out = "full:tiny", 1, 1.0, Path(name) / "runs"
         args.data_dir = drawn(Path(name) / "world", accounts=4, posts=30, side=48, depth_side=48)
-        return compare(args, more)
+        return compare(args, ["--config.train.epochs=8", *more])  # some 16 steps
 
 
 def compare(args: argparse.Namespace, more: list[str]) -> int:
