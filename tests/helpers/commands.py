@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from unittest.mock import patch
 
-from ipa_jax.__main__ import main
 from ipa_jax.experiments import commands as steps
+from ipa_jax.program import main
 from tests.helpers.paths import ROOT
 from third_party_ports.stopping import Stop
 
