@@ -1,6 +1,6 @@
 """Measures images per second and peak memory of each port, and of the same network in PyTorch if there is one.
 
-Run: python -m benchmarks.ports [NAME ...] [--repeats 5] [--batch N] [--json FILE] [--markdown]
+Run: python -m benchmarks.ports [NAME ...] [--repeats 5] [--batch N] [--json FILE] [--markdown] [--short]
 
 PyTorch's side needs the extra `bench`: pip install -e '.[bench]'. Add --extra-index-url
 https://download.pytorch.org/whl/cpu to get PyTorch's CPU build. Without PyTorch, the ports are measured alone.
@@ -50,7 +50,10 @@ def main() -> None:
     parser.add_argument("--batch", type=int, help="inputs per call; default: a few, by network and device")
     parser.add_argument("--json", type=new_file, help="file for everything that was measured")
     parser.add_argument("--markdown", action="store_true", help="print the table as markdown")
+    parser.add_argument("--short", action="store_true", help="ResNet50 alone, two calls")
     args = parser.parse_args()
+    if args.short:
+        args.names, args.repeats = ["resnet50"], 2
     unknown = [name for name in args.names if name not in ROWS]
     if unknown:
         parser.error(f"no network is called {', '.join(unknown)}; choose from {', '.join(ROWS)}")
