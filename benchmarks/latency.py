@@ -2,8 +2,8 @@
 
 Run: python -m benchmarks.latency [--images 24] [--repeats 3] [--cpu-seconds]
 
-A batch is 24 images, 12 pairs. Variables are random and inputs are zeros: the time depends on neither. Depth vectors are
-computed from the photo's five views, as for a new photo. Compiling and warming up are not counted.
+A batch is 24 images, 12 pairs. Variables are random and inputs are constant: the time depends on neither. Depth
+vectors are computed from the photo's five views, as for a new photo. Compiling and warming up are not counted.
 """
 
 import argparse

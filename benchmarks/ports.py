@@ -1,15 +1,17 @@
 """Measures images per second and peak memory of each port, and of the same network in PyTorch if there is one.
 
-Run: python -m benchmarks.ports [NAME ...] [--short] [--repeats 5] [--batch N] [--cpu-seconds] [--json FILE] [--markdown]
+Run: python -m benchmarks.ports [NAME ...] [--short] [--repeats 5] [--batch N] [--cpu-seconds] [--json FILE]
+       [--markdown]
 
 PyTorch's side needs the extra `bench`: pip install -e '.[bench]'. Add --extra-index-url
 https://download.pytorch.org/whl/cpu to get PyTorch's CPU build. Without PyTorch, the ports are measured alone.
 Both sides run in one process, with the same threads, inputs and random weights, and their calls alternate. Compiling
 and warming up are not counted. PyTorch runs eagerly, in the faster of its two memory layouts. Memory is the peak of a
-process that runs one side only (not with --short): of its resident set, with imports and compilation, or of the GPU. Outputs that differ
-by more than 1e-3 are a failure. On a machine with other work, take --cpu-seconds and one core (`taskset -c 0`): PyTorch's
-threads spend CPU seconds on waiting for each other. On a GPU, float32 means float32 (no TF32), and everything is measured in bfloat16 too,
-with the share of the device's peak that the matrix products and convolutions reach.
+process that runs one side only (not with --short): of its resident set, with imports and compilation, or of the GPU.
+Outputs that differ by more than 1e-3 are a failure. On a machine with other work, take --cpu-seconds and one core
+(`taskset -c 0`): PyTorch's threads spend CPU seconds on waiting for each other. On a GPU, float32 means float32 (no
+TF32), and everything is measured in bfloat16 too, with the share of the device's peak that the matrix products and
+convolutions reach.
 """
 
 import argparse
