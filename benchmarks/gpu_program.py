@@ -1,6 +1,7 @@
 """The training step compiled for GPUs that need not be there: memory, sums over devices, donated buffers.
 
-Run: python -m benchmarks.gpu_program [--card h100] [--devices 4] [--pairs 12] [--dtype bfloat16] [--config full] [--short]
+Run: python -m benchmarks.gpu_program [--card h100] [--devices 4] [--pairs 12] [--dtype bfloat16] [--config full]
+     [--short]
 
 XLA compiles for a card by its description alone. This needs the extra `cuda12` and Nvidia's `ptxas` on the PATH
 (package nvidia-cuda-nvcc-cu12), no driver and no GPU. Without a card nothing is autotuned: products go to cuBLAS and
