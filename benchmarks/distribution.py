@@ -28,6 +28,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+NEEDS = ("apache_beam",)  # the extra `beam`
 PARTS = ("extraction", "build", "training", "sums")
 POSTS, SIDE = 128, 48  # of an account; px
 BEAM = {1: "runner=FnApiRunner", 4: "runner=FnApiRunner,direct_num_workers=4,direct_running_mode=multi_processing"}

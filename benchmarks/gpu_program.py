@@ -1,6 +1,7 @@
 """The training step compiled for GPUs that need not be there: memory, sums over devices, donated buffers.
 
 Run: python -m benchmarks.gpu_program [--card h100] [--devices 4] [--pairs 12] [--dtype bfloat16] [--config full]
+     [--short]
 
 XLA compiles for a card by its description alone. This needs the extra `cuda12` and Nvidia's `ptxas` on the PATH
 (package nvidia-cuda-nvcc-cu12), no driver and no GPU. Without a card nothing is autotuned: products go to cuBLAS and
@@ -13,6 +14,7 @@ import os
 import sys
 import time
 
+NEEDS = ("jax_cuda12_plugin",)  # the extra `cuda12`
 # What XLA reads of a card: compute capability, multiprocessors, memory in GB, its GB/s, shared KB per multiprocessor
 # and per block, MB of L2, clock in GHz, threads per multiprocessor.
 CARDS = {
@@ -32,7 +34,10 @@ def main() -> None:
     parser.add_argument("--config", default="full", help="NAME or NAME:SIZE of configs/ (default full)")
     parser.add_argument("--resnet", choices=("train", "frozen", "cached"), default="train", help="config.model.depth")
     parser.add_argument("--save", help="a file for the program's text")
+    parser.add_argument("--short", action="store_true", help="the tiny model")
     args = parser.parse_args()
+    if args.short:
+        args.config = "full:tiny"
     os.environ["JAX_PLATFORMS"] = "cpu"
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FLAGS}"
     if args.pairs % args.devices:

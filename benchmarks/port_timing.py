@@ -127,7 +127,10 @@ def flop(jaxpr: Any) -> float:
             features = kernel.shape[parameters["dimension_numbers"].rhs_spec[0]]
             total += 2 * equation.outvars[0].aval.size * kernel.size / features
         elif parameters.get("name") == "tiled_convolution":  # counts as the plain convolution that it stands for
-            total += 2 * equation.outvars[0].aval.size * np.prod(equation.invars[1].aval.shape[:3])
+            # A scan splits off the constants, so the kernel is not always the second of two arguments.
+            kernels = [one.aval for one in equation.invars if one.aval.ndim == 4 and one.aval.shape[:2] == (3, 3)]
+            for kernel in kernels[-1:]:
+                total += 2 * equation.outvars[0].aval.size * np.prod(kernel.shape[:3])
             continue
         for inner in parameters.values():
             for part in inner if isinstance(inner, tuple) else (inner,):

@@ -12,7 +12,7 @@ import statistics
 import subprocess
 
 from benchmarks.timing import Ran, machine, program, spread
-from ipa_jax.__main__ import COMMANDS
+from ipa_jax.program import COMMANDS
 
 GOALS = {"ipa-jax": 0.5}  # seconds; all others:
 GOAL = 1.0
