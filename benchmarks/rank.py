@@ -65,13 +65,13 @@ def measure(folder: Path) -> tuple[float, float, float]:
     """CPU seconds of the imports, then seconds and CPU seconds of one ranking."""
     from absl import logging
 
-    from ipa_jax.applications import rank_job
+    from ipa_jax.applications import history_flags, rank_job
 
     logging.set_verbosity("warning")
     out = folder / "ranking"
     out.mkdir(exist_ok=True)
     imported, wall = time.process_time(), time.perf_counter()
-    rank_job.run(rank_job.Asked(history=folder / "history", photos=[folder / "photos"]), out)
+    rank_job.run(rank_job.Asked(history_flags.Source(folder / "history"), [folder / "photos"]), out)
     return imported, time.perf_counter() - wall, time.process_time() - imported
 
 

@@ -11,7 +11,8 @@ import jinja2
 from ipa_jax.applications import reasons
 from ipa_jax.applications.expected_likes import ExpectedLikes
 from ipa_jax.applications.history_bank import NO_FEATURES, UNRIPE
-from ipa_jax.applications.ranking import RankedPhoto, Ranking, SimilarPost
+from ipa_jax.applications.ranked_photo import RankedPhoto, SimilarPost
+from ipa_jax.applications.ranking import Ranking
 from ipa_jax.applications.ratings import stars
 from ipa_jax.applications.track_record import Figure, TrackRecord
 

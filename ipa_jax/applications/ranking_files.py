@@ -7,7 +7,8 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from ipa_jax.applications.ranking import RankedPhoto, Ranking
+from ipa_jax.applications.ranked_photo import RankedPhoto
+from ipa_jax.applications.ranking import Ranking
 
 FORMULA = "=+-@\t\r\n＝＋－＠"  # a cell that begins so is run by some spreadsheets # noqa: RUF001
 DIGITS = 6  # after the point

@@ -15,7 +15,7 @@ from PIL import Image
 
 from configs import basic, light
 from ipa_jax import local_page, serve
-from ipa_jax.applications import rank_job
+from ipa_jax.applications import history_flags, rank_job
 from ipa_jax.applications.account import open_account
 from ipa_jax.applications.serve import session as sessions
 from ipa_jax.applications.serve.session import Session
@@ -89,7 +89,7 @@ def test_the_order_is_that_of_rank(folder, opened, tmp_path):
         assert upload(opened.client, *batch).status_code == 204
     state = settled(opened.client)
     (tmp_path / "out").mkdir()
-    asked = rank_job.Asked(folder / "history", [folder / "photos"])
+    asked = rank_job.Asked(history_flags.Source(folder / "history"), [folder / "photos"])
     ranking = rank_job.run(asked, tmp_path / "out")
     assert names(state) == [photo.name.rsplit("/", 1)[1] for photo in ranking.photos]
     assert [unit["photos"][0]["why"] for unit in state["units"]] == [p.reason for p in ranking.photos if p.leads]
