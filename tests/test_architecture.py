@@ -15,7 +15,7 @@ from tests.helpers.paths import ROOT
 # A room is a folder or a file right below its package; "*" stands for all that is not named.
 FLOORS = {
     "ipa_jax": [
-        {"__main__", "main", "rank", "serve"},
+        {"__main__", "main", "rank", "serve", "thumbnail", "select_photos"},
         {"experiments"},
         {"leakage", "report"},
         {"train", "evaluate", "applications", "baselines"},
@@ -28,7 +28,7 @@ FLOORS = {
         {"top3000", "demo_world"},
         {"retrieval"},
         {"features"},
-        {"posts", "groups", "photos", "photo_formats", "photo_colours", "dataset"},
+        {"posts", "groups", "photos", "photo_formats", "photo_colours", "videos", "dataset"},
         {"options", "cli", "frames", "bounds", "group_record"},
     ],
     "third_party_ports": [
@@ -197,7 +197,8 @@ def test_files_are_written_and_held_in_one_place():
 def test_photos_are_opened_in_one_place():
     """What one reader opens, all others open, in the same colours and the same way up."""
     decoders = {"cv2", "imageio", "simplejpeg", "pyvips", "imagecodecs", "skimage", "pillow_heif", "av"}
-    known = {"data_builders.photos", "third_party_ports.parity.efficientnet_lite"}  # the latter checks a port
+    known = {"data_builders.photos", "data_builders.videos"}  # and what checks a port:
+    known |= {"third_party_ports.parity.efficientnet_lite"}
     for file in source.files():
         if source.module(file) not in known:
             assert not {name.split(".")[0] for name in source.imported(file)} & decoders, file

@@ -74,6 +74,12 @@ class Account:
         """Features of photo files, which are kept in the store. Raises as `features_of`."""
         return features_of(files, self.config, self.store, "photos")
 
+    def described(self, files: Sequence[Path], store: Path) -> tuple[Features, dict[int, str]]:
+        """Features of passing photos, kept in another store: of those that can be read, in order; and why the others
+        cannot, by position. Raises as `features_of`."""
+        found = features_of(files, self.config, store, progress=False)
+        return found.features.rows(found.rows[found.rows >= 0]), found.reasons
+
     def explain(self, names: tuple[str, ...], features: Features, scorer: str = AUTO) -> list[RankedPhoto]:
         """Scores photos, each as if it were alone; arguments and errors as those of `ranked_photo.explain`."""
         check_scorer(scorer, self.model is not None)
