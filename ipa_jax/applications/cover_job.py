@@ -82,7 +82,7 @@ def _score(video: Video, asked: Asked, account: Account, frames: CoverFrames, sc
     left_out = ""
     shown = "{l_bar}{bar}| {n:.0f}/{total_fmt} s of video [{elapsed}<{remaining}, {rate_noinv_fmt}]"
     length = video.seconds and round(video.seconds, 1)
-    with tqdm(total=length, unit="s", desc="frames", smoothing=0.05, bar_format=length and shown) as bar:
+    with tqdm(total=length, unit="s", desc="frames", smoothing=0.05, bar_format=shown if length else None) as bar:
         for batch in _batches(video.frames(asked.every), scratch / "photos"):
             files = [frame.file for frame in batch]
             features, broken = account.described(files, scratch / "features")
