@@ -27,6 +27,11 @@ def gap_text(gap: Gap) -> str:
     return f"not read: {start} to {end} of the video ({gap.reason})"
 
 
+def score_text(score: float) -> str:
+    """A score as it is shown."""
+    return f"score {round(score, 2) + 0.0:+.2f}"  # without + 0.0, a little below 0 would be -0.00
+
+
 @dataclass(frozen=True)
 class View:
     """What is shown of one video; `seconds` is its length, if known."""
@@ -50,22 +55,23 @@ class View:
     @property
     def title(self) -> str:
         """The heading."""
-        count, groups = len(self.frames.frames), self.ranking.units
-        grouped = "" if groups == count else f" ({groups} after near-identical ones)"
-        return f"{count} frame{'s' * (count != 1)} of {self.name}{grouped}, best first"
+        count = len(self.frames.frames)
+        return f"The best of {count} frames of {self.name}" if count > 1 else f"1 frame of {self.name}"
 
     @property
     def subtitle(self) -> str:
         """What was looked at."""
+        which = "Every frame" if self.every == 1 else f"One frame in {self.every}"
         length = "" if self.seconds is None else f" of {clock(self.seconds)}"
         account = f" for {self.ranking.account}" if self.ranking.account else ""
-        which = "Every frame" if self.every == 1 else f"One frame in {self.every}"
-        return f"{which}{length} was scored{account}, by {self.ranking.ranked_by}"
+        count, groups = len(self.frames.frames), self.ranking.units
+        grouped = f"; near-identical ones count as one, which leaves {groups}" if groups < count else ""
+        return f"{which}{length} was scored{account}, by {self.ranking.ranked_by}{grouped}"
 
     @property
     def facts(self) -> dict[str, str]:
         """Name of a frame -> its score in words."""
-        return {frame.photo.name: f"score {frame.photo.score:+.2f}" for frame in self.frames.frames}
+        return {frame.photo.name: score_text(frame.photo.score) for frame in self.frames.frames}
 
     def cells(self) -> list[Cell]:
         """The contact sheet's frames, best first."""
@@ -73,7 +79,7 @@ class View:
         for photo in self.ranking.photos:
             if photo.leads and photo.name in self.frames.pictures:
                 likes = rank_page.expected_text(photo)
-                fact = f"score {photo.score:+.2f}" + (f", {likes}" if likes else "")
+                fact = score_text(photo.score) + (f", {likes}" if likes else "")
                 picture = self.frames.pictures[photo.name]
                 cells.append(Cell(picture, self._by_name[photo.name].clock, fact, photo.picked))
         return cells
@@ -82,15 +88,14 @@ class View:
         """The page; cover: the best frame at full size; posts, profile, notes: as for rank_page.render."""
         pictures = self.frames.pictures
         shown_ranks = {photo.rank for photo in self.ranking.photos if photo.leads and photo.name in pictures}
+        shown = len(shown_ranks)
         look = rank_page.Look(
             kicker="Video cover",
             title=self.title,
             sections=[
                 rank_page.Section(
                     [photo for photo in self.ranking.photos if photo.rank in shown_ranks],
-                    note=f"{self.subtitle}."
-                    + f" The best {len(shown_ranks)} of {self.ranking.units} are shown."
-                    * (len(shown_ranks) < self.ranking.units),
+                    note=f"{self.subtitle}." + f" The best {shown} are shown." * (shown < self.ranking.units),
                 )
             ],
             names={name: frame.clock for name, frame in self._by_name.items()},
@@ -98,6 +103,7 @@ class View:
             picked="cover",
             unit_note=UNIT_NOTE,
             chart=self._chart(),
+            ratio=cover.width / cover.height,
         )
         large = {self.best.photo.name: _jpeg(cover, 2 * rank_page.PHOTO_SIDE)}
         return rank_page.render(self.ranking, pictures | large, posts, look=look, profile=profile, notes=notes)
@@ -119,12 +125,22 @@ class View:
             point = int(place(frame)[0] / 100 * POINTS)
             if point not in best or frame.photo.score > best[point].photo.score:
                 best[point] = frame
-        path = "".join(f"{'L' if i else 'M'}{x:.2f} {y:.2f}" for i, (x, y) in enumerate(map(place, best.values())))
+        path, last = "", None
+        for frame in best.values():
+            x, y = place(frame)
+            path += f"{'M' if last is None or self._between(last, frame) else 'L'}{x:.2f} {y:.2f}"
+            last = frame
         gaps = [self._gap(gap, end) for gap in self.gaps]
         environment = jinja2.Environment(loader=jinja2.FileSystemLoader(rank_page.TEMPLATES), autoescape=True)
         at = place(self.best)[0] if self.best.seconds is not None else None
         return environment.get_template("timeline.html").render(
             path=path, gaps=gaps, at=at, best=self.best.clock, end=clock(end), low=f"{low:+.2f}", high=f"{high:+.2f}"
+        )
+
+    def _between(self, before: Scored, after: Scored) -> bool:
+        """Whether a part between two frames could not be read: the line is not drawn across it."""
+        return any(
+            gap.start is not None and (before.seconds or 0) <= gap.start < (after.seconds or 0) for gap in self.gaps
         )
 
     @staticmethod

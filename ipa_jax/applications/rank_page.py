@@ -63,7 +63,8 @@ class Look:
       facts: name of a photo -> a line below that.
       picked: the mark on photos that are picked.
       unit_note: why the photos of a burst are one; {n} is their number.
-      chart: SVG above the galleries.
+      chart: HTML above the galleries.
+      ratio: width over height of all photos, which are then shown whole; None: as squares, cut where they are not.
     """
 
     kicker: str = "Photo ranking"
@@ -74,6 +75,7 @@ class Look:
     picked: str = "picked"
     unit_note: str = UNIT_NOTES["burst"]
     chart: str = ""
+    ratio: float | None = None
 
 
 def render(
@@ -108,6 +110,7 @@ def render(
         title=title,
         picked=look.picked,
         chart=Markup(look.chart),
+        ratio=look.ratio,
         made_up=made_up,
         record=record_view(ranking.track_record, ranking.verdict, ranking.expected_likes),
         sections=[
