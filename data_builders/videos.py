@@ -27,6 +27,7 @@ MOST_PIXELS = photos.MANY_PIXELS  # of a frame; 8K video has a third of it
 ATTACHED = 0x400  # FFmpeg's mark of a stream that is one picture, such as the cover of a song
 HD, UNSPECIFIED, BT709 = 720, 2, 1  # lines from which players take BT.709 for colours that a file does not specify
 HDR = {16: "PQ", 18: "HLG"}  # FFmpeg's numbers of transfer curves
+DAMAGED = "damaged data"
 ATTEMPTS = 100  # to read on behind a damaged place
 EARLY = 1.0  # seconds that a video may end before the time that its file states
 _TURNS = {  # by the signs of the display matrix (a, b, c, d), which maps (x, y) to (ax + cy, bx + dy)
@@ -93,7 +94,7 @@ class Video:
 
     def __init__(self, path: Path) -> None:
         if av is None:
-            raise ModuleNotFoundError("videos need PyAV: pip install av")
+            raise ModuleNotFoundError("videos need PyAV: pip install '.[video]', or pip install av")
         if not path.is_file():
             raise VideoError(f"{path} is not a file; {REMEDY}")
         self._path = path
@@ -130,7 +131,7 @@ class Video:
         broken: tuple[float | None, str] | None = None  # where a gap began, and why
         for frame, reason in self._decoded():
             if frame is None or frame.is_corrupt:
-                broken = broken or (self.reached, reason or "damaged picture data")
+                broken = broken or (self.reached, reason or DAMAGED)
                 continue
             seconds = None if frame.time is None else frame.time - self._start
             if broken:
@@ -150,7 +151,7 @@ class Video:
         """Frames in the order in which they are shown; (None, reason) where one cannot be decoded."""
         for packet, reason in self._packets():
             if packet is None or packet.is_corrupt:
-                yield None, reason or "damaged packets"
+                yield None, reason or DAMAGED
             if packet is None:
                 continue
             try:
@@ -169,7 +170,7 @@ class Video:
                 return
             except av.error.FFmpegError as error:
                 failed += 1
-                yield None, "damaged packets" if isinstance(error, BlockingIOError) else _said(error)
+                yield None, _said(error)
 
     def _image(self, frame: Any) -> Image.Image:
         ratio = float(self._stream.sample_aspect_ratio or 1)
@@ -216,6 +217,6 @@ def _later(seconds: float | None, before: float | None) -> bool:
 
 def _said(error: BaseException) -> str:
     """What FFmpeg says, without its numbers and the file's name."""
-    if isinstance(error, av.error.InvalidDataError):
-        return "damaged data"
+    if isinstance(error, av.error.InvalidDataError | BlockingIOError):
+        return DAMAGED
     return str(getattr(error, "strerror", None) or error).lower()

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import struct
 import threading
 import time
@@ -26,10 +27,10 @@ from tests.helpers import red_and_blue
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, described_history):
     """history/ of ann, and photos/ of 12 new ones."""
     folder, rng = tmp_path_factory.mktemp("serve"), np.random.default_rng(1)
-    red_and_blue.write_history(folder / "history", rng, posts=50)
+    shutil.copytree(described_history, folder / "history")
     (folder / "photos").mkdir()
     for number in range(12):
         hue = red_and_blue.RED if number % 2 else red_and_blue.BLUE
