@@ -27,7 +27,7 @@ PROMPTS = {  # scene, pose and object of a prompt
     "living room, cheering person, parasol, balloon, flat colours": ("room", "cheering", "parasol"),
     "yoga at night in front of city lights, guitar, starry sky": ("night", "balancing", "guitar"),
 }
-ALONE = 3  # photos without a prompt
+EACH, ALONE = 4, 4  # photos of a prompt, and without one
 
 
 def main() -> None:
@@ -69,7 +69,7 @@ def _video(path: Path, rng: np.random.Generator) -> None:
 def _generated(folder: Path, rng: np.random.Generator) -> None:
     number = 0
     for which, (prompt, (scene, pose, thing)) in enumerate(PROMPTS.items()):
-        for _ in range(5 if which else 3):
+        for _ in range(EACH):
             number += 1
             file, texts = folder / f"{number:05}.png", PngImagePlugin.PngInfo()
             if which == 0:

@@ -223,7 +223,7 @@ def record_view(record: TrackRecord, sentence: str, expected: ExpectedLikes) -> 
     elif expected.low is None and record.usable_posts:
         detail = "There are too few posts of the past to give a range of likes."
     return {
-        "sentence": sentence,
+        "sentence": sentence.replace(" %", "\u00a0%"),
         "detail": detail,
         "accuracy": None if figure.accuracy is None else _percent(100 * figure.accuracy),
         "percent": "" if figure.accuracy is None else f"{100 * figure.accuracy:.0f}",

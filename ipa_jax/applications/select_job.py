@@ -149,8 +149,7 @@ def _title(groups: Sequence[Group], ranking: Ranking) -> str:
     count = len(ranking.photos)
     known = sum(bool(group.prompt) for group in groups)
     of = f" of {known} prompt{'s' * (known != 1)}" if known else ""
-    order = "the best of each first" if len(groups) > 1 else "best first"
-    return f"{count} photo{'s' * (count != 1)}{of} for {ranking.account}, {order}"
+    return f"{count} photo{'s' * (count != 1)}{of} for {ranking.account}" + ", best first" * (count > 1 == len(groups))
 
 
 def _table(groups: Sequence[Group], ranking: Ranking) -> list[str]:
