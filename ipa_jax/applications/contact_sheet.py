@@ -8,7 +8,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from data_builders import photos
 
-COLUMNS, CELL, GAP, MARGIN, TEXT = 4, 320, 16, 32, 48  # pixels, COLUMNS apart
+COLUMNS = 4
+CELL, NARROWEST, GAP, MARGIN, TEXT = 320, 270, 16, 32, 48  # pixels
 PAPER, CARD, INK, SOFT, ACCENT = "#fbfaf7", "#f1efe9", "#1d1c1a", "#6d6a64", "#1a7f4b"  # as on the pages
 
 
@@ -24,28 +25,28 @@ class Cell:
 
 def draw(title: str, subtitle: str, cells: Sequence[Cell]) -> bytes:
     """Draws the sheet, best frame first, four in a row. Returns a PNG."""
-    shots = [photos.upright(cell.picture) for cell in cells]
-    tallest = max(round(CELL * shot.height / shot.width) for shot in shots)
-    height = min(tallest, CELL * 16 // 9)  # of a picture, upright video included
+    shots = [photos.upright(frame.picture) for frame in cells]
+    cell = max(NARROWEST, min(CELL, max(shot.width for shot in shots)))  # upright video has narrower cells
+    height = max(min(shot.height, round(cell * shot.height / shot.width)) for shot in shots)
     columns = min(COLUMNS, len(cells)) if len(cells) > 1 else 2
     rows = -(-len(cells) // columns)
-    width = 2 * MARGIN + columns * CELL + (columns - 1) * GAP
+    width = 2 * MARGIN + columns * cell + (columns - 1) * GAP
     top = MARGIN + 72
     sheet = Image.new("RGB", (width, top + rows * (height + TEXT + GAP) + MARGIN - GAP), PAPER)
     pen = ImageDraw.Draw(sheet)
     pen.text((MARGIN, MARGIN), _fitted(title, 28, width - 2 * MARGIN), fill=INK, font=_font(28))
     pen.text((MARGIN, MARGIN + 38), _fitted(subtitle, 16, width - 2 * MARGIN), fill=SOFT, font=_font(16))
-    for number, (cell, shot) in enumerate(zip(cells, shots, strict=True)):
-        x = MARGIN + number % columns * (CELL + GAP)
+    for number, (frame, shot) in enumerate(zip(cells, shots, strict=True)):
+        x = MARGIN + number % columns * (cell + GAP)
         y = top + number // columns * (height + TEXT + GAP)
-        pen.rectangle((x, y, x + CELL - 1, y + height - 1), fill=CARD)
-        shot.thumbnail((CELL, height), Image.Resampling.LANCZOS)
-        sheet.paste(shot, (x + (CELL - shot.width) // 2, y + (height - shot.height) // 2))
-        if cell.picked:
-            pen.rectangle((x - 3, y - 3, x + CELL + 2, y + height + 2), outline=ACCENT, width=3)
-        head = f"{number + 1}   {cell.head}"
-        pen.text((x, y + height + 6), head, fill=ACCENT if cell.picked else INK, font=_font(18))
-        fact = _fitted(cell.fact, 14, CELL)
+        pen.rectangle((x, y, x + cell - 1, y + height - 1), fill=CARD)
+        shot.thumbnail((cell, height), Image.Resampling.LANCZOS)
+        sheet.paste(shot, (x + (cell - shot.width) // 2, y + (height - shot.height) // 2))
+        if frame.picked:
+            pen.rectangle((x - 3, y - 3, x + cell + 2, y + height + 2), outline=ACCENT, width=3)
+        head = f"{number + 1}   {frame.head}"
+        pen.text((x, y + height + 6), head, fill=ACCENT if frame.picked else INK, font=_font(18))
+        fact = _fitted(frame.fact, 14, cell)
         pen.text((x, y + height + 28), fact, fill=SOFT, font=_font(14))
     out = io.BytesIO()
     sheet.save(out, "PNG", optimize=True)

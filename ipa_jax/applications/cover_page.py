@@ -62,11 +62,13 @@ class View:
     def subtitle(self) -> str:
         """What was looked at."""
         which = "Every frame" if self.every == 1 else f"One frame in {self.every}"
-        length = "" if self.seconds is None else f" of {clock(self.seconds)}"
         account = f" for {self.ranking.account}" if self.ranking.account else ""
-        count, groups = len(self.frames.frames), self.ranking.units
-        grouped = f"; near-identical ones count as one, which leaves {groups}" if groups < count else ""
-        return f"{which}{length} was scored{account}, by {self.ranking.ranked_by}{grouped}"
+        parts = [f"{which} was scored{account} by {self.ranking.ranked_by}"]
+        if self.seconds is not None:
+            parts.append(f"the video is {clock(self.seconds)} long")
+        if (groups := self.ranking.units) < len(self.frames.frames):
+            parts.append(f"near-identical frames count as one, which leaves {groups}")
+        return "; ".join(parts)
 
     @property
     def facts(self) -> dict[str, str]:

@@ -80,6 +80,14 @@ def test_colours_of_hd_are_those_of_hd(tmp_path):
 
 
 @needs_av
+@pytest.mark.parametrize(("curve", "named"), [(None, []), (16, ["(PQ)"]), (18, ["(HLG)"])])
+def test_hdr_is_read_and_named(curve, named, tmp_path):
+    frames, video = read(write(tmp_path / "a.mp4", [noise(i) for i in range(3)], curve=curve))
+    assert len(frames) == 3 and len(video.notes) == len(named)
+    assert all(word in note for word, note in zip(named, video.notes, strict=True))
+
+
+@needs_av
 def test_a_damaged_part_is_named_and_the_rest_is_read(tmp_path):
     path = write(tmp_path / "a.mp4", [noise(i // 2) for i in range(50)])
     damaged(path, 0.45, 1500)

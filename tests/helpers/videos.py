@@ -24,7 +24,7 @@ def write(
     gop: int = 10,
     rotation: int = 0,
     ratio: Fraction | None = None,
-    pixels: str = "yuv420p",
+    curve: int | None = None,
     options: Mapping[str, str] | None = None,
 ) -> Path:
     """Encodes pictures of one size at 25 frames per second, or at `times` in milliseconds."""
@@ -34,13 +34,15 @@ def write(
     with av.open(str(path), "w", options=faststart) as container:
         stream = container.add_stream(codec, rate=25, options={"bf": "0", **(options or {})})
         stream.width, stream.height = pictures[0].size
-        stream.pix_fmt, stream.gop_size = pixels, gop
+        stream.pix_fmt, stream.gop_size = "yuv420p", gop
         if codec != "mpeg4":
             stream.time_base = stream.codec_context.time_base = TICKS
         if rotation:
             stream.set_display_rotation(rotation)
         if ratio:
             stream.codec_context.sample_aspect_ratio = ratio
+        if curve:
+            stream.codec_context.color_trc = curve
         for picture, time in zip(pictures, times or range(0, 40 * len(pictures), 40), strict=False):
             frame = av.VideoFrame.from_image(picture)
             if codec != "mpeg4":
