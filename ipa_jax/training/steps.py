@@ -13,7 +13,8 @@ from ml_collections import ConfigDict
 
 from ipa_jax.input.field import LABELS
 from ipa_jax.models import registry
-from ipa_jax.training.devices import AXIS
+from ipa_jax.training.devices import AXIS, ahead
+from ipa_jax.training.float16 import scale_of
 from ipa_jax.training.state import TrainState
 from ipa_jax.training.step_metrics import TrainMetrics
 from third_party_ports.checkpoints.checkpoint import attribute
@@ -82,19 +83,19 @@ def make_train_step(
 
     def add(state: TrainState, sums: Sums, packs: Packs) -> Sums:
         value_and_grad = jax.value_and_grad(loss_fn, has_aux=True)
-        (_, (measured, batch_stats)), new = value_and_grad(state.params, sums.batch_stats, packs, state.step)
+        factor = scale_of(state.opt_state)
+        (_, (measured, batch_stats)), new = value_and_grad(state.params, sums.batch_stats, packs, state.step, factor)
         return Sums(jax.tree.map(jnp.add, sums.gradients, new), batch_stats, sums.metrics.merge(measured))
 
     def apply(state: TrainState, sums: Sums) -> tuple[TrainState, TrainMetrics]:
         gradients, metrics = jax.lax.psum((sums.gradients, sums.metrics), AXIS)
-        batch_stats = jax.lax.pmean(sums.batch_stats, AXIS)  # equal already; says so to the compiler
         updates, opt_state = tx.update(gradients, state.opt_state, state.params)
         params: Any = optax.apply_updates(state.params, updates)
         ema_params = state.ema_params
         if ema:
             decay = jnp.minimum(ema, (1.0 + state.step) / (10.0 + state.step))  # the first steps are forgotten fast
             ema_params = jax.tree.map(lambda old, new: old + (1 - decay) * (new - old), ema_params, params)
-        return TrainState(state.step + 1, params, batch_stats, ema_params, opt_state), metrics
+        return TrainState(state.step + 1, params, sums.batch_stats, ema_params, opt_state), metrics
 
     if config.batch.accumulate == 1:
         whole = lambda state, batch: apply(state, add(state, begin(state), batch))  # noqa: E731
@@ -108,9 +109,10 @@ def make_train_step(
 
 
 def _loss_function(model: nn.Module, name: str, scale: float, base_key: jax.Array) -> Callable:
-    """(params, batch_stats, packs, step) -> (loss float32 [], (TrainMetrics, the new batch_stats))."""
+    """(params, batch_stats, packs, step, factor) -> (factor times the loss, float32 [], (TrainMetrics, the new
+    batch_stats))."""
 
-    def loss_fn(params: Mapping, batch_stats: Mapping, packs: Packs, step: jax.Array):
+    def loss_fn(params: Mapping, batch_stats: Mapping, packs: Packs, step: jax.Array, factor: jax.Array | float):
         inputs = flatten_packs(packs)
         step_key = jax.random.fold_in(base_key, step)
         keys = jax.vmap(jax.random.fold_in, (None, 0))(step_key, inputs["slot"])
@@ -121,7 +123,7 @@ def _loss_function(model: nn.Module, name: str, scale: float, base_key: jax.Arra
         outputs = loss_outputs(z.reshape(packs["slot_mask"].shape), out, packs, name)
         kind = "image" if "image_loss" in outputs else "pair"
         loss = jnp.sum(outputs[f"{kind}_weight"] * outputs[f"{kind}_loss"]) / scale
-        return loss, (TrainMetrics.single_from_model_output(**outputs), updated.get("batch_stats", {}))
+        return factor * loss, (TrainMetrics.single_from_model_output(**outputs), updated.get("batch_stats", {}))
 
     return loss_fn
 
@@ -137,7 +139,9 @@ def _accumulated(begin: Callable, add: Callable, apply: Callable, count: int) ->
         sums = begin(state)
         for i in range(count):
             packs = {name: np.split(value, count, axis=1)[i] for name, value in batch.items()}
-            sums = jax.block_until_ready(add(state, sums, packs))  # queued collectives may deadlock a CPU's devices
+            sums = add(state, sums, packs)
+            if not ahead():
+                jax.block_until_ready(sums)
         return apply(state, sums)
 
     return train_step
