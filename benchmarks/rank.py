@@ -118,12 +118,12 @@ def ranked(folder: Path) -> Measured:
     """A ranking as the command does it."""
     from absl import logging
 
-    from ipa_jax.applications import rank_job
+    from ipa_jax.applications import history_flags, rank_job
 
     logging.set_verbosity("warning")
     out = folder / "ranking"
     out.mkdir(exist_ok=True)
-    asked = rank_job.Asked(history=folder / "history", photos=[folder / "photos"])
+    asked = rank_job.Asked(history_flags.Source(folder / "history"), [folder / "photos"])
     imports, wall = time.process_time(), time.perf_counter()
     rank_job.run(asked, out)
     return Measured(time.perf_counter() - wall, time.process_time() - imports, imports)

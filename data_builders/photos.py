@@ -98,6 +98,13 @@ def size(photo: bytes | Path) -> tuple[int, int]:
         return image.size
 
 
+def texts(photo: bytes | Path) -> dict[str, str]:
+    """The texts that a PNG holds before its pixels, by keyword; {} for other formats. Raises PhotoError as `size`."""
+    with _named(photo), quiet(), Image.open(_source(photo), formats=FORMATS) as image:
+        found = image.info if image.format == "PNG" else {}
+        return {str(name): str(value) for name, value in found.items() if isinstance(value, str)}
+
+
 def stored(photo: bytes | Path, mode: str = "RGB", *, near: int = 0) -> Image.Image:
     """Decodes a photo as the file stores it: not turned, in the file's own mode and colours.
 

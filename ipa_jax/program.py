@@ -25,6 +25,8 @@ class Command(NamedTuple):
 COMMANDS = {
     "rank": Command("ipa_jax.rank", "your own photos in order, with reasons and a track record"),
     "serve": Command("ipa_jax.serve", "the same on a local page: drop photos, compare them, mark your picks"),
+    "thumbnail": Command("ipa_jax.thumbnail", "the best frame of a video as its cover, by an account's own posts"),
+    "select": Command("ipa_jax.select_photos", "which of a set of generated photos suit an account, by prompt"),
     "demo": Command("ipa_jax.experiments.demo", "the whole job on a drawn world, from photos to a report"),
     "fetch": Command("third_party_ports.fetch", "download and convert the networks' published weights"),
     "fetch-images": Command("data_builders.fetch_images", "download the photos that a list of posts has addresses for"),

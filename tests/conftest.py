@@ -51,3 +51,11 @@ def trained(shared) -> Path:
     from tests.helpers import shared_world
 
     return shared_world.trained(shared)
+
+
+@pytest.fixture(scope="session")
+def described_history(shared) -> Path:
+    """See tests.helpers.described_history.history."""
+    from tests.helpers import described_history
+
+    return described_history.history(shared)

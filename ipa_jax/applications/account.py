@@ -1,5 +1,6 @@
 """An account's history, opened once: everything that ranking photos needs of it, however many arrive later."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -8,15 +9,18 @@ import jax
 from ml_collections import ConfigDict
 
 from configs import full, light
-from data_builders.features.photo_store import features_of, store_beside
+from data_builders.features.features import Features
+from data_builders.features.photo_store import PhotoFeatures, features_of, store_beside
 from data_builders.posts.hidden_likes import hidden_likes
 from data_builders.posts.history import History, open_history
 from ipa_jax.applications import rank_page, reasons
 from ipa_jax.applications.expected_likes import ExpectedLikes, expected_likes
 from ipa_jax.applications.export_model import ExportModel
 from ipa_jax.applications.history_bank import HistoryBank, history_bank
+from ipa_jax.applications.history_flags import Source
 from ipa_jax.applications.own_past import AUTO, OwnPast, own_past
-from ipa_jax.applications.ranking import NewPhotos, Ranking, rank
+from ipa_jax.applications.ranked_photo import RankedPhoto, check_scorer, explain
+from ipa_jax.applications.ranking import Arranged, NewPhotos, Ranking, on_record, rank
 from ipa_jax.applications.thumbnails import thumbnails
 from ipa_jax.applications.track_record import TrackRecord, track_record
 from third_party_ports.files import cache_folder
@@ -66,6 +70,35 @@ class Account:
             seed=self.config.seed,
         )  # fmt: skip
 
+    def describe(self, files: Sequence[Path]) -> PhotoFeatures:
+        """Features of photo files, which are kept in the store. Raises as `features_of`."""
+        return features_of(files, self.config, self.store, "photos")
+
+    def described(self, files: Sequence[Path], store: Path) -> tuple[Features, dict[int, str]]:
+        """Features of passing photos, kept in another store: of those that can be read, in order; and why the others
+        cannot, by position. Raises as `features_of`."""
+        found = features_of(files, self.config, store, progress=False)
+        return found.features.rows(found.rows[found.rows >= 0]), found.reasons
+
+    def explain(self, names: tuple[str, ...], features: Features, scorer: str = AUTO) -> list[RankedPhoto]:
+        """Scores photos, each as if it were alone; arguments and errors as those of `ranked_photo.explain`."""
+        check_scorer(scorer, self.model is not None)
+        expected = expected_likes(self.bank, self.past, scorer)
+        options = self.config.data.to_dict()
+        return explain(self.bank, self.past, names, features, options, scorer, expected, self.model)
+
+    def on_record(self, arranged: Arranged, scorer: str = AUTO) -> Ranking:
+        """Photos in order, with what the history says about such an order."""
+        record = track_record(self.bank, self.past, self.config.data.pairs.min_ratio, scorer, self.config.seed)
+        return on_record(self.bank, self.past, scorer, record, expected_likes(self.bank, self.past, scorer), arranged)
+
+    def post_pictures(self, photos: Iterable[RankedPhoto]) -> dict[str, bytes]:
+        """Path -> JPEG for pages, of the posts that the best photo of each unit resembles."""
+        paths = list(dict.fromkeys(post.path for photo in photos if photo.leads for post in photo.similar))
+        files, digests = [self.root / path for path in paths], [self.digests[path] for path in paths]
+        small = thumbnails(files, digests, rank_page.POST_SIDE, self.store / "thumbnails")
+        return dict(zip(paths, small, strict=True))
+
     def post_key(self, path: str) -> str:
         """Names the photo of a post in addresses."""
         return self.digests[path][:KEY]
@@ -77,6 +110,12 @@ class Account:
             return None
         path, digest = found
         return thumbnails([self.root / path], [digest], rank_page.POST_SIDE, self.store / "thumbnails")[0]
+
+
+def open_source(source: Source) -> Account:
+    """Opens the history that a command's flags name. Raises as `open_account`."""
+    assert source.history is not None
+    return open_account(source.history, source.account, source.export, source.profile, source.weights)
 
 
 def open_account(

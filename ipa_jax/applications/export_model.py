@@ -33,6 +33,11 @@ class ExportModel:
         """Whether the export says which photos it was trained on; without that it is never judged."""
         return self._trained is not None
 
+    @property
+    def reads_posts(self) -> bool:
+        """Whether its network reads how similar posts did."""
+        return "retrieval" in self._network.reads
+
     def __call__(self, asked: Asked) -> np.ndarray:
         """z, f64 [Q]. NaN for a post of the history that the model may have been trained on."""
         scored = np.array([self._may_judge(asked, number) for number in range(len(asked.rows))], bool)

@@ -12,11 +12,12 @@ OTHERS = (".gif", ".bmp", ".jxl", ".jp2", ".psd", ".dng", ".cr2", ".cr3", ".nef"
 MOST = 20_000  # files; a larger number is most likely the wrong folder
 
 
-def find_photos(paths: Sequence[Path]) -> tuple[list[Path], dict[str, int]]:
+def find_photos(paths: Sequence[Path], flag: str = "--photos") -> tuple[list[Path], dict[str, int]]:
     """Lists the photos that the paths name.
 
     Args:
       paths: files and folders. Folders are searched with all below them, hidden files and folders apart.
+      flag: that gave the paths, for messages.
 
     Returns:
       The photos, each once, folders in natural order (2 before 10); and how many pictures of other formats the folders
@@ -39,13 +40,13 @@ def find_photos(paths: Sequence[Path]) -> tuple[list[Path], dict[str, int]]:
         elif path.is_file():
             found.setdefault(path)
         else:
-            raise ValueError(f"--photos: {path} does not exist; name photos, or a folder of photos")
+            raise ValueError(f"{flag}: {path} does not exist; name photos, or a folder of photos")
     if not found:
         named = ", ".join(map(str, paths))
         held = f"; it holds {', '.join(f'{n} {suffix}' for suffix, n in others.items())}" if others else ""
-        raise ValueError(f"--photos: no JPEG, PNG or WebP photo in {named}{held}")
+        raise ValueError(f"{flag}: no JPEG, PNG or WebP photo in {named}{held}")
     if len(found) > MOST:
-        raise ValueError(f"--photos: {len(found)} photos, more than {MOST}; give fewer at once")
+        raise ValueError(f"{flag}: {len(found)} photos, more than {MOST}; give fewer at once")
     return list(found), others
 
 

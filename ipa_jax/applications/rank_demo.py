@@ -9,6 +9,7 @@ from data_builders.demo_world.account import Arguments
 from data_builders.demo_world.parameters import Parameters
 from data_builders.demo_world.write import write_world
 from data_builders.posts.history import open_history
+from ipa_jax.applications.history_flags import Source
 from ipa_jax.applications.rank_job import Asked, run
 from third_party_ports.files import write_bytes
 
@@ -26,7 +27,7 @@ def demo(out: Path) -> None:
     history, photos = folder / "history", folder / "photos"
     if not (history / "posts.csv").is_file():
         _lay_out(folder / "world/raw", history, photos, folder)
-    run(Asked(history=history, photos=[photos], pick="25%"), out, made_up=True)
+    run(Asked(Source(history), [photos], pick="25%"), out, made_up=True)
 
 
 def _lay_out(raw: Path, history: Path, photos: Path, cache: Path) -> None:

@@ -2,18 +2,22 @@
 
 import base64
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
 from ipa_jax.applications import reasons
 from ipa_jax.applications.expected_likes import ExpectedLikes
 from ipa_jax.applications.history_bank import NO_FEATURES, UNRIPE
-from ipa_jax.applications.ranking import RankedPhoto, Ranking, SimilarPost
+from ipa_jax.applications.ranked_photo import RankedPhoto, SimilarPost
+from ipa_jax.applications.ranking import Ranking
 from ipa_jax.applications.ratings import stars
 from ipa_jax.applications.track_record import Figure, TrackRecord
+from ipa_jax.applications.units import BURST
 
 TEMPLATES = Path(__file__).parent / "templates"
 PHOTO_SIDE, POST_SIDE = 480, 128  # pixels of the thumbnails that the page shows
@@ -39,11 +43,47 @@ LIGHT = (
 )
 
 
+@dataclass(frozen=True)
+class Section:
+    """Photos that are ranked together; a page of one section has no headings."""
+
+    photos: Sequence[RankedPhoto]
+    heading: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What differs between the pages of `rank`, `thumbnail` and `select`.
+
+    Attributes:
+      kicker, title: above and in the heading; the title "" is made from the ranking.
+      sections: the galleries; none: one of all photos.
+      names: name of a photo -> what its card is headed with; by default the file's name.
+      facts: name of a photo -> a line below that.
+      picked: the mark on photos that are picked.
+      unit_note: why the photos of a burst are one; {n} is their number.
+      chart: HTML above the galleries.
+      ratio: width over height of all photos, which are then shown whole; None: as squares, cut where they are not.
+    """
+
+    kicker: str = "Photo ranking"
+    title: str = ""
+    sections: Sequence[Section] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
+    picked: str = "picked"
+    unit_note: str = UNIT_NOTES["burst"]
+    chart: str = ""
+    ratio: float | None = None
+
+
 def render(
     ranking: Ranking,
     photos: Mapping[str, bytes],
     posts: Mapping[str, bytes],
     *,
+    look: Look = Look(),
     profile: str = "light",
     rated: bool = False,
     made_up: bool = False,
@@ -53,8 +93,9 @@ def render(
 
     Args:
       ranking: what to show.
-      photos: name -> JPEG thumbnail, of every photo.
+      photos: name -> JPEG thumbnail, of every photo that is shown.
       posts: path -> JPEG thumbnail, of every post that a photo shows as similar.
+      look: of the page.
       profile: "light" or "paper", what the features come from.
       rated: whether stars were written.
       made_up: whether the likes are made up, as in the demo.
@@ -63,12 +104,26 @@ def render(
     numbers = {path: number for number, path in enumerate(posts)}
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
     count = ranking.units
+    title = look.title or _title(ranking)
     return environment.get_template("ranking.html").render(
-        account=ranking.account,
-        title=_title(ranking),
+        kicker=look.kicker,
+        title=title,
+        picked=look.picked,
+        chart=Markup(look.chart),
+        ratio=look.ratio,
         made_up=made_up,
         record=record_view(ranking.track_record, ranking.verdict, ranking.expected_likes),
-        photos=[_card(list(unit), photos, numbers, count, rated) for _, unit in groupby(ranking.photos, _unit)],
+        sections=[
+            {
+                "heading": section.heading,
+                "note": section.note,
+                "photos": [
+                    _card(list(unit), photos, numbers, look) | {"stars": stars(unit_rank, count) if rated else 0}
+                    for unit_rank, unit in groupby(section.photos, _unit)
+                ],
+            }
+            for section in look.sections or [Section(ranking.photos)]
+        ],
         posts=[{"uri": _uri(content)} for content in posts.values()],
         left_out=[*left_out_lines(ranking.left_out, ranking.as_of), *notes],
         about=about(profile, ranking.ranked_by),
@@ -130,20 +185,23 @@ def _unit(photo: RankedPhoto) -> int:
 
 
 def _card(
-    unit: list[RankedPhoto], thumbnails: Mapping[str, bytes], numbers: Mapping[str, int], units: int, rated: bool
+    unit: list[RankedPhoto], thumbnails: Mapping[str, bytes], numbers: Mapping[str, int], look: Look
 ) -> dict[str, Any]:
-    """A unit: its best photo, and the others behind it."""
-    best, others = unit[0], unit[1:]
+    """A unit: its best photo, and the others behind it, of those that have a thumbnail."""
+    best, others = unit[0], [other for other in unit[1:] if other.name in thumbnails]
     return {
-        "name": Path(best.name).name,
+        "name": look.names.get(best.name) or Path(best.name).name,
+        "fact": look.facts.get(best.name, ""),
         "rank": best.rank,
         "uri": _uri(thumbnails[best.name]),
         "picked": best.picked,
-        "stars": stars(best.rank, units) if rated else 0,
         "expected": expected_text(best),
         "sentence": best.reason,
-        "unit_note": unit_note(unit),
-        "members": [{"name": Path(other.name).name, "uri": _uri(thumbnails[other.name])} for other in others],
+        "unit_note": look.unit_note.format(n=len(unit)) if best.unit == BURST else unit_note(unit),
+        "members": [
+            {"name": look.names.get(other.name) or Path(other.name).name, "uri": _uri(thumbnails[other.name])}
+            for other in others
+        ],
         "similar": [post_view(post) | {"number": numbers[post.path]} for post in best.similar],
     }
 
@@ -162,17 +220,17 @@ def record_view(record: TrackRecord, sentence: str, expected: ExpectedLikes) -> 
             f"Ranges of likes are meant to hold four posts of five. On this account's past they held "
             f"{100 * expected.coverage:.0f} % of {expected.covered_of}."
         )
-    elif expected.low is None:
+    elif expected.low is None and record.usable_posts:
         detail = "There are too few posts of the past to give a range of likes."
     return {
-        "sentence": sentence,
+        "sentence": sentence.replace(" %", "\u00a0%"),
         "detail": detail,
         "accuracy": None if figure.accuracy is None else _percent(100 * figure.accuracy),
         "percent": "" if figure.accuracy is None else f"{100 * figure.accuracy:.0f}",
         "interval": figure.interval and tuple(_percent(100 * bound) for bound in figure.interval),
         "rule": rule,
         "protocol": _protocol(record),
-        "figures": [_figure(row) for row in record.scorers.values()],
+        "figures": [_figure(row) for row in record.scorers.values()] if record.usable_posts else [],
     }
 
 

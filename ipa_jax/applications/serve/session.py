@@ -22,7 +22,8 @@ from data_builders.features.reader import FeatureReader
 from ipa_jax.applications import rank_page
 from ipa_jax.applications.account import KEY, Account
 from ipa_jax.applications.photo_files import PHOTOS
-from ipa_jax.applications.ranking import NewPhotos, RankedPhoto, Ranking
+from ipa_jax.applications.ranked_photo import RankedPhoto
+from ipa_jax.applications.ranking import NewPhotos, Ranking
 from ipa_jax.applications.shots import Shot, read_shot
 from ipa_jax.applications.thumbnails import thumbnails
 from third_party_ports.files import write_bytes, write_text

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +23,10 @@ from third_party_ports import checksums
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, described_history):
     """history/ of 70 posts of ann, red ones with four times the likes of blue ones, and photos/ of 4 new ones."""
     folder, rng = tmp_path_factory.mktemp("rank"), np.random.default_rng(0)
-    red_and_blue.write_history(folder / "history", rng)
+    shutil.copytree(described_history, folder / "history")
     (folder / "photos/more").mkdir(parents=True)
     for name, hue in (("blue 1", 158), ("red", 4), ("more/red 10", 3), ("more/blue", 161)):
         (folder / f"photos/{name}.jpg").write_bytes(red_and_blue.photo(hue, rng))

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import struct
 import threading
 import time
@@ -15,7 +16,7 @@ from PIL import Image
 
 from configs import basic, light
 from ipa_jax import local_page, serve
-from ipa_jax.applications import rank_job
+from ipa_jax.applications import history_flags, rank_job
 from ipa_jax.applications.account import open_account
 from ipa_jax.applications.serve import session as sessions
 from ipa_jax.applications.serve.session import Session
@@ -26,10 +27,10 @@ from tests.helpers import red_and_blue
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, described_history):
     """history/ of ann, and photos/ of 12 new ones."""
     folder, rng = tmp_path_factory.mktemp("serve"), np.random.default_rng(1)
-    red_and_blue.write_history(folder / "history", rng, posts=50)
+    shutil.copytree(described_history, folder / "history")
     (folder / "photos").mkdir()
     for number in range(12):
         hue = red_and_blue.RED if number % 2 else red_and_blue.BLUE
@@ -89,7 +90,7 @@ def test_the_order_is_that_of_rank(folder, opened, tmp_path):
         assert upload(opened.client, *batch).status_code == 204
     state = settled(opened.client)
     (tmp_path / "out").mkdir()
-    asked = rank_job.Asked(folder / "history", [folder / "photos"])
+    asked = rank_job.Asked(history_flags.Source(folder / "history"), [folder / "photos"])
     ranking = rank_job.run(asked, tmp_path / "out")
     assert names(state) == [photo.name.rsplit("/", 1)[1] for photo in ranking.photos]
     assert [unit["photos"][0]["why"] for unit in state["units"]] == [p.reason for p in ranking.photos if p.leads]
