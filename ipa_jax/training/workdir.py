@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 FREE = ("data_dir", "train.log_every", "train.writers", "train.compilation_cache", "train.checkpoint_every",
         "train.checkpoint_minutes", "input.workers", "input.threads", "input.prefetch", "eval.images")  # fmt: skip
 # What a version did that had no such field, where the field's default now does something else.
-BEFORE = {"eval.part": 0}
+BEFORE = {"eval.part": 0, "train.remat": False}
 
 CONFIG, RESULTS = "config.json", "results.json"
 SHA256 = "sha256"  # the field of results.json that names the files of scores
