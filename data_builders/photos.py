@@ -197,17 +197,18 @@ def _opened(photo: bytes | Path, mode: str, near: int) -> tuple[Image.Image, tup
 def _without_end(photo: bytes | Path, mode: str, near: int) -> tuple[Image.Image, tuple[int, int] | None] | None:
     """What `_decoded` returns for a JPEG that lacks only its end marker; None for all others.
 
-    Nothing is missing from its pixels if they stay the same whatever follows.
+    Nothing is missing from its pixels if they stay the same whatever follows. The whole photo in colour decides it:
+    a smaller or grey one may not need what is missing, and all ways to open a photo must agree.
     """
     start = photo[: len(_JPEG)] if isinstance(photo, bytes) else photo_formats.head(photo)
     if start is None or not start.startswith(_JPEG):
         return None
     content = photo if isinstance(photo, bytes) else photo.read_bytes()
     try:
-        one, other = (_opened(content + end, mode, near) for end in _ENDS)
+        one, other = (_opened(content + end, "RGB", 0)[0] for end in _ENDS)
+        return _opened(content + _ENDS[0], mode, near) if one.tobytes() == other.tobytes() else None
     except OSError:
         return None
-    return one if one[0].tobytes() == other[0].tobytes() else None
 
 
 def _refuse(image: Image.Image, photo: bytes | Path) -> None:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 # What may change between two starts of one run: nothing here touches a parameter or a metric.
 FREE = ("data_dir", "train.log_every", "train.writers", "train.compilation_cache", "train.checkpoint_every",
-        "train.checkpoint_minutes", "input.workers", "input.threads", "input.prefetch", "eval.images")  # fmt: skip
+        "train.checkpoint_minutes", "extract.workers", "extract.shard_rows", "input.workers", "input.threads",
+        "input.prefetch", "eval.images")  # fmt: skip
 # What a version did that had no such field, where the field's default now does something else.
 BEFORE = {"eval.part": 0, "train.remat": False}
 

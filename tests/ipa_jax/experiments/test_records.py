@@ -10,7 +10,10 @@ import pytest
 
 from ipa_jax.experiments import records
 from ipa_jax.experiments.records import Record, RecordError
+from ipa_jax.experiments.runs import Run
+from ipa_jax.experiments.worlds import World
 from ipa_jax.metrics import split_metrics
+from ipa_jax.training import workdir
 from tests.helpers.damage import require_noticed
 from tests.helpers.paths import ROOT
 from third_party_ports import seals
@@ -113,6 +116,20 @@ def test_every_record_of_the_documentation_has_its_checksum():
     assert len(files) > 100
     for file in files:
         assert seals.check(file, RecordError, records.REMEDY, ours=False), file
+
+
+@pytest.mark.parametrize("folder", ["tables", "choices", "protocols"])
+def test_every_record_of_the_documentation_is_of_the_run_that_its_command_wants(folder):
+    """A default that changes makes the pages' records unusable, unless it is among workdir.FREE."""
+    for file in sorted((ROOT / "docs/runs" / folder).glob("*.json")):
+        found = records.load(file)
+        if "config" not in found.run or "plant" in found.run["world"]:
+            continue
+        world = World(found.run["world"]["seed"], found.run["world"]["accounts"], found.run["world"]["posts"])
+        more = {"resnet": Run("full", "full", world=world.next)} if "resnet" in found.run else {}
+        run = Run(found.name, found.run["config"], found.run["fields"], world, found.run["seed"], **more)
+        wanted = run.definition | {"world": found.run["world"]}
+        records.require_same(file, found, wanted, workdir.flat(run.resolved), workdir.FREE)
 
 
 def test_another_run_is_named_by_its_field(tmp_path):
