@@ -105,7 +105,7 @@ def make_train_step(
 
     options = COMPILER_OPTIONS if config.train.remat and jax.default_backend() == "cpu" else {}
     mapped = partial(_mapped, devices=devices, options=options)
-    added, applied = mapped(add, donate=(1,)), mapped(apply, donate=(0, 1))
+    added, applied = mapped(add, donate=(1,)), mapped(apply, donate=(0,))
     return _in_parts(mapped(first), added, applied, config.batch.accumulate)
 
 
