@@ -1,7 +1,7 @@
-"""One training step of the whole model, in JAX (this project's own step) and in PyTorch: the two sides of training_step.
+"""The two sides of training_step: a step of the whole model in JAX, this project's own, and one in PyTorch.
 
-Importing this loads neither jax nor torch. PyTorch's side is timm's Swin-B and ResNet50, PyTorch's own encoder layers,
-AdamW with the same parameter groups, and clipping: as many parameters and the same products as ours. Weights are random.
+Importing this loads neither jax nor torch. PyTorch's side is timm's Swin-B and ResNet50, PyTorch's encoder layers,
+AdamW with the same parameter groups, and clipping: as many parameters and products as ours. Weights are random.
 """
 
 import time

@@ -8,7 +8,7 @@ in memory at once: 17 GB at 4 images. The first step counts from the first call 
 with an empty and with a filled compilation cache. Start-up (imports, random parameters) is not in it. Memory is the
 peak of the process, with its start and its compilation.
 
---short takes 3 turns, for `make bench`. `stored` among the sides is ours with train.remat=False.
+--short takes 2 turns, for `make bench`. `stored` among the sides is ours with train.remat=False.
 """
 
 import argparse
@@ -60,9 +60,9 @@ class Side:
         try:
             return self.connection.recv()
         except EOFError as error:
-            raise SystemExit("a side's process ended early: its message stands above; without one, memory ran out") from (
-                error
-            )
+            raise SystemExit(
+                "a side's process ended early: its message stands above; without one, memory ran out"
+            ) from error
 
 
 def _serve(connection: Connection, name: str, images: int, cache: str) -> None:
@@ -98,18 +98,21 @@ def _cpu() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--short", action="store_true", help="3 turns")
+    parser.add_argument("--short", action="store_true", help="2 turns")
     parser.add_argument("--images", type=int, default=4, help="a step, an even number")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--sides", default="ours,eager,compile", help=f"of {', '.join(NAMES)}")
     args = parser.parse_args()
-    names, turns = args.sides.split(","), 3 if args.short else args.turns
+    names, turns = args.sides.split(","), 2 if args.short else args.turns
     if unknown := sorted(set(names) - set(NAMES)):
         parser.error(f"no side is called {', '.join(unknown)}: choose from {', '.join(NAMES)}")
     if args.images < 2 or args.images % 2 or turns < 1:
         parser.error("--images must be even and at least 2, and --turns at least 1")
     if find_spec("timm") is None or find_spec("torch") is None:
-        print("torch or timm is not installed: only ours is measured. For both: pip install -e '.[bench]'", file=sys.stderr)
+        print(
+            "torch or timm is not installed: only ours is measured. For both: pip install -e '.[bench]'",
+            file=sys.stderr,
+        )
         names = [name for name in names if name in ("ours", "stored")]
     if os.getloadavg()[0] > 0.5:
         print(f"Load average {os.getloadavg()[0]:.1f}: wall seconds will not mean much.", file=sys.stderr)

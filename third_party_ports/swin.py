@@ -77,9 +77,9 @@ class Swin(nn.Module):
         first = 0
         for s, (depth, heads, side) in enumerate(zip(self.depths, self.heads, sides, strict=True)):
             merge = s + 1 < len(sides)
-            x, taps = Stage(
-                side, depth, heads, self.window, merge, self.dtype, self.remat, name=f"layers_{s}"
-            )(x, None if keep is None else keep[:, first : first + depth])
+            x, taps = Stage(side, depth, heads, self.window, merge, self.dtype, self.remat, name=f"layers_{s}")(
+                x, None if keep is None else keep[:, first : first + depth]
+            )
             out |= {f"stage{s}_{name}": tap for name, tap in taps.items()}
             out[f"stage{s}"] = x
             first += depth

@@ -85,9 +85,7 @@ class DepthBranch(nn.Module):
         flat = layers.reshape(n * views, side, side, -1)
         trained = train and self.resnet == "train"
         resnet = ResNet(self.stage_sizes, self.width, self.stem, dtype=self.dtype, remat=self.remat, name="resnet")
-        pooled, taps = resnet(
-            flat.astype(self.dtype), train=trained, mask=jnp.repeat(mask, views), axis_name=axis_name
-        )
+        pooled, taps = resnet(flat.astype(self.dtype), train=trained, mask=jnp.repeat(mask, views), axis_name=axis_name)
         vectors = pooled.reshape(n, views, -1)
         if self.resnet == "frozen":
             vectors = jax.lax.stop_gradient(vectors)
