@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help demo demo-seeds demo-losses tables protocols leaks choices short-histories flickr test test-browser faults lint docs lock audit clean
+.PHONY: help demo demo-seeds demo-losses tables protocols leaks choices short-histories trainings flickr test test-browser faults lint docs lock audit clean
 
 help:
 	@echo "make demo        set-up, then the whole job on the demo world (about 8 minutes on 2 cores)"
@@ -13,6 +13,7 @@ help:
 	@echo "make tables      Tables 1 and 2, every row, three worlds (2 hours without records, estimated)"
 	@echo "make choices     what the paper leaves open, two worlds (2 hours without records, estimated)"
 	@echo "make short-histories  accuracy against the size of the memory bank, two worlds (70 minutes, estimated)"
+	@echo "make trainings   four models, three trainings on each of three worlds (3 hours without records, estimated)"
 	@echo "make protocols   four protocols side by side, two worlds (60 minutes, estimated)"
 	@echo "make leaks       what each planted leak is worth, one world (50 minutes, estimated)"
 	@echo "make flickr      real photos: FlickrUser.csv to a trained light model and its report (FLICKR=FILE OUT=DIR LIMIT=PHOTOS)"
@@ -62,6 +63,10 @@ choices: .venv
 short-histories: .venv
 	$(BIN)/python -m ipa_jax choices --out=runs/experiments --records=docs/runs/choices --page=docs/choices.md --others docs/runs/tables \
 		--short_histories
+
+trainings: .venv
+	$(BIN)/python -m ipa_jax choices --out=runs/experiments --records=docs/runs/trainings --page=docs/choices.md --others docs/runs/tables \
+		--seeds=0,1,2 --training_seeds=0,1,2
 
 protocols: .venv
 	$(BIN)/python -m ipa_jax protocols --out=runs/experiments --records=docs/runs/protocols --page=docs/protocols.md

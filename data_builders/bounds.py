@@ -23,17 +23,45 @@ class Range(NamedTuple):
     below: bool = False
 
     def holds(self, value: object) -> bool:
-        """Whether a value is such a number, or a tuple of such numbers (nested or not, and not empty)."""
-        if isinstance(value, tuple | list):
-            return bool(value) and all(self.holds(part) for part in value)
+        """Whether a value is such a number, or a tuple of such numbers (not empty)."""
+        if isinstance(value, tuple):
+            return bool(value) and all(not isinstance(part, tuple) and self.holds(part) for part in value)
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             return False
         low = value > self.least if self.above else value >= self.least
         return low and (value < self.most if self.below else value <= self.most)
 
     def __str__(self) -> str:
-        low = f"above {self.least:g}" if self.above else f"{self.least:g} or more"
-        return f"{low}, {'below' if self.below else 'at most'} {self.most:g}"
+        low = f"above {self.least:.15g}" if self.above else f"{self.least:.15g} or more"
+        return f"{low}, {'below' if self.below else 'at most'} {self.most:.15g}"
+
+
+class Sizes(NamedTuple):
+    """Tuples of whole numbers from `least` to `most`.
+
+    Attributes:
+      fewest, longest: how many numbers a tuple has.
+      rows: whether a value is one or more of these tuples.
+    """
+
+    least: int
+    most: int
+    fewest: int = 1
+    longest: int = 100
+    rows: bool = False
+
+    def holds(self, value: object) -> bool:
+        """Whether a value is such a tuple, or one of such tuples."""
+        if not isinstance(value, tuple):
+            return False
+        if self.rows:
+            return bool(value) and all(map(self._replace(rows=False).holds, value))
+        whole = all(type(part) is int and self.least <= part <= self.most for part in value)
+        return whole and self.fewest <= len(value) <= self.longest
+
+    def __str__(self) -> str:
+        count = self.fewest if self.fewest == self.longest else f"{self.fewest} to {self.longest}"
+        return f"{'rows of ' if self.rows else ''}{count} whole numbers from {self.least} to {self.most}"
 
 
 def above(least: float, most: float) -> Range:
@@ -41,6 +69,7 @@ def above(least: float, most: float) -> Range:
     return Range(least, most, above=True)
 
 
+BLOCKS = Sizes(1, 1000, 1, 4)  # of the stages of a ResNet
 SHARE = Range(0, 1)
 RATE = Range(0, 1, below=True)  # of dropout and averages: 1 would leave nothing
 SEED = Range(0, 2**32 - 1)
@@ -85,12 +114,12 @@ EXTRACT = {
     "caption.regions": Range(1, 300),
     "caption.beam": Range(1, 100),
     "caption.words": Range(1, 1000),
-    "depth.size": Range(32, 4096),
+    "depth.size": Sizes(32, 4096, 2, 2),
     "light.side": Range(32, 4096),
 }
 
 
-def check(values: Values, bounds: Mapping[str, Range], prefix: str) -> None:
+def check(values: Values, bounds: Mapping[str, Range | Sizes], prefix: str) -> None:
     """Checks numbers of a config.
 
     Args:
@@ -104,7 +133,7 @@ def check(values: Values, bounds: Mapping[str, Range], prefix: str) -> None:
     for path, allowed in bounds.items():
         for field, value in fields(values, path):
             if not allowed.holds(value):
-                each = "numbers " if isinstance(value, tuple | list) else ""
+                each = "numbers " if isinstance(value, tuple) and isinstance(allowed, Range) else ""
                 raise ValueError(f"{prefix}.{field} is {value!r}: set it to {each}{allowed}")
 
 

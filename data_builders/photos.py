@@ -256,7 +256,8 @@ def _named(photo: bytes | Path) -> Iterator[None]:
         if start is not None and (name := photo_formats.other_format(start, FORMATS)):
             raise PhotoError(_not_supported(name, photo)) from error
         known = photo_formats.opened_format(start or b"") or "JPEG, PNG, WebP, AVIF, TIFF or HEIC"
-        raise PhotoError(f"not a readable {known} {_described(photo)} ({error})") from error
+        why = "what it holds is damaged" if "cannot identify" in str(error) else error  # Pillow names a memory address
+        raise PhotoError(f"not a readable {known} {_described(photo)} ({why}): save or download it again") from error
 
 
 def _not_supported(name: str, photo: bytes | Path) -> str:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from ipa_jax.__main__ import COMMANDS
+from ipa_jax.program import COMMANDS
 from tests.helpers import source
 from tests.helpers.paths import ROOT
 
@@ -15,10 +15,11 @@ from tests.helpers.paths import ROOT
 # A room is a folder or a file right below its package; "*" stands for all that is not named.
 FLOORS = {
     "ipa_jax": [
-        {"__main__", "main", "rank", "serve"},
+        {"__main__"},
+        {"program", "main", "rank", "serve"},
         {"experiments"},
         {"leakage", "report"},
-        {"train", "evaluate", "applications", "baselines"},
+        {"train", "evaluate", "average", "applications", "baselines"},
         {"training", "peers", "human_study"},
         {"input", "local_page"},
         {"models", "metrics", "losses", "paper"},
@@ -36,7 +37,18 @@ FLOORS = {
         {"parity"},
         {"*"},  # the networks
         {"layers", "checkpoints", "imagenet"},
-        {"files", "seals", "checksums", "reading", "cli", "disks", "stopping", "worker_process", "utf8"},
+        {
+            "files",
+            "seals",
+            "checksums",
+            "reading",
+            "cli",
+            "disks",
+            "stopping",
+            "first_moments",
+            "worker_process",
+            "utf8",
+        },
     ],
 }
 BELOW = {  # package: the packages that it may import
@@ -46,7 +58,7 @@ BELOW = {  # package: the packages that it may import
     "configs": set(),
 }
 # Packages that are not always installed, or that only one way of running needs: imported where they are used.
-OPTIONAL = {"apache_beam", "tensorflow", "tensorflow_datasets", "clu", "torch", "jax"}
+OPTIONAL = {"apache_beam", "tensorflow", "tensorflow_datasets", "clu", "torch", "jax", "scenic"}
 LAZY = {f"data_builders.features.{part}" for part in ("pose", "background", "caption", "depth", "light")}
 HEAVY = {"jax", "flax", "optax", "orbax", "grain", "clu", "polars", "tensorflow_datasets", "tensorflow", "matplotlib"}
 LONGEST = 60  # lines of a function
@@ -96,7 +108,7 @@ def test_rooms_import_downwards(package):
 
 def test_few_files_import_modules_by_name():
     """Such an import goes unseen here: only the list of commands, registries, configs and parity checks need it."""
-    known = {"ipa_jax.__main__", "third_party_ports.checkpoints.checkpoint", "ipa_jax.experiments.runs",
+    known = {"ipa_jax.program", "third_party_ports.checkpoints.checkpoint", "ipa_jax.experiments.runs",
              "third_party_ports.parity.check"}  # fmt: skip
     assert {source.module(file) for file in source.files() if "import_module" in file.read_text()} == known
 
@@ -217,7 +229,7 @@ def test_tests_do_not_import_tests():
 def test_help_comes_without_the_heavy_libraries(command):
     program = f"""
 import json, sys
-from ipa_jax.__main__ import main
+from ipa_jax.program import main
 try:
     status = main(["{command}", "--help"])
 except SystemExit as end:

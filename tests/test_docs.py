@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from configs import full
-from ipa_jax.__main__ import COMMANDS
+from ipa_jax.program import COMMANDS
 from tests.helpers.paths import ROOT
 
 PAGES = [file for file in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "third_party_ports/README.md",

@@ -29,8 +29,15 @@ class Parser(argparse.ArgumentParser):
         super().__init__(prog or f"ipa-jax {name}", description=doc, formatter_class=shown, allow_abbrev=False, **more)
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> tuple[Any, list[str]]:  # type: ignore[override]
-        """As argparse. A ~ that begins a value is the home folder, in every flag: no shell expands it behind a "="."""
-        return super().parse_known_args([home(word) for word in (sys.argv[1:] if args is None else args)], namespace)
+        """As argparse. A ~ that begins a value is the home folder, in every flag: no shell expands it behind a "=".
+
+        An empty value is refused: --out=$FOLDER of an unset variable would be the working folder.
+        """
+        given = [home(word) for word in (sys.argv[1:] if args is None else args)]
+        for before, word in zip(["", *given], given, strict=False):
+            if not word or re.fullmatch(r"--\w+=", word):
+                self.error(f"{word or before or 'an argument'} has an empty value: give one, or leave the flag out")
+        return super().parse_known_args(given, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Ends the process with one line and status 2."""

@@ -10,8 +10,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 FULL, QUOTA, LIMIT, READ_ONLY, REFUSED, BROKEN = "full", "quota", "limit", "read-only", "refused", "broken"
+A_FILE, TOO_LONG = "a file", "too long"
 ERRNOS = {errno.ENOSPC: FULL, errno.EDQUOT: QUOTA, errno.EFBIG: LIMIT, errno.EROFS: READ_ONLY, errno.EACCES: REFUSED,
-          errno.EPERM: REFUSED, errno.EIO: BROKEN}  # fmt: skip
+          errno.EPERM: REFUSED, errno.EIO: BROKEN, errno.ENOTDIR: A_FILE, errno.EEXIST: A_FILE,
+          errno.ENAMETOOLONG: TOO_LONG}  # fmt: skip
 TEXTS = {"no space left on device": FULL, "disk quota exceeded": QUOTA, "file too large": LIMIT,
          "read-only file system": READ_ONLY, "permission denied": REFUSED, "input/output error": BROKEN,
          "database or disk is full": FULL, "attempt to write a readonly database": READ_ONLY}  # fmt: skip
@@ -60,7 +62,7 @@ def explain(error: BaseException, place: Path | None = None) -> str | None:
 def _where(kind: str, error: BaseException, place: Path | None) -> Path | None:
     """The file of the message. A right may be missing for a file that is only read, so the error's own one counts."""
     named = getattr(error, "filename", None)
-    if not isinstance(named, str) or (place and (kind not in (REFUSED, BROKEN) or ".tmp" in named)):
+    if not isinstance(named, str) or (place and (kind not in (REFUSED, BROKEN, A_FILE) or ".tmp" in named)):
         return place
     return Path(named)
 
@@ -89,6 +91,10 @@ def _line(kind: str, place: Path | None, error: BaseException) -> str:
         return f"{where}: the disk is read-only: make it writable or name another place, then run it again"
     if kind == REFUSED:
         return f"{where}: permission denied: give yourself the right to it (chmod, chown) or name another place"
+    if kind == A_FILE:
+        return f"{where}: a folder is needed there, but a file is in its place: name another place"
+    if kind == TOO_LONG:
+        return f"{where}: the name is longer than the disk takes: give a shorter one"
     return f"{where}: the disk reports an error ({error}): check the disk, or name another place"
 
 

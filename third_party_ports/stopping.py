@@ -21,14 +21,13 @@ from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from pathlib import Path
 
+from third_party_ports.first_moments import PARENT, SIGNALS
 from third_party_ports.worker_process import own_workers
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last one: its terminal was closed
 WAKE = signal.SIGURG  # wakes the main thread from waiting, so that it handles the Ctrl-C that another thread received
 AGAIN = 0.05  # seconds until what a signal raised in a callback, where it goes nowhere, is raised again
 STACK = b"Stack (most recent call first)"  # what faulthandler writes once for a signal
 PATIENCE = 0.8  # seconds from a signal to the end
-PARENT = "IPA_JAX_PARENT"  # environment variable of a step: the process that runs it, which speaks for both
 RESUMES = "stopped; run the same command to resume"
 
 

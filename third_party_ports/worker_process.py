@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import resource
 import signal
 import sys
 import threading
@@ -12,6 +13,9 @@ from functools import cache
 from multiprocessing import resource_tracker
 from typing import Any
 
+from third_party_ports.reading import warn_once
+
+SHARED = 1 << 30  # bytes: a batch of photos is smaller
 PAUSE = 0.25  # seconds between two looks at the parent
 OWNER = "IPA_JAX_OWNER"  # environment variable: the process whose workers inherit it; a worker may load for long
 
@@ -60,6 +64,20 @@ def before_workers() -> None:
     resource_tracker.ensure_running()
     if os.environ.get(OWNER) == str(os.getpid()):
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+
+
+def within_limits(wanted: int) -> int:
+    """How many of the processes that are wanted may read photos; 0: threads read them, to the same result.
+
+    They hand photos over in shared memory, which a limit on the size of files bounds too. What a photo that does not
+    fit ends in names no file.
+    """
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    if not wanted or limit == resource.RLIM_INFINITY or limit >= SHARED:
+        return wanted
+    warn_once(f"files of at most {limit:,} bytes are allowed here (ulimit -f), so photos are read in threads, not in "
+              "processes, which takes longer")  # fmt: skip
+    return 0
 
 
 def map_in_processes(work: Callable[..., Any], *columns: Iterable[Any], processes: int) -> Iterator[Any]:

@@ -19,7 +19,7 @@ from data_builders.features.report import Report
 from data_builders.features.schedule import Complete, Schedule
 from data_builders.features.store import FeatureWriter
 from data_builders.features.weight_files import header
-from third_party_ports.worker_process import before_workers
+from third_party_ports.worker_process import before_workers, within_limits
 
 READ_AT_ONCE = 50_000  # images whose paths are sent to the reading processes at a time
 MOST_WORKERS = 16  # by default: they prepare more photos than a device describes
@@ -149,6 +149,7 @@ def reading_processes(workers: int) -> int:
 
 def read(images: Sequence[Image], prepare: Prepare, workers: int) -> Iterator[Inputs]:
     """Prepared images in order, a few ahead of the devices, by `workers` processes; 0 reads in threads."""
+    workers = within_limits(workers)
     for first in range(0, len(images), READ_AT_ONCE):
         source = grain.MapDataset.source(images[first : first + READ_AT_ONCE]).map(prepare)
         prepared = source.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=AHEAD))

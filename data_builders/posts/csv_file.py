@@ -16,7 +16,7 @@ import polars as pl
 from data_builders.posts.csv_rows import CsvRows
 from data_builders.posts.image_paths import StoredPaths, relative_path
 from data_builders.posts.like_counts import LikeCounts
-from data_builders.posts.post import LONGEST_SHOWN, Post, Skips, is_plain_name, short
+from data_builders.posts.post import LONGEST_SHOWN, MAX_TIME, Post, Skips, is_plain_name, short
 from data_builders.posts.spreadsheets import is_scientific
 from data_builders.posts.table import composed, table_of
 from data_builders.posts.times import Times, parse
@@ -28,6 +28,9 @@ FORM = "Let the first line read image,account,likes,timestamp; the columns post 
 ROUNDED = (
     "; a spreadsheet rounded some (1.58E+09): give the column the format of whole numbers there, and save it again"
 )
+
+DIGITS = "write it in plain digits, as 12000"
+TIME = "write it as 2020-04-03 or in Unix seconds"
 
 _LIKES = re.compile(r"[\d.,\s'\u2019-]*(?:[^\W\d_]{1,3}\.?)?(?:\+\d+)?")  # roughly
 
@@ -74,6 +77,10 @@ def read(raw: Path, options: Mapping[str, Any], skips: Skips) -> pl.DataFrame:
         post.time = times.read(row["timestamp"])
         if post.time is None:
             unread_times.append((name, row["timestamp"]))
+        if post.likes is None or post.likes < 1:
+            post.fault = f"{name}: likes {short(row['likes'])}; write how many the post has, 1 or more"
+        elif post.time is None or not 0 < post.time < MAX_TIME:
+            post.fault = f"{name}: timestamp {short(row['timestamp'])}; {TIME}"
         _add(post, accounts.setdefault(composed(post.account), {}), name, skips)
     _warn(path, likes_column, times, unread_times, skips)
     paths.warn(path, skips)
@@ -92,20 +99,25 @@ def _post(
     """The post of a row without its time, or None if its image, account or likes cannot be read."""
     image, account = row["image"], sys.intern(row["account"])  # one string object per account
     where = relative_path(image, roots)
-    if where is None or not is_plain_name(account):
-        why = ""
-        if image and where is None:
-            why = "; download it first" if "://" in image else "; the image must lie below the folder of this file"
-        skips.add("bad row", f"{name}: image {short(image)} of account {short(account)}{why}")
+    if where is None:
+        why = "the image must lie below the folder of this file" if image else "write the path of a photo"
+        why = "download it first, and write its path" if "://" in image else why
+        skips.add("bad row", f"{name}: image {short(image)} of account {short(account)}; {why}")
+        return None
+    if not is_plain_name(account):
+        why = "write a name without slashes and control characters"
+        skips.add("bad row", f"{name}: account {short(account)} of image {short(image)}; {why}")
         return None
     try:
         likes = column.read(row["likes"])
     except ValueError as error:
-        skips.add("bad row", f"{name}: likes {error}")
+        skips.add("bad row", f"{name}: likes {error}; {DIGITS}")
         return None
-    where = paths.find(where)
+    found = paths.find(where)
+    fault = "" if found else f"{name}: image {short(image)}; put the photo there, or correct the path"
+    where = found or where
     image_id = where if image.lower().startswith(("/", "~", "file:")) else image
-    return Post(account, row["post"] or image_id, None, likes, [(image_id, where)], caption=row["caption"])
+    return Post(account, row["post"] or image_id, None, likes, [(image_id, where)], caption=row["caption"], fault=fault)
 
 
 def _add(post: Post, posts: dict[str, Post], name: str, skips: Skips) -> None:
@@ -114,7 +126,10 @@ def _add(post: Post, posts: dict[str, Post], name: str, skips: Skips) -> None:
     if first is post:
         return
     if (first.time, first.likes) != (post.time, post.likes):
-        skips.add("bad row", f"{name}: likes or timestamp differ from the first row of post {short(post.post_id)}")
+        one = "rows of one post have the same likes and timestamp; give other posts another name in the column post"
+        skips.add(
+            "bad row", f"{name}: likes or timestamp differ from the first row of post {short(post.post_id)}; {one}"
+        )
         return
     where = post.images[0][1]
     if any(where == other for _, other in first.images):

@@ -95,6 +95,8 @@ class CsvRows:
                     continue
                 if not self._fill(cells):
                     found = f"{len(cells)} cells, but the header has {len(self.columns)}"
+                    found += f": {short(self._separator.join(cells))}"
+                    found += f'; put quotes (") around a cell that holds {self._separator!r}, and leave none out'
                     skips.add("bad row", f"{self.path.name}:{number}: {found}")
                     continue
                 yield number, self._row(cells)

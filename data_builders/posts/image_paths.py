@@ -57,8 +57,8 @@ class StoredPaths:
         self._other: list[tuple[str, str]] = []  # names in the list, and the files they stand for
         self._several: list[tuple[str, list[str]]] = []
 
-    def find(self, where: str) -> str:
-        """The path of a file below the folder for what `relative_path` returned; `where` itself if there is none."""
+    def find(self, where: str) -> str | None:
+        """The path of a file below the folder for what `relative_path` returned, or None."""
         if os.path.isfile(f"{self._root}/{where}"):
             return where
         for form in dict.fromkeys((where, relative_path(unquote(where)) or where)):
@@ -66,7 +66,7 @@ class StoredPaths:
             if found and os.path.isfile(f"{self._root}/{found}"):
                 self._other.append((where, found))
                 return found
-        return where
+        return None
 
     def warn(self, path: Path, skips: Skips) -> None:
         """Says which names were taken for others, and which fit several files, in warnings about the list `path`."""

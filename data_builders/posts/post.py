@@ -122,6 +122,7 @@ class Post:
       images: (image id, path relative to the raw folder) in the order of the raw data.
       shortcode: the post's id on Instagram, "" if unknown. Two post ids with one shortcode are the same post.
       carousel_length: images that the raw data lists, set by `check`.
+      fault: place, field, value and remedy of what is wrong with it, where the reader knows; "": it is named by ids.
       Others as the columns of SCHEMA.
     """
 
@@ -138,6 +139,7 @@ class Post:
     video: bool = False
     shortcode: str = ""
     carousel_length: int = 0
+    fault: str = ""
 
 
 def short(text: str) -> str:
@@ -184,10 +186,12 @@ def check(post: Post, exists: Callable[[str], bool], carousel: str) -> tuple[Pos
     elif carousel == "skip" and post.carousel_length > 1:
         reason = "carousel skipped"
     if reason:
-        return None, [(reason, name)]
+        return None, [(reason, name if reason == "carousel skipped" else post.fault or name)]
     looked_for = post.images if carousel == "all" else post.images[:1]
     there = [exists(path) for _, path in looked_for]
-    left_out = [(photos.MISSING, f"{name}: {path}") for (_, path), ok in zip(looked_for, there, strict=True) if not ok]
+    missing = [path for (_, path), ok in zip(looked_for, there, strict=True) if not ok]
+    fault = post.fault if len(post.images) == 1 else ""
+    left_out = [(photos.MISSING, fault or f"{name}: {path}") for path in missing]
     post.images = [image for image, ok in zip(looked_for, there, strict=True) if ok]
     if not post.images and not left_out:
         left_out = [(photos.MISSING, f"{name}: no image listed")]

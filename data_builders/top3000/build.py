@@ -35,7 +35,7 @@ def build(
       raw: raw posts, a folder or a .csv file.
       features: the feature store of their images.
       data_dir: where to put the data set, as DATA_DIR/top3000/VERSION.
-      overwrite: replace a data set that exists. It stays until the new one is complete.
+      overwrite: replace a data set that exists, also one of another version. It stays until the new one is complete.
       beam_pipeline_options: build through Apache Beam with these options, as "runner=FnApiRunner".
       steps: the functions that the build calls.
 
@@ -68,9 +68,7 @@ def build(
                 builder.download_and_prepare(download_config=_download_config(beam_pipeline_options))
                 built = Path(builder.data_path)
                 folder = data_dir / built.relative_to(staging)
-                folder.parent.mkdir(parents=True, exist_ok=True)
-                shutil.rmtree(folder, ignore_errors=True)
-                built.rename(folder)
+                _put_in_place(built, folder, data_dir, console)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     assert builder.report is not None  # download_and_prepare makes it
@@ -79,11 +77,24 @@ def build(
     return folder
 
 
+def _put_in_place(built: Path, folder: Path, data_dir: Path, console: Console) -> None:
+    """Renames a new data set, and removes the one that it replaces, also one of another version of ipa_jax."""
+    replaced = version_folder(data_dir, missing_ok=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    built.rename(folder)
+    if replaced and replaced != folder:  # nothing would read it, or nothing the new one
+        shutil.rmtree(replaced, ignore_errors=True)
+        console.print(f"removed {escape(str(replaced))}, which another version of ipa_jax had built")
+
+
 def _existing(
     options: Mapping[str, Any], raw: Path, features: Path, data_dir: Path, overwrite: bool, console: Console
 ) -> Path | None:
     """The complete data set that is kept, if there is one. Raises ValueError where it is another one."""
     existing = version_folder(data_dir, missing_ok=True)
+    if overwrite and existing == data_dir:  # the new one would lie within it, and would not be found
+        raise ValueError(f"--data_dir={data_dir} is the folder of a version: name {data_dir.absolute().parents[1]}")
     if existing is None or overwrite:
         return None
     _require_same(existing, options, raw, features)

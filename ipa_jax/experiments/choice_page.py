@@ -4,8 +4,19 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from ipa_jax.experiments.choice_rows import ALL_IMAGES, BANKS, DEFAULT, FULL_BANK, OURS, QUESTIONS, Choice, bank
-from ipa_jax.experiments.pages import difference, interval, line, number
+from ipa_jax.experiments import training_seeds
+from ipa_jax.experiments.choice_rows import (
+    ALL_IMAGES,
+    BANKS,
+    DEFAULT,
+    FULL_BANK,
+    OURS,
+    QUESTIONS,
+    TRAINED_AGAIN,
+    Choice,
+    bank,
+)
+from ipa_jax.experiments.pages import difference, interval, line, number, points
 from ipa_jax.experiments.records import Recorded, pooled
 from ipa_jax.experiments.statistics import difference_in_accuracy
 from ipa_jax.metrics.posts import pool_posts
@@ -98,4 +109,27 @@ def history_table(found: Mapping[str, Recorded], min_ratio: float) -> list[str]:
         lines.append(line([str(posts), *measured(empty), *second, apart]))
     if DEFAULT.name in found:
         lines.append(line(["all", *measured(judged(found[DEFAULT.name])), "", "", ""]))
+    return lines
+
+
+def trainings_table(found: Mapping[str, Recorded], min_ratio: float) -> list[str]:
+    """A line for each of choice_rows.TRAINED_AGAIN: mean accuracy, spread between trainings, difference to full.py."""
+    lines = ["| model | trainings | accuracy % | standard deviation between trainings, points | minus full.py, points: "
+             "95 % over accounts | 95 % over accounts and training seeds | ahead in |",
+             "|---|---:|---:|---:|---|---|---:|"]  # fmt: skip
+    for row in TRAINED_AGAIN:
+        if row.name not in found:
+            lines.append(line([row.label, NOT_RUN, *[""] * 5]))
+            continue
+        runs = found[row.name]
+        apart = training_seeds.spread(runs)
+        cells = [row.label, str(len(runs)), number(training_seeds.accuracy(training_seeds.counts(runs, min_ratio)),
+                 "accuracy"), "" if apart is None else f"{100 * apart:.1f}"]  # fmt: skip
+        if row is DEFAULT or DEFAULT.name not in found:
+            lines.append(line([*cells, "", "", ""]))
+            continue
+        against = training_seeds.difference(runs, found[DEFAULT.name], min_ratio)
+        alone = points({"difference": against["difference"], "interval": against["over_accounts"]})
+        ahead = f"{against['ahead']} of {against['trainings']}"
+        lines.append(line([*cells, alone, difference(against) if against["interval"] else "one training", ahead]))
     return lines

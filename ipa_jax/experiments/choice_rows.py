@@ -82,6 +82,14 @@ QUESTIONS = (
 )  # fmt: skip
 CHOICES = (DEFAULT, *(choice for question in QUESTIONS for choice in question.instead), OURS)
 
+# What one training per world leaves undecided: trained again with other seeds.
+TRAINED_AGAIN = (
+    DEFAULT,
+    Choice("concat", "concatenation in place of aggregation", "concat"),
+    Choice("log_likes", "log likes in place of the ratio", "log_likes"),
+    Choice(OURS.name, "K = 10 in place of 5", OURS.config),
+)
+
 BANKS = (0, 1, 5, 20, 80)  # data.memory.max_posts in the runs of short histories
 FULL_BANK = 5  # with this many posts, none of the K slots is empty
 

@@ -2,6 +2,7 @@
 
     ipa-jax choices --out=runs/experiments                      every choice
     ipa-jax choices --out=runs/experiments --short_histories    accuracy against the size of the memory bank
+    ipa-jax choices --out=runs/experiments --training_seeds=0,1,2   four models, trained again on each world
 
 A finished run is never repeated: its record is used. --others also takes records of the same runs from other tables.
 You can stop at any time; the same command resumes.
@@ -12,7 +13,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from ipa_jax.experiments import flags
-from third_party_ports.cli import command
+from third_party_ports.cli import command, whole_numbers
 
 
 @command(resumes=True)
@@ -24,7 +25,10 @@ def main(argv: list[str] | None = None) -> int:
     flags.add_only(parser)
     parser.add_argument("--others", type=Path, nargs="+", action="extend", default=[], metavar="FOLDER",
                         help="folders with the records of other tables")  # fmt: skip
-    parser.add_argument("--short_histories", action="store_true", help="make the table of short histories instead")
+    parts = parser.add_mutually_exclusive_group()
+    parts.add_argument("--short_histories", action="store_true", help="make the table of short histories instead")
+    parts.add_argument("--training_seeds", type=whole_numbers, metavar="N,N,...",
+                       help="make the table of several trainings on each world instead, with these seeds")  # fmt: skip
     return flags.exit_status(make, parser.parse_args(argv), flags.command_line("choices", argv))
 
 
@@ -34,8 +38,11 @@ def make(args: Namespace, command: str) -> None:
     from ipa_jax.experiments import choice_page, choice_rows, pages
     from ipa_jax.experiments.study import Study
 
-    part = "short histories" if args.short_histories else "choices"
-    rows = choice_rows.SHORT_HISTORIES if args.short_histories else choice_rows.CHOICES
+    part, rows = "choices", choice_rows.CHOICES
+    if args.short_histories:
+        part, rows = "short histories", choice_rows.SHORT_HISTORIES
+    elif args.training_seeds:
+        part, rows = "training seeds", choice_rows.TRAINED_AGAIN
     known = [row.name for row in rows]
     if unknown := [name for name in args.only or () if name not in known]:
         raise flags.UsageError(f"--only: no row {', '.join(unknown)}; the rows are {', '.join(known)}")
@@ -51,6 +58,8 @@ def make(args: Namespace, command: str) -> None:
     ratio = full.get_config(args.size).data.pairs.min_ratio
     if args.short_histories:
         lines = choice_page.history_table(found, ratio)
+    elif args.training_seeds:
+        lines = choice_page.trainings_table(found, ratio)
     else:
         lines = choice_page.choice_table(found, ratio)
         if carousels := choice_page.carousel_table(found, ratio):

@@ -99,20 +99,22 @@ def verdict(interval: Sequence[float] | None) -> str:
 def claim(text: str, found: Mapping[str, Any], paper: float | None) -> dict[str, Any]:
     """A claim of the paper, tested by a difference in accuracy.
 
-    The interval is over accounts and does not include how much another training seed would move a figure. So the claim
-    is undecided unless every run agrees with the interval.
+    An interval over accounts and training seeds decides alone. One over accounts does not include how much another
+    training seed would move a figure: then the claim is undecided unless every run agrees with it.
 
     Args:
       text: the claim.
-      found: the `difference` between the row that should be ahead and the other.
+      found: the `difference` between the row that should be ahead and the other, by this module or training_seeds.py.
       paper: the paper's difference in accuracy, a fraction.
     Returns:
-      {"claim", "verdict", "difference", "interval", "ahead", "seeds", "paper"}.
+      {"claim", "verdict", "difference", "interval", "ahead", "runs", "trainings", "paper"}; "trainings" says whether
+      the interval holds training seeds.
     """
     words = {"higher": "holds", "lower": "does not hold: measured the opposite", UNDECIDED: UNDECIDED}
-    accuracy = found["accuracy"]
-    decided = accuracy["verdict"]
-    if decided != UNDECIDED and found["ahead"] != (found["seeds"] if decided == "higher" else 0):
+    trainings = "trainings" in found
+    accuracy = found if trainings else found["accuracy"]
+    decided, runs = accuracy["verdict"], found["trainings"] if trainings else found["seeds"]
+    if not trainings and decided != UNDECIDED and found["ahead"] != (runs if decided == "higher" else 0):
         decided = UNDECIDED
     return {
         "claim": text,
@@ -120,6 +122,7 @@ def claim(text: str, found: Mapping[str, Any], paper: float | None) -> dict[str,
         "difference": accuracy["difference"],
         "interval": accuracy["interval"],
         "ahead": found["ahead"],
-        "seeds": found["seeds"],
+        "runs": runs,
+        "trainings": trainings,
         "paper": paper,
     }

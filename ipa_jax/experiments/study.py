@@ -49,7 +49,8 @@ class Study:
     Attributes:
       out: folder for worlds, data sets and runs.
       records: folder of the records, one per run.
-      places: (what to train on, training seed): one demo world per seed, or one built data set with several seeds.
+      places: (what to train on, training seed): demo worlds, by default each with its own seed, or one built data set
+        with several seeds.
       size: size of the models.
       overwrite: make a run again if its record is of another run, instead of raising.
     """
@@ -66,7 +67,9 @@ class Study:
         if data_dir := getattr(args, "data_dir", None):
             places = [(BuiltData(data_dir), seed) for seed in args.seeds]
         else:
-            places = [(World(seed, args.accounts, args.posts), seed) for seed in args.seeds]
+            worlds = [World(seed, args.accounts, args.posts) for seed in args.seeds]
+            again = getattr(args, "training_seeds", None)
+            places = [(world, seed) for world in worlds for seed in again or [world.seed]]
         return cls(args.out, args.records or args.out / "records" / name, places, args.size, args.overwrite)
 
     @property

@@ -79,7 +79,8 @@ def claim_cells(claim: Mapping[str, Any]) -> list[str]:
     paper = f"{100 * claim['paper']:+.2f}" if claim["paper"] is not None else NONE
     if claim["difference"] is None:
         return [claim["claim"], claim["verdict"], NONE, paper]
-    measured = f"{points(claim)}, ahead in {claim['ahead']} of {claim['seeds']} runs"
+    over = ", over accounts and training seeds" if claim["trainings"] else ""
+    measured = f"{points(claim)}{over}, ahead in {claim['ahead']} of {claim['runs']} runs"
     return [claim["claim"], claim["verdict"], measured, paper]
 
 

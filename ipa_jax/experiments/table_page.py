@@ -7,7 +7,7 @@ from typing import Any
 
 from ipa_jax import paper
 from ipa_jax.baselines.names import BASELINES
-from ipa_jax.experiments import statistics, table_rows
+from ipa_jax.experiments import statistics, table_rows, training_seeds
 from ipa_jax.experiments.pages import interval, number
 from ipa_jax.experiments.records import Recorded
 from ipa_jax.experiments.statistics import DRAWS, TABLE_METRICS
@@ -25,6 +25,7 @@ class Results:
       missing: name of a row -> why it has none.
       min_ratio: the ratio of likes that a valid pair exceeds (eq. 8).
       draws: of the bootstrap.
+      trainings: rows with the records of further training seeds (training_seeds.again), for the claims.
       figures: name of a row -> statistics.figures of its records.
     """
 
@@ -32,6 +33,7 @@ class Results:
     missing: Mapping[str, str]
     min_ratio: float
     draws: int = DRAWS
+    trainings: Mapping[str, Recorded] = field(default_factory=dict)
     figures: dict[str, dict[str, Any]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -43,6 +45,16 @@ class Results:
     def difference(self, ours: str, theirs: str) -> dict[str, Any]:
         """statistics.difference of two rows."""
         return statistics.difference(self.found[ours], self.found[theirs], self.min_ratio, draws=self.draws)
+
+    def claimed(self, ours: str, theirs: str) -> dict[str, Any]:
+        """What a claim is judged by: over several trainings on each world if both rows have them."""
+        if ours in self.trainings and theirs in self.trainings:
+            found = training_seeds.difference(
+                self.trainings[ours], self.trainings[theirs], self.min_ratio, draws=self.draws
+            )
+            if found["interval"]:
+                return found
+        return self.difference(ours, theirs)
 
     def row(self, row: TableRow) -> dict[str, Any]:
         """A row of a table: "name", "label", "paper", "ours", "missing" and "difference" to the full model."""
@@ -164,7 +176,7 @@ def _claims(results: Results) -> list[dict[str, Any]]:
         ahead, behind = printed.get(ours), printed.get(theirs)
         by_paper = None if ahead is None or behind is None else ahead - behind
         if ours in results.found and theirs in results.found:
-            claims.append(statistics.claim(text, results.difference(ours, theirs), by_paper))
+            claims.append(statistics.claim(text, results.claimed(ours, theirs), by_paper))
         else:
             absent = " and ".join(name for name in (ours, theirs) if name not in results.found)
             claims.append({"claim": text, "verdict": f"not tested: no {absent}", "difference": None, "paper": by_paper})

@@ -28,16 +28,20 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--set", type=_field, action="append", default=[], metavar="FIELD=VALUE",
                         help="set a config field in every run, as in --set init.swin=FILE")  # fmt: skip
     parser.add_argument("--weights", type=Path, help="folder of the peers' converted public weights")
+    parser.add_argument("--trainings", type=Path, help="folder with records of the same rows and other training seeds "
+                        "(ipa-jax choices --training_seeds); the claims are then judged by them too")  # fmt: skip
     parser.add_argument("--human", type=Path, help="file with what human-study score --json printed")
     return flags.exit_status(make, parser.parse_args(argv), flags.command_line("tables", argv))
 
 
 def make(args: Namespace, command: str) -> None:
     """Makes the missing runs, then the pages. Raises ValueError, OSError before anything runs, and StageError."""
-    from ipa_jax.experiments import reference_rows, table_files, table_page, table_rows
+    from ipa_jax.experiments import reference_rows, table_files, table_page, table_rows, training_seeds
     from ipa_jax.experiments.study import FULL, NOT_ASKED, Study
 
     fields, data_dir = dict(args.set), args.data_dir
+    if args.trainings and not args.trainings.is_dir():
+        raise flags.UsageError(f"--trainings: no folder {args.trainings}; ipa-jax choices --training_seeds writes one")
     study = Study.for_args("tables", args)
     human = reference_rows.human_score(args.human, data_dir) if args.human else None
     if data_dir:
@@ -61,10 +65,11 @@ def make(args: Namespace, command: str) -> None:
     found |= reference_rows.collect(full, study, args.weights, peers)
     missing = left | {name: why for name, why in reasons.items() if name in left and why != NOT_ASKED}
     missing |= {f"zero_shot_{name}": reason for name, reason in absent.items()}
+    trainings = training_seeds.again(args.trainings, found) if args.trainings else {}
     listed = {row.name for row in table_rows.TRAINED}
     remarks = study.records / "remarks.md"
     document = table_page.document(
-        table_page.Results(found, missing, full[0].resolved.data.pairs.min_ratio),
+        table_page.Results(found, missing, full[0].resolved.data.pairs.min_ratio, trainings=trainings),
         command=command,
         title=f"Tables 1 and 2 on {data_dir.name if data_dir else 'the demo world'}",
         extra=[row.name for row in rows if row.name not in listed],

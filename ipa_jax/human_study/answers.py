@@ -128,7 +128,7 @@ class Answers:
             with connection:
                 yield connection
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # sqlite3's own message may hold a damaged name
-            raise OSError(f"{self.path}: {error} (--db)") from error
+            raise OSError(f"{self.path}: {error}; check the file and its disk, or give another one (--db)") from error
         except row_seals.RowError as error:
             raise OSError(
                 f"{self.path} is damaged ({error}); put back a copy of it, or give another file (--db)"

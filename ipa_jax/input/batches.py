@@ -28,7 +28,7 @@ from ipa_jax.input import caption_filter, fields, packing
 from ipa_jax.input.caption_filter import CaptionFilter
 from ipa_jax.input.field import Batch, Part
 from ipa_jax.input.vocabularies import Vocabularies
-from third_party_ports.worker_process import before_workers, end_with_parent
+from third_party_ports.worker_process import before_workers, end_with_parent, within_limits
 
 if TYPE_CHECKING:
     from data_builders.dataset import GroupDataset
@@ -241,7 +241,8 @@ def score_batches(
 
 
 def _read(source: TrainPacks | ScorePacks, load: LoadPack, config: ConfigDict) -> Iterator[Batch]:
-    threads, workers, ahead = config.input.threads, config.input.workers, config.input.prefetch
+    threads, ahead = config.input.threads, config.input.prefetch
+    workers = within_limits(config.input.workers)
     steps = grain.MapDataset.source(source).map(load).batch(source.packs_per_process)
     read = steps.to_iter_dataset(grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(ahead, threads)))
     if workers:

@@ -134,6 +134,8 @@ def text_fields(config: ConfigDict) -> tuple[dict[str, str], int]:
 def check(config: ConfigDict) -> None:
     """Raises ValueError where the network's text fields are unknown, or two of them have one name."""
     network = config.model.network
+    if not all(isinstance(field, str) for field in config[network].fields):
+        raise ValueError(f"config.{network}.fields is {config[network].fields}: give names, as ('post',)")
     fields, _ = text_fields(config)
     if unknown := sorted(set(fields.values()) - set(FIELDS)):
         raise ValueError(f"config.{network}.fields: {unknown} are not texts: take from {', '.join(FIELDS)}")

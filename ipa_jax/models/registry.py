@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ml_collections import ConfigDict
 
-from data_builders.bounds import RATE, SHARE, SIDE, WIDTH, Range
+from data_builders.bounds import BLOCKS, RATE, SHARE, SIDE, WIDTH, Range, Sizes
 from third_party_ports.checkpoints.checkpoint import attribute
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Network:
     words: str = ""
     gives: tuple[str, ...] = ()
     allowed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    bounds: Mapping[str, Range] = field(default_factory=dict)
+    bounds: Mapping[str, Range | Sizes] = field(default_factory=dict)
     divides: tuple[tuple[str, str], ...] = ()
     check: str = ""
 
@@ -136,7 +136,7 @@ NETWORKS = {
         starts=lambda config: (Start("peer", ("nima",), "third_party_ports.peers.nima:KEYS"),),
         gives=("votes",),
         allowed={"nima.padding": ("symmetric", "same")},
-        bounds={"nima.stem": Range(1, WIDTH), "nima.blocks": Range(1, WIDTH), "nima.dropout": RATE},
+        bounds={"nima.stem": Range(1, WIDTH), "nima.blocks": Sizes(1, WIDTH, 2, 2, rows=True), "nima.dropout": RATE},
     ),
     "musiq": Network(
         build="ipa_jax.peers.musiq:build",
@@ -152,7 +152,7 @@ NETWORKS = {
             "musiq.groups": Range(1, WIDTH),
             "musiq.grid": Range(1, 1000),
             "musiq.patch": Range(4, 1024),
-            "musiq.longer_sides": Range(8, SIDE),
+            "musiq.longer_sides": Sizes(8, SIDE),
             "musiq.train_tokens": Range(1, 10**6),
             "musiq.score_tokens": Range(1, 10**6),
         },
@@ -169,7 +169,7 @@ NETWORKS = {
         ),
         allowed={"i2pa.pixels": ("unit", "imagenet")},
         bounds={
-            "i2pa.stage_sizes": Range(1, 1000),
+            "i2pa.stage_sizes": BLOCKS,
             "i2pa.width": Range(1, WIDTH),
             "i2pa.caption_words": Range(0, 10**6),
             "i2pa.caption_tags": Range(0, 10**6),
@@ -189,7 +189,7 @@ NETWORKS = {
         },
         bounds={
             "uhan.width": Range(1, WIDTH),
-            "uhan.head": Range(1, WIDTH),
+            "uhan.head": Sizes(1, WIDTH),
             "uhan.words": Range(1, 10_000),
             "uhan.unknown": SHARE,
         },
@@ -209,7 +209,7 @@ NETWORKS = {
             "xu.text_width": Range(1, WIDTH),
             "xu.width": Range(1, WIDTH),
             "xu.attention_width": Range(1, WIDTH),
-            "xu.head": Range(1, WIDTH),
+            "xu.head": Sizes(1, WIDTH, 2, 2),
             "xu.dropout": RATE,
             "xu.field_dropout": SHARE,
         },

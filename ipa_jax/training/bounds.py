@@ -1,6 +1,6 @@
 """What the numbers of a training's config may be (data_builders/bounds.py has those of config.data and extract)."""
 
-from data_builders.bounds import RATE, SEED, SIDE, WIDTH, Range, above
+from data_builders.bounds import BLOCKS, RATE, SEED, SIDE, WIDTH, Range, Sizes, above
 
 STEPS = Range(1, 10**9)
 
@@ -8,16 +8,16 @@ BOUNDS = {
     "seed": SEED,
     "model.swin.patch": Range(1, 256),
     "model.swin.width": Range(1, WIDTH),
-    "model.swin.depths": Range(1, 1000),
-    "model.swin.heads": Range(1, 1024),
+    "model.swin.depths": Sizes(1, 1000),
+    "model.swin.heads": Sizes(1, 1024),
     "model.swin.window": Range(1, 256),
     "model.swin.drop_path": RATE,
     "model.efficientnet_lite.width": above(0, 100),
     "model.efficientnet_lite.depth": above(0, 100),
-    "model.efficientnet_lite.stages": Range(1, WIDTH),
+    "model.efficientnet_lite.stages": Sizes(1, WIDTH, 5, 5, rows=True),
     "model.efficientnet_lite.stem": Range(1, WIDTH),
     "model.efficientnet_lite.head": Range(1, WIDTH),
-    "model.depth.stage_sizes": Range(1, 1000),
+    "model.depth.stage_sizes": BLOCKS,
     "model.depth.width": Range(1, WIDTH),
     "model.depth.side": Range(8, SIDE),
     "model.width": Range(1, WIDTH),

@@ -195,7 +195,7 @@ def import_clu_writers() -> ModuleType:
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             "config.train.writers=clu needs TensorFlow, which is not installed: "
-            "pip install tensorflow-cpu==2.21.0, or set --config.train.writers=own",
+            "pip install 'ipa-jax[tf]', or set --config.train.writers=own",
             name=error.name,
         ) from error
     return metric_writers

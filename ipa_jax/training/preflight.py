@@ -15,6 +15,7 @@ from ipa_jax.training.initial import start_file
 from ipa_jax.training.metric_writers import import_clu_writers
 from third_party_ports.checkpoints.checkpoint import attribute
 from third_party_ports.checkpoints.weights import WeightsError
+from third_party_ports.swin import grids
 
 
 class PreflightError(ValueError):
@@ -86,6 +87,12 @@ def _check_sizes(config: ConfigDict, network: registry.Network) -> None:
         raise ValueError(
             f"config.input.crop {config.input.crop} exceeds input.resize {config.input.resize}: set it to that or less"
         )
+    if registry.SWIN in network.starts(config):
+        side = config.input.crop
+        try:
+            grids((side, side), swin.patch, swin.window, swin.depths, swin.heads, swin.width)
+        except ValueError as error:
+            raise ValueError(f"config.input.crop {side} does not fit config.model.swin: {error}") from error
 
 
 def _check_network(config: ConfigDict, network: registry.Network) -> None:

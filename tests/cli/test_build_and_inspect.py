@@ -1,4 +1,4 @@
-"""The documented commands of the data set, as a person types them."""
+"""The documented commands of the data set. (test_installed.py runs them in processes of their own.)"""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 
 from data_builders.dataset import GroupDataset
 from tests.helpers import tiny_world
-from tests.helpers.commands import fail, run
+from tests.helpers.commands import fail, succeed_here
 
 
 @pytest.fixture(scope="module")
@@ -16,33 +16,22 @@ def world(tmp_path_factory):
     return folder
 
 
-def build(world, *more):
-    return run(
-        "build",
-        "--config=configs/full.py:tiny",
-        f"--raw={world}/raw",
-        f"--features={world}/features",
-        f"--data_dir={world}/data",
-        *more,
-    )
-
-
 def test_build_then_inspect(world):
-    refused = build(world)
+    flags = ("--config=configs/full.py:tiny", f"--raw={world}/raw", f"--features={world}/features",
+             f"--data_dir={world}/data")  # fmt: skip
+    refused = fail("build", *flags)
     assert refused.returncode == 1 and "config.data.depth.side is 48" in refused.stderr
-    assert "Traceback" not in refused.stderr and not (world / "data" / "top3000").exists()
+    assert not (world / "data" / "top3000").exists()
 
-    built = build(world, "--config.data.depth.side=8", "--config.data.memory.exclude=post")
-    assert built.returncode == 0, built.stderr
+    built = succeed_here("build", *flags, "--config.data.depth.side=8", "--config.data.memory.exclude=post")
     assert "569,151" in built.stdout and "wrote" in built.stdout
 
-    again = build(world, "--config.data.depth.side=8")
+    again = fail("build", *flags, "--config.data.depth.side=8")
     assert again.returncode == 1 and "config.data.memory.exclude is 'post'" in again.stderr
     assert "--overwrite" in again.stderr
 
     lines, page = world / "test.jsonl", world / "test.html"
-    shown = run("inspect", f"--data_dir={world}/data", "--split", "test", "--jsonl", str(lines), "--html", str(page))
-    assert shown.returncode == 0, shown.stderr
+    shown = succeed_here("inspect", f"--data_dir={world}/data", "--split=test", f"--jsonl={lines}", f"--html={page}")
     dataset = GroupDataset(world / "data", "test")
     assert f"{len(dataset.images):,}" in shown.stdout
     groups = [json.loads(line) for line in lines.read_text().splitlines()]

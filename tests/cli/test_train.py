@@ -3,14 +3,18 @@
 import json
 import math
 import re
+from importlib.util import find_spec
 
 import numpy as np
 import polars as pl
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.util.tensor_util import make_ndarray
 
 from benchmarks.kill_resume import logged
 from data_builders.dataset import GroupDataset
 from ipa_jax.training.export import load_export
-from tests.helpers.commands import fail, run, succeed_here, train_flags
+from tests.helpers.commands import fail, run, succeed, succeed_here, train_flags
 
 FIGURES = {"accuracy", "accuracy_interval", "plcc", "srcc", "ratio_mse", "ratio_mse_rescaled", "group_accuracy",
            "pairs", "groups", "images", "accounts", "by_ratio", "by_group_size", "interval_over"}  # fmt: skip
@@ -42,6 +46,23 @@ def test_a_run_leaves_metrics_scores_and_an_export(trained, demo_world):
     assert accuracy.keys() == {5, 10, 11} and accuracy[results["best_step"]] == max(accuracy.values())
     kept = {int(folder.name) for folder in (trained / "checkpoints").iterdir()}
     assert kept == {10, 11, results["best_step"]}  # the latest two and the best
+
+
+@pytest.mark.skipif(not find_spec("tensorflow"), reason="TensorFlow, which clu's writers need, is not installed")
+def test_clus_own_writers_write_what_ours_do(trained, demo_world, tmp_path):
+    succeed("train", *train_flags("full", demo_world / "data", tmp_path, "--config.train.writers=clu"))
+    everything = {"scalars": 0, "tensors": 0}
+    ours, clus = (EventAccumulator(str(folder), everything).Reload() for folder in (trained, tmp_path))
+    tags = {name for name in ours.Tags()["scalars"] if not name.endswith("per_second")}
+    found = {name: {event.step: event.tensor_proto for event in clus.Tensors(name)} for name in clus.Tags()["tensors"]}
+    assert tags and tags <= found.keys()
+    for name in tags - {"train/seconds"}:
+        wanted = {event.step: event.value for event in ours.Scalars(name)}
+        values = {step: float(make_ndarray(value)) for step, value in found[name].items()}
+        assert values.keys() == wanted.keys()
+        if name == "train/loss":
+            np.testing.assert_allclose(list(values.values()), list(wanted.values()), rtol=1e-4)
+    assert logged(tmp_path)[-1][0] == logged(trained)[-1][0]  # the CSV and the JSONL are written either way
 
 
 def _leaves(tree):

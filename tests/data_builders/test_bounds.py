@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from configs import full
 from data_builders import bounds, options
-from data_builders.bounds import Range, above
+from data_builders.bounds import Range, Sizes, above
 from ipa_jax.models import registry
 from ipa_jax.training.bounds import BOUNDS
 from tests.helpers.commands import fail
@@ -48,7 +48,9 @@ def test_the_shipped_sizes_are_in_their_ranges(size):
         (Range(0, 1), (0, 0.5, 1), (-0.1, 1.1, math.nan, math.inf, -math.inf, None, "1", True, ())),
         (Range(0, 1, below=True), (0, 0.999), (1, 1.5)),
         (above(0, 10), (1e-9, 10), (0, -1, 11)),
-        (Range(1, 8), (1, (1, 8), ((1, 2), (3,))), (0, (1, 9), ((1, 2), (0,)), (1, math.nan))),
+        (Range(1, 8), (1, (1, 8)), (0, (1, 9), ((1, 2), (3,)), (1, math.nan))),
+        (Sizes(1, 8, 1, 2), ((1,), (1, 8)), (1, (), (1, 9), (1.5,), (True,), (1, 2, 3), ((1, 2),))),
+        (Sizes(1, 8, 2, 2, rows=True), (((1, 2),), ((1, 2), (3, 4))), ((), (1, 2), ((1,),), ((1, 2), (3,)))),
     ],
 )
 def test_ranges(allowed, inside, outside):
@@ -60,6 +62,8 @@ def test_the_message_names_field_value_and_range():
         bounds.check({"a": {"b": math.nan}}, {"a.b": Range(0, 1, below=True)}, "config")
     with pytest.raises(ValueError, match=r"^config\.a\.y\.b is 3: "):
         bounds.check({"a": {"x": {"b": 1}, "y": {"b": 3}}}, {"a.*.b": Range(0, 1)}, "config")
+    with pytest.raises(ValueError, match=r"is \(1,\): set it to rows of 2 whole numbers from 1 to 8$"):
+        bounds.check({"a": {"b": (1,)}}, {"a.b": Sizes(1, 8, 2, 2, rows=True)}, "config")
     with pytest.raises(ValueError, match=r"lacks the field"):
         bounds.check({"a": {}}, {"a.b": Range(0, 1)}, "config")
 

@@ -55,7 +55,7 @@ def _trial(name: str, job: Job, place: Place) -> Trial:
     if filled and not job.holds:  # what an earlier call wrote
         shutil.copytree(wanted, folder / OUT, dirs_exist_ok=True)
     if kind == "limit":
-        size = max(job.least, int(max(sizes) * share) // BLOCK)
+        size = int(max(sizes) * share) // BLOCK
         what = f"{name}, no file above {size} KiB"
         code = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2); "
         before = [sys.executable, "-c", f"{code}os.execv(sys.argv[2], sys.argv[2:])", str(size * BLOCK)]

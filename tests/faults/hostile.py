@@ -24,7 +24,7 @@ from data_builders.posts.archive import unpacked
 from data_builders.posts.post import RawDataError
 from data_builders.posts.read import read_posts
 from data_builders.top3000.probe import probe_bytes
-from ipa_jax.__main__ import main
+from ipa_jax.program import main
 from tests.faults.trials import Hang, Kind, Place, Trial, within
 from tests.helpers import hostile_checkpoints, shared_world
 from tests.helpers.built import build_quietly

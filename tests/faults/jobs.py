@@ -73,7 +73,6 @@ class Job(NamedTuple):
       differences: names what differs in two outputs.
       patience: seconds from a signal to its end; training ends the running step first.
       more: environment variables.
-      least: KiB of the memory that worker processes share; a limit on the size of files holds for it too.
     """
 
     line: list[str]
@@ -82,7 +81,6 @@ class Job(NamedTuple):
     differences: Callable[[Path, Path], list[str]] = differences
     patience: float = 2.0
     more: Mapping[str, str] = {}
-    least: int = 0
 
 
 def jobs(shared: Path, url: str = "") -> dict[str, Job]:
@@ -102,7 +100,7 @@ def jobs(shared: Path, url: str = "") -> dict[str, Job]:
         "build": Job(["build", "--config=full:tiny", f"--raw={world}/raw", f"--features={world}/features",
                       f"--data_dir={OUT}"]),
         "extract": Job(["extract", "--config=light", f"--raw={small}/raw", f"--out={OUT}"],
-                       differences=_other_rows, more=OPTIMISED, least=256),
+                       differences=_other_rows, more=OPTIMISED),
         "train": Job(["train", "--config=basic:tiny", f"--config.data_dir={data}", f"--workdir={OUT}"], **training),
         "export": Job(["train", "--config=full:tiny", f"--config.data_dir={data}", f"--workdir={OUT}"],
                       partial(_unfinished, trained), **training),

@@ -32,4 +32,5 @@ CAMPAIGNS = {
     "two at once": Entry("two_at_once", 0.1, 1200),
     "hostile": Entry("hostile", 0.1, 200),
     "fuzz": Entry("fuzzing", 0.05, 200),
+    "pages": Entry("pages", 0.03, 200),
 }

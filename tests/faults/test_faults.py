@@ -17,6 +17,7 @@ SHORT = {
     "disks": (3, ("inspect", "report", "demo-world")),
     "two at once": (1, ("demo-world",)),
     "hostile": (60, ("checkpoints", "archives", "lists", "photos", "formats")),
+    "pages": (120, ()),
 }
 
 

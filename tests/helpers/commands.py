@@ -9,8 +9,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from unittest.mock import patch
 
-from ipa_jax.__main__ import main
+from ipa_jax.experiments import commands as steps
+from ipa_jax.program import main
 from tests.helpers.paths import ROOT
+from third_party_ports.stopping import Stop
 
 
 def environment(devices: int = 1, **more: str) -> dict[str, str]:
@@ -33,23 +35,22 @@ def run(name: str, *arguments: str | Path, devices: int = 1, **more: str) -> sub
 @contextlib.contextmanager
 def steps_here() -> Iterator[None]:
     """While it lasts, the commands that a longer job starts run in this process too."""
-    run_process = subprocess.run
 
-    def run_step(line: list[str], **options) -> subprocess.CompletedProcess:
-        if line[:3] != [sys.executable, "-m", "ipa_jax"]:
-            return run_process(line, **options)
-        captured = options.get("stdout") == subprocess.PIPE
-        with contextlib.redirect_stdout(io.StringIO()) if captured else contextlib.nullcontext() as stdout:
+    def run_step(line: list[str], stop: Stop, capture: bool) -> tuple[int, str]:
+        assert line[:3] == [sys.executable, "-m", "ipa_jax"], line
+        with contextlib.redirect_stdout(io.StringIO()) if capture else contextlib.nullcontext() as stdout:
             status = _status(line[3:])
-        return subprocess.CompletedProcess(line, status, stdout.getvalue() if stdout else None)
+        return status, stdout.getvalue() if stdout else ""
 
-    with patch.object(subprocess, "run", run_step):
+    with patch.object(steps, "_run", run_step):
         yield
 
 
 def _status(line: Sequence[str]) -> int:
+    # The processes that draw a world would import for longer than they draw.
+    own = ["--processes=1"] if line[0] == "demo-world" else []
     try:
-        return main(line) or 0
+        return main([*line, *own]) or 0
     except SystemExit as end:
         return int(end.code or 0)
 

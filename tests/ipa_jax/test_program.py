@@ -8,7 +8,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from ipa_jax.__main__ import COMMANDS, main
+from ipa_jax.program import COMMANDS, main
 from tests.helpers.paths import ROOT
 
 

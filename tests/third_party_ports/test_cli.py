@@ -65,3 +65,12 @@ def test_a_tilde_is_the_home_folder_in_every_flag(word, expected, monkeypatch):
     parser.add_argument("words", nargs="*")
     assert parser.parse_known_args([word]) == (argparse.Namespace(words=[expected] if word[0] != "-" else []),
                                                [expected] if word[0] == "-" else [])  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "named"), [(["--out="], "--out="), (["--out", ""], "--out"), ([""], "an argument")])
+def test_an_empty_value_is_refused_in_every_flag(words, named, capsys):
+    parser = Parser("x", "doc")
+    parser.add_argument("--out")
+    with pytest.raises(SystemExit) as end:
+        parser.parse_args(words)
+    assert end.value.code == 2 and f"error: {named} has an empty value" in capsys.readouterr().err

@@ -16,6 +16,8 @@ from third_party_ports.cli import command
         (OSError(errno.EDQUOT, "Disk quota exceeded"), ["quota", "delete files"]),
         (OSError(errno.EFBIG, "File too large"), ["ulimit -f"]),
         (OSError(errno.EROFS, "Read-only file system"), ["read-only", "make it writable"]),
+        (OSError(errno.ENOTDIR, "Not a directory"), ["a file is in its place", "name another"]),
+        (OSError(errno.ENAMETOOLONG, "File name too long"), ["give a shorter one"]),
         (ValueError("RESOURCE_EXHAUSTED: Error writing: No space left on device"), ["full"]),  # tensorstore's
         (pl.exceptions.ComputeError("No space left on device (os error 28)"), ["full"]),
         (RuntimeError("[Errno 30] Read-only file system: '/x'"), ["read-only"]),

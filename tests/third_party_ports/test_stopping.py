@@ -223,3 +223,21 @@ def test_a_signal_after_the_work_does_not_change_the_status(tmp_path):
         wait_for((tmp_path / "over").exists)
         process.send_signal(signal.SIGINT)
         assert ended(process) == (0, "")
+
+
+IMPORTING = """
+import os, runpy, sys
+class Interrupts:
+    def find_spec(self, name, *_):
+        if name == sys.argv[1]: os.kill(os.getpid(), int(sys.argv[2]))
+sys.meta_path.insert(0, Interrupts())
+runpy.run_module("ipa_jax", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize("module", ["ipa_jax.program", "argparse", "third_party_ports.stopping"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_program_that_still_loads(module, number):
+    line = [sys.executable, "-c", IMPORTING, module, str(int(number))]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (128 + number, "", "stopped")

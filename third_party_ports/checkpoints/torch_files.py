@@ -117,7 +117,9 @@ def _archive(file: BinaryIO, mapped: mmap.mmap) -> tuple[Any, dict[str, np.ndarr
                 raise RefusedError(f"its entry {entry.filename[:200]} is compressed. {AGAIN}")
         if sum(entry.file_size for entry in entries.values()) > len(data):  # then entries share bytes
             raise RefusedError(f"its entries are larger than the file. {AGAIN}")
-        big = f"{root}byteorder" in entries and archive.read(f"{root}byteorder") == b"big"
+        order = archive.read(f"{root}byteorder") if f"{root}byteorder" in entries else b"little"
+        if order not in (b"little", b"big"):
+            raise RefusedError(f"its byteorder is {order[:20]!r}, neither little nor big. {AGAIN}")
         content = _load(archive.read(pickles[0]))  # reading it whole checks its checksum
     storages = {}
     for key, storage in _storages(content.references).items():
@@ -129,7 +131,7 @@ def _archive(file: BinaryIO, mapped: mmap.mmap) -> tuple[Any, dict[str, np.ndarr
             raise RefusedError(f"its storage {key[:50]} is not where the directory says. {AGAIN}")
         start = entry.header_offset + 30 + sum(struct.unpack_from("<HH", mapped, entry.header_offset + 26))
         held = data[start : start + entry.file_size]
-        storages[key] = _values(storage, held, big)
+        storages[key] = _values(storage, held, order == b"big")
         if zlib.crc32(held.data) != entry.CRC:
             raise RefusedError(f"its storage {key[:50]} is damaged (checksum). {AGAIN}")
     return content.value, storages

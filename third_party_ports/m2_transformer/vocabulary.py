@@ -1,16 +1,14 @@
 """Reads M2 Transformer's `vocab.pkl` without trusting it.
 
-The file's hash must be the published one. Then an unpickler reads it that knows four names, gives each an inert
-stand-in, and imports nothing.
+The file's hash must be the published one. Then it is read as data (checkpoints/pickled.py), and names four classes at
+most.
 """
 
 import hashlib
-import io
-import pickle
-from collections import defaultdict
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
+from third_party_ports.checkpoints import pickled
 from third_party_ports.checkpoints.weights import WeightsError
 from third_party_ports.checkpoints.zoo import checkpoint
 from third_party_ports.m2_transformer.text import check_words, save_vocabulary
@@ -31,6 +29,7 @@ class Published(NamedTuple):
     words_sha256: str
 
 
+NAMES = {"data.vocab.Vocab", "data.vocab._default_unk_index", "collections.Counter", "collections.defaultdict"}
 _ROW = checkpoint("m2_vocab")
 assert _ROW.bytes and _ROW.sha256  # both were published
 OFFICIAL = Published(
@@ -58,7 +57,7 @@ def read_vocabulary(path: str | Path, published: Published = OFFICIAL) -> list[s
             f"sha256. {remedy}"
         )
     try:
-        words = check_words(unpickled_words(data))
+        words = check_words(pickled_words(data))
         if len(words) != published.words:
             raise ValueError(f"{len(words)} words, not {published.words}")
         if hashlib.sha256("\n".join(words).encode()).hexdigest() != published.words_sha256:
@@ -68,33 +67,18 @@ def read_vocabulary(path: str | Path, published: Published = OFFICIAL) -> list[s
     return words
 
 
-def unpickled_words(data: bytes) -> object:
-    """Returns the attribute `itos` of a pickled `data.vocab.Vocab`.
+def pickled_words(data: bytes) -> object:
+    """Returns the attribute `itos` of a pickled `data.vocab.Vocab`. Nothing in the pickle is looked up or run.
 
     Raises:
-      ValueError: the pickle holds anything else. No foreign name is looked up before.
+      ValueError: it holds anything else, or names what no vocabulary needs.
     """
-    vocab = type("Vocab", (), {})  # a new class for each call, because a pickle may set a class's attributes
-    stand_ins = {
-        ("data.vocab", "Vocab"): vocab,
-        ("data.vocab", "_default_unk_index"): lambda: 0,
-        ("collections", "Counter"): lambda counts=(): dict(counts),
-        ("collections", "defaultdict"): lambda factory=None: defaultdict(lambda: 0),
-    }
-
-    class Reader(pickle.Unpickler):
-        def find_class(self, module: str, name: str) -> object:
-            if (module, name) not in stand_ins:
-                raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-            return stand_ins[module, name]
-
-        def persistent_load(self, pid: object) -> NoReturn:
-            raise pickle.UnpicklingError("it refers to objects outside the file")
-
     try:
-        result = Reader(io.BytesIO(data)).load()
-        if type(result) is not vocab:
+        found = pickled.read(data)
+        if foreign := {f"{name}" for name in found.names} - NAMES:
+            raise ValueError(f"it asks for {min(foreign)}")
+        if not isinstance(found.value, pickled.Object) or str(found.value.function) != "data.vocab.Vocab":
             raise ValueError("it holds something else")
-        return vars(result)["itos"]
+        return found.value.state["itos"]
     except Exception as error:  # a broken pickle may raise anything
         raise ValueError(f"not a pickled vocabulary ({type(error).__name__}: {error})") from error

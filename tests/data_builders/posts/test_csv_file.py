@@ -375,7 +375,7 @@ def test_a_time_in_doubt_stops_the_reading(own):
 def test_times_that_cannot_be_read_are_shown(own):
     _, skips = own(f"{HEADER}\na.jpg,me,999,1500000000\nb.jpg,me,12,202001\nc.jpg,me,12,1.58E+09\n")
     assert skips.counts == {"no timestamp": 2}
-    with pytest.raises(RawDataError, match=r"no usable post.*no timestamp: 1.*such as me/a\.jpg.*posts\.csv:2: 'soon'"):
+    with pytest.raises(RawDataError, match=r"no usable post.*no timestamp: 1.*posts\.csv:2: timestamp 'soon'"):
         own(f"{HEADER}\na.jpg,me,999,soon\n")
     assert any("2 timestamps cannot be read, such as posts.csv:3: '202001'" in text for text in skips.warnings)
 
@@ -470,3 +470,24 @@ def test_any_file_is_read_or_refused(tmp_path_factory, lines, tail):
         assert str(folder) in str(error)
     else:
         assert table["image_paths"].explode().unique().to_list() == ["a.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        (",me,5,1500000000", "image '' of account 'me'; write the path"),
+        ("a.jpg,,5,1500000000", "account '' of image 'a.jpg'; write a name"),
+        ("a.jpg,a/b,5,1500000000", "account 'a/b' of image 'a.jpg'; write a name"),
+        ("a.jpg,me,many,1500000000", "likes 'many' is not a whole number; write it in plain digits"),
+        ("a.jpg,me,,1500000000", "likes ''; write how many"),
+        ("a.jpg,me,0,1500000000", "likes '0'; write how many"),
+        ("a.jpg,me,5,soon", "timestamp 'soon'; write it as"),
+        ("a.jpg,me,5,9999-01-01", "timestamp '9999-01-01'; write it as"),
+        ("a.jpg,me,5", "3 cells, but the header has 4: 'a.jpg,me,5'; put quotes"),
+        ("no.jpg,me,5,1500000000", "image 'no.jpg'; put the photo there"),
+    ],
+)
+def test_every_refused_cell_is_named_with_its_line_its_value_and_a_remedy(own, row, told):
+    _, skips = own(f"{HEADER}\nb.jpg,me,12,1500000000\n{row}\n")
+    ((example,),) = skips.examples.values()
+    assert example.startswith(f"posts.csv:3: {told}")

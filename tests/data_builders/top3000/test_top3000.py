@@ -120,6 +120,15 @@ def test_an_existing_data_set_is_kept_unless_choices_differ(world, tmp_path, cap
     assert GroupDataset(tmp_path, "train").options["memory"]["exclude"] == "post"  # the old one outlives a failure
 
 
+def test_a_data_set_of_another_version_is_replaced_with_the_new_one(world, folder, tmp_path):
+    other = tmp_path / "top3000/1.1.0"
+    shutil.copytree(folder, other)
+    with pytest.raises(ValueError, match=f"is the folder of a version: name {tmp_path}"):
+        build_quietly(world, other, overwrite=True)
+    built = build_quietly(world, tmp_path, overwrite=True)
+    assert built.name == "1.2.0" and files(built) == files(folder) and not other.exists()
+
+
 def test_a_part_may_lack_only_at_weight_zero(tmp_path):
     tiny_world.write(tmp_path, parts=("pose", "background"), random_weights=True)
     with pytest.raises(ValueError, match=r"config\.data\.similarity\.caption is 0\.333"):

@@ -225,7 +225,7 @@ def test_what_is_mistyped_is_said_before_anything_runs(flags, said, tmp_path, ca
 def test_a_page_is_written_where_there_was_no_folder(tmp_path, document, monkeypatch):
     monkeypatch.setattr(study.Study, "collect", lambda *_: ({}, {}))
     monkeypatch.setattr(reference_rows, "collect", lambda *_: {})
-    monkeypatch.setattr(table_page, "Results", lambda *_: None)
+    monkeypatch.setattr(table_page, "Results", lambda *_, **__: None)
     monkeypatch.setattr(table_page, "document", lambda *_, **__: document)
     assert tables.main([f"--out={tmp_path}/out", "--size=tiny", f"--page={tmp_path}/docs/of/it.md"]) == 0
     assert (tmp_path / "docs/of/it.md").read_text() == (tmp_path / "out/tables.md").read_text()

@@ -53,6 +53,12 @@ def world(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def honest(world, tmp_path_factory):
+    """A data set built as the paper does; tests read it and change what they read."""
+    return build_quietly(world, tmp_path_factory.mktemp("honest"))
+
+
 def lines_of(folder):
     data = stored_data.read(folder)
     return {line.title.split()[0]: line for line in checks.check(data, recompute.explain(data))}
@@ -116,9 +122,9 @@ def test_siblings_are_caught_where_the_split_parts_them(tmp_path):
     assert failing(lines_of(build_drawn(tmp_path / "world", "sibling", leaky=True))) == {"3.2"}
 
 
-def test_local_scores_of_no_rule_are_seen(world, tmp_path):
+def test_local_scores_of_no_rule_are_seen(honest):
     """The last bit of one stored number of one image is changed."""
-    data = stored_data.read(build_quietly(world, tmp_path))
+    data = stored_data.read(honest)
     explained = recompute.explain(data)
     assert (explained == 0).all()
     row = int(np.flatnonzero(data.mask[:, 0])[-1])
@@ -137,15 +143,14 @@ def test_slots_of_other_accounts_are_checked_too(world, tmp_path):
     assert np.flatnonzero(recompute.explain(data) == recompute.UNEXPLAINED).tolist() == [row]
 
 
-def test_a_fitted_number_of_other_posts_is_seen(world, tmp_path):
-    data = stored_data.read(build_quietly(world, tmp_path))
+def test_a_fitted_number_of_other_posts_is_seen(honest):
+    data = stored_data.read(honest)
     data.info["statistics"]["mean_log_likes"] += 1e-6
     assert checks.preprocessing(data, np.zeros(len(data.images), np.int8)).verdict == FAIL
 
 
-def test_the_command_tells_by_its_status(world, tmp_path, capsys):
-    data = build_quietly(world, tmp_path / "fine")
-    assert __main__.main(["--data_dir", str(data), "--json"]) == 0
+def test_the_command_tells_by_its_status(world, honest, tmp_path, capsys):
+    assert __main__.main(["--data_dir", str(honest), "--json"]) == 0
     lines = json.loads(capsys.readouterr().out)
     assert len(lines) > 12 and {line["verdict"] for line in lines} == {"pass", "note", "not applicable"}
     leak = build_quietly(world, tmp_path / "leak", config=config(memory={"exclude": "none"}))
@@ -153,7 +158,7 @@ def test_the_command_tells_by_its_status(world, tmp_path, capsys):
     assert "illegitimate" in capsys.readouterr().out
     assert __main__.main(["--data_dir", str(tmp_path / "nowhere")]) == 2
     assert "no data set" in capsys.readouterr().err
-    assert __main__.main(["--data_dir", str(data), "--workdir", str(tmp_path)]) == 2
+    assert __main__.main(["--data_dir", str(honest), "--workdir", str(tmp_path)]) == 2
     assert "--workdir must name the folder of a finished run" in capsys.readouterr().err
 
 
@@ -183,8 +188,8 @@ def test_runs_on_shuffled_likes_are_what_they_are_taken_for(tmp_path):
         checklist.shuffled_accuracies([tmp_path / "nowhere"])
 
 
-def test_groups_within_each_others_days(world, tmp_path):
-    data = stored_data.read(build_quietly(world, tmp_path))
+def test_groups_within_each_others_days(honest):
+    data = stored_data.read(honest)
     assert checks.interleaved(data) == 0
     test = data.images.filter(pl.col("split") == "test").row(0, named=True)
     mine = (pl.col("split") == "test") & (pl.col("record") == test["record"])

@@ -159,6 +159,12 @@ def test_expanded_and_transposed_views(tmp_path):
     assert bytes(found["bytes_"]) == b"bc"
 
 
+def test_an_order_of_bytes_that_nobody_knows_is_refused(tmp_path):
+    path = archive(tmp_path / "a.pth", entries(a=tensor()), {"0": bytes(24)}, byteorder=b"middle")
+    with pytest.raises(WeightsError, match="its byteorder is b'middle'"):
+        files.read(path, ())
+
+
 @pytest.mark.parametrize("kind", ["FloatStorage", "HalfStorage", "BFloat16Storage", "LongStorage"])
 def test_big_endian_files(tmp_path, kind):
     numbers = np.arange(6).astype(torch_tensors.DTYPES[kind])
