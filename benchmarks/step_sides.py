@@ -39,6 +39,9 @@ def batch(images: int) -> dict[str, np.ndarray]:
 
 def ours(images: int, remat: bool, cache: str | None) -> tuple[Step, dict[str, Any]]:
     """The step as ipa_jax.train takes it, in float32, and {"parameters", "flop"}. `cache`: of compiled programs."""
+    from ipa_jax.training.host_memory import keep_freed_memory
+
+    keep_freed_memory()
     import jax
 
     from ipa_jax.models import registry

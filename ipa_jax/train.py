@@ -25,6 +25,7 @@ from ipa_jax.training.checkpoints import Checkpoints
 from ipa_jax.training.depth_cache import depth_vectors
 from ipa_jax.training.devices import to_devices, to_host
 from ipa_jax.training.export import save_export
+from ipa_jax.training.host_memory import keep_freed_memory
 from ipa_jax.training.initial import initial_variables, with_words
 from ipa_jax.training.meter import Meter
 from ipa_jax.training.metric_writers import MetricWriter, create_writer
@@ -80,6 +81,7 @@ def run(config: ConfigDict, workdir: Path, verify: str = "full") -> dict:
     was killed on the way: step t, its data and its random draws are functions of (config, t) alone.
     Raises PreflightError before anything is compiled, FloatingPointError at a loss that is not finite.
     """
+    keep_freed_memory()
     preflight.check(config, jax.device_count())
     if results := workdirs.finished(config, workdir):
         logging.warning("%s holds the finished run; nothing to do", workdir)

@@ -1,6 +1,7 @@
 """A 3x3 max pool with stride 2, whose backward pass is fast on the CPU too."""
 
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -10,12 +11,17 @@ from jax import lax
 SIDE, STRIDE = 3, 2
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(1,))
 def max_pool(x: jax.Array, padding: tuple[int, int]) -> jax.Array:
     """[N, H, W, C] -> [N, h, w, C]. `padding`: rows (and columns) before and after the maps, (1, 1) or (0, 1).
 
     XLA differentiates a pool by scattering one number after the other, with seven times the memory of the maps.
     """
+    pooled: Any = _pooled(x, padding)
+    return pooled
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _pooled(x: jax.Array, padding: tuple[int, int]) -> jax.Array:
     # flax takes pairs too; its annotation does not say so.
     return nn.max_pool(x, (SIDE, SIDE), (STRIDE, STRIDE), [padding, padding])  # pyright: ignore[reportArgumentType]
 
@@ -48,4 +54,4 @@ def _backward(padding: tuple[int, int], saved: tuple[jax.Array, jax.Array], slop
     return (spread[:, low : low + height, low : low + width],)
 
 
-max_pool.defvjp(_forward, _backward)
+_pooled.defvjp(_forward, _backward)
