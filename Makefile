@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
 
-.PHONY: help demo demo-seeds demo-losses tables protocols leaks choices short-histories trainings flickr test test-browser faults lint docs lock audit clean
+.PHONY: help demo demo-seeds demo-losses tables protocols leaks choices short-histories trainings flickr test test-browser faults bench lint docs lock audit clean
 
 help:
 	@echo "make demo        set-up, then the whole job on the demo world (about 8 minutes on 2 cores)"
@@ -21,6 +21,7 @@ help:
 	@echo "make test        set-up, then all tests"
 	@echo "make test-browser  the study page in Chromium, which must be installed"
 	@echo "make faults      damage, kills, signals, full disks and hostile files for 30 minutes (MINUTES=, SEED=), and a table"
+	@echo "make bench       the short form of every benchmark, each beside its reference (15 minutes on 2 free cores)"
 	@echo "make lint        ruff (linter, formatter) and pyright (types)"
 	@echo "make docs        the documentation as a site, in site/"
 	@echo "make lock        requirements*.txt from pyproject.toml; needs uv"
@@ -104,6 +105,12 @@ SEED ?= 0
 
 faults: .venv/.dev
 	$(BIN)/python -m tests.faults --minutes=$(MINUTES) --seed=$(SEED) $(if $(MARKDOWN),--markdown=$(MARKDOWN))
+
+# PyTorch's side needs more: .venv/bin/python -m pip install -e '.[bench]'. BENCH='rank start' runs these alone.
+BENCH ?=
+
+bench: .venv/.light
+	$(BIN)/python -m benchmarks $(BENCH)
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

@@ -1,6 +1,6 @@
 """Host work per photo of the paper's extractors: decoding, and what each extractor makes of the pixels.
 
-Run: taskset -c 0 python -m benchmarks.host_work [--photos FOLDER] [--count 12] [--rounds 4]
+Run: taskset -c 0 python -m benchmarks.host_work [--photos FOLDER] [--count 12] [--rounds 4] [--short]
 
 Without --photos it draws JPEGs of 256 px, as the paper's are, and of 1080 px. Times are CPU milliseconds of one core,
 medians over the photos and over rounds in turns (A B A B). A is the reference: the whole photo resampled at once in
@@ -27,7 +27,10 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, help="a folder of JPEGs (default: drawn ones)")
     parser.add_argument("--count", type=int, default=12, help="photos of each size (default 12)")
     parser.add_argument("--rounds", type=int, default=4, help="times that A and B take turns (default 4)")
+    parser.add_argument("--short", action="store_true", help="3 photos of each size, 2 rounds")
     args = parser.parse_args()
+    if args.short:
+        args.count, args.rounds = 3, 2
 
     from benchmarks import light_photos
 

@@ -1,6 +1,6 @@
 """JPEGs to squares of 256 px, as training reads them: images per CPU second.
 
-Run: taskset -c 0 python -m benchmarks.jpeg [--photos FOLDER] [--count 20] [--rounds 6]
+Run: taskset -c 0 python -m benchmarks.jpeg [--photos FOLDER] [--count 20] [--rounds 6] [--short]
 
 The reference is simplejpeg (scaled decoding) and Pillow's resize, without any check of the file, measured in turns with
 ours (A B A B); medians with quartiles. `pip install simplejpeg` brings it, and without it only ours is measured. The
@@ -24,6 +24,7 @@ try:
 except ImportError:
     simplejpeg = None
 
+PACKAGES = ("simplejpeg",)
 SIDE = 256
 DRAWN = (1080, 640, 256)
 GOAL = 0.9
@@ -34,7 +35,10 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, help="a folder of JPEGs (default: drawn ones)")
     parser.add_argument("--count", type=int, default=20, help="photos of each size (default 20)")
     parser.add_argument("--rounds", type=int, default=6, help="times that all take turns (default 6)")
+    parser.add_argument("--short", action="store_true", help="5 photos of each size, 2 rounds")
     args = parser.parse_args()
+    if args.short:
+        args.count, args.rounds = 5, 2
 
     from benchmarks import light_photos
 

@@ -1,6 +1,6 @@
 """Which share of the images an extraction takes with --only=kept, and what it costs to decide that.
 
-Run: python -m benchmarks.kept_images [--raw RAW] [--accounts 3000] [--posts 523]
+Run: python -m benchmarks.kept_images [--raw RAW] [--accounts 3000] [--posts 523] [--short]
 
 Without --raw it draws posts of the paper's size, at random over four years. An account's likes are log-normal with a
 standard deviation of 0.33, so that about as many images are kept as in the paper: 712,170 of 3000 accounts with 523
@@ -21,7 +21,10 @@ def main() -> None:
     parser.add_argument("--raw", type=Path, help="raw posts (default: drawn ones)")
     parser.add_argument("--accounts", type=int, default=3000, help="accounts to draw (default 3000)")
     parser.add_argument("--posts", type=int, default=523, help="posts of each (default 523)")
+    parser.add_argument("--short", action="store_true", help="300 accounts")
     args = parser.parse_args()
+    if args.short:
+        args.accounts = 300
 
     from benchmarks.timing import in_turns, spread
     from configs import full

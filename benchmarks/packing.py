@@ -1,6 +1,6 @@
 """Counts image forwards per valid pair for both ways of batching, and how full the packs are.
 
-Run: python -m benchmarks.packing [--data_dir DATA] [--split train] [--slots 32 48]
+Run: python -m benchmarks.packing [--data_dir DATA] [--split train] [--slots 32 48] [--short]
 
 By pairs (the paper), a valid pair costs two image forwards. By groups, every image is scored once per epoch. Empty
 slots are computed too: "computed per pair" counts them.
@@ -19,6 +19,7 @@ def main() -> None:
     )
     parser.add_argument("--split", default="train", choices=["train", "validation", "test"])
     parser.add_argument("--slots", type=int, nargs="+", default=[32, 48], help="images per pack, by groups")
+    parser.add_argument("--short", action="store_true", help="the same: it takes seconds")
     args = parser.parse_args()
 
     from rich.console import Console

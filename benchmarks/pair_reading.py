@@ -1,6 +1,6 @@
 """Pairs that a core reads in a second for training (batch.by=pairs), beside the two images alone.
 
-Run: python -m benchmarks.pair_reading [--data_dir DATA] [--pairs 200]
+Run: python -m benchmarks.pair_reading [--data_dir DATA] [--pairs 200] [--short]
 
 Without --data_dir it draws two worlds of 256 px photos and depth maps of 128 px, as in the paper's data: one whose
 accounts post every other day, one whose groups have up to 30 images. In turns, CPU time of one thread:
@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-ACCOUNTS, POSTS, SIDE, DEPTH_SIDE = 8, 60, 256, 128
+ACCOUNTS, SIDE, DEPTH_SIDE = 8, 256, 128
 WORLDS = {"a post every other day": 0.46, "three posts a day": 3.0}
 
 
@@ -25,10 +25,15 @@ def main() -> None:
     parser.add_argument("--data_dir", type=Path, help="a data set that `ipa-jax build` wrote (default: two drawn ones)")
     parser.add_argument("--pairs", type=int, default=200, help="pairs of a turn (default 200)")
     parser.add_argument("--turns", type=int, default=7, help="turns (default 7)")
+    parser.add_argument("--posts", type=int, default=60, help="of an account of a drawn world (default 60)")
+    parser.add_argument("--short", action="store_true", help="20 posts, 30 pairs, 2 turns")
     args = parser.parse_args()
+    if args.short:
+        args.posts, args.pairs, args.turns = 20, 30, 2
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
     from benchmarks.timing import machine
+    from benchmarks.worlds import drawn
 
     print(machine())
     if args.data_dir is not None:
@@ -36,23 +41,8 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         for number, (name, rate) in enumerate(WORLDS.items()):
-            measure(name, draw(Path(folder) / str(number), rate), args.pairs, args.turns)
-
-
-def draw(folder: Path, posts_per_day: float) -> Path:
-    """Draws a world, builds its data set and returns the --data_dir."""
-    from configs import full
-    from data_builders.demo_world.account import Arguments
-    from data_builders.demo_world.parameters import Parameters
-    from data_builders.demo_world.write import write_world
-    from data_builders.top3000.build import build
-
-    world = Arguments(ACCOUNTS, POSTS, SIDE, DEPTH_SIDE, seed=0)
-    write_world(folder, world, Parameters(posts_per_day=posts_per_day))
-    options = full.get_config().data.to_dict()
-    options["depth"]["side"] = DEPTH_SIDE
-    build(options, folder / "raw", folder / "features", folder / "data")
-    return folder / "data"
+            data_dir = drawn(Path(folder) / str(number), ACCOUNTS, args.posts, SIDE, DEPTH_SIDE, rate)
+            measure(name, data_dir, args.pairs, args.turns)
 
 
 def measure(name: str, data_dir: Path, pairs: int, turns: int) -> None:

@@ -27,7 +27,13 @@ BFLOAT16_PEAKS = {  # TFLOP/s, dense, by a part of jax's device_kind; the first 
 
 
 def measure(
-    name: str, frameworks: Sequence[str], batch: int | None, repeats: int, dtype: str, layout: str | None = None
+    name: str,
+    frameworks: Sequence[str],
+    batch: int | None,
+    repeats: int,
+    dtype: str,
+    layout: str | None = None,
+    cpu_seconds: bool = False,
 ) -> dict[str, Any]:
     """Measures times and peak memory of a row. Call it first in a new process.
 
@@ -35,6 +41,7 @@ def measure(
       frameworks: "jax", "torch" or both. Both get the same tensors, and their calls alternate.
       batch: inputs per call; None: the row's own for the device.
       repeats: timed calls of each, after warming up.
+      cpu_seconds: measures the process's CPU seconds instead of time passed.
       layout: of PyTorch's maps, "contiguous" or "channels_last"; None tries both and keeps the faster one.
 
     Returns:
@@ -68,6 +75,7 @@ def measure(
         peaks = (peak for part, peak in BFLOAT16_PEAKS.items() if part in device.device_kind)
         found["peak_flops"] = next(peaks, 0) * 1e12 if gpu and dtype == "bfloat16" else None
 
+    clock = time.process_time if cpu_seconds else time.perf_counter
     outputs = {framework: step() for framework, step in steps.items()}
     if len(steps) == 2:
         found["error"] = _error(jax.tree.leaves(outputs["jax"]), jax.tree.leaves(outputs["torch"]))
@@ -77,9 +85,9 @@ def measure(
         for framework in sorted(
             steps, reverse=bool(n % 2)
         ):  # take turns, because the first warms up the machine for the second
-            begun = time.perf_counter()
+            begun = clock()
             steps[framework]()
-            found["seconds"][framework].append(time.perf_counter() - begun)
+            found["seconds"][framework].append(clock() - begun)
     found["peak_bytes"] = _peak_bytes(frameworks[0], gpu)
     return found
 
@@ -118,6 +126,12 @@ def flop(jaxpr: Any) -> float:
             kernel = equation.invars[1].aval
             features = kernel.shape[parameters["dimension_numbers"].rhs_spec[0]]
             total += 2 * equation.outvars[0].aval.size * kernel.size / features
+        elif parameters.get("name") == "tiled_convolution":  # counts as the plain convolution that it stands for
+            # A scan splits off the constants, so the kernel is not always the second of two arguments.
+            kernels = [one.aval for one in equation.invars if one.aval.ndim == 4 and one.aval.shape[:2] == (3, 3)]
+            for kernel in kernels[-1:]:
+                total += 2 * equation.outvars[0].aval.size * np.prod(kernel.shape[:3])
+            continue
         for inner in parameters.values():
             for part in inner if isinstance(inner, tuple) else (inner,):
                 part = getattr(part, "jaxpr", part)

@@ -1,14 +1,17 @@
 """Measures images per second and peak memory of each port, and of the same network in PyTorch if there is one.
 
-Run: python -m benchmarks.ports [NAME ...] [--repeats 5] [--batch N] [--json FILE] [--markdown]
+Run: python -m benchmarks.ports [NAME ...] [--short] [--repeats 5] [--batch N] [--cpu-seconds] [--json FILE]
+       [--markdown]
 
 PyTorch's side needs the extra `bench`: pip install -e '.[bench]'. Add --extra-index-url
 https://download.pytorch.org/whl/cpu to get PyTorch's CPU build. Without PyTorch, the ports are measured alone.
 Both sides run in one process, with the same threads, inputs and random weights, and their calls alternate. Compiling
 and warming up are not counted. PyTorch runs eagerly, in the faster of its two memory layouts. Memory is the peak of a
-process that runs one side only: of its resident set, with imports and compilation, or of the GPU. Outputs that differ
-by more than 1e-3 are a failure. On a GPU, float32 means float32 (no TF32), and everything is measured in bfloat16 too,
-with the share of the device's peak that the matrix products and convolutions reach.
+process that runs one side only (not with --short): of its resident set, with imports and compilation, or of the GPU.
+Outputs that differ by more than 1e-3 are a failure. On a machine with other work, take --cpu-seconds and one core
+(`taskset -c 0`): PyTorch's threads spend CPU seconds on waiting for each other. On a GPU, float32 means float32 (no
+TF32), and everything is measured in bfloat16 too, with the share of the device's peak that the matrix products and
+convolutions reach.
 """
 
 import argparse
@@ -48,6 +51,10 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(ROWS)}; default: all")
     parser.add_argument("--repeats", type=int, default=5, help="timed calls per side")
     parser.add_argument("--batch", type=int, help="inputs per call; default: a few, by network and device")
+    parser.add_argument(
+        "--short", action="store_true", help="one input, two repeats, no memory, only networks with a counterpart"
+    )
+    parser.add_argument("--cpu-seconds", action="store_true", help="CPU seconds of the process, not time passed")
     parser.add_argument("--json", type=new_file, help="file for everything that was measured")
     parser.add_argument("--markdown", action="store_true", help="print the table as markdown")
     args = parser.parse_args()
@@ -56,6 +63,10 @@ def main() -> None:
         parser.error(f"no network is called {', '.join(unknown)}; choose from {', '.join(ROWS)}")
     if args.repeats < 1 or (args.batch or 1) < 1:
         parser.error("--repeats and --batch must be at least 1")
+
+    if args.short:
+        args.batch, args.repeats = args.batch or 1, min(args.repeats, 2)
+        args.names = args.names or [name for name, row in ROWS.items() if row.torch is not None]
 
     from tqdm import tqdm
 
@@ -69,7 +80,8 @@ def main() -> None:
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # both sides share a GPU
     results = []
     for name in tqdm(args.names or list(ROWS), unit="network", leave=False, disable=None):
-        results += _measured(name, args.batch, args.repeats, with_torch=not lacking and ROWS[name].torch is not None)
+        with_torch = not lacking and ROWS[name].torch is not None
+        results += _measured(name, args.batch, args.repeats, with_torch, not args.short, args.cpu_seconds)
     if args.json:
         _write(args.json, results)
     print(f"{results[0].get('device', '?')}, {results[0].get('threads', '?')} threads, {_versions()}\n")
@@ -80,7 +92,9 @@ def main() -> None:
     sys.exit(any(result.get("failed") for result in results))
 
 
-def _measured(name: str, batch: int | None, repeats: int, with_torch: bool) -> list[dict[str, Any]]:
+def _measured(
+    name: str, batch: int | None, repeats: int, with_torch: bool, memory: bool, cpu_seconds: bool
+) -> list[dict[str, Any]]:
     """Returns a result per dtype: float32, and on a GPU bfloat16."""
     results = []
     for dtype in ("float32", "bfloat16"):
@@ -88,9 +102,9 @@ def _measured(name: str, batch: int | None, repeats: int, with_torch: bool) -> l
         results.append(result)
         frameworks = ("jax", "torch") if with_torch else ("jax",)
         try:
-            result |= _in_own_process(name, frameworks, batch, repeats, dtype)
-            result["memory"] = {"jax": result["peak_bytes"]}
-            if with_torch:
+            result |= _in_own_process(name, frameworks, batch, repeats, dtype, None, cpu_seconds)
+            result["memory"] = {"jax": result["peak_bytes"]} if memory else {}
+            if with_torch and memory:
                 for side in frameworks:
                     alone = _in_own_process(name, (side,), result["batch"], 1, dtype, result["layout"])
                     result["memory"][side] = alone["peak_bytes"]

@@ -1,6 +1,6 @@
 """Time of retrieval at the size of Top3000, beside its matrix products and the comparison of poses by themselves.
 
-Run: python -m benchmarks.retrieval [--accounts 10,30,100] [--images 523] [--people 8]
+Run: python -m benchmarks.retrieval [--accounts 10,30,100] [--images 523] [--people 8] [--short]
 
 An account has 523 images with vectors of 2048 and 512 numbers and 0 to 8 people. A few drawn accounts take turns, so
 any number of accounts can be timed. All figures are CPU seconds of one thread, so that a busy machine changes little.
@@ -28,11 +28,14 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=523, help="of an account (default 523)")
     parser.add_argument("--people", type=int, default=8, help="the most in an image (default 8)")
     parser.add_argument("--turns", type=int, default=9, help="turns of the references (default 9)")
+    parser.add_argument("--short", action="store_true", help="3 accounts, 2 turns")
     args = parser.parse_args()
+    if args.short:
+        args.accounts, args.turns = "3", 2
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         os.environ[name] = "1"  # before numpy starts
 
-    from benchmarks.timing import in_turns, machine, peak_gigabytes, spread
+    from benchmarks.timing import in_turns, machine, matrix_rate, peak_gigabytes, spread
     from data_builders.retrieval.top_k import retrieve
 
     drawn = [draw_account(seed, args.images, args.people) for seed in range(DRAWN)]
@@ -57,7 +60,7 @@ def main() -> None:
     alone = middle["products"] + middle["poses"]
     print(f"  retrieval / (products + poses): {middle['retrieval'] / alone:.2f}; the goal is 2 at most")
     print(f"  retrieval / products: {middle['retrieval'] / middle['products']:.2f}")
-    rate = matrix_rate()
+    rate = matrix_rate("float64")
     flop = sum(2 * len(a) * len(b) * a.shape[1] for a, b in ready[0].vectors)
     print(f"  bound: {flop / 1e9:.2f} GFLOP of products at {rate / 1e9:.0f} GFLOP/s is {flop / rate * 1e3:.1f} ms")
     for count in (int(text) for text in args.accounts.split(",")):
@@ -173,19 +176,6 @@ def poses(ready: Ready) -> None:
             d2 *= factor[i, rows, None]
             np.maximum(d2, -700.0, out=d2)  # np.exp is slow where it underflows
             oks += np.exp(d2, out=d2)
-
-
-def matrix_rate(side: int = 1024) -> float:
-    """Floating point operations per CPU second of a large matrix product in float64."""
-    import numpy as np
-
-    a = np.random.default_rng(0).standard_normal((side, side))
-    times = []
-    for _ in range(5):
-        begun = time.process_time()
-        a @ a.T
-        times.append(time.process_time() - begun)
-    return 2 * side**3 / min(times)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """CPU seconds of an extraction of few photos, in which compiling takes most of the time.
 
-Run: python -m benchmarks.small_jobs [--photos 10 200] [--rounds 1]
+Run: python -m benchmarks.small_jobs [--photos 10 200] [--rounds 1] [--short]
 
 The paper's four extractors at the size "tiny" (`--config=full:tiny`, batches of 4) with random weights, on drawn photos
 of one size, each job in a process of its own without a compilation cache. A is the reference: the last batch, which is
@@ -24,7 +24,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=int, nargs="+", default=[10, 200], help="sizes of jobs (default 10 200)")
     parser.add_argument("--rounds", type=int, default=1, help="times that A and B take turns (default 1)")
+    parser.add_argument("--short", action="store_true", help="10 photos, once")
     args = parser.parse_args()
+    if args.short:
+        args.photos, args.rounds = [10], 1
     os.environ.pop("JAX_COMPILATION_CACHE_DIR", None)
 
     from benchmarks import light_photos

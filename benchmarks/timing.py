@@ -4,11 +4,14 @@ import os
 import platform
 import resource
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).parents[1]
 
 
 def in_turns(
@@ -28,6 +31,26 @@ def in_turns(
             function(turn)
             seconds[name].append(clock() - begun)
     return {name: values[1:] for name, values in seconds.items()}
+
+
+class Ran(NamedTuple):
+    """A process: its exit status, seconds, and CPU seconds with those of its children."""
+
+    status: int
+    seconds: float
+    cpu: float
+
+
+def program(*arguments: str, **how: Any) -> Ran:
+    """Runs `python ARGUMENTS` in the repository's root and waits for it; `how` is subprocess.run's."""
+
+    def used() -> float:
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return children.ru_utime + children.ru_stime
+
+    cpu, wall = used(), time.perf_counter()
+    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, **how)
+    return Ran(done.returncode, time.perf_counter() - wall, used() - cpu)
 
 
 def spread(values: Sequence[float], scale: float = 1.0, digits: int = 1) -> str:
@@ -52,3 +75,16 @@ def machine() -> str:
 def peak_gigabytes() -> float:
     """The most memory that this process has held."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
+
+
+def matrix_rate(dtype: str, side: int = 1024) -> float:
+    """Floating point operations per CPU second of a large matrix product in numpy."""
+    import numpy as np
+
+    a = np.random.default_rng(0).standard_normal((side, side)).astype(dtype)
+    times = []
+    for _ in range(5):
+        begun = time.process_time()
+        a @ a.T
+        times.append(time.process_time() - begun)
+    return 2 * side**3 / min(times)

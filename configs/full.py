@@ -151,7 +151,7 @@ def _model(config: ConfigDict) -> None:
     config.model = ConfigDict()
     config.model.network = "popularity"  # popularity (the paper's) | nima | musiq | i2pa | uhan | xu: the peers
     config.model.backbone = "swin"  # swin (the paper's) | efficientnet_lite
-    config.model.dtype = "bfloat16"  # of the computation in training; parameters stay float32
+    config.model.dtype = "bfloat16"  # of the computation in training: bfloat16 | float16 (the loss is scaled) | float32
     config.model.swin = ConfigDict(
         {
             "patch": 4,

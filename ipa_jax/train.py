@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from ipa_jax.training import optimizer, preflight, state
 from ipa_jax.training import workdir as workdirs
 from ipa_jax.training.checkpoints import Checkpoints
 from ipa_jax.training.depth_cache import depth_vectors
-from ipa_jax.training.devices import to_devices, to_host
+from ipa_jax.training.devices import ahead, to_devices, to_host
 from ipa_jax.training.export import save_export
 from ipa_jax.training.host_memory import keep_freed_memory
 from ipa_jax.training.initial import initial_variables, with_words
@@ -37,6 +38,8 @@ from ipa_jax.training.step_metrics import TrainMetrics
 from ipa_jax.training.steps import TrainStep, make_train_step
 from ipa_jax.training.trained_on import trained_on
 from third_party_ports import stopping
+
+Measured = tuple[TrainMetrics, Batch]  # of a step: its metrics on the devices, and its batch on the host
 
 
 @dataclass(frozen=True)
@@ -93,9 +96,11 @@ def run(config: ConfigDict, workdir: Path, verify: str = "full") -> dict:
         logging.warning(
             "data.shuffle_likes: a control run; train and validation likes are drawn anew, nothing is learned"
         )
+    preflight.warn_of_bfloat16(config, [gpu.compute_capability for gpu in jax.local_devices() if gpu.platform == "gpu"])
     job = _prepare(config, workdir, verify)
-    seconds = _train(job)
-    return _finish(job, seconds)
+    with closing(job.writer):
+        seconds = _train(job)
+        return _finish(job, seconds)
 
 
 def _prepare(config: ConfigDict, workdir: Path, verify: str) -> Job:
@@ -162,23 +167,26 @@ def _train(job: Job) -> float:
     train_step = make_train_step(registry.build(config), job.tx, config, scale)
 
     evaluations, saves = Evaluations.for_run(config, job.total), Saves(config)
-    began, device_state = time.monotonic(), job.state
+    began, first = time.monotonic(), job.state
     made = Meter(job.writer, job.workdir.name, job.total, start, job.position.get("seen"))
     # A signal waits for the running step, which is saved. Several processes cannot agree on a step: it ends them.
     with closing(made) as meter, stopping.deferred(when=jax.process_count() == 1) as stop:
         if job.position.get("due"):  # the run was stopped before it had evaluated the step that it resumes from
             job.checkpoints.evaluated(start, _evaluate(job, start, to_host(job.state), meter, stop, WHOLE))
             stopping.if_asked()
-        for step, (measured, batch) in enumerate(_steps(train_step, device_state, reader), start + 1):
-            device_state, metrics = measured
+        running: deque[Measured] = deque()
+        for step, (device_state, measured) in enumerate(_steps(train_step, first, reader), start + 1):
             job.checkpoints.check()
-            meter.add(_checked(metrics, step, batch, job), batch)
+            running.append(measured)
             last = step == job.total
-            if step % config.train.log_every == 0 or last:
+            log, look = step % config.train.log_every == 0 or last, evaluations.at(step)
+            _settle(running, 0 if log or look else ahead(), step, meter, job)
+            if log:
                 meter.write(step)
-            look, save = evaluations.at(step), saves.due(step) or bool(stop.asked)
+            save = saves.due(step) or bool(stop.asked)
             if not (look or save):
                 continue
+            _settle(running, 0, step, meter, job)
             host_state = to_host(device_state)
             accuracy = _evaluate(job, step, host_state, meter, stop, look) if look else None
             if look == WHOLE or save or stop.asked:
@@ -241,7 +249,6 @@ def _finish(job: Job, seconds: float) -> dict:
     # After the files: a run that is killed while writing them comes here again, at the same step.
     figures = {f"test/{name}": results["test"][name] for name in ("accuracy", "plcc", "srcc")}
     job.writer.write_scalars(job.total, figures)
-    job.writer.close()
     return results
 
 
@@ -252,22 +259,33 @@ def _start(config: ConfigDict) -> str:
     return "random" if config.init.random else "pretrained"
 
 
-def _steps(train_step: TrainStep, device_state: state.TrainState, reader: Iterator[Batch]) -> Iterator:
-    """((state, metrics), batch) after each step; metrics on the host, so that one step at most is under way.
-
-    Waiting for them also keeps forced host devices alive: queued all-reduces on fewer cores than devices deadlock.
-    """
+def _steps(
+    train_step: TrainStep, device_state: state.TrainState, reader: Iterator[Batch]
+) -> Iterator[tuple[state.TrainState, Measured]]:
+    """The state and what is measured of each step, as soon as it has started; both are still on the devices."""
     devices = jax.local_device_count()
     for batch in reader:
         spread = {k: v.reshape(devices, -1, *v.shape[1:]) for k, v in batch.items() if k not in ("record", "position")}
         device_state, metrics = train_step(device_state, spread)
-        yield (device_state, to_host(metrics)), batch
+        yield device_state, (metrics, batch)
 
 
-def _checked(metrics: TrainMetrics, step: int, batch: Mapping[str, np.ndarray], job: Job) -> TrainMetrics:
-    """The step's metrics; a loss that is not finite stops the run, with the batch's images saved."""
+def _settle(running: deque[Measured], keep: int, step: int, meter: Meter, job: Job) -> None:
+    """Waits for the oldest of the running steps, of which `step` is the last, until `keep` are left; counts them.
+
+    A loss that is not finite stops the run, with the batch's images saved.
+    """
+    while len(running) > keep:
+        metrics, batch = running.popleft()
+        metrics = to_host(metrics)
+        _check(metrics, step - len(running), batch, job)
+        meter.add(metrics, batch)
+
+
+def _check(metrics: TrainMetrics, step: int, batch: Mapping[str, np.ndarray], job: Job) -> None:
+    """Raises FloatingPointError for a loss that is not finite."""
     if np.isfinite(metrics.loss.total):
-        return metrics
+        return
     places = job.train.images.select("record", "position", "image_id").iter_rows()
     index = {(record, position): image for record, position, image in places}
     in_batch = zip(batch["record"].ravel().tolist(), batch["position"].ravel().tolist(), strict=True)

@@ -19,6 +19,7 @@ import numpy as np
 from third_party_ports.checkpoints.weights import KeyMap
 from third_party_ports.layers.batch_norm import BatchNorm
 from third_party_ports.layers.linear import Linear
+from third_party_ports.layers.winograd import convolution
 from third_party_ports.resnet import ResNet
 
 KEYS = KeyMap(ignored=r"aux_classifier\..*|.*\.num_batches_tracked")  # the auxiliary head serves training only
@@ -64,7 +65,8 @@ class DeepLabV3(nn.Module):
         out = {name: features[name] for name in ("layer1", "layer2", "layer3", "layer4")}
         x, out["aspp_pool"] = Pyramid(self.head, self.rates, self.dtype, name="classifier_0")(out["layer4"])
         out["aspp"] = x
-        x = nn.Conv(self.head, (3, 3), use_bias=False, dtype=self.dtype, name="classifier_1")(x)  # "SAME" pads 1
+        conv = {"use_bias": False, "dtype": self.dtype, "conv_general_dilated": convolution}
+        x = nn.Conv(self.head, (3, 3), name="classifier_1", **conv)(x)  # "SAME" pads 1
         x = nn.relu(BatchNorm(self.dtype, name="classifier_2")(x, train=False))
         # Lower precision would change the class of cells near a border.
         last = Linear(self.classes, precision=jax.lax.Precision.HIGHEST, name="classifier_4")

@@ -19,6 +19,7 @@ from third_party_ports.layers.batch_norm import BatchNorm
 from third_party_ports.layers.linear import Linear
 from third_party_ports.layers.pool import max_pool
 from third_party_ports.layers.remat import keeping_products
+from third_party_ports.layers.winograd import convolution
 
 KEYS = KeyMap(ignored=r"fc\.(weight|bias)|.*\.num_batches_tracked")
 STEMS = {"imagenet": (7, (1, 1)), "caffe": (7, (0, 1)), "small": (3, None)}  # convolution's side, pool's padding
@@ -85,7 +86,7 @@ class ResNet(nn.Module):
         self._check(train, sizes)
         normalise = {"train": train, "mask": mask, "axis_name": axis_name}
         side, padding = STEMS[self.stem]
-        x = _conv(self.width, side, 2, 1, self.dtype, "conv1")(images)
+        x = _conv(self.width, side, 2, 1, self.dtype, train, "conv1")(images)
         x = nn.relu(BatchNorm(self.dtype, name="bn1")(x, **normalise))
         if sizes is not None:
             sizes = _strided(sizes, 2)
@@ -151,7 +152,7 @@ class Bottleneck(nn.Module):
         x = nn.relu(norm(name="bn1")(x, **normalise))
         if inside is not None:
             x = jnp.where(inside, x, 0)  # so that the 3x3 sees zeros beyond the image
-        x = _conv(self.width, 3, second, self.dilation, self.dtype, "conv2")(x)
+        x = _conv(self.width, 3, second, self.dilation, self.dtype, normalise["train"], "conv2")(x)
         x = nn.relu(norm(name="bn2")(x, **normalise))
         x = norm(name="bn3")(pointwise(4 * self.width, name="conv3")(x), **normalise)
         return nn.relu(x + shortcut)
@@ -168,9 +169,19 @@ def _strided(sizes: jax.Array, stride: int) -> jax.Array:
     return -(-sizes // stride)
 
 
-def _conv(width: int, side: int, stride: int, dilation: int, dtype: Any, name: str) -> nn.Conv:
+def _conv(width: int, side: int, stride: int, dilation: int, dtype: Any, train: bool, name: str) -> nn.Conv:
     """A square convolution without bias. The padding is symmetric: "SAME" pads even sizes after the end only."""
     window, strides, dilations = (side, side), (stride, stride), (dilation, dilation)
     reach = side // 2 * dilation
     padding = [(reach, reach), (reach, reach)]
-    return nn.Conv(width, window, strides, padding, kernel_dilation=dilations, use_bias=False, dtype=dtype, name=name)
+    return nn.Conv(
+        width,
+        window,
+        strides,
+        padding,
+        kernel_dilation=dilations,
+        use_bias=False,
+        dtype=dtype,
+        conv_general_dilated=None if train else convolution,
+        name=name,
+    )

@@ -206,9 +206,9 @@ def _watched(stop: Stop, program: bool) -> Iterator[None]:
         os.set_blocking(ours, False)
         os.set_blocking(theirs, False)
         faulthandler.register(number, theirs, all_threads=False, chain=True)
-    ended = threading.Event()
+    ended, (done, tell) = threading.Event(), os.pipe()  # the pipe: no command waits for the watcher's next look
     told = {ours: number for number, (ours, _) in pipes.items()}
-    watcher = threading.Thread(target=_watch, args=(stop, told, ended), daemon=True, name="stopping")
+    watcher = threading.Thread(target=_watch, args=(stop, told, ended, done), daemon=True, name="stopping")
     watcher.start()
     _running.append(stop)
     say, of_threads = sys.unraisablehook, threading.excepthook
@@ -224,27 +224,30 @@ def _watched(stop: Stop, program: bool) -> Iterator[None]:
             sys.unraisablehook = say
         _running.remove(stop)
         ended.set()
+        os.write(tell, b"\0")
         for number in pipes:
             faulthandler.unregister(number)
         for number, handler in before.items():  # the work of a program is done: its last moments are not cut
             signal.signal(number, signal.SIG_IGN if program and number != WAKE else handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         watcher.join()
-        for end in (end for pipe in pipes.values() for end in pipe):
+        for end in (done, tell, *(end for pipe in pipes.values() for end in pipe)):
             os.close(end)
 
 
-def _watch(stop: Stop, told: dict[int, int], ended: threading.Event) -> None:
+def _watch(stop: Stop, told: dict[int, int], ended: threading.Event, done: int) -> None:
     """Ends the process at the second signal, or when the main thread does not end it in time.
 
     Args:
       told: pipes to read from, and the number of the signal that each tells of.
+      ended: set when the work is done.
+      done: a pipe that tells of that.
     """
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     came: list[int] = []
     deadline, parent = None, int(os.environ.get(PARENT, 0))
     while not ended.is_set():
-        for pipe in select.select(list(told), [], [], 0.25)[0]:
+        for pipe in {*select.select([*told, done], [], [], 0.25)[0]} - {done}:
             came += [told[pipe]] * os.read(pipe, 1 << 16).count(STACK)
             signal.pthread_kill(threading.main_thread().ident or 0, WAKE)
         if parent and os.getppid() != parent:

@@ -226,7 +226,7 @@ class WindowAttention(nn.Module):
         table = self.param(
             "relative_position_bias_table", nn.initializers.truncated_normal(0.02), ((2 * w - 1) ** 2, heads)
         )
-        bias = table[relative_position_index(w)].transpose(2, 0, 1)[None]  # [1, heads, w * w, w * w]
+        bias = position_bias(table, w)[None]  # [1, heads, w * w, w * w]
         if self.shift:
             bias = bias + shift_mask(side, w, self.shift)[:, None]  # [G, heads, w * w, w * w]
         weights = nn.softmax(scores.astype(jnp.float32) + bias[None]).astype(self.dtype)
@@ -238,6 +238,22 @@ class WindowAttention(nn.Module):
             if self.shift:
                 x = jnp.roll(x, (self.shift, self.shift), (1, 2))
         return x.reshape(n, side * side, c)
+
+
+def position_bias(table: jax.Array, window: int) -> jax.Array:
+    """`table[relative_position_index(window)]`: [(2 w - 1)^2, heads] -> [heads, w * w, w * w].
+
+    Rows are looked up by products with zeros and ones, one for each axis of the window: the same bits. The gradient of
+    a lookup adds scattered rows, in no fixed order on a GPU, and row by row on a CPU.
+    """
+    w = window
+    near = np.arange(w)[:, None, None] - np.arange(w)[:, None] + w - 1 == np.arange(2 * w - 1)  # [w, w, 2 w - 1]
+    near = jnp.asarray(near, table.dtype)
+    table = table.reshape(2 * w - 1, 2 * w - 1, -1)
+    exact = jax.lax.Precision.HIGHEST
+    columns = jnp.einsum("cdl,klh->kcdh", near, table, precision=exact)  # [2 w - 1, w, w, heads]
+    bias = jnp.einsum("abk,kcdh->hacbd", near, columns, precision=exact)  # row and column of the query, then the key's
+    return bias.reshape(-1, w * w, w * w)
 
 
 @lru_cache

@@ -11,6 +11,15 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 AXIS = "devices"  # of every pmapped step
 
 
+def ahead() -> int:
+    """How many steps may wait on the devices behind the one that runs.
+
+    Two where they are GPUs: their batches are there before the step begins, and the host never waits for a step that
+    has just started. None on CPUs, where devices share cores: queued all-reduces deadlock on fewer cores than devices.
+    """
+    return 0 if jax.default_backend() == "cpu" else 2
+
+
 def to_devices(tree: Any, devices: Sequence[jax.Device]) -> Any:  # pyright: ignore[reportInvalidTypeForm]
     """A copy of each leaf on each device [devices, ...], laid out as a step pmapped over AXIS gives its results.
 

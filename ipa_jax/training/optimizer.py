@@ -10,6 +10,7 @@ from flax import traverse_util
 from ml_collections import ConfigDict
 
 from ipa_jax.models import registry
+from ipa_jax.training import float16
 
 FROZEN = "frozen"
 
@@ -44,7 +45,10 @@ def schedule(peak: float, warmup: int, total: int) -> optax.Schedule:
 
 
 def optimizer(params: Mapping, config: ConfigDict, total_steps: int) -> optax.GradientTransformation:
-    """Clipping at global norm, then AdamW with a learning rate and decay for each parameter group."""
+    """Clipping at global norm, then AdamW with a learning rate and decay for each parameter group.
+
+    Under model.dtype "float16" the loss is scaled (float16.py).
+    """
     optim = config.optim
 
     def adamw(group: ConfigDict) -> optax.GradientTransformation:
@@ -53,9 +57,9 @@ def optimizer(params: Mapping, config: ConfigDict, total_steps: int) -> optax.Gr
 
     transforms: dict[Hashable, optax.GradientTransformation] = {FROZEN: optax.set_to_zero()}
     transforms |= {name: adamw(group) for name, group in optim.groups.items()}
-    return optax.chain(
-        optax.clip_by_global_norm(optim.clip_norm), optax.partition(transforms, parameter_labels(params, config))
-    )
+    clipped = optax.clip_by_global_norm(optim.clip_norm)
+    moved = optax.chain(clipped, optax.partition(transforms, parameter_labels(params, config)))
+    return float16.scaled(moved) if config.model.dtype == "float16" else moved
 
 
 def parameter_count(params: Mapping) -> int:

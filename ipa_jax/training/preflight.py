@@ -1,5 +1,6 @@
 """What would stop a run after hours stops it here, before anything is compiled: file, field, remedy."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from absl import logging
@@ -24,13 +25,14 @@ class PreflightError(ValueError):
 
 # Of the fields that every network reads; what one network alone reads stands in its row of the registry.
 ALLOWED = {
-    "model.dtype": ("bfloat16", "float32"),
+    "model.dtype": ("bfloat16", "float16", "float32"),
     "model.depth.stem": ("imagenet", "small"),
     "batch.by": ("pairs", "groups"),
     "train.writers": ("own", "clu"),
     "eval.dtype": ("float32", "bfloat16"),
 }
 
+BFLOAT16_FROM = 8.0  # compute capability of NVIDIA's Ampere
 FEW_PAIRS = 811  # the largest number measured at which training a light model did not beat the probe; docs/ranking.md
 
 
@@ -205,6 +207,17 @@ def check_words(config: ConfigDict) -> None:
         raise PreflightError(
             f"config.init.words: {file} is not there; name a text file of `word number number ...` lines, as GloVe and "
             "fastText publish"
+        )
+
+
+def warn_of_bfloat16(config: ConfigDict, capabilities: Iterable[str]) -> None:
+    """Says it where GPUs have no bfloat16 units; capabilities: of the GPUs, as "7.5"."""
+    old = sorted({value for value in capabilities if float(value) < BFLOAT16_FROM})
+    if old and config.model.dtype == "bfloat16":
+        logging.warning(
+            "config.model.dtype is 'bfloat16', which a GPU of compute capability %s has no units for: it computes in "
+            "float32 and converts. Set --config.model.dtype=float16, or float32 (docs/gpu.md)",
+            ", ".join(old),
         )
 
 

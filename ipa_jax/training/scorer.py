@@ -1,5 +1,6 @@
 """Scores and metrics of a whole split."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 
 import jax
@@ -15,7 +16,7 @@ from ipa_jax.input.vocabularies import Vocabularies
 from ipa_jax.metrics.scored_pairs import score_table
 from ipa_jax.metrics.split_metrics import evaluate
 from ipa_jax.models import registry
-from ipa_jax.training.devices import AXIS, to_devices
+from ipa_jax.training.devices import AXIS, ahead, to_devices
 from ipa_jax.training.initial import with_resnet
 from ipa_jax.training.steps import make_score_step
 from third_party_ports import stopping
@@ -58,11 +59,14 @@ class Scorer:
             dataset, self._config, images, packs=count, process_index=process, process_count=processes,
             vocabularies=self._vocabularies, rows=rows,
         )  # fmt: skip
+        running: deque[tuple[jax.Array, np.ndarray]] = deque()
         for batch in batches:
             with jax.default_matmul_precision(precision):
-                out = np.asarray(self._step(variables, batch)[what])
-            mask = batch["slot_mask"]
-            yield out.reshape(-1, *out.shape[mask.ndim :]), mask.reshape(-1)
+                running.append((self._step(variables, batch)[what], batch["slot_mask"]))
+            while len(running) > ahead():
+                yield _flat(*running.popleft())
+        while running:
+            yield _flat(*running.popleft())
 
     def scores(self, variables: dict, dataset: GroupDataset, rows: np.ndarray | None = None) -> pl.DataFrame:
         """Columns account, record, image_id, post_id, likes and z float64: a row per image, in the index's order.
@@ -91,6 +95,12 @@ class Scorer:
         if not np.isfinite(z).all():
             raise FloatingPointError(f"{int((~np.isfinite(z)).sum())} of {len(z)} scores are not finite")
         return score_table(images, z)
+
+
+def _flat(out: jax.Array, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A batch's output [devices, slots, ...] on the host as [devices * slots, ...], and its mask."""
+    values = np.asarray(out)
+    return values.reshape(-1, *values.shape[mask.ndim :]), mask.reshape(-1)
 
 
 def split_metrics(

@@ -14,7 +14,8 @@ from ml_collections import ConfigDict
 
 from ipa_jax.input.field import LABELS
 from ipa_jax.models import registry
-from ipa_jax.training.devices import AXIS
+from ipa_jax.training.devices import AXIS, ahead
+from ipa_jax.training.float16 import scale_of
 from ipa_jax.training.state import TrainState
 from ipa_jax.training.step_metrics import TrainMetrics
 from third_party_ports.checkpoints.checkpoint import attribute
@@ -87,21 +88,21 @@ def make_train_step(
 
     def add(state: TrainState, sums: Sums, packs: Packs) -> Sums:
         value_and_grad = jax.value_and_grad(loss_fn, has_aux=True)
-        (_, (measured, batch_stats)), new = value_and_grad(state.params, sums.batch_stats, packs, state.step)
+        factor = scale_of(state.opt_state)
+        (_, (measured, batch_stats)), new = value_and_grad(state.params, sums.batch_stats, packs, state.step, factor)
         return Sums(jax.tree.map(jnp.add, sums.gradients, new), batch_stats, sums.metrics.merge(measured))
 
     def apply(state: TrainState, sums: Sums) -> tuple[TrainState, TrainMetrics]:
-        gradients, metrics, batch_stats = sums.gradients, sums.metrics, sums.batch_stats
+        gradients, metrics = sums.gradients, sums.metrics
         if jax.lax.axis_size(AXIS) > 1:
             gradients, metrics = jax.lax.psum((gradients, metrics), AXIS)
-            batch_stats = jax.lax.pmean(batch_stats, AXIS)  # equal already; says so to the compiler
         updates, opt_state = tx.update(gradients, state.opt_state, state.params)
         params: Any = optax.apply_updates(state.params, updates)
         ema_params = state.ema_params
         if ema:
             decay = jnp.minimum(ema, (1.0 + state.step) / (10.0 + state.step))  # the first steps are forgotten fast
             ema_params = jax.tree.map(lambda old, new: old + (1 - decay) * (new - old), ema_params, params)
-        return TrainState(state.step + 1, params, batch_stats, ema_params, opt_state), metrics
+        return TrainState(state.step + 1, params, sums.batch_stats, ema_params, opt_state), metrics
 
     options = COMPILER_OPTIONS if config.train.remat and jax.default_backend() == "cpu" else {}
     mapped = partial(_mapped, devices=devices, options=options)
@@ -125,9 +126,10 @@ def _mapped(function: Callable, devices: Any, options: dict[str, str], donate: t
 
 
 def _loss_function(model: nn.Module, name: str, scale: float, base_key: jax.Array) -> Callable:
-    """(params, batch_stats, packs, step) -> (loss float32 [], (TrainMetrics, the new batch_stats))."""
+    """(params, batch_stats, packs, step, factor) -> (factor times the loss, float32 [], (TrainMetrics, the new
+    batch_stats))."""
 
-    def loss_fn(params: Mapping, batch_stats: Mapping, packs: Packs, step: jax.Array):
+    def loss_fn(params: Mapping, batch_stats: Mapping, packs: Packs, step: jax.Array, factor: jax.Array | float):
         inputs = flatten_packs(packs)
         step_key = jax.random.fold_in(base_key, step)
         keys = jax.vmap(jax.random.fold_in, (None, 0))(step_key, inputs["slot"])
@@ -138,7 +140,7 @@ def _loss_function(model: nn.Module, name: str, scale: float, base_key: jax.Arra
         outputs = loss_outputs(z.reshape(packs["slot_mask"].shape), out, packs, name)
         kind = "image" if "image_loss" in outputs else "pair"
         loss = jnp.sum(outputs[f"{kind}_weight"] * outputs[f"{kind}_loss"]) / scale
-        return loss, (TrainMetrics.single_from_model_output(**outputs), updated.get("batch_stats", {}))
+        return factor * loss, (TrainMetrics.single_from_model_output(**outputs), updated.get("batch_stats", {}))
 
     return loss_fn
 
@@ -151,8 +153,7 @@ def _in_parts(first: Callable, add: Callable, apply: Callable, count: int) -> Tr
     moments are copied before they are moved.
     """
 
-    # Queued collectives may deadlock a CPU's devices; a GPU need not wait.
-    ready = jax.block_until_ready if jax.default_backend() == "cpu" else lambda sums: sums
+    ready = (lambda sums: sums) if ahead() else jax.block_until_ready
 
     def train_step(state: TrainState, batch: Packs) -> tuple[TrainState, TrainMetrics]:
         parts = [{name: np.split(value, count, axis=1)[i] for name, value in batch.items()} for i in range(count)]

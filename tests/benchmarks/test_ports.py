@@ -87,3 +87,14 @@ def test_unknown_names_are_an_error(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         ports.main()
     assert "no network is called swim; choose from swin, " in capsys.readouterr().err
+
+
+def test_counts_a_tiled_convolution_as_the_plain_one():
+    from third_party_ports.layers.winograd import convolution
+
+    def function(x, kernel):
+        dimensions = ("NHWC", "HWIO", "NHWC")
+        return convolution(x, kernel, (1, 1), "SAME", dimension_numbers=dimensions)
+
+    traced = jax.make_jaxpr(function)(jnp.ones((1, 16, 16, 64)), jnp.ones((3, 3, 64, 128)))
+    assert port_timing.flop(traced.jaxpr) == 2 * (16 * 16 * 128) * (9 * 64)

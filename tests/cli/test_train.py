@@ -13,6 +13,8 @@ from tensorboard.util.tensor_util import make_ndarray
 
 from benchmarks.kill_resume import logged
 from data_builders.dataset import GroupDataset
+from ipa_jax import train
+from ipa_jax.training import scorer
 from ipa_jax.training.export import load_export
 from tests.helpers.commands import fail, run, succeed, succeed_here, train_flags
 
@@ -142,6 +144,25 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_its_images(demo_world
     known = set(GroupDataset(demo_world / "data", "train").images["image_id"])
     assert len(stop["image_ids"]) > 30 and set(stop["image_ids"]) <= known
     assert not (tmp_path / "w/results.json").exists()
+
+
+def test_steps_that_wait_on_a_gpu_change_nothing(demo_world, tmp_path, monkeypatch):
+    """As on GPUs, two steps and two batches of scores are under way at once; a lost loss is still named by its step."""
+    log = ("--config.train.log_every=4", "--config.train.eval_every=100", "--config.eval.images=8")
+    lost = [f"--config.optim.groups.{group}.learning_rate=1000" for group in ("rest_decayed", "swin_decayed")]
+    lost += ["--config.optim.weight_decay=1000", "--config.train.log_every=100"]
+    found = []
+    for waiting in (0, 2):
+        for module in (train, scorer):
+            monkeypatch.setattr(module, "ahead", lambda: waiting)  # noqa: B023
+        whole, stopped = tmp_path / f"whole{waiting}", tmp_path / f"stopped{waiting}"
+        succeed_here("train", *train_flags("basic", demo_world / "data", whole, *log))
+        said = fail("train", *train_flags("basic", demo_world / "data", stopped, *lost)).stderr
+        stop = json.loads((stopped / "non_finite_0.json").read_text())
+        assert f"error: step {stop['step']}: the loss is" in said
+        found.append((logged(whole), pl.read_parquet(whole / "scores-test.parquet").rows(), stop))
+    assert [step for step, row in found[0][0] if "train/loss" in row] == [4, 8, 11]
+    assert found[0] == found[1]
 
 
 def test_pairs_train_and_cached_depth_vectors_do_as_a_frozen_resnet(demo_world, tmp_path):

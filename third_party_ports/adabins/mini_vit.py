@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from third_party_ports.layers.linear import Linear
+from third_party_ports.layers.winograd import convolution
 
 EPSILON = 1e-5  # flax's own default is 1e-6
 
@@ -47,7 +48,8 @@ class MiniViT(nn.Module):
             r = nn.leaky_relu(Linear(self.bins, dtype=self.dtype, name=f"regressor_{n}")(r))
         r = Linear(self.bins, dtype=self.dtype, name="regressor_4")(r)
         widths = nn.relu(r.astype(jnp.float32)) + 0.1
-        values = nn.Conv(self.width, (3, 3), dtype=self.dtype, name="conv3x3")(x)
+        conv = nn.Conv(self.width, (3, 3), dtype=self.dtype, conv_general_dilated=convolution, name="conv3x3")
+        values = conv(x)
         attention = jnp.einsum("nhwc,nqc->nhwq", values, t[:, 1 : 1 + self.queries])
         return attention, widths / widths.sum(-1, keepdims=True), {"tokens": t, "range_attention": attention}
 

@@ -19,6 +19,7 @@ from third_party_ports.checkpoints.weights import KeyMap
 from third_party_ports.efficientnet import B5, EfficientNet
 from third_party_ports.layers.batch_norm import BatchNorm
 from third_party_ports.layers.linear import Linear
+from third_party_ports.layers.winograd import convolution
 
 KEYS = KeyMap(
     wrappers=("model",),
@@ -235,4 +236,5 @@ def masks(depth: jax.Array) -> jax.Array:
 
 
 def _conv(width: int, dtype: Any, name: str) -> nn.Conv:
-    return nn.Conv(width, (3, 3), dtype=dtype, name=name)  # "SAME" at stride 1 pads 1 on each side
+    # "SAME" at stride 1 pads 1 on each side.
+    return nn.Conv(width, (3, 3), dtype=dtype, conv_general_dilated=convolution, name=name)

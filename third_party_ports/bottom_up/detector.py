@@ -18,6 +18,7 @@ import numpy as np
 from third_party_ports.bottom_up import regions
 from third_party_ports.checkpoints.weights import KeyMap, WeightsError
 from third_party_ports.layers.linear import Linear
+from third_party_ports.layers.winograd import convolution
 from third_party_ports.resnet import Bottleneck, ResNet, inside
 
 KEYS = KeyMap(
@@ -152,7 +153,8 @@ class Proposer(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         anchors = len(regions.ANCHORS)
-        x = nn.relu(nn.Conv(self.width, (3, 3), padding=[(1, 1), (1, 1)], dtype=self.dtype, name="conv")(x))
+        conv = nn.Conv(self.width, (3, 3), dtype=self.dtype, conv_general_dilated=convolution, name="conv")
+        x = nn.relu(conv(x))  # "SAME" at stride 1 pads 1 on each side
         logits = Linear(2 * anchors, dtype=self.dtype, name="objectness_logits")(x)
         return logits, Linear(4 * anchors, dtype=self.dtype, name="anchor_deltas")(x)
 

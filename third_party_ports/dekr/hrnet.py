@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from third_party_ports.layers.batch_norm import BatchNorm
 from third_party_ports.layers.linear import Linear
+from third_party_ports.layers.winograd import convolution
 from third_party_ports.resnet import Bottleneck
 
 STACKED = r"stage\d"  # names that stand before a number and are packed on a leading axis
@@ -138,8 +139,8 @@ def conv_norm(
     if side == 1:
         x = Linear(width, use_bias=False, dtype=dtype, name=names[0])(x[:, ::stride, ::stride])
     else:  # the padding is symmetric: "SAME" pads even sizes after the end only
-        pad = ((1, 1), (1, 1))
-        x = nn.Conv(width, (3, 3), (stride, stride), pad, use_bias=False, dtype=dtype, name=names[0])(x)
+        same = {"padding": ((1, 1), (1, 1)), "conv_general_dilated": convolution}
+        x = nn.Conv(width, (3, 3), (stride, stride), use_bias=False, dtype=dtype, name=names[0], **same)(x)
     return BatchNorm(dtype, name=names[1])(x, train=False)
 
 

@@ -57,6 +57,18 @@ def test_a_value_that_nothing_knows(config, section, field, value, remedy):
     refused(lambda: preflight.check(config, devices=1), f"config.{section}.{field} is {value!r}", remedy)
 
 
+def test_a_gpu_without_bfloat16_is_named_unless_the_dtype_is_another(config, caplog):
+    config.model.dtype = "bfloat16"
+    preflight.warn_of_bfloat16(config, ["8.0", "12.0"])
+    assert not caplog.records
+    preflight.warn_of_bfloat16(config, ["7.5", "8.0", "7.5"])
+    assert "compute capability 7.5 " in caplog.text and "--config.model.dtype=float16" in caplog.text
+    caplog.clear()
+    config.model.dtype = "float16"
+    preflight.warn_of_bfloat16(config, ["7.5"])
+    assert not caplog.records
+
+
 def test_a_depth_branch_without_depth_maps(config, tmp_path):
     config.data.depth.side = 0
     write(tmp_path, config.data.to_dict())

@@ -14,7 +14,7 @@ from flax import traverse_util
 
 from ipa_jax.models import registry
 from ipa_jax.models.popularity import build_model
-from ipa_jax.training import devices, steps
+from ipa_jax.training import devices, float16, steps
 from ipa_jax.training.step_metrics import TrainMetrics
 from tests.helpers.paths import ROOT
 from tests.helpers.tiny_models import random_packs, random_variables, tiny_config, train
@@ -26,6 +26,7 @@ VARIANTS = {  # every file of configs/, and the kinds of ResNet
     "concat": ("concat", {"model__depth__resnet": "cached"}),
     "log_likes": ("log_likes", {"model__depth__enabled": False}),
     "frozen": ("full", {"model__depth__resnet": "frozen", "optim__ema": 0.0}),
+    "float16": ("full", {"model__dtype": "float16"}),
     "cached": ("full", {"model__depth__resnet": "cached"}),
 }
 LEARNED = ("full", "frozen", "cached")  # the three that have a ResNet
@@ -61,6 +62,11 @@ def test_three_steps_of_every_config_are_one_trace(name):
     assert still - resnet <= {"head/bias"}  # the same for both images of a pair: ratio losses never see it
     if VARIANTS[name][1].get("model__depth__resnet") in ("frozen", "cached"):
         assert resnet and resnet <= still
+
+
+def test_float16_takes_nearly_the_same_steps():
+    assert run("float16").losses == pytest.approx(run("full").losses, rel=0.02)
+    assert float(run("float16").states[-1].opt_state.scale) == float16.FIRST  # no gradient overflowed
 
 
 @pytest.mark.parametrize("name", LEARNED)
