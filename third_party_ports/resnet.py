@@ -95,9 +95,7 @@ class ResNet(nn.Module):
             x = max_pool(x, padding)
             sizes = sizes if sizes is None else (sizes + sum(padding) - 1) // 2
 
-        def run(block: Bottleneck, x: jax.Array, within: jax.Array | None) -> jax.Array:
-            return block(x, inside=within, **normalise)
-
+        run = lambda block, x, within: block(x, inside=within, **normalise)  # noqa: E731
         run = keeping_products(run) if self.remat else run
         out = {"stem": x}
         for s, blocks in enumerate(self.stage_sizes):
