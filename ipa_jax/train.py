@@ -26,6 +26,7 @@ from ipa_jax.training.checkpoints import Checkpoints
 from ipa_jax.training.depth_cache import depth_vectors
 from ipa_jax.training.devices import ahead, to_devices, to_host
 from ipa_jax.training.export import save_export
+from ipa_jax.training.host_memory import keep_freed_memory
 from ipa_jax.training.initial import initial_variables, with_words
 from ipa_jax.training.meter import Meter
 from ipa_jax.training.metric_writers import MetricWriter, create_writer
@@ -50,8 +51,9 @@ class Job:
       total: steps of the whole run.
       tables: the vocabularies that the network reads by.
       tx: the optimizer.
-      initial: the state before the first step, on the host; every checkpoint has its shapes.
-      state, position: where this start of the run begins: the latest checkpoint's, or the initial ones.
+      shapes: of the state; every checkpoint has them.
+      state, position: where this start of the run begins: the latest checkpoint's, or the initial ones. The state is
+        on the devices, and gone after the first step.
       depth_vectors: the file of cached ones, or None.
     """
 
@@ -64,7 +66,7 @@ class Job:
     total: int
     tables: vocabularies.Vocabularies
     tx: optax.GradientTransformation
-    initial: state.TrainState
+    shapes: state.TrainState
     state: state.TrainState
     position: dict
     depth_vectors: Path | None
@@ -82,6 +84,7 @@ def run(config: ConfigDict, workdir: Path, verify: str = "full") -> dict:
     was killed on the way: step t, its data and its random draws are functions of (config, t) alone.
     Raises PreflightError before anything is compiled, FloatingPointError at a loss that is not finite.
     """
+    keep_freed_memory()
     preflight.check(config, jax.device_count())
     if results := workdirs.finished(config, workdir):
         logging.warning("%s holds the finished run; nothing to do", workdir)
@@ -117,11 +120,12 @@ def _prepare(config: ConfigDict, workdir: Path, verify: str) -> Job:
     variables = _variables(config, train, tables)
     tx = optimizer.optimizer(variables["params"], config, total)
     initial = jax.tree.map(np.asarray, state.create(variables, tx, config.optim.ema))
+    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), initial)
     if first_process:
         workdirs.start(config, variables["params"], workdir)
 
     checkpoints = Checkpoints(workdir)
-    host_state, stored = checkpoints.latest(initial) or (initial, position)
+    host_state, stored = checkpoints.latest(shapes) or (initial, position)
     position = workdirs.same_data(position, stored, workdir)
     vectors = depth_vectors(workdir / f"depth_vectors/{position['data']}.npy", variables, config) if cached else None
     writer = create_writer(
@@ -129,8 +133,9 @@ def _prepare(config: ConfigDict, workdir: Path, verify: str) -> Job:
     )
     writer.write_hparams(workdirs.flat(config))
     return Job(
-        config, workdir, train, validation, test, plan, total, tables, tx, initial, host_state, position, vectors,
-        checkpoints, Scorer(config, vocabularies=tables), writer,
+        config, workdir, train, validation, test, plan, total, tables, tx, shapes,
+        to_devices(host_state, jax.devices()), position, vectors, checkpoints, Scorer(config, vocabularies=tables),
+        writer,
     )  # fmt: skip
 
 
@@ -162,13 +167,12 @@ def _train(job: Job) -> float:
     train_step = make_train_step(registry.build(config), job.tx, config, scale)
 
     evaluations, saves = Evaluations.for_run(config, job.total), Saves(config)
-    began = time.monotonic()
-    first = to_devices(job.state, jax.devices())
+    began, first = time.monotonic(), job.state
     made = Meter(job.writer, job.workdir.name, job.total, start, job.position.get("seen"))
     # A signal waits for the running step, which is saved. Several processes cannot agree on a step: it ends them.
     with closing(made) as meter, stopping.deferred(when=jax.process_count() == 1) as stop:
         if job.position.get("due"):  # the run was stopped before it had evaluated the step that it resumes from
-            job.checkpoints.evaluated(start, _evaluate(job, start, job.state, meter, stop, WHOLE))
+            job.checkpoints.evaluated(start, _evaluate(job, start, to_host(job.state), meter, stop, WHOLE))
             stopping.if_asked()
         running: deque[Measured] = deque()
         for step, (device_state, measured) in enumerate(_steps(train_step, first, reader), start + 1):
@@ -223,8 +227,8 @@ def _evaluate(
 
 def _finish(job: Job, seconds: float) -> dict:
     """Scores validation and test with the best checkpoint, exports it, and writes results.json last."""
-    config, params = job.config, job.initial.params
-    best = job.checkpoints.best(job.initial)
+    config, params = job.config, job.shapes.params
+    best = job.checkpoints.best(job.shapes)
     results = {
         "config": job.workdir.name, "init": _start(config), "seed": config.seed,
         "steps": job.total, "best_step": int(best.step), "parameters": optimizer.parameter_count(params),

@@ -17,6 +17,8 @@ import jax.numpy as jnp
 from third_party_ports.checkpoints.weights import KeyMap
 from third_party_ports.layers.batch_norm import BatchNorm
 from third_party_ports.layers.linear import Linear
+from third_party_ports.layers.pool import max_pool
+from third_party_ports.layers.remat import keeping_products
 from third_party_ports.layers.winograd import convolution
 
 KEYS = KeyMap(ignored=r"fc\.(weight|bias)|.*\.num_batches_tracked")
@@ -35,6 +37,7 @@ class ResNet(nn.Module):
       stage_strides: of each stage's first block.
       dilations: of each stage's 3x3 convolutions, in its first block and in the later ones.
       stride_in: which convolution of a block has the stride: "3x3" is "V1.5", "1x1" the original.
+      remat: keep only each block's products for the backward pass (`layers.remat`).
     """
 
     stage_sizes: tuple[int, ...] = (3, 4, 6, 3)
@@ -44,6 +47,7 @@ class ResNet(nn.Module):
     stage_strides: tuple[int, ...] = (1, 2, 2, 2)
     dilations: tuple[tuple[int, int], ...] = ((1, 1), (1, 1), (1, 1), (1, 1))
     stride_in: Literal["3x3", "1x1"] = "3x3"
+    remat: bool = False
 
     def _check(self, train: bool, sizes: jax.Array | None) -> None:
         if self.stem not in STEMS:
@@ -88,10 +92,11 @@ class ResNet(nn.Module):
             sizes = _strided(sizes, 2)
             x = jnp.where(inside(x, sizes), x, 0)
         if padding:
-            # flax takes pairs too; its annotation does not say so.
-            x = nn.max_pool(x, (3, 3), (2, 2), [padding, padding])  # pyright: ignore[reportArgumentType]
+            x = max_pool(x, padding)
             sizes = sizes if sizes is None else (sizes + sum(padding) - 1) // 2
 
+        run = lambda block, x, within: block(x, inside=within, **normalise)  # noqa: E731
+        run = keeping_products(run) if self.remat else run
         out = {"stem": x}
         for s, blocks in enumerate(self.stage_sizes):
             for b in range(blocks):
@@ -104,7 +109,7 @@ class ResNet(nn.Module):
                     shrink = stride if self.stride_in == "1x1" else 1  # of the first convolution
                     within = inside(x[:, ::shrink, ::shrink], _strided(sizes, shrink))
                     sizes = _strided(sizes, stride)
-                x = block(x, inside=within, **normalise)
+                x = run(block, x, within)
                 out[name] = x
             out[f"layer{s + 1}"] = x
         if sizes is None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from third_party_ports.checkpoints.weights import KeyMap
 from third_party_ports.layers.linear import Linear
+from third_party_ports.layers.remat import keeping_products
 
 KEYS = KeyMap(
     wrappers=("model",),
@@ -34,6 +35,7 @@ class Swin(nn.Module):
       window: side of an attention window, in grid cells. If the grid is not larger, the window is the whole grid.
       drop_path: stochastic depth of the last block. It rises linearly from 0 at the first block.
       dtype: of the computation; parameters, norm statistics and softmax stay float32.
+      remat: keep only each block's products for the backward pass (`layers.remat`).
     """
 
     patch: int = 4
@@ -43,6 +45,7 @@ class Swin(nn.Module):
     window: int = 7
     drop_path: float = 0.2
     dtype: Any = jnp.float32
+    remat: bool = False
 
     @nn.compact
     def __call__(self, images: jax.Array, keys: jax.Array | None = None) -> tuple[jax.Array, dict[str, jax.Array]]:
@@ -73,9 +76,10 @@ class Swin(nn.Module):
         out["patch_embed"] = x
         first = 0
         for s, (depth, heads, side) in enumerate(zip(self.depths, self.heads, sides, strict=True)):
-            x, taps = Stage(
-                side, depth, heads, self.window, merge=s + 1 < len(sides), dtype=self.dtype, name=f"layers_{s}"
-            )(x, None if keep is None else keep[:, first : first + depth])
+            merge = s + 1 < len(sides)
+            x, taps = Stage(side, depth, heads, self.window, merge, self.dtype, self.remat, name=f"layers_{s}")(
+                x, None if keep is None else keep[:, first : first + depth]
+            )
             out |= {f"stage{s}_{name}": tap for name, tap in taps.items()}
             out[f"stage{s}"] = x
             first += depth
@@ -146,15 +150,17 @@ class Stage(nn.Module):
     window: int
     merge: bool
     dtype: Any
+    remat: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array, keep: jax.Array | None) -> tuple[jax.Array, dict[str, jax.Array]]:
         taps = {}
         window = min(self.window, self.side)
+        run = keeping_products(Block.__call__) if self.remat else Block.__call__
         for b in range(self.depth):
             shift = window // 2 if b % 2 and self.side > window else 0
             scales = None if keep is None else keep[:, b].astype(self.dtype)  # [N, 2]
-            x = Block(self.side, self.heads, window, shift, self.dtype, name=f"blocks_{b}")(x, scales)
+            x = run(Block(self.side, self.heads, window, shift, self.dtype, name=f"blocks_{b}"), x, scales)
             taps[f"block{b}"] = x
         return PatchMerging(self.side, self.dtype, name="downsample")(x) if self.merge else x, taps
 

@@ -48,7 +48,7 @@ class DepthBranch(nn.Module):
       side: of the masked images.
       resnet: "train" | "frozen" (inference mode, no gradient).
       views: "tokens" runs each view by itself, V = 5; "channels" runs all at once, 15 channels deep, V = 1.
-      dtype: of the computation.
+      dtype, remat: the ResNet's.
     """
 
     stage_sizes: tuple[int, ...] = (3, 4, 6, 3)
@@ -58,6 +58,7 @@ class DepthBranch(nn.Module):
     resnet: str = "train"
     views: str = "tokens"
     dtype: jnp.dtype = jnp.float32
+    remat: bool = False
 
     @nn.compact
     def __call__(
@@ -82,12 +83,9 @@ class DepthBranch(nn.Module):
         if views == 1:
             layers = jnp.moveaxis(layers, 1, 3)  # [N, s, s, 5, 3]
         flat = layers.reshape(n * views, side, side, -1)
-        pooled, taps = ResNet(self.stage_sizes, self.width, self.stem, dtype=self.dtype, name="resnet")(
-            flat.astype(self.dtype),
-            train=train and self.resnet == "train",
-            mask=jnp.repeat(mask, views),
-            axis_name=axis_name,
-        )
+        trained = train and self.resnet == "train"
+        resnet = ResNet(self.stage_sizes, self.width, self.stem, dtype=self.dtype, remat=self.remat, name="resnet")
+        pooled, taps = resnet(flat.astype(self.dtype), train=trained, mask=jnp.repeat(mask, views), axis_name=axis_name)
         vectors = pooled.reshape(n, views, -1)
         if self.resnet == "frozen":
             vectors = jax.lax.stop_gradient(vectors)

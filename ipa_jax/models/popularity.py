@@ -31,7 +31,7 @@ def lite_fields(section: Mapping[str, Any]) -> dict[str, Any]:
 class PopularityModel(nn.Module):
     """Scores images; only differences of scores within one account mean anything.
 
-    Attributes: the fields of config.model by their names (its sections as plain dicts).
+    Attributes: the fields of config.model by their names (its sections as plain dicts), and config.train.remat.
     """
 
     swin: Mapping[str, Any]
@@ -45,6 +45,7 @@ class PopularityModel(nn.Module):
     heads: int = 8
     mlp_ratio: int = 4
     dtype: jnp.dtype = jnp.float32
+    remat: bool = False
 
     @nn.compact
     def __call__(
@@ -104,7 +105,8 @@ class PopularityModel(nn.Module):
     def _regions(self, inputs, pixels, *, train, keys, axis_name):
         """The backbone's features of the regions of each image [N, T, F], and its taps."""
         if self.backbone == "swin":
-            return Swin(**self.swin, dtype=self.dtype, name="swin")(normalise(pixels).astype(self.dtype), keys=keys)
+            swin = Swin(**self.swin, dtype=self.dtype, remat=self.remat, name="swin")
+            return swin(normalise(pixels).astype(self.dtype), keys=keys)
         if self.backbone != "efficientnet_lite":
             raise ValueError(f"model.backbone is {self.backbone!r}: swin or efficientnet_lite")
         frozen = self.efficientnet_lite["training"] == "frozen"
@@ -123,7 +125,7 @@ class PopularityModel(nn.Module):
         n, c = pixels.shape[:2]
         small = pixels if c == side else jax.image.resize(pixels, (n, side, side, 3), "linear")
         fields = {name: value for name, value in self.depth.items() if name != "enabled"}
-        return DepthBranch(**fields, dtype=self.dtype, name="depth_branch")(
+        return DepthBranch(**fields, dtype=self.dtype, remat=self.remat, name="depth_branch")(
             small, depth, inputs["slot_mask"], normalise, train=train, axis_name=axis_name
         )
 
@@ -135,12 +137,12 @@ class PopularityModel(nn.Module):
         return Linear(self.width, dtype=self.dtype, name=name)(features) + self._type(type_name, types)
 
 
-def build_model(model: ConfigDict, *, dtype: str | None = None) -> PopularityModel:
+def build_model(model: ConfigDict, *, dtype: str | None = None, remat: bool = False) -> PopularityModel:
     """The network of config.model; dtype overrides its precision (evaluation runs in float32)."""
     fields = {name: value for name, value in model.to_dict().items() if name not in ("dtype", "network")}
-    return PopularityModel(**fields, dtype=jnp.dtype(dtype or model.dtype))
+    return PopularityModel(**fields, dtype=jnp.dtype(dtype or model.dtype), remat=remat)
 
 
 def build(config: ConfigDict, *, dtype: str) -> PopularityModel:
     """As networks.py asks for it."""
-    return build_model(config.model, dtype=dtype)
+    return build_model(config.model, dtype=dtype, remat=config.train.get("remat", False))

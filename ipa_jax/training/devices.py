@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -23,13 +24,14 @@ def to_devices(tree: Any, devices: Sequence[jax.Device]) -> Any:  # pyright: ign
     """A copy of each leaf on each device [devices, ...], laid out as a step pmapped over AXIS gives its results.
 
     flax's replicate names the mesh differently, which makes pmap trace its step a second time. Each process gives the
-    shards of its own devices.
+    shards of its own devices. On the CPU jax would share numpy's memory, which a step cannot take over for its results.
     """
+    own = jnp.array if jax.default_backend() == "cpu" else np.asarray
     sharding = NamedSharding(Mesh(np.array(devices), (AXIS,)), PartitionSpec(AXIS))
 
     def place(leaf):
         leaf = np.asarray(leaf)[None]
-        return jax.make_array_from_callback((len(devices), *leaf.shape[1:]), sharding, lambda _: leaf)
+        return jax.make_array_from_callback((len(devices), *leaf.shape[1:]), sharding, lambda _: own(leaf))
 
     return jax.tree.map(place, tree)
 

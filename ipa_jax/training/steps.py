@@ -1,6 +1,7 @@
 """The device functions: one training step, pmapped over the axis "devices", and one scoring step. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -18,6 +19,7 @@ from ipa_jax.training.float16 import scale_of
 from ipa_jax.training.state import TrainState
 from ipa_jax.training.step_metrics import TrainMetrics
 from third_party_ports.checkpoints.checkpoint import attribute
+from third_party_ports.layers.remat import COMPILER_OPTIONS
 
 Packs = Mapping[str, jax.Array]  # a batch, or a device's share of it: [packs, slots, ...] by name
 TrainStep = Callable[[TrainState, Mapping[str, Any]], tuple[TrainState, TrainMetrics]]
@@ -81,6 +83,9 @@ def make_train_step(
     def begin(state: TrainState) -> Sums:
         return Sums(jax.tree.map(jnp.zeros_like, state.params), state.batch_stats, TrainMetrics.empty())
 
+    def first(state: TrainState, packs: Packs) -> Sums:
+        return add(state, begin(state), packs)
+
     def add(state: TrainState, sums: Sums, packs: Packs) -> Sums:
         value_and_grad = jax.value_and_grad(loss_fn, has_aux=True)
         factor = scale_of(state.opt_state)
@@ -88,7 +93,9 @@ def make_train_step(
         return Sums(jax.tree.map(jnp.add, sums.gradients, new), batch_stats, sums.metrics.merge(measured))
 
     def apply(state: TrainState, sums: Sums) -> tuple[TrainState, TrainMetrics]:
-        gradients, metrics = jax.lax.psum((sums.gradients, sums.metrics), AXIS)
+        gradients, metrics = sums.gradients, sums.metrics
+        if jax.lax.axis_size(AXIS) > 1:
+            gradients, metrics = jax.lax.psum((gradients, metrics), AXIS)
         updates, opt_state = tx.update(gradients, state.opt_state, state.params)
         params: Any = optax.apply_updates(state.params, updates)
         ema_params = state.ema_params
@@ -97,15 +104,25 @@ def make_train_step(
             ema_params = jax.tree.map(lambda old, new: old + (1 - decay) * (new - old), ema_params, params)
         return TrainState(state.step + 1, params, sums.batch_stats, ema_params, opt_state), metrics
 
-    if config.batch.accumulate == 1:
-        whole = lambda state, batch: apply(state, add(state, begin(state), batch))  # noqa: E731
-        return jax.pmap(whole, AXIS, donate_argnums=0, devices=devices)
-    return _accumulated(
-        jax.pmap(begin, AXIS, devices=devices),
-        jax.pmap(add, AXIS, donate_argnums=1, devices=devices),
-        jax.pmap(apply, AXIS, donate_argnums=0, devices=devices),
-        config.batch.accumulate,
-    )
+    options = COMPILER_OPTIONS if config.train.remat and jax.default_backend() == "cpu" else {}
+    mapped = partial(_mapped, devices=devices, options=options)
+    added, applied = mapped(add, donate=(1,)), mapped(apply, donate=(0,))
+    return _in_parts(mapped(first), added, applied, config.batch.accumulate)
+
+
+def _mapped(function: Callable, devices: Any, options: dict[str, str], donate: tuple[int, ...] = ()) -> Callable:
+    """The function pmapped over AXIS; compiled at its first call, with XLA's options where there are any."""
+    mapped = jax.pmap(function, AXIS, donate_argnums=donate, devices=devices)
+    if not options:
+        return mapped
+    compiled: list[Callable] = []
+
+    def call(*arguments: Any) -> Any:
+        if not compiled:
+            compiled.append(mapped.lower(*arguments).compile(options))
+        return compiled[0](*arguments)
+
+    return call
 
 
 def _loss_function(model: nn.Module, name: str, scale: float, base_key: jax.Array) -> Callable:
@@ -128,21 +145,22 @@ def _loss_function(model: nn.Module, name: str, scale: float, base_key: jax.Arra
     return loss_fn
 
 
-def _accumulated(begin: Callable, add: Callable, apply: Callable, count: int) -> TrainStep:
-    """A step in `count` micro-batches, whose gradients are added up from outside.
+def _in_parts(first: Callable, add: Callable, apply: Callable, count: int) -> TrainStep:
+    """A step as several programs: the gradients of each of `count` micro-batches, then the update.
 
     Inside one compiled loop XLA's CPU backend takes over eight minutes for a full-size step, against one, and unrolled
-    it needs more than 24 GB of memory.
+    it needs more than 24 GB of memory. The update by itself needs 1.5 GB less: in one program with the gradients, all
+    moments are copied before they are moved.
     """
 
+    ready = (lambda sums: sums) if ahead() else jax.block_until_ready
+
     def train_step(state: TrainState, batch: Packs) -> tuple[TrainState, TrainMetrics]:
-        sums = begin(state)
-        for i in range(count):
-            packs = {name: np.split(value, count, axis=1)[i] for name, value in batch.items()}
-            sums = add(state, sums, packs)
-            if not ahead():
-                jax.block_until_ready(sums)
-        return apply(state, sums)
+        parts = [{name: np.split(value, count, axis=1)[i] for name, value in batch.items()} for i in range(count)]
+        sums = first(state, parts[0])
+        for packs in parts[1:]:
+            sums = add(state, ready(sums), packs)
+        return apply(state, ready(sums))
 
     return train_step
 

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from data_builders.dataset import GroupDataset
 
-# What may change between two starts of one run: nothing here touches a parameter or a metric.
+# What may change between two starts of one run: nothing here touches a parameter or a metric (remat: their rounding).
 FREE = ("data_dir", "train.log_every", "train.writers", "train.compilation_cache", "train.checkpoint_every",
         "train.checkpoint_minutes", "extract.workers", "extract.shard_rows", "input.workers", "input.threads",
-        "input.prefetch", "eval.images")  # fmt: skip
+        "input.prefetch", "eval.images", "train.remat")  # fmt: skip
 # What a version did that had no such field, where the field's default now does something else.
 BEFORE = {"eval.part": 0}
 

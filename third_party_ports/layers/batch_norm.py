@@ -54,7 +54,7 @@ def _statistics(x: jax.Array, mask: jax.Array | None, axis_name: str | None) -> 
     # Masking after the sum over positions touches N x C numbers only.
     image_sums = [jnp.where(real[:, None], values.sum(1), 0) for values in (x, x * x)]  # [N, C]
     sums = (real.sum(dtype=jnp.float32) * x.shape[1], *(values.sum(0) for values in image_sums))
-    if axis_name is not None:
+    if axis_name is not None and jax.lax.axis_size(axis_name) > 1:
         sums = jax.lax.psum(sums, axis_name)
     count, total, squares = sums
     mean = total / jnp.maximum(count, 1)

@@ -135,6 +135,17 @@ def test_micro_batches_add_up(accumulated):
     assert max(jax.tree.leaves(moved)) > 1e-3
 
 
+def test_recomputed_blocks_take_the_same_steps():
+    """config.train.remat changes no parameter's name, and gradients by float32 rounding alone."""
+    stored, again = (
+        train(config, [random_packs(config, 2, 3, seed=seed, filled=5) for seed in range(2)], tx=optax.sgd(0.05))
+        for config in (tiny_config(train__remat=remat, optim__ema=0.0) for remat in (False, True))
+    )
+    np.testing.assert_allclose(stored.losses, again.losses, rtol=1e-5)
+    compare = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)  # noqa: E731
+    jax.tree.map(compare, stored.states[-1], again.states[-1])
+
+
 def test_a_step_without_images_changes_nothing(accumulated):
     for trained in accumulated:
         assert trained.losses[1] == 0
