@@ -95,6 +95,7 @@ def compile_step(name: str, dtype: str, devices: list, pairs: int, resnet: str):
     file, _, size = name.partition(":")
     config = importlib.import_module(f"configs.{file}").get_config(size or "full")
     config.model.dtype, config.model.depth.resnet, config.init.random = dtype, resnet, True
+    config.train.remat = "never"  # the default, "cpu", looks at the machine that compiles
     variables = jax.eval_shape(lambda: initial.initial_variables(config))
     tx = optimizer.optimizer(variables["params"], config, 1000)
     whole = jax.eval_shape(lambda values: state.create(values, tx, config.optim.ema), variables)

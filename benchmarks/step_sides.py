@@ -55,7 +55,7 @@ def ours(images: int, remat: bool, cache: str | None) -> tuple[Step, dict[str, A
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     config = get_config()
     with config.unlocked():
-        config.model.dtype, config.init.random, config.train.remat = "float32", True, remat
+        config.model.dtype, config.init.random, config.train.remat = "float32", True, "always" if remat else "never"
     variables = initial_variables(config)
     found = {"parameters": optimizer.parameter_count(variables["params"])}
     tx = optimizer.optimizer(variables["params"], config, 1000)

@@ -8,7 +8,7 @@ in memory at once: 17 GB at 4 images. The first step counts from the first call 
 with an empty and with a filled compilation cache. Start-up (imports, random parameters) is not in it. Memory is the
 peak of the process, with its start and its compilation.
 
---short takes 2 turns, for `make bench`. `stored` among the sides is ours with train.remat=False.
+--short takes 2 turns, for `make bench`. `stored` among the sides is ours with train.remat=never.
 """
 
 import argparse

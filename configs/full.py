@@ -338,7 +338,8 @@ def _train(config: ConfigDict) -> None:
             "checkpoint_minutes": 10.0,  # the same in time, looked at every log_every steps
             "writers": "own",  # own (tensorboard event files, CSV, JSONL, console) | clu (needs TensorFlow)
             "compilation_cache": placeholder(str),
-            "remat": True,  # store only products for the backward pass: half the memory for a few % more work
+            # Store only products for the backward pass and compute the rest again: half the memory, free on a CPU.
+            "remat": "cpu",  # never | cpu | always (for a GPU that has too little memory)
         }
     )
     config.eval = ConfigDict(
@@ -384,7 +385,7 @@ def _shrink(config: ConfigDict, size: str) -> None:
     config.optim.update({"warmup_steps": 100, "ema": 0.99})
     same_rate(config, 1.5e-3)
     config.train.update({"epochs": 6.0, "log_every": 50, "eval_every": 250, "checkpoint_every": 250})
-    config.train.update({"checkpoint_minutes": 0.0, "remat": False})
+    config.train.update({"checkpoint_minutes": 0.0, "remat": "never"})
     config.eval.update({"part": 0, "images": 96})
     if size == "tiny":
         _shrink_extractors(config.extract)

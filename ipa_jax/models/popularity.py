@@ -145,4 +145,10 @@ def build_model(model: ConfigDict, *, dtype: str | None = None, remat: bool = Fa
 
 def build(config: ConfigDict, *, dtype: str) -> PopularityModel:
     """As networks.py asks for it."""
-    return build_model(config.model, dtype=dtype, remat=config.train.get("remat", False))
+    return build_model(config.model, dtype=dtype, remat=recomputes(config, jax.default_backend()))
+
+
+def recomputes(config: ConfigDict, platform: str) -> bool:
+    """Whether the backward pass on this platform computes again what is not a product (config.train.remat)."""
+    chosen = config.train.get("remat", "never")  # a run of an earlier version has no such field
+    return chosen == "always" or (chosen == "cpu" and platform == "cpu")

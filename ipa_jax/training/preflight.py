@@ -29,6 +29,7 @@ ALLOWED = {
     "model.depth.stem": ("imagenet", "small"),
     "batch.by": ("pairs", "groups"),
     "train.writers": ("own", "clu"),
+    "train.remat": ("never", "cpu", "always"),
     "eval.dtype": ("float32", "bfloat16"),
 }
 

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from ipa_jax.input.field import LABELS
 from ipa_jax.models import registry
+from ipa_jax.models.popularity import recomputes
 from ipa_jax.training.devices import AXIS, ahead
 from ipa_jax.training.float16 import scale_of
 from ipa_jax.training.state import TrainState
@@ -104,8 +105,13 @@ def make_train_step(
             ema_params = jax.tree.map(lambda old, new: old + (1 - decay) * (new - old), ema_params, params)
         return TrainState(state.step + 1, params, sums.batch_stats, ema_params, opt_state), metrics
 
-    options = COMPILER_OPTIONS if config.train.remat and jax.default_backend() == "cpu" else {}
+    place = devices or jax.devices()
+    platform = place[0].platform
+    options = COMPILER_OPTIONS if platform == "cpu" and recomputes(config, platform) else {}
     mapped = partial(_mapped, devices=devices, options=options)
+    if config.batch.accumulate == 1 and (platform != "cpu" or len(place) > 1):
+        # One program, so that sums over devices can start while other gradients are still computed.
+        return mapped(lambda state, batch: apply(state, first(state, batch)), donate=(0,))
     added, applied = mapped(add, donate=(1,)), mapped(apply, donate=(0,))
     return _in_parts(mapped(first), added, applied, config.batch.accumulate)
 
