@@ -1,6 +1,6 @@
 """Memory and time of `ipa-jax thumbnail` on a long video, beside a short one: frames are streamed, never kept.
 
-Run: python -m benchmarks.long_video [--minutes 10 120] [--every 25]
+Run: python -m benchmarks.long_video [--minutes 10 120] [--every 25] [--short]
 
 It encodes a small made-up video of 25 frames per second whose pictures change every second, and scores it by a tiny
 untrained export, so that reading and keeping frames is what is measured, and not a network. Each run is a process of
@@ -13,6 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+NEEDS = ("av",)
+
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 RATE, WIDTH, HEIGHT = 25, 160, 90
@@ -22,7 +24,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, nargs="+", default=[10, 120], help="lengths (default: 10 120)")
     parser.add_argument("--every", type=int, default=25, help="score one frame in N (default: 25)")
+    parser.add_argument("--short", action="store_true", help="1 and 3 minutes")
     args = parser.parse_args()
+    if args.short:
+        args.minutes = [1, 3]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _export(folder / "export")

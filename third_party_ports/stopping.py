@@ -18,8 +18,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from importlib.machinery import ExtensionFileLoader
 from multiprocessing import resource_tracker
 from pathlib import Path
+from types import FrameType
 
 from third_party_ports.first_moments import PARENT, SIGNALS
 from third_party_ports.worker_process import own_workers
@@ -28,6 +30,7 @@ WAKE = signal.SIGURG  # wakes the main thread from waiting, so that it handles t
 AGAIN = 0.05  # seconds until what a signal raised in a callback, where it goes nowhere, is raised again
 STACK = b"Stack (most recent call first)"  # what faulthandler writes once for a signal
 PATIENCE = 0.8  # seconds from a signal to the end
+_LOADS = (ExtensionFileLoader.create_module.__code__, ExtensionFileLoader.exec_module.__code__)
 RESUMES = "stopped; run the same command to resume"
 
 
@@ -51,24 +54,24 @@ class Stop:
     def __init__(self) -> None:
         self.asked, self.resumes, self.page = 0, False, False
         self._deferred, self._raised, self._said = 0, False, False
+        self._saying = threading.RLock()  # the main thread and the one that watches may both be about to say it
 
-    def came(self, number: int, _frame: object = None) -> None:
+    def came(self, number: int, frame: FrameType | None = None) -> None:
         """The handler of the signals."""
         self.asked = self.asked or number
         if not self._deferred:
             _kill_workers()  # first: what they read from this process would end in the midst of a message
-            self._raise()
+            self._raise(frame)
 
-    def woken(self, _number: int, _frame: object = None) -> None:
+    def woken(self, _number: int, frame: FrameType | None = None) -> None:
         """The handler of WAKE."""
         if self.asked and not self._deferred:
-            self._raise()
+            self._raise(frame)
 
     def lost(self) -> None:
         """What was raised went nowhere: it is raised again soon, outside of the callback that it met."""
         self._raised = False
-        main = threading.main_thread().ident or 0
-        threading.Timer(AGAIN, lambda: signal.pthread_kill(main, WAKE)).start()
+        _wake_soon()
 
     @contextmanager
     def deferred(self) -> Iterator["Stop"]:
@@ -99,9 +102,10 @@ class Stop:
 
     def say(self) -> int:
         """Says once that the command was stopped; returns its exit status."""
-        if not self._said and PARENT not in os.environ:
-            print(f"\n{RESUMES if self.resumes else 'stopped'}", file=sys.stderr, flush=True)
-        self._said = True
+        with self._saying:
+            if not self._said and PARENT not in os.environ:
+                print(f"\n{RESUMES if self.resumes else 'stopped'}", file=sys.stderr, flush=True)
+            self._said = True
         return 128 + self.asked
 
     def leave(self) -> None:
@@ -115,10 +119,29 @@ class Stop:
             sys.stdout.flush()
         os._exit(status)
 
-    def _raise(self) -> None:
-        if not self._raised:
-            self._raised = True
-            raise Stopped(self.asked)
+    def _raise(self, frame: FrameType | None = None) -> None:
+        """`frame`: what the signal met."""
+        if self._raised:
+            return
+        if loads_library(frame):
+            _wake_soon()
+            return
+        self._raised = True
+        raise Stopped(self.asked)
+
+
+def loads_library(frame: FrameType | None) -> bool:
+    """Whether a compiled module is being imported in this frame: many crash when their import ends in an exception."""
+    while frame is not None:
+        if frame.f_code in _LOADS:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _wake_soon() -> None:
+    main = threading.main_thread().ident or 0
+    threading.Timer(AGAIN, lambda: signal.pthread_kill(main, WAKE)).start()
 
 
 def _kill_workers() -> None:

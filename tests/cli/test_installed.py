@@ -68,7 +68,7 @@ def test_the_wheel_names_its_licence_and_extras(wheel):
     [folder] = {name.split("/")[0] for name in archive.namelist() if name.startswith("ipa_jax-")}
     metadata = archive.read(f"{folder}/METADATA").decode()
     assert "License-Expression: Apache-2.0" in metadata and "Author: ipa_jax developers" in metadata
-    for extra in ("cuda12", "cuda13", "beam", "bench", "dev", "docs", "photos"):
+    for extra in ("cuda12", "cuda13", "beam", "bench", "dev", "docs", "photos", "tf", "video"):
         assert f"Provides-Extra: {extra}\n" in metadata
     assert {f"{folder}/licenses/{name}" for name in ("LICENSE", "NOTICE")} <= set(archive.namelist())
 
@@ -77,19 +77,19 @@ def test_help_of_every_command(run, installed):
     """In one process: each command's help, from the installed files."""
     program = """
 import contextlib, io, json
-from ipa_jax import __main__
+from ipa_jax import program
 texts = {}
-for name in __main__.COMMANDS:
+for name in program.COMMANDS:
     with contextlib.redirect_stdout(io.StringIO()) as shown:
         try:
-            status = __main__.main([name, "--help"])
+            status = program.main([name, "--help"])
         except SystemExit as end:
             status = end.code
     texts[name] = status, shown.getvalue()
-print(json.dumps([__main__.__file__, texts]))
+print(json.dumps([program.__file__, texts]))
 """
     file, texts = json.loads(run(sys.executable, "-c", program))
-    assert file == str(installed / "ipa_jax" / "__main__.py")
+    assert file == str(installed / "ipa_jax" / "program.py")
     listed = run(str(installed / "bin" / "ipa-jax"), "--help")
     for name, (status, text) in texts.items():
         assert not status and f"ipa-jax {name}" in text, name

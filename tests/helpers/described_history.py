@@ -10,10 +10,10 @@ from tests.helpers.shared_world import once
 
 
 def history(place: Path) -> Path:
-    """place/history, 70 posts of ann. Copy the folder before you change it: its features come along."""
+    """place/described_history, 70 posts of ann. Copy the folder before you change it: its features come along."""
 
     def make(folder: Path) -> None:
         red_and_blue.write_history(folder, np.random.default_rng(0))
         open_account(folder)
 
-    return once(place / "history", make)
+    return once(place / "described_history", make)

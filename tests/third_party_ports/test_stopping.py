@@ -42,6 +42,18 @@ def temporary():
     try: time.sleep(60)
     finally: file.unlink()
 
+def library():
+    """A compiled module whose import takes a while; an exception in it would end in a crash."""
+    import _imp
+    from importlib.machinery import ExtensionFileLoader, ModuleSpec
+    def create(spec):
+        print("begins", flush=True)
+        for _ in range(30): time.sleep(0.01)
+        Path(sys.argv[0]).with_name("loaded").touch()
+    _imp.create_dynamic = create
+    ExtensionFileLoader("a", "a.so").create_module(ModuleSpec("a", None))
+    time.sleep(60)
+
 class Slow:
     def __del__(self):
         end = time.monotonic() + 0.5
@@ -81,7 +93,7 @@ def step_without_end():
 
 @command()
 def main(argv=None):
-    if not sys.argv[1].startswith("step"): print("begins", flush=True)
+    if not sys.argv[1].startswith(("step", "library")): print("begins", flush=True)
     globals()[sys.argv[1]]()
     return 0
 
@@ -162,6 +174,12 @@ def test_a_local_page_ends_well_by_a_signal(number, tmp_path):
     with started(tmp_path, "page") as process:
         process.send_signal(number)
         assert ended(process) == (0, "")
+
+
+def test_the_import_of_a_library_is_not_cut(tmp_path):
+    with started(tmp_path, "library") as process:
+        process.send_signal(signal.SIGTERM)
+        assert ended(process) == (143, "stopped") and (tmp_path / "loaded").exists()
 
 
 def test_temporary_files_go(tmp_path):

@@ -1,6 +1,6 @@
 """Draws what the pictures of docs/applications.md show: a video, and a set of photos with prompts.
 
-Run: python -m benchmarks.drawn_inputs --out drawn
+Run: python docs/images/drawn_inputs.py --out drawn
 
 It writes OUT/video.mp4, 14 shots of 3 s with a slow zoom and a damaged place, and OUT/generated, 16 photos whose
 prompts stand in text files, in PNG parameters of Stable Diffusion web UI, or in a graph of ComfyUI. Everything is drawn
