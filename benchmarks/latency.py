@@ -1,6 +1,6 @@
 """Measures how long the full model takes to score one batch: the paper gives 62 ms, on GPUs (four 2080 Ti).
 
-Run: python -m benchmarks.latency [--images 24] [--repeats 3] [--cpu-seconds]
+Run: python -m benchmarks.latency [--images 24] [--repeats 3] [--cpu-seconds] [--short]
 
 A batch is 24 images, 12 pairs. Variables are random and inputs are constant: the time depends on neither. Depth
 vectors are computed from the photo's five views, as for a new photo. Compiling and warming up are not counted.
@@ -17,7 +17,10 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=24, help="in the batch")
     parser.add_argument("--repeats", type=int, default=3, help="timed batches")
     parser.add_argument("--cpu-seconds", action="store_true", help="CPU seconds of the process, not time passed")
+    parser.add_argument("--short", action="store_true", help="two batches of 2 images")
     args = parser.parse_args()
+    if args.short:
+        args.images, args.repeats = 2, 2
     if min(args.images, args.repeats) < 1:
         parser.error("--images and --repeats must be at least 1")
 

@@ -8,7 +8,7 @@ in memory at once: 17 GB at 4 images. The first step counts from the first call 
 with an empty and with a filled compilation cache. Start-up (imports, random parameters) is not in it. Memory is the
 peak of the process, with its start and its compilation.
 
---short takes 2 turns, for `make bench`. `stored` among the sides is ours with train.remat=never.
+--short takes 2 turns without torch.compile, for `make bench`. `stored` among the sides is ours with train.remat=never.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from typing import Any
 
 from benchmarks.timing import machine, peak_gigabytes, spread
 
+PACKAGES = ("torch", "timm")  # of the reference
 NAMES = {
     "ours": "ours",
     "stored": "ours, all of a block stored",
@@ -110,7 +111,7 @@ def main() -> None:
         parser.error(f"no side is called {', '.join(unknown)}: choose from {', '.join(NAMES)}")
     if args.images < 2 or args.images % 2 or turns < 1:
         parser.error("--images must be even and at least 2, and --turns at least 1")
-    if find_spec("timm") is None or find_spec("torch") is None:
+    if not all(map(find_spec, PACKAGES)):
         print(
             "torch or timm is not installed: only ours is measured. For both: pip install -e '.[bench]'",
             file=sys.stderr,
