@@ -5,11 +5,13 @@ At the bottom of the house, so that everything may use it.
 
 import hashlib
 import os
+import re
 import socket
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -17,6 +19,7 @@ from filelock import FileLock, Timeout
 from third_party_ports import disks
 
 LOCK = ".lock"
+_TEMPORARY = re.compile(r"\..*\.([0-9a-f]{4})-(\d+)-\w{8}\.tmp(\..*)?", re.DOTALL)  # a name that `replacing` gives
 
 
 def cache_folder() -> Path:
@@ -42,8 +45,10 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary file is gone.
     """
     path = Path(path)
+    _sweep(path.parent.absolute())
     with disks.writing(path):
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=f".tmp{path.suffix}", dir=path.parent)
+        prefix = f".{path.stem}.{_machine()}-{os.getpid()}-"
+        descriptor, name = tempfile.mkstemp(prefix=prefix, suffix=f".tmp{path.suffix}", dir=path.parent)
         os.close(descriptor)
     temporary = Path(name)
     temporary.unlink()  # mkstemp's mode is 0600: whoever writes makes the file anew, with the usual one
@@ -56,6 +61,32 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+@cache
+def _machine() -> str:
+    """Four hexadecimal digits for this machine: other machines that see a folder have process numbers of their own."""
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:4]
+
+
+@cache
+def _sweep(folder: Path) -> None:
+    """Removes what killed processes of this machine left half-written in a folder. Each process looks once."""
+    with suppress(OSError):
+        for name in os.listdir(folder):
+            if (match := _TEMPORARY.fullmatch(name)) and match[1] == _machine() and not _lives(int(match[2])):
+                with suppress(OSError):
+                    (folder / name).unlink()
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True  # of another user
+    return True
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -22,6 +22,24 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     assert file.read_text() == "one\nünï" and os.listdir(tmp_path) == ["page.html"]
 
 
+def test_what_a_killed_process_left_goes_with_the_next_write_of_another(tmp_path):
+    program = (
+        "import os, signal, sys; from pathlib import Path; from third_party_ports import files\n"
+        "with files.replacing(Path(sys.argv[1])) as temporary: temporary.touch(); "
+        "os.kill(os.getpid(), signal.SIGKILL) if sys.argv[2:] else None"
+    )
+
+    def write(*more):
+        return subprocess.run([sys.executable, "-c", program, tmp_path / "page.html", *more], cwd=ROOT).returncode
+
+    kept = tmp_path / ".page.0000-1-abcdefgh.tmp.html"  # of another machine
+    kept.touch()
+    with files.replacing(tmp_path / "other.html") as living:
+        living.touch()
+        assert write("killed") == -signal.SIGKILL and len(os.listdir(tmp_path)) == 3
+        assert write() == 0 and set(os.listdir(tmp_path)) == {kept.name, living.name, "page.html"}
+
+
 def test_a_file_has_the_mode_of_the_umask(tmp_path):
     before = os.umask(0o027)
     try:
