@@ -5,6 +5,7 @@ Each library raises a class of its own: polars and pyarrow OSErrors without a fi
 
 import errno
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -40,6 +41,14 @@ def writing(place: Path, clean: Callable[[], None] | None = None) -> Iterator[No
         if isinstance(error, Exception) and (told := explain(error, place)):
             raise DiskError(told) from error
         raise
+
+
+def remove_folder(folder: Path) -> None:
+    """Removes a folder into which threads of a library may still write; gives up after two seconds."""
+    end = time.monotonic() + 2
+    while folder.exists() and time.monotonic() < end:
+        shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(0.05)  # a write that is under way makes its folder again
 
 
 def explain(error: BaseException, place: Path | None = None) -> str | None:

@@ -64,7 +64,7 @@ def save_export(
     """
     temporary = out.with_name(out.name + ".tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    with disks.writing(out, lambda: shutil.rmtree(temporary)):
+    with disks.writing(out, lambda: disks.remove_folder(temporary)):
         temporary.mkdir(parents=True)
         with ocp.StandardCheckpointer(multiprocessing_options=_alone()) as checkpointer:
             checkpointer.save((temporary / "params").absolute(), variables)

@@ -55,7 +55,7 @@ def _trial(name: str, job: Job, place: Place) -> Trial:
     if filled and not job.holds:  # what an earlier call wrote
         shutil.copytree(wanted, folder / OUT, dirs_exist_ok=True)
     if kind == "limit":
-        size = int(max(sizes) * share) // BLOCK
+        size = max(1, int(max(sizes) * share) // BLOCK)  # 0: what is said could not be written either
         what = f"{name}, no file above {size} KiB"
         code = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2); "
         before = [sys.executable, "-c", f"{code}os.execv(sys.argv[2], sys.argv[2:])", str(size * BLOCK)]

@@ -1,6 +1,9 @@
 """What a disk does to a writer becomes one line: the file, what is needed, and what to do."""
 
 import errno
+import threading
+import time
+from contextlib import suppress
 
 import polars as pl
 import pytest
@@ -28,6 +31,23 @@ def test_errors_of_any_class_become_a_line(error, words, tmp_path):
         raise error
     line = str(told.value)
     assert line.startswith(f"{tmp_path}/x: ") and all(word in line for word in words) and "\n" not in line
+
+
+def test_a_folder_goes_although_a_thread_still_writes_into_it(tmp_path):
+    folder, until = tmp_path / "export.tmp", time.monotonic() + 0.3
+
+    def write():
+        while time.monotonic() < until:
+            with suppress(OSError):
+                (folder / "params").mkdir(parents=True, exist_ok=True)
+
+    folder.mkdir()
+    writer = threading.Thread(target=write)
+    writer.start()
+    while folder.exists() or writer.is_alive():
+        disks.remove_folder(folder)
+    writer.join()
+    assert not folder.exists()
 
 
 def test_a_cause_is_looked_at(tmp_path):
