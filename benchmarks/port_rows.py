@@ -93,7 +93,7 @@ def _swin(dtype: Any) -> Port:
 def _torch_swin() -> Counterpart:
     from third_party_ports.checkpoints.swin_layouts import official_swin
 
-    module = _timm().create_model("swin_base_patch4_window7_224", num_classes=0)
+    module = timm_package().create_model("swin_base_patch4_window7_224", num_classes=0)
     return Counterpart(
         module, lambda x: module.forward_features(x).permute(0, 3, 1, 2), lambda tensors: official_swin(tensors)[0]
     )
@@ -135,7 +135,7 @@ def _efficientnet(dtype: Any) -> Port:
 
 
 def _torch_efficientnet() -> Counterpart:
-    module = _timm().create_model("tf_efficientnet_b5")
+    module = timm_package().create_model("tf_efficientnet_b5")
     del module.bn2, module.classifier
     return Counterpart(module, lambda x: module.conv_head(module.blocks(module.bn1(module.conv_stem(x)))))
 
@@ -149,7 +149,7 @@ def _hrnet(dtype: Any) -> Port:
 
 
 def _torch_hrnet() -> Counterpart:
-    module = _timm().create_model("hrnet_w32")
+    module = timm_package().create_model("hrnet_w32")
     module.incre_modules = module.downsamp_modules = module.final_layer = module.classifier = None
     return Counterpart(module, module.forward_features)
 
@@ -260,7 +260,8 @@ def _m2_transformer(dtype: Any) -> Port:
     return Port(captions, row.shapes())
 
 
-def _timm() -> Any:
+def timm_package() -> Any:
+    """The package timm, which needs torchvision to import."""
     _torchvision()
     import timm
 

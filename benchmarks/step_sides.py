@@ -4,7 +4,6 @@ Importing this loads neither jax nor torch. PyTorch's side is timm's Swin-B and 
 AdamW with the same parameter groups, and clipping: as many parameters and products as ours. Weights are random.
 """
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -129,19 +128,3 @@ def torchs(images: int, compiled: bool) -> tuple[Step, dict[str, Any]]:
         return float(loss.detach())
 
     return take, {"parameters": sum(parameter.numel() for parameter in model.parameters())}
-
-
-def matrix_rate(seconds: float = 2.0) -> float:
-    """Floating point operations that a CPU second of this process does in a large float32 product of jax."""
-    import jax
-    import jax.numpy as jnp
-
-    side = 2048
-    product = jax.jit(lambda a, b: a @ b)
-    a = jnp.ones((side, side))
-    jax.block_until_ready(product(a, a))
-    begun, count = time.process_time(), 0
-    while time.process_time() - begun < seconds:
-        jax.block_until_ready(product(a, a))
-        count += 1
-    return 2 * side**3 * count / (time.process_time() - begun)

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks.port_rows import _timm
+from benchmarks.port_rows import timm_package
 from ipa_jax.models.depth_layers import LAYERS
 
 MEAN = torch.tensor((0.485, 0.456, 0.406)).view(3, 1, 1)
@@ -17,7 +17,7 @@ class Popularity(nn.Module):
 
     def __init__(self, model: Any) -> None:
         super().__init__()
-        timm, width = _timm(), model.width
+        timm, width = timm_package(), model.width
         self.swin = timm.create_model("swin_base_patch4_window7_224", num_classes=0, drop_path_rate=0.2)
         self.resnet = timm.create_model("resnet50", num_classes=0)
         self.image_project, self.depth_project = nn.Linear(1024, width), nn.Linear(2048, width)

@@ -23,7 +23,7 @@ from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from typing import Any
 
-from benchmarks.timing import machine, peak_gigabytes, spread
+from benchmarks.timing import machine, matrix_rate, peak_gigabytes, spread
 
 PACKAGES = ("torch", "timm")  # of the reference
 NAMES = {
@@ -160,7 +160,7 @@ def _measure(names: list[str], images: int, turns: int) -> None:
 def _print_bound(images: int) -> None:
     from benchmarks import step_sides
 
-    work, rate = step_sides.products(images), step_sides.matrix_rate()
+    work, rate = step_sides.products(images), matrix_rate("float32", 2048)
     print(f"| bound: {work / 1e9:.0f} GFLOP of products at {rate / 1e9:.0f} GFLOP per CPU second "
           f"| {work / rate / len(os.sched_getaffinity(0)):.1f} | {work / rate:.1f} | | | |\n")  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Opens videos that nobody has checked: the one place that does. Needs PyAV, which the extra `video` brings.
+"""Opens videos from outside, of which nothing is known; no other file does. Needs PyAV, from the extra `video`.
 
 Frames are decoded one after the other and never kept. Only ordinary files of video are opened: no playlists, which
 could name other files or addresses, and no still pictures.

@@ -22,7 +22,7 @@ FLOORS = {
         {"train", "evaluate", "average", "applications", "baselines"},
         {"training", "peers", "human_study"},
         {"input", "local_page"},
-        {"models", "metrics", "losses", "paper", "drawing"},
+        {"models", "metrics", "losses", "paper", "drawing", "page_templates"},
     ],
     "data_builders": [
         {"build", "extract", "inspect", "fetch_images"},

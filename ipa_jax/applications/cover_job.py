@@ -10,7 +10,7 @@ from PIL import PngImagePlugin
 from tqdm import tqdm
 
 from data_builders import photos
-from data_builders.videos import Frame, Gap, Video
+from data_builders.videos import Frame, Video
 from ipa_jax.applications import contact_sheet, cover_page, on_screen, ranking_files
 from ipa_jax.applications.account import Account, open_source
 from ipa_jax.applications.cover_frames import CoverFrames, Sampled
@@ -156,16 +156,15 @@ def _write(
     return ranking
 
 
-def _record(asked: Asked, video: Video, view: "cover_page.View") -> dict[str, Any]:
+def _record(asked: Asked, video: Video, view: cover_page.View) -> dict[str, Any]:
     """The field `video` of thumbnail.json."""
-    gaps: list[Gap] = video.gaps
     return {
         "file": str(asked.video),
         "seconds": video.seconds,
         "every": asked.every,
         "frames_read": video.decoded,
         "frames_scored": len(view.frames.frames),
-        "not_read": [asdict(gap) for gap in gaps],
+        "not_read": [asdict(gap) for gap in video.gaps],
         "notes": video.notes,
         "best": {"file": "best.png", "frame": view.best.number, "seconds": view.best.seconds},
     }

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import jinja2
 from PIL import Image
 
 from data_builders.videos import Gap
@@ -133,9 +132,8 @@ class View:
             path += f"{'M' if last is None or self._between(last, frame) else 'L'}{x:.2f} {y:.2f}"
             last = frame
         gaps = [self._gap(gap, end) for gap in self.gaps]
-        environment = jinja2.Environment(loader=jinja2.FileSystemLoader(rank_page.TEMPLATES), autoescape=True)
         at = place(self.best)[0] if self.best.seconds is not None else None
-        return environment.get_template("timeline.html").render(
+        return rank_page.template("timeline.html").render(
             path=path, gaps=gaps, at=at, best=self.best.clock, end=clock(end), low=f"{low:+.2f}", high=f"{high:+.2f}"
         )
 

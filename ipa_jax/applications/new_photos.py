@@ -5,14 +5,18 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from data_builders.features.photo_store import PhotoFeatures
 from data_builders.photos import PhotoError
 from ipa_jax.applications import rank_page
-from ipa_jax.applications.account import Account
+from ipa_jax.applications.account import Account, open_source
+from ipa_jax.applications.history_flags import Source, WrongUse
+from ipa_jax.applications.photo_files import find_photos
 from ipa_jax.applications.ranking import NewPhotos
 from ipa_jax.applications.shots import Shot, read_shot
 from ipa_jax.applications.thumbnails import thumbnails
+from ipa_jax.applications.units import to_pick
 
 BROKEN = 5  # unreadable photos that are named on the screen
 
@@ -33,6 +37,40 @@ class Photos:
     digests: list[str]
     described: NewPhotos
     broken: dict[Path, str]
+
+
+class Found(NamedTuple):
+    """An opened history, the photos to rank by it, and what else a person should know, a sentence each."""
+
+    account: Account
+    photos: Photos
+    notes: list[str]
+
+
+def find(source: Source, paths: Sequence[Path], pick: str | None, flag: str = "--photos") -> Found:
+    """Finds photos, opens the history that they are ranked by, and describes them.
+
+    Args:
+      source: the flags that name the history.
+      paths: files and folders.
+      pick: how many to pick, checked before anything is opened; None: none is asked for.
+      flag: that named the paths, for messages.
+
+    Raises:
+      WrongUse: a flag has a value that cannot work.
+      RawDataError: the history cannot be used, or --account must say whose it is.
+      ValueError: no photo can be read, or the export does not fit.
+    """
+    source.check()
+    try:
+        files, others = find_photos(paths, flag)
+        if pick is not None:
+            to_pick(pick, len(files))
+    except ValueError as error:
+        raise WrongUse(str(error)) from error
+    account = open_source(source)
+    photos = describe(files, account)
+    return Found(account, photos, notes_on(photos, others, set(account.digests.values())))
 
 
 def describe(files: Sequence[Path], account: Account) -> Photos:

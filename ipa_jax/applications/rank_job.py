@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ipa_jax.applications import new_photos, on_screen, rank_page, ranking_files, ratings
-from ipa_jax.applications.account import Account, open_source
-from ipa_jax.applications.history_flags import Source, WrongUse
-from ipa_jax.applications.photo_files import find_photos
+from ipa_jax.applications.account import Account
+from ipa_jax.applications.history_flags import Source
 from ipa_jax.applications.ranking import Ranking
-from ipa_jax.applications.units import to_pick
 from third_party_ports.files import write_text
 
 SHOWN = 20  # photos of the table on the screen; the files hold all
@@ -35,16 +33,7 @@ def run(asked: Asked, out: Path, *, made_up: bool = False) -> Ranking:
       RawDataError: the history cannot be used, or --account must say whose it is.
       ValueError: no photo can be read, or the export does not fit.
     """
-    asked.source.check()
-    try:
-        files, others = find_photos(asked.photos)
-        if asked.pick is not None:
-            to_pick(asked.pick, len(files))
-    except ValueError as error:
-        raise WrongUse(str(error)) from error
-    account = open_source(asked.source)
-    photos = new_photos.describe(files, account)
-    notes = new_photos.notes_on(photos, others, set(account.digests.values()))
+    account, photos, notes = new_photos.find(asked.source, asked.photos, asked.pick)
     ranking = account.rank(photos.described, asked.source.scorer, asked.pick)
     for line in (*_table(ranking), *notes, "", ranking.verdict):
         print(line)

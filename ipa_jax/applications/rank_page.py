@@ -78,6 +78,11 @@ class Look:
     ratio: float | None = None
 
 
+def template(name: str) -> jinja2.Template:
+    """A template of the pages of photos; what comes from data is escaped."""
+    return jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True).get_template(name)
+
+
 def render(
     ranking: Ranking,
     photos: Mapping[str, bytes],
@@ -102,10 +107,9 @@ def render(
       notes: what else was left out, a sentence each.
     """
     numbers = {path: number for number, path in enumerate(posts)}
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
     count = ranking.units
     title = look.title or _title(ranking)
-    return environment.get_template("ranking.html").render(
+    return template("ranking.html").render(
         kicker=look.kicker,
         title=title,
         picked=look.picked,

@@ -5,13 +5,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ipa_jax.applications import new_photos, on_screen, rank_page, ranking_files
-from ipa_jax.applications.account import open_source
-from ipa_jax.applications.history_flags import Source, WrongUse
-from ipa_jax.applications.photo_files import find_photos
+from ipa_jax.applications.history_flags import Source
 from ipa_jax.applications.prompts import Prompt, prompt_of
 from ipa_jax.applications.ranked_photo import RankedPhoto
 from ipa_jax.applications.ranking import Arranged, Ranking, arrange
-from ipa_jax.applications.units import to_pick
 from third_party_ports.files import write_text
 
 LINES, GROUPS = 3, 12  # photos of a group, and groups, on the screen; the files hold all
@@ -65,15 +62,7 @@ def run(asked: Asked, out: Path) -> Ranking:
       RawDataError: the history cannot be used, or --account must say whose it is.
       ValueError: no photo can be read, or the export does not fit.
     """
-    asked.source.check()
-    try:
-        files, others = find_photos([asked.images], "--images")
-        to_pick(asked.pick, len(files))
-    except ValueError as error:
-        raise WrongUse(str(error)) from error
-    account = open_source(asked.source)
-    photos = new_photos.describe(files, account)
-    notes = new_photos.notes_on(photos, others, set(account.digests.values()))
+    account, photos, notes = new_photos.find(asked.source, [asked.images], asked.pick, "--images")
     prompts, troubles = _prompts(photos.files)
     notes += troubles
     alone = account.explain(photos.described.names, photos.described.features, asked.source.scorer)

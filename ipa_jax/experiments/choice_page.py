@@ -129,7 +129,9 @@ def trainings_table(found: Mapping[str, Recorded], min_ratio: float) -> list[str
             lines.append(line([*cells, "", "", ""]))
             continue
         against = training_seeds.difference(runs, found[DEFAULT.name], min_ratio)
-        alone = points({"difference": against["difference"], "interval": against["over_accounts"]})
-        ahead = f"{against['ahead']} of {against['trainings']}"
-        lines.append(line([*cells, alone, difference(against) if against["interval"] else "one training", ahead]))
+        apart = against["accuracy"]
+        alone, both = points(apart | {"interval": apart["over_accounts"]}), "one training"
+        if apart["interval"]:
+            both = difference(apart)
+        lines.append(line([*cells, alone, both, f"{against['ahead']} of {against['seeds']}"]))
     return lines

@@ -96,7 +96,7 @@ def verdict(interval: Sequence[float] | None) -> str:
     return "higher" if interval[0] > 0 else "lower"
 
 
-def claim(text: str, found: Mapping[str, Any], paper: float | None) -> dict[str, Any]:
+def claim(text: str, found: Mapping[str, Any], paper: float | None, *, trainings: bool = False) -> dict[str, Any]:
     """A claim of the paper, tested by a difference in accuracy.
 
     An interval over accounts and training seeds decides alone. One over accounts does not include how much another
@@ -104,17 +104,16 @@ def claim(text: str, found: Mapping[str, Any], paper: float | None) -> dict[str,
 
     Args:
       text: the claim.
-      found: the `difference` between the row that should be ahead and the other, by this module or training_seeds.py.
+      found: the `difference` between the row that should be ahead and the other.
       paper: the paper's difference in accuracy, a fraction.
+      trainings: whether the interval holds training seeds (training_seeds.difference).
     Returns:
-      {"claim", "verdict", "difference", "interval", "ahead", "runs", "trainings", "paper"}; "trainings" says whether
-      the interval holds training seeds.
+      {"claim", "verdict", "difference", "interval", "ahead", "seeds", "trainings", "paper"}.
     """
     words = {"higher": "holds", "lower": "does not hold: measured the opposite", UNDECIDED: UNDECIDED}
-    trainings = "trainings" in found
-    accuracy = found if trainings else found["accuracy"]
-    decided, runs = accuracy["verdict"], found["trainings"] if trainings else found["seeds"]
-    if not trainings and decided != UNDECIDED and found["ahead"] != (runs if decided == "higher" else 0):
+    accuracy = found["accuracy"]
+    decided = accuracy["verdict"]
+    if not trainings and decided != UNDECIDED and found["ahead"] != (found["seeds"] if decided == "higher" else 0):
         decided = UNDECIDED
     return {
         "claim": text,
@@ -122,7 +121,7 @@ def claim(text: str, found: Mapping[str, Any], paper: float | None) -> dict[str,
         "difference": accuracy["difference"],
         "interval": accuracy["interval"],
         "ahead": found["ahead"],
-        "runs": runs,
+        "seeds": found["seeds"],
         "trainings": trainings,
         "paper": paper,
     }

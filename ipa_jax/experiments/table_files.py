@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
-from ipa_jax import drawing
+from ipa_jax import drawing, page_templates
 from ipa_jax.experiments.pages import NONE, difference, interval, line, made_by, number, points
 from ipa_jax.experiments.statistics import TABLE_METRICS
 from ipa_jax.experiments.study import FULL
@@ -80,7 +78,7 @@ def claim_cells(claim: Mapping[str, Any]) -> list[str]:
     if claim["difference"] is None:
         return [claim["claim"], claim["verdict"], NONE, paper]
     over = ", over accounts and training seeds" if claim["trainings"] else ""
-    measured = f"{points(claim)}{over}, ahead in {claim['ahead']} of {claim['runs']} runs"
+    measured = f"{points(claim)}{over}, ahead in {claim['ahead']} of {claim['seeds']} runs"
     return [claim["claim"], claim["verdict"], measured, paper]
 
 
@@ -120,13 +118,7 @@ def _unrounded(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def html(document: Mapping[str, Any]) -> str:
     """The document as one self-contained page, with the style of the report; the page loads nothing."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([TEMPLATES, REPORT_TEMPLATES]),  # report.css belongs to the report
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_templates.environment(TEMPLATES, REPORT_TEMPLATES)  # report.css belongs to the report
     environment.globals |= {"cells": cells, "headings": headings, "claim_cells": claim_cells, "none": NONE}
     environment.globals |= {"scale": _scale, "lead_row": FULL, "lead_colour": drawing.run_colour(0)}
     environment.filters["number"] = display.number

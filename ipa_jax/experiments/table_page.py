@@ -46,15 +46,14 @@ class Results:
         """statistics.difference of two rows."""
         return statistics.difference(self.found[ours], self.found[theirs], self.min_ratio, draws=self.draws)
 
-    def claimed(self, ours: str, theirs: str) -> dict[str, Any]:
-        """What a claim is judged by: over several trainings on each world if both rows have them."""
+    def claim(self, text: str, ours: str, theirs: str, by_paper: float | None) -> dict[str, Any]:
+        """statistics.claim, judged over several trainings on each world if both rows have them."""
         if ours in self.trainings and theirs in self.trainings:
-            found = training_seeds.difference(
-                self.trainings[ours], self.trainings[theirs], self.min_ratio, draws=self.draws
-            )
-            if found["interval"]:
-                return found
-        return self.difference(ours, theirs)
+            runs = self.trainings[ours], self.trainings[theirs]
+            found = training_seeds.difference(*runs, self.min_ratio, draws=self.draws)
+            if found["accuracy"]["interval"]:
+                return statistics.claim(text, found, by_paper, trainings=True)
+        return statistics.claim(text, self.difference(ours, theirs), by_paper)
 
     def row(self, row: TableRow) -> dict[str, Any]:
         """A row of a table: "name", "label", "paper", "ours", "missing" and "difference" to the full model."""
@@ -176,7 +175,7 @@ def _claims(results: Results) -> list[dict[str, Any]]:
         ahead, behind = printed.get(ours), printed.get(theirs)
         by_paper = None if ahead is None or behind is None else ahead - behind
         if ours in results.found and theirs in results.found:
-            claims.append(statistics.claim(text, results.claimed(ours, theirs), by_paper))
+            claims.append(results.claim(text, ours, theirs, by_paper))
         else:
             absent = " and ".join(name for name in (ours, theirs) if name not in results.found)
             claims.append({"claim": text, "verdict": f"not tested: no {absent}", "difference": None, "paper": by_paper})

@@ -59,9 +59,9 @@ def difference(ours: Recorded, theirs: Recorded, min_ratio: float, *, draws: int
       min_ratio: the ratio of likes that a valid pair exceeds (eq. 8).
       draws, seed: of the bootstrap.
     Returns:
-      "difference"; "over_accounts", its interval over accounts; "interval", over accounts and training seeds, None
-      where a world has a single training; "verdict" by `interval`; "ahead", in how many trainings ours is ahead, of
-      "trainings"; "worlds".
+      As `statistics.difference` does, of accuracy alone: "accuracy" has "difference", "interval" over accounts and
+      training seeds (None where a world has a single training), "verdict" by it, and "over_accounts", the interval
+      over accounts. "ahead" says in how many trainings ours is ahead, of "seeds" trainings.
     Raises:
       ValueError: the rows share no training, or were trained with other seeds in another world.
     """
@@ -77,13 +77,14 @@ def difference(ours: Recorded, theirs: Recorded, min_ratio: float, *, draws: int
     interval = None if both is None else bootstrap.interval(both)
     ahead = sum(ours[key][1].figures["accuracy"] > theirs[key][1].figures["accuracy"] for key in keys)
     return {
-        "difference": accuracy(left) - accuracy(right),
-        "over_accounts": bootstrap.interval(accounts),
-        "interval": interval,
-        "verdict": verdict(interval),
+        "accuracy": {
+            "difference": accuracy(left) - accuracy(right),
+            "over_accounts": bootstrap.interval(accounts),
+            "interval": interval,
+            "verdict": verdict(interval),
+        },
         "ahead": ahead,
-        "trainings": len(keys),
-        "worlds": len(left),
+        "seeds": len(keys),
     }
 
 

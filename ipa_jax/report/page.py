@@ -11,7 +11,7 @@ import polars as pl
 from markupsafe import Markup
 
 from configs import full
-from ipa_jax import drawing, paper
+from ipa_jax import drawing, page_templates, paper
 from ipa_jax.metrics import display, split_metrics
 from ipa_jax.metrics.registry import METRICS
 from ipa_jax.report import examples, figures, tables
@@ -91,13 +91,7 @@ def render(
 
 
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_templates.environment(TEMPLATES)
     filters = {"number": display.number, "interval": display.interval, "plain": tables.plain, "date": _date}
     environment.filters |= filters
     return environment

@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import matplotlib
 import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ipa_jax import drawing, paper
+from ipa_jax import drawing, page_templates, paper
 from ipa_jax.applications.para.results import BANK, EMPTY, HEADINGS, LEAD
 from ipa_jax.metrics.display import interval, number
 
@@ -28,26 +27,23 @@ def render(results: Mapping[str, Any], z: Mapping[str, np.ndarray], willing: np.
       z: BANK and EMPTY -> f64 [N], scores of N photos.
       willing: bool [N].
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     titles, top = _titles(results["bank"]["images"]), _top(z, willing)
     panels = []
     for way, title in titles.items():
         name = f"Scores with {title}"
         svg = drawing.inline(lambda axes, way=way: _draw(axes, z[way], willing, top, drawing.PAGE), name, 4.8)
         panels.append({"title": title, "figure": Markup(svg)})
-    return environment.get_template("para.html").render(
-        results=results,
-        paper=paper.PARA,
-        rows=[_row(results["correlations"][key], heading) for key, heading in HEADINGS.items()],
-        panels=panels,
-        titles=titles,
-        classes=[(name, drawing.run_colour(i)) for i, name in enumerate(CLASSES)],
+    return (
+        page_templates.environment(TEMPLATES)
+        .get_template("para.html")
+        .render(
+            results=results,
+            paper=paper.PARA,
+            rows=[_row(results["correlations"][key], heading) for key, heading in HEADINGS.items()],
+            panels=panels,
+            titles=titles,
+            classes=[(name, drawing.run_colour(i)) for i, name in enumerate(CLASSES)],
+        )
     )
 
 

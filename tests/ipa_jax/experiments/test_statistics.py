@@ -73,7 +73,7 @@ def test_a_difference_is_decided_by_its_interval():
     assert "opposite" in statistics.claim("x", down, 0.1)["verdict"]
     assert statistics.claim("x", unclear, None)["verdict"] == "undecided"
     claims = [statistics.claim("x", found, None) for found in (up, down)]
-    assert [(claim["ahead"], claim["runs"]) for claim in claims] == [(2, 2), (0, 2)]
+    assert [(claim["ahead"], claim["seeds"]) for claim in claims] == [(2, 2), (0, 2)]
 
 
 def test_only_seeds_in_common_are_compared():
