@@ -6,6 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 OPTIONS = {"top_n": 3000, "posts": {"carousel": "first", "min_age_days": 0.0}}
+LIST_HEADER = "image,account,likes,timestamp"  # of a posts.csv
 HEADER = "Username\tCategory\t#Followers\t#Followees\t#Posts\n" + "=" * 40 + "\n"
 MAPPING_HEADER = "influencer_name\tJSON_PostMetadata_file_name\tImage_file_name\n"
 
