@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from ml_collections import ConfigDict
-from scipy.stats import rankdata
 
 from ipa_jax.input import photos, texts
 from ipa_jax.input.texts import field_text
 from ipa_jax.input.vocabularies import Vocabularies
+from ipa_jax.metrics.ranks import average_ranks
 from third_party_ports.peers import musiq_patches
 
 if TYPE_CHECKING:
@@ -154,5 +154,5 @@ def quantiles(accounts: np.ndarray, likes: np.ndarray) -> np.ndarray:
     out = np.empty(len(likes), np.float32)
     order = np.argsort(accounts, kind="stable")
     for rows in np.split(order, np.flatnonzero(accounts[order][1:] != accounts[order][:-1]) + 1):
-        out[rows] = (rankdata(likes[rows]) - 0.5) / max(len(rows), 1)
+        out[rows] = (average_ranks(likes[rows]) - 0.5) / max(len(rows), 1)
     return out

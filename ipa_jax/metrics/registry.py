@@ -10,8 +10,8 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import rankdata
 
+from ipa_jax.metrics.ranks import average_ranks
 from ipa_jax.metrics.scored_pairs import Pairs, Table
 
 
@@ -103,7 +103,7 @@ def group_correlations(table: Table) -> Correlations:
         top = z.max(axis=1, keepdims=True)
         flat = (likes == likes[:, :1]).all(axis=1) | (z == z[:, :1]).all(axis=1)  # rounding must not make a slope
         plcc[groups] = np.where(flat, 0, correlation(likes, np.exp(z - top)))
-        srcc[groups] = np.where(flat, 0, correlation(rankdata(likes, axis=1), rankdata(z, axis=1)))
+        srcc[groups] = np.where(flat, 0, correlation(average_ranks(likes), average_ranks(z)))
         constant[groups] = (z == top).all(axis=1)
     return Correlations(plcc, srcc, constant)
 
