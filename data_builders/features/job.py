@@ -75,7 +75,7 @@ def run(
         lacking = [image for image in images if (image.account, image.image_id) not in writer]
         report.already = len(images) - len(lacking)
         batch = options["batch"] * jax.local_device_count()
-        schedule = Schedule(load(job) if lacking else {}, batch, waiting=4 * batch)
+        schedule = None  # made for the first photo that can be read: to load the networks takes seconds
         with tqdm(total=len(lacking), unit="image", desc=what, disable=not progress, smoothing=0.05) as bar:
 
             def write(rows: Iterator[Complete]) -> None:
@@ -93,8 +93,10 @@ def run(
                         left_out(inputs)
                     bar.update()
                 else:
+                    schedule = schedule or Schedule(load(job), batch, waiting=4 * batch)
                     write(schedule.add(inputs))
-            write(schedule.drain())
+            if schedule:
+                write(schedule.drain())
     return report
 
 

@@ -16,6 +16,8 @@ class Pose(Extractor):
     name = "pose"
 
     def __init__(self, options: Mapping[str, Any], random: bool):
+        import jax.numpy as jnp
+
         from data_builders.features.frozen_network import OnDevices, load
         from third_party_ports.dekr.network import mirrored
         from third_party_ports.dekr.poses import PoseSettings
@@ -35,10 +37,10 @@ class Pose(Extractor):
 
         def maps(variables: Any, canvases: Any) -> Any:
             canvases = normalise(canvases)
-            heat, offset, _ = network.apply(variables, canvases)
             if not own["mirror"]:
-                return heat, offset
-            return heat, offset, *network.apply(variables, mirrored(canvases))[:2]
+                return network.apply(variables, canvases)[:2]
+            both = network.apply(variables, jnp.concatenate([canvases, mirrored(canvases)]))[:2]
+            return *(maps[: len(canvases)] for maps in both), *(maps[len(canvases) :] for maps in both)
 
         self._maps = OnDevices(maps, variables)
         self._rescore = _rescorer(options, random) if own["rescore"] else None

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from functools import cache
+from logging import LogRecord, getLogger
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -275,11 +276,18 @@ class _Keep:
 def _quiet() -> None:
     """What orbax logs is in the errors that it raises, which `Checkpoints` tells in a line; its tracebacks say no more.
 
-    A read that fails ends orbax's event loop while tensorstore still reports to it, each time with a traceback.
+    A read that fails ends orbax's event loop while tensorstore still reports to it, each time with a traceback. Where
+    several leaves cannot be written, one of the errors is raised and asyncio logs the others.
     """
     logging.get_absl_logger().addFilter(lambda record: "/orbax/" not in record.pathname)
+    getLogger("asyncio").addFilter(_not_of_the_disk)
     before = sys.unraisablehook
     sys.unraisablehook = lambda told: None if "Event loop is closed" in str(told.exc_value) else before(told)
+
+
+def _not_of_the_disk(record: LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    return error is None or disks.explain(error) is None
 
 
 def _named(state: TrainState) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Checkpoints: what is kept, and what a damaged, lost or edited one does. Another number is never believed."""
 
+import asyncio
+import gc
 import json
 import random
 import shutil
@@ -200,3 +202,21 @@ def test_a_failed_save_is_noticed_without_another_save(tmp_path, monkeypatch):
         while True:
             checkpoints.check()
     assert not list(tmp_path.rglob("*tmp*"))
+
+
+@pytest.mark.parametrize(
+    ("error", "logged"), [(ValueError("write failed: No space left on device"), 0), (ValueError("another"), 1)]
+)
+def test_leaves_that_a_disk_does_not_take_are_not_logged_beside_the_error(tmp_path, caplog, error, logged):
+    Checkpoints(tmp_path)
+
+    async def fail():
+        raise error
+
+    async def save():
+        task = asyncio.ensure_future(fail())
+        await asyncio.wait([task])  # as orbax does where another leaf's error came first: nobody asks for this one
+
+    asyncio.run(save())
+    gc.collect()
+    assert len(caplog.records) == logged
