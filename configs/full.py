@@ -391,7 +391,8 @@ def _shrink(config: ConfigDict, size: str) -> None:
         _shrink_extractors(config.extract)
         config.model.swin.update({"width": 8, "depths": (1,), "heads": (1,)})
         config.model.efficientnet_lite.update({"stages": ((1, 3, 2, 1, 8),), "stem": 8, "head": 16})
-        config.model.depth.update({"stage_sizes": (1,), "width": 4})
+        config.model.depth.update({"stage_sizes": (1,), "width": 4, "side": 12})
+        config.input.update({"resize": 24, "crop": 24})
         config.model.update({"width": 16, "blocks": 1, "heads": 2})
         config.optim.warmup_steps = 2
         config.train.update({"epochs": 1.0, "log_every": 1, "eval_every": 5, "checkpoint_every": 5})
