@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.helpers import fuzz
+from tests.helpers import fuzz, fuzz_targets
 
 
 @pytest.mark.filterwarnings("ignore")  # of libraries, about what the changed files hold
@@ -33,6 +33,6 @@ def test_faults_are_counted(tmp_path, monkeypatch):
 
     monkeypatch.setattr(fuzz, "SECONDS", 0.01)
     monkeypatch.setattr(fuzz, "_same", lambda found, whole: found == whole)
-    monkeypatch.setitem(fuzz.TARGETS, "toy", fuzz.Target(make, read, (ValueError,), compare=True))
+    monkeypatch.setitem(fuzz.TARGETS, "toy", fuzz_targets.Target(make, read, (ValueError,), compare=True))
     found = fuzz.fuzz("toy", 60, 0, tmp_path)
     assert found.wrong and found.tracebacks and found.hangs
