@@ -1,6 +1,7 @@
 """`ipa-jax demo`: from nothing to results and a report; what exists is kept."""
 
 import json
+import shutil
 
 import pytest
 
@@ -14,9 +15,16 @@ SIZE = ("--accounts=20", "--posts=40", "--size=tiny")
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    """--out of a demo of two models, named as one of several seeds would name it, and what the command printed."""
+def demo(demo_world, trained, tmp_path_factory):
+    """--out of a demo of two models, named as one of several seeds would name it, and what the command printed.
+
+    The world, its data set and the full model are there already; the other world, of a test, is made from nothing.
+    """
     out = tmp_path_factory.mktemp("demo") / "seed0"
+    out.mkdir()
+    (out / "world").symlink_to(demo_world)
+    (out / "data").symlink_to(demo_world / "data")
+    shutil.copytree(trained, out / "full", ignore=shutil.ignore_patterns("checkpoints"))
     return out, succeed_here("demo", f"--out={out}", *SIZE, "--configs=basic,full").stdout
 
 
