@@ -69,9 +69,21 @@ class Stop:
             self._raise(frame)
 
     def lost(self) -> None:
-        """What was raised went nowhere: it is raised again soon, outside of the callback that it met."""
-        self._raised = False
-        _wake_soon()
+        """What was raised went nowhere: it is raised again soon, outside of the callback that it met.
+
+        Until then nothing is raised, or it would end in this callback too.
+        """
+
+        def again() -> None:
+            while self._deferred:
+                time.sleep(AGAIN)
+            self._raised = False
+
+        self._deferred += 1
+        try:
+            _wake_soon(again)
+        finally:
+            self._deferred -= 1
 
     @contextmanager
     def deferred(self) -> Iterator["Stop"]:
@@ -139,9 +151,15 @@ def loads_library(frame: FrameType | None) -> bool:
     return False
 
 
-def _wake_soon() -> None:
+def _wake_soon(first: Callable[[], None] = lambda: None) -> None:
+    """Calls `first` soon in another thread, then wakes the main one."""
     main = threading.main_thread().ident or 0
-    threading.Timer(AGAIN, lambda: signal.pthread_kill(main, WAKE)).start()
+
+    def wake() -> None:
+        first()
+        signal.pthread_kill(main, WAKE)
+
+    threading.Timer(AGAIN, wake).start()
 
 
 def _kill_workers() -> None:

@@ -62,6 +62,15 @@ class Slow:
 def destructor():
     while True: Slow()
 
+def destructor_again():
+    """Another signal comes while Python is about to print what the first one raised in the destructor."""
+    begin = threading.Timer.start
+    def start(timer):
+        if timer.function.__name__ != "_exit": os.kill(os.getpid(), stopping.WAKE)
+        begin(timer)
+    threading.Timer.start = start
+    destructor()
+
 def thread():
     child = subprocess.Popen(["sleep", "60"])
     def broken():
@@ -222,9 +231,10 @@ def test_a_step_of_a_longer_job_ends_with_it_and_leaves_the_line_to_it(tmp_path)
         assert ended(process) == (143, "")
 
 
-def test_a_signal_in_a_destructor_is_not_lost(tmp_path):
+@pytest.mark.parametrize("kind", ["destructor", "destructor_again"])
+def test_a_signal_in_a_destructor_is_not_lost(kind, tmp_path):
     """Python prints what a destructor raises, and goes on."""
-    with started(tmp_path, "destructor") as process:
+    with started(tmp_path, kind) as process:
         process.send_signal(signal.SIGINT)
         assert ended(process) == (130, "stopped")
 
