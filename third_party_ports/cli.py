@@ -98,9 +98,16 @@ def _told(main: Callable[..., int], argv: Any) -> int:
 
 def fail(error: BaseException | str, status: int = FAILED) -> int:
     """Says on standard error what is wrong; returns the exit status."""
-    line = error if isinstance(error, str) else disks.explain(error) or str(error)
+    line = error if isinstance(error, str) else disks.explain(error) or _of_a_file(error) or str(error)
     print(f"error: {line}", file=sys.stderr)
     return status
+
+
+def _of_a_file(error: BaseException) -> str | None:
+    """The line for a file or folder that the system does not give or make; None for other errors."""
+    if not isinstance(error, OSError) or error.strerror is None or not isinstance(error.filename, str):
+        return None
+    return f"{error.filename}: {error.strerror[:1].lower()}{error.strerror[1:]}: name another place"
 
 
 def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:

@@ -19,12 +19,10 @@ SIDE, DEPTH_SIDE = 24, 12  # of images and of stored depth maps
 
 
 def tiny_config(name: str = "full", **changes) -> ConfigDict:
-    """configs/{name}.py at tiny size on 24 px images; changes as model__fusion="concat"."""
+    """configs/{name}.py at tiny size; changes as model__fusion="concat"."""
     config = importlib.import_module(f"configs.{name}").get_config("tiny")
-    config.input.update({"resize": SIDE, "crop": SIDE})
     config.data.depth.side = DEPTH_SIDE
-    config.model.swin.update({"depths": (1,), "heads": (2,)})
-    config.model.depth.update({"stage_sizes": (1,), "side": 12})
+    config.model.swin.update({"heads": (2,)})
     config.optim.warmup_steps = 0  # the first step moves something
     for field, value in changes.items():
         *sections, last = field.split("__")

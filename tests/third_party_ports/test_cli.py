@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from third_party_ports.cli import Parser, new_file, output_folder, whole_number, whole_numbers
+from third_party_ports.cli import Parser, fail, new_file, output_folder, whole_number, whole_numbers
 
 
 def parse(kind, text, capsys):
@@ -74,3 +74,11 @@ def test_an_empty_value_is_refused_in_every_flag(words, named, capsys):
     with pytest.raises(SystemExit) as end:
         parser.parse_args(words)
     assert end.value.code == 2 and f"error: {named} has an empty value" in capsys.readouterr().err
+
+
+def test_an_error_of_the_system_names_its_file(tmp_path, capsys):
+    with pytest.raises(OSError) as told:
+        (tmp_path / "a" / "b").mkdir()
+    assert fail(told.value) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {tmp_path}/a/b: ") and "another place" in said and "Errno" not in said
