@@ -13,12 +13,12 @@ from playwright.sync_api import expect
 from tests.helpers import red_and_blue
 from tests.helpers.paths import ROOT
 
-PHOTOS = 200
+PHOTOS = 80
 
 
 @pytest.fixture(scope="module")
 def folder(browser, tmp_path_factory):
-    """history/ of ann; photos/ of 200 new ones, with a page that claims to be a photo among them."""
+    """history/ of ann; photos/ of 80 new ones, with a page that claims to be a photo among them."""
     folder, rng = tmp_path_factory.mktemp("serve_page"), np.random.default_rng(2)
     red_and_blue.write_history(folder / "history", rng, posts=50)
     (folder / "photos/more").mkdir(parents=True)
@@ -68,7 +68,7 @@ def test_a_folder_is_ranked_and_two_windows_show_the_same(browser, folder, url):
         expect(window.locator("h1")).to_have_text(title, timeout=180_000)
         expect(window.locator("#progress")).to_be_hidden()
     named = page.locator(".card .name").all_text_contents()
-    assert sum("red" in name for name in named[:50]) == 50 and "photos/more/red 001.jpg" in named
+    assert sum("red" in name for name in named[: PHOTOS // 4]) == PHOTOS // 4 and "photos/more/red 001.jpg" in named
     assert other.locator(".card .name").all_text_contents() == named
 
     page.locator("#refused summary").click()  # a hostile name is text
