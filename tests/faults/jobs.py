@@ -134,8 +134,10 @@ def served(shared: Path) -> Iterator[str]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:  # a campaign has no end of its own; with its socket closed, the thread would spin for ever
+            server.shutdown()
 
 
 def _small_world(folder: Path) -> None:
