@@ -69,7 +69,8 @@ def test_light_is_another_backbone_and_profile(size):
         "extract.profile", "model.backbone", "model.depth.enabled", "data.depth.side", "data.similarity.pose",
         "data.similarity.background", "data.similarity.caption",
     }  # fmt: skip
-    assert (config["input.resize"], config["input.crop"]) == ((292, 260) if size == "full" else (48, 48))
+    sides = {"full": (292, 260), "demo": (48, 48), "tiny": (24, 24)}
+    assert (config["input.resize"], config["input.crop"]) == sides[size]
     assert sum(config[f"data.similarity.{part}"] for part in ("pose", "background", "caption")) == 1
     assert config["model.efficientnet_lite.training"] == ("frozen" if size == "full" else "train")
 

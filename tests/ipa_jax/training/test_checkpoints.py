@@ -5,6 +5,7 @@ import gc
 import json
 import random
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jax
@@ -217,6 +218,7 @@ def test_leaves_that_a_disk_does_not_take_are_not_logged_beside_the_error(tmp_pa
         task = asyncio.ensure_future(fail())
         await asyncio.wait([task])  # as orbax does where another leaf's error came first: nobody asks for this one
 
-    asyncio.run(save())
+    with ThreadPoolExecutor(1) as own:  # this thread may have a loop already, of the browser's tests
+        own.submit(asyncio.run, save()).result()
     gc.collect()
     assert len(caplog.records) == logged

@@ -172,7 +172,7 @@ def test_a_batch_that_devices_and_micro_batches_do_not_divide(config, by, field)
 
 def test_a_crop_beyond_the_image(config):
     config.input.crop = 64
-    refused(lambda: preflight.check(config, 1), "config.input.crop 64", "input.resize 48")
+    refused(lambda: preflight.check(config, 1), "config.input.crop 64", "input.resize 24")
 
 
 def test_weights_that_cannot_be_read_end_a_run_with_a_message(config, tmp_path):
