@@ -107,7 +107,7 @@ def _of_a_file(error: BaseException) -> str | None:
     """The line for a file or folder that the system does not give or make; None for other errors."""
     if not isinstance(error, OSError) or error.strerror is None or not isinstance(error.filename, str):
         return None
-    return f"{error.filename}: {error.strerror[:1].lower()}{error.strerror[1:]}: name another place"
+    return f"{error.filename}: {error.strerror[:1].lower()}{error.strerror[1:]}: name another file or folder"
 
 
 def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:

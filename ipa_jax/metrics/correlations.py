@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ipa_jax.metrics import bootstrap
+from ipa_jax.metrics.ranks import average_ranks
 
 DRAWS = 1000
 Statistic = Callable[[np.ndarray, np.ndarray, np.ndarray], float]
@@ -30,14 +31,7 @@ def pearson(x: np.ndarray, y: np.ndarray, times: np.ndarray) -> float:
 
 def spearman(x: np.ndarray, y: np.ndarray, times: np.ndarray) -> float:
     """Spearman's r, that is Pearson's r of the average ranks; arguments as those of `pearson`."""
-    return pearson(_ranks(x, times), _ranks(y, times), times)
-
-
-def _ranks(values: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Average ranks [N] of values [N] that occur `times` [N]; equal values share one."""
-    _, place = np.unique(values, return_inverse=True)
-    count = np.bincount(place, times)
-    return (np.cumsum(count) - (count - 1) / 2)[place]
+    return pearson(average_ranks(x, times), average_ranks(y, times), times)
 
 
 def with_intervals(

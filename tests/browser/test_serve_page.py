@@ -18,7 +18,7 @@ PHOTOS = 80
 
 @pytest.fixture(scope="module")
 def folder(browser, tmp_path_factory):
-    """history/ of ann; photos/ of 80 new ones, with a page that claims to be a photo among them."""
+    """history/ of ann; photos/ of PHOTOS new ones, with a page that claims to be a photo among them."""
     folder, rng = tmp_path_factory.mktemp("serve_page"), np.random.default_rng(2)
     red_and_blue.write_history(folder / "history", rng, posts=50)
     (folder / "photos/more").mkdir(parents=True)

@@ -15,7 +15,7 @@ from ipa_jax.input import texts
 from ipa_jax.models import registry
 from ipa_jax.training import devices, initial, optimizer, state, steps
 
-SIDE, DEPTH_SIDE = 24, 12  # of images and of stored depth maps
+DEPTH_SIDE = 12  # of stored depth maps
 
 
 def tiny_config(name: str = "full", **changes) -> ConfigDict:
@@ -38,13 +38,13 @@ def random_packs(config: ConfigDict, packs: int, slots: int, *, seed: int = 0, f
 
     filled: images in all, one slot after the other; the slots behind them are empty. Default: all slots.
     """
-    rng, shape, k = np.random.default_rng(seed), (packs, slots), config.data.retrieval.k
+    rng, shape, k, side = np.random.default_rng(seed), (packs, slots), config.data.retrieval.k, config.input.crop
     mask = (np.arange(packs * slots) < (packs * slots if filled is None else filled)).reshape(shape)
     seen = (np.arange(k) < rng.integers(0, k + 1, shape)[..., None]) & mask[..., None]
     pairs = np.triu(np.ones((slots, slots)), 1) * mask[:, :, None] * mask[:, None, :]
     flat = lambda values, dtype: (values * mask.reshape(*shape, *(1,) * (values.ndim - 2))).astype(dtype)  # noqa: E731
     return {
-        "image": flat(rng.integers(0, 256, (*shape, SIDE, SIDE, 3)), np.uint8),
+        "image": flat(rng.integers(0, 256, (*shape, side, side, 3)), np.uint8),
         "depth": flat(rng.integers(0, 65536, (*shape, DEPTH_SIDE, DEPTH_SIDE)), np.uint16),
         "window": flat(np.full((*shape, 3), [0.25, 0.0, 0.75]), np.float32),
         "flip": flat(rng.integers(0, 2, shape), bool),

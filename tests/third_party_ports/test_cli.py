@@ -81,4 +81,4 @@ def test_an_error_of_the_system_names_its_file(tmp_path, capsys):
         (tmp_path / "a" / "b").mkdir()
     assert fail(told.value) == 1
     said = capsys.readouterr().err
-    assert said.startswith(f"error: {tmp_path}/a/b: ") and "another place" in said and "Errno" not in said
+    assert said.startswith(f"error: {tmp_path}/a/b: ") and "name another file or folder" in said and "Errno" not in said

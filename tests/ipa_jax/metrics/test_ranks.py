@@ -16,5 +16,12 @@ def test_ranks_are_those_of_scipy(values):
     np.testing.assert_array_equal(average_ranks(values), rankdata(values, axis=-1))
 
 
+@given(hnp.arrays(np.int64, (2, 7), elements=st.integers(0, 4)), st.integers(0, 2**32))
+def test_a_value_that_occurs_several_times_counts_as_often(values, seed):
+    times = np.random.default_rng(seed).integers(1, 4, values.shape[1])
+    for row, ranks in zip(values, average_ranks(values, times), strict=True):
+        np.testing.assert_array_equal(np.repeat(ranks, times), rankdata(np.repeat(row, times)))
+
+
 def test_equal_values_share_a_rank():
     np.testing.assert_array_equal(average_ranks(np.array([[30, 10, 30], [2, 2, 2]])), [[2.5, 1, 2.5], [2, 2, 2]])
